@@ -1,0 +1,392 @@
+"""The export gate: what each automatic check compares with what. Floors are legal or statistical minimums.
+
+Thresholds come from GB/T 42460-2023 annex D (record level) and from statistical disclosure control practice
+(aggregates); no Chinese instrument names a smallest cell.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, Self
+
+from pydantic import Field, model_validator
+
+from policies.schema.base import (
+    Audience,
+    C,
+    Edition,
+    Judging,
+    Name,
+    NoParameters,
+    P,
+    Positive,
+    Share,
+    Strict,
+    require_checks,
+)
+
+Form = Literal["aggregate", "record", "report"]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Suffix = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
+Threshold = Annotated[int, Field(ge=3)]
+
+CARRIES_CODE = frozenset(
+    {
+        "svg", "svgz", "gph", "pkl", "pickle", "joblib", "dill", "pt", "pth", "bin", "exe", "dll", "so", "sh", "bat",
+        "ps1", "py", "js", "html", "htm", "xhtml", "xml", "xls", "xlsm", "xlsb", "docm", "pptm", "jar", "class", "whl",
+        "ipynb", "rds", "rdata", "npy", "npz",
+    }
+)  # fmt: skip
+"""Types that can carry code, hidden layers or raw rows: no edition may let them out."""
+
+
+class Levels(Strict):
+    """Highest level an input may have for each form; core and important data never leave."""
+
+    max_level_aggregate: Annotated[int, Field(ge=1, le=4)]
+    max_level_record: Annotated[int, Field(ge=1, le=3)]
+    max_level_report: Annotated[int, Field(ge=1, le=4)]
+
+
+class Identifiers(Strict):
+    """Entities looked for in values, headers, names and metadata, and how many cells may hold one."""
+
+    entities: Names
+    max_hits: Literal[0]
+
+
+_ALWAYS_BLOCKED = frozenset({"CN_RESIDENT_ID", "CN_MOBILE", "CN_BANK_CARD"})
+
+
+class BlockedIdentifiers(Identifiers):
+    """Direct identifiers with a form that can be proved; the three most dangerous are always on the list."""
+
+    @model_validator(mode="after")
+    def _always(self) -> Self:
+        missing = sorted(_ALWAYS_BLOCKED - set(self.entities))
+        if missing:
+            raise ValueError(f"不得去掉 / must stay on the list: {', '.join(missing)}")
+        return self
+
+
+class JoinBack(Strict):
+    """Encodings under which a value is compared with the source's identifiers; how many may be found is none."""
+
+    encodings: Names
+    max_values: Literal[0]
+
+    @model_validator(mode="after")
+    def _raw(self) -> Self:
+        if "raw" not in self.encodings:
+            raise ValueError("原值 raw 必须比对 / raw must be compared")
+        return self
+
+
+class Opaque(Strict):
+    """Long, distinct ASCII words without blanks and of high entropy (bits a character) cannot be inspected."""
+
+    min_length: Annotated[int, Field(ge=8, le=64)]
+    min_distinct_share: Share
+    min_entropy_bits: Annotated[float, Field(ge=2, le=6)]
+
+
+class FreeText(Strict):
+    """A text column with a mean length and distinct share above these is free text."""
+
+    mean_length: Annotated[int, Field(ge=5, le=100)]
+    min_distinct_share: Share
+
+
+class CellThreshold(Strict):
+    """Distinct entities that must stand behind every cell that is not empty."""
+
+    threshold: Threshold
+
+
+class Dominance(Strict):
+    """A cell fails when its `n` largest entities give at least `k_percent` of it (absolute contributions)."""
+
+    n: Annotated[int, Field(ge=1, le=5)]
+    k_percent: Annotated[float, Field(ge=50, le=95)]
+
+
+class PPercent(Strict):
+    """A cell fails when what is left without its two largest is below `p_percent` of the largest."""
+
+    p_percent: Annotated[float, Field(ge=5, le=50)]
+
+
+class MaxShare(Strict):
+    """Share of its row or column total from which one cell tells about the whole group."""
+
+    max_share: Annotated[float, Field(ge=0.5, le=0.99)]
+
+
+class Differencing(Strict):
+    """A difference of released cells is empty or rests on `threshold` entities; `pair_budget` bounds the work."""
+
+    threshold: Threshold
+    pair_budget: Positive
+
+
+class Closure(Strict):
+    """Linear combinations of all released cells, searched for `budget_seconds`; a spent budget goes to a person."""
+
+    threshold: Threshold
+    budget_seconds: Positive
+
+
+class Suppression(Strict):
+    """Interval a suppressed count keeps over the whole history, found by at most `program_budget` linear programs."""
+
+    min_interval_width: Threshold
+    program_budget: Positive
+
+
+class Rounding(Strict):
+    """Released counts are multiples of `base`; totals are recomputed from rounded cells."""
+
+    base: Annotated[int, Field(ge=3, le=100)]
+
+
+class Proofs(Strict):
+    """Proofs of the evidence table: random halves deleted (P2) and perturbations of sensitive values (P3)."""
+
+    halves: Annotated[int, Field(ge=2, le=20)]
+    perturbations: tuple[Literal["minimum", "maximum", "shuffle"], ...]
+    float_tolerance: Annotated[float, Field(gt=0, le=1e-6)]
+
+    @model_validator(mode="after")
+    def _all_three(self) -> Self:
+        if set(self.perturbations) != {"minimum", "maximum", "shuffle"}:
+            raise ValueError(
+                "三种扰动缺一不可：只打乱查不出门限攻击 / all three are needed: shuffle alone misses attacks"
+            )
+        return self
+
+
+class RecordLevel(Strict):
+    """Audiences to which rows about single persons or firms may go at all."""
+
+    audiences: tuple[Literal["contract", "enclave"], ...]
+
+
+class Classes(Strict):
+    """Smallest class of equal quasi-identifiers by audience (GB/T 42460 D.1.5: 1/20, 1/5, 1/3).
+
+    `risk_compare: lt` demands a risk below the threshold, so that public needs 21; `le` takes 20.
+    """
+
+    public: Annotated[int, Field(ge=20)]
+    contract: Annotated[int, Field(ge=5)]
+    enclave: Annotated[int, Field(ge=3)]
+    risk_compare: Literal["lt", "le"]
+
+    def of(self, audience: Audience) -> int:
+        """Smallest class of `audience`, before `risk_compare`."""
+        return {"public": self.public, "contract": self.contract, "enclave": self.enclave}[audience]
+
+
+class OverallRisk(Strict):
+    """Data risk × context risk (0–1) must stay below `max_risk` (GB/T 42460: 0.05); public context risk is always 1."""
+
+    max_risk: Annotated[float, Field(gt=0, le=0.05)]
+    risk_compare: Literal["lt", "le"]
+    context_public: Literal[1]
+    context_contract: Annotated[float, Field(gt=0, le=1)]
+    context_enclave: Annotated[float, Field(gt=0, le=1)]
+
+    def context(self, audience: Audience) -> float:
+        """Context risk of `audience`."""
+        risks: dict[str, float] = {"contract": self.context_contract, "enclave": self.context_enclave}
+        return risks.get(audience, float(self.context_public))
+
+
+class Diversity(Strict):
+    """In every class a sensitive column has `min_distinct` values, and none of them more than `max_top_share`."""
+
+    min_distinct: Annotated[int, Field(ge=2)]
+    max_top_share: Annotated[float, Field(ge=0.3, le=0.9)]
+
+
+class Closeness(Strict):
+    """Largest earth mover's distance (0–1) between a class and the whole table."""
+
+    max_distance: Annotated[float, Field(gt=0, le=0.5)]
+
+
+class RawRows(Strict):
+    """Output rows equal to a source row that is unique on the shared columns, from `min_columns` shared columns on."""
+
+    min_columns: Annotated[int, Field(ge=2, le=5)]
+    max_rows: Literal[0]
+
+
+class EntityRatio(Strict):
+    """Output rows per source entity from which a table is one row per person in disguise."""
+
+    max_ratio: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Coordinates(Strict):
+    """Decimals of degrees from which a coordinate names a place (4 ≈ 11 m)."""
+
+    max_decimals: Annotated[int, Field(ge=0, le=3)]
+
+
+class FileTypes(Strict):
+    """Suffixes that may leave, told by content; `review` ones only after a person has looked at them."""
+
+    allowed: Annotated[tuple[Suffix, ...], Field(min_length=1)]
+    review: tuple[Suffix, ...]
+
+    @model_validator(mode="after")
+    def _no_code(self) -> Self:
+        both = set(self.allowed) & set(self.review)
+        if both:
+            raise ValueError(f"不能同时列在两处 / listed twice: {', '.join(sorted(both))}")
+        bad = sorted({*self.allowed, *self.review} & CARRIES_CODE)
+        if bad:
+            raise ValueError(f"可夹带代码或隐藏内容，不得出域 / can carry code, never leaves: {', '.join(bad)}")
+        return self
+
+
+class Archives(Strict):
+    """Limits of an archive; an encrypted one, or one with links, is always refused."""
+
+    max_depth: Annotated[int, Field(ge=0, le=3)]
+    max_ratio: Annotated[int, Field(ge=1, le=200)]
+    max_members: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Formulas(Strict):
+    """First characters that make a spreadsheet run a cell; plain numbers are not meant."""
+
+    prefixes: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        missing = sorted(set("=+-@") - set(self.prefixes))
+        if missing:
+            raise ValueError(f"不得去掉 / must stay on the list: {' '.join(missing)}")
+        return self
+
+
+class Volume(Strict):
+    """Rows and megabytes (2²⁰ bytes) of one export, and rows of all exports of an application in a window of days."""
+
+    max_rows: Positive
+    max_mb: Positive
+    cumulative_rows: Positive
+    window_days: Annotated[int, Field(ge=1, le=366)]
+    warn_share: Annotated[float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.cumulative_rows < self.max_rows:
+            raise ValueError("累计上限不应小于单次上限 / cumulative below single")
+        return self
+
+
+class Reviewers(Strict):
+    """Different officers who must agree, by audience; at least two before anything becomes public."""
+
+    public: Annotated[int, Field(ge=2, le=5)]
+    contract: Annotated[int, Field(ge=1, le=5)]
+    enclave: Annotated[int, Field(ge=1, le=5)]
+
+    def of(self, audience: Audience) -> int:
+        """Reviewers needed for `audience`."""
+        return {"public": self.public, "contract": self.contract, "enclave": self.enclave}[audience]
+
+
+class ReleaseTerms(Strict):
+    """Downloads a recipient has and days until a release expires."""
+
+    max_downloads: Annotated[int, Field(ge=1, le=100)]
+    expires_days: Annotated[int, Field(ge=1, le=366)]
+
+
+class Gate(Judging[C, P], Generic[C, P]):
+    """An export rule also says which forms of product it judges."""
+
+    forms: Annotated[tuple[Form, ...], Field(min_length=1)]
+
+
+Rule = Annotated[
+    Gate[Literal["grant_and_lineage"], NoParameters]
+    | Gate[Literal["level_allowed"], Levels]
+    | Gate[Literal["identifiers_anywhere"], BlockedIdentifiers]
+    | Gate[Literal["possible_identifiers"], Identifiers]
+    | Gate[Literal["join_back"], JoinBack]
+    | Gate[Literal["opaque_columns"], Opaque]
+    | Gate[Literal["free_text"], FreeText]
+    | Gate[Literal["cell_threshold"], CellThreshold]
+    | Gate[Literal["dominance"], Dominance]
+    | Gate[Literal["p_percent"], PPercent]
+    | Gate[Literal["zero_cells"], NoParameters]
+    | Gate[Literal["group_disclosure"], MaxShare]
+    | Gate[Literal["extremes"], CellThreshold]
+    | Gate[Literal["differencing"], Differencing]
+    | Gate[Literal["linear_closure"], Closure]
+    | Gate[Literal["suppression_audit"], Suppression]
+    | Gate[Literal["rounding"], Rounding]
+    | Gate[Literal["evidence_proofs"], Proofs]
+    | Gate[Literal["no_evidence"], NoParameters]
+    | Gate[Literal["record_level"], RecordLevel]
+    | Gate[Literal["equivalence_classes"], Classes]
+    | Gate[Literal["overall_risk"], OverallRisk]
+    | Gate[Literal["sensitive_diversity"], Diversity]
+    | Gate[Literal["sensitive_closeness"], Closeness]
+    | Gate[Literal["raw_rows"], RawRows]
+    | Gate[Literal["row_per_entity"], EntityRatio]
+    | Gate[Literal["coordinates"], Coordinates]
+    | Gate[Literal["file_types"], FileTypes]
+    | Gate[Literal["archives"], Archives]
+    | Gate[Literal["formula_cells"], Formulas]
+    | Gate[Literal["volume"], Volume]
+    | Gate[Literal["label"], NoParameters]
+    | Gate[Literal["reviewers"], Reviewers]
+    | Gate[Literal["release_terms"], ReleaseTerms],
+    Field(discriminator="check"),
+]
+
+ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere", "join_back", "file_types", "volume"})
+"""Checks that judge every form of product; together with `reviewers` and `label` no form can leave without them."""
+
+MUST_BLOCK = ALWAYS | {
+    "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
+    "suppression_audit", "rounding", "evidence_proofs", "record_level", "equivalence_classes", "overall_risk",
+    "raw_rows", "archives", "formula_cells", "label", "reviewers", "release_terms",
+}  # fmt: skip
+
+MAY_REVIEW = frozenset(
+    {
+        "possible_identifiers", "free_text", "zero_cells", "group_disclosure", "extremes", "no_evidence",
+        "sensitive_diversity", "sensitive_closeness", "row_per_entity", "coordinates",
+    }
+)  # fmt: skip
+
+
+class ExportEdition(Edition[Rule]):
+    """Every export check, each exactly once; those that protect a person can only block."""
+
+    policy: Literal["export"]
+
+    def for_form(self, form: Form) -> tuple[Any, ...]:
+        """The rules that judge a product of `form`, in the order of the file."""
+        return tuple(rule for rule in self.rules if form in rule.forms)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        require_checks(self, MUST_BLOCK | MAY_REVIEW)
+        soft = [rule.id for rule in self.rules if rule.check in MUST_BLOCK and rule.on_fail != "block"]
+        if soft:
+            raise ValueError(f"这些规则只能是 block / these rules can only block: {', '.join(soft)}")
+        every = ALWAYS | {"label", "reviewers"}
+        partial = [rule.id for rule in self.rules if rule.check in every and len(set(rule.forms)) < 3]
+        if partial:
+            raise ValueError(f"这些规则须适用于全部形态 / these rules judge every form: {', '.join(partial)}")
+        return self
+
+
+EDITION: type[Edition[Any]] = ExportEdition

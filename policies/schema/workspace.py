@@ -1,0 +1,120 @@
+"""Workspaces: limits of a jail, what a level may be read as, the tier real data needs, and what a run tells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from policies.schema.base import Edition, Judging, Strict, require_checks
+
+
+class Limits(Strict):
+    """Limits of one process tree. Megabytes are 2²⁰ bytes.
+
+    `memory_mb` is the hard limit on data (RLIMIT_DATA), three to four times `duckdb_memory_mb`; `cpu_seconds` counts
+    over all threads; `folder_mb` is measured before and after a run; `result_rows` and `result_mb` bound one answer.
+    """
+
+    memory_mb: Annotated[int, Field(ge=256)]
+    duckdb_memory_mb: Annotated[int, Field(ge=64)]
+    threads: Annotated[int, Field(ge=1, le=64)]
+    cpu_seconds: Annotated[int, Field(ge=1)]
+    wall_seconds: Annotated[int, Field(ge=1)]
+    processes: Annotated[int, Field(ge=1, le=512)]
+    file_mb: Annotated[int, Field(ge=1)]
+    folder_mb: Annotated[int, Field(ge=1)]
+    result_rows: Annotated[int, Field(ge=1)]
+    result_mb: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.memory_mb < 2 * self.duckdb_memory_mb:
+            raise ValueError("memory_mb 至少应为 duckdb_memory_mb 的两倍 / at least twice duckdb_memory_mb")
+        if self.file_mb > self.folder_mb:
+            raise ValueError("单个文件上限不应大于目录上限 / file_mb above folder_mb")
+        return self
+
+
+class Bounds(Strict):
+    """Rising upper bounds of the coarse buckets a run reports, six at most; above the last is one more bucket."""
+
+    bounds: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=6)]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.bounds) != sorted(set(self.bounds)):
+            raise ValueError("分档上限应由小到大 / bounds must rise")
+        return self
+
+    def bucket(self, value: float) -> str:
+        """The bucket `value` falls in, as people read it: `<=100`, `<=10000`, `>10000`."""
+        fitting = [bound for bound in self.bounds if value <= bound]
+        return f"<={fitting[0]}" if fitting else f">{self.bounds[-1]}"
+
+
+class RowBuckets(Bounds):
+    """Buckets of row counts; a first bucket below ten would tell small groups."""
+
+    @model_validator(mode="after")
+    def _coarse(self) -> Self:
+        if self.bounds[0] < 10:
+            raise ValueError("第一档不得小于 10 行 / the first bucket is at least 10 rows")
+        return self
+
+
+class Modes(Strict):
+    """How each level may be used: rows readable, rows with pseudonyms, or only jobs that show no row."""
+
+    level_1: Literal["rows", "pseudonyms", "jobs"]
+    level_2: Literal["rows", "pseudonyms", "jobs"]
+    level_3: Literal["pseudonyms", "jobs"]
+    level_4: Literal["jobs"]
+
+    def of(self, level: int) -> Literal["rows", "pseudonyms", "jobs"]:
+        """The mode of `level`; any level that is not 1–3 is treated as 4."""
+        return {1: self.level_1, 2: self.level_2, 3: self.level_3}.get(level, self.level_4)
+
+
+class Tier(Strict):
+    """Isolation needed for real data. A medium tier needs the operator's written decision, or is refused."""
+
+    real_data: Literal["strong"]
+    medium: Literal["operator_decision", "refused"]
+    weak: Literal["simulated_only"]
+
+
+class Runs(Strict):
+    """Runs on real data a grant allows in one day: each tells about one bit, so they are counted."""
+
+    per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
+
+
+Rule = Annotated[
+    Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
+    | Judging[Literal["row_buckets"], RowBuckets]
+    | Judging[Literal["duration_buckets"], Bounds]
+    | Judging[Literal["mode_by_level"], Modes]
+    | Judging[Literal["isolation_tier"], Tier]
+    | Judging[Literal["runs_per_day"], Runs],
+    Field(discriminator="check"),
+]
+
+
+class WorkspaceEdition(Edition[Rule]):
+    """Every limit, each exactly once."""
+
+    policy: Literal["workspace"]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        require_checks(self, frozenset(needed))
+        soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
+        if soft:
+            raise ValueError(f"工作区的限制只能是 block / workspace limits can only block: {', '.join(soft)}")
+        return self
+
+
+EDITION: type[Edition[Any]] = WorkspaceEdition
