@@ -1,0 +1,229 @@
+"""The field plan: what each column means, and whether it may be modelled at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from policies.text import Text, UserError
+
+Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
+Role = Literal["direct", "quasi", "sensitive", "none"]
+Semantic = Literal[
+    "person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
+    "organisation", "free_text", "key", "district", "street", "category", "code", "number", "amount", "date",
+    "timestamp", "constant",
+]  # fmt: skip
+
+GENERATED: frozenset[str] = frozenset(
+    {"person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
+     "organisation", "free_text", "key"}
+)  # fmt: skip
+"""Never modelled, whatever the plan says: values come from providers."""
+
+NUMERIC: frozenset[str] = frozenset({"number", "amount", "date", "timestamp"})
+FOLLOWS: frozenset[str] = frozenset({"sex", "birth", "district", "street", "entity"})
+TOP_LEVEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a table: its type, meaning, identifier role and grade (1–4; an unmarked column counts as 4).
+
+    `codes` is the dictionary of allowed values; `null_share` (0–1) is used where no row may be read. `follows` ties
+    columns of one row together: an ID number follows {"sex": column, "birth": column}, an address follows
+    {"district": column, "street": column}, a name or telephone follows {"entity": ID column} so that one person keeps
+    one name (or one code one organisation name). `references` = (table, column) takes the value from the row of a
+    simulated parent. `blind` columns are drawn from the catalogue without looking at a row; policy decides which.
+    """
+
+    name: str
+    dtype: Dtype
+    semantic: str
+    role: Role = "none"
+    level: int = TOP_LEVEL
+    nullable: bool = True
+    null_share: float | None = None
+    unique: bool = False
+    codes: tuple[str, ...] = ()
+    length: int | None = None
+    comment: str = ""
+    references: tuple[str, str] | None = None
+    blind: bool = False
+    follows: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def generated(self) -> bool:
+        """True where the column is filled by a provider, or from the shape of codes, instead of being learned."""
+        return self.semantic in GENERATED or (self.shaped and self.role == "direct")
+
+    @property
+    def shaped(self) -> bool:
+        """True for keys and codes: where they must not be learned, new ones of the same shape are made."""
+        return self.semantic in ("key", "code")
+
+    @property
+    def learned(self) -> bool:
+        """True where an engine may see the (pooled, trimmed) values."""
+        return not self.generated and not self.blind and self.references is None
+
+    @property
+    def numeric(self) -> bool:
+        """True where values lie on a scale; every other modelled column is a set of labels."""
+        return self.semantic in NUMERIC
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`low` is never greater than `high` in one row (null on either side is fine)."""
+
+    low: str
+    high: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.low, self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """`total` equals the sum of `parts` in every row where none is null; it is recomputed, never drawn."""
+
+    total: str
+    parts: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.total, *self.parts
+
+
+Constraint = Order | Sum
+
+
+def check_plan(fields: Sequence[Field], columns: Iterable[str], constraints: Sequence[Constraint] = ()) -> None:
+    """Refuse a plan that leaves a column unexplained or would let an identifier be modelled.
+
+    Raises:
+        UserError: `plan.unclassified` (with a question for the operator), `plan.columns`, `plan.identifier_modelled`,
+            `plan.type`, `plan.unknown_column`.
+    """
+    _refuse_unclassified(fields)
+    _refuse_mismatch(fields, list(columns))
+    _refuse_modelled_identifiers(fields)
+    _refuse_types(fields)
+    _refuse_unknown_columns(fields, constraints)
+
+
+def blinded(fields: Sequence[Field], max_level: int, roles: Iterable[str]) -> tuple[Field, ...]:
+    """The plan with every column above `max_level`, or of one of `roles`, drawn blind."""
+    hidden = set(roles)
+    return tuple(replace(f, blind=f.blind or f.level > max_level or f.role in hidden) for f in fields)
+
+
+def entity_of(fields: Sequence[Field]) -> Field | None:
+    """The column that says whose record a row is: an ID number, a credit code, or what stands for it (card, phone).
+
+    None when no direct identifier of that kind is planned: then every row counts as somebody of its own.
+    """
+    for semantic in ("resident_id", "uscc", "bank_card", "code", "mobile", "plate"):
+        for candidate in fields:
+            if candidate.semantic == semantic and candidate.role == "direct":
+                return candidate
+    return None
+
+
+def _refuse_unclassified(fields: Sequence[Field]) -> None:
+    unknown = [f.name for f in fields if f.semantic not in get_args(Semantic)]
+    if unknown:
+        raise UserError(
+            "plan.unclassified",
+            Text(
+                "列 {c} 没有说明是什么内容,不能生成仿真数据:未归类的文本里可能有真实个人信息。",
+                "Columns {c} are not classified; unclassified text may hold real personal data, so nothing is made.",
+            ).fill(c="、".join(unknown)),
+            fix=Text(
+                "请回答:这些列是姓名、证件号、电话、地址、单位、编码、类别、数值、日期,还是自由文本?在字段方案里写明语义后重试。",
+                "Please answer: do they hold names, ID numbers, phones, addresses, organisations, codes, categories, "
+                "numbers, dates or free text? State the semantic of each in the field plan and try again.",
+            ),
+            columns=unknown,
+        )
+
+
+def _refuse_mismatch(fields: Sequence[Field], columns: list[str]) -> None:
+    planned = [f.name for f in fields]
+    if sorted(planned) != sorted(columns):
+        missing, extra = sorted(set(columns) - set(planned)), sorted(set(planned) - set(columns))
+        raise UserError(
+            "plan.columns",
+            Text(
+                "字段方案与表的列不一致:缺少 {m},多出 {x}。",
+                "The field plan and the table differ: missing {m}, extra {x} (or a name occurs twice).",
+            ).fill(m=missing or "无", x=extra or "无"),
+            fix=Text("请让每一列恰好对应一个字段。", "Give every column exactly one field."),
+            missing=missing,
+            extra=extra,
+        )
+
+
+def _refuse_modelled_identifiers(fields: Sequence[Field]) -> None:
+    wrong = [f.name for f in fields if f.role == "direct" and not f.generated]
+    if wrong:
+        raise UserError(
+            "plan.identifier_modelled",
+            Text(
+                "列 {c} 是直接标识符,却被归为可建模的内容。",
+                "Columns {c} are direct identifiers but planned as modelled.",
+            ).fill(c="、".join(wrong)),
+            fix=Text(
+                "请改为姓名、证件号、电话等标识语义,或用 key 表示主键。",
+                "Plan them as a name, ID number, phone or another identifier, or as `key`.",
+            ),
+            columns=wrong,
+        )
+
+
+def _refuse_types(fields: Sequence[Field]) -> None:
+    fits = {
+        "number": {"integer", "decimal"},
+        "amount": {"integer", "decimal"},
+        "date": {"date"},
+        "timestamp": {"timestamp"},
+        "key": {"text", "integer"},
+    }
+    text_only = GENERATED - {"key"}
+    wrong = [f.name for f in fields if f.dtype not in fits.get(f.semantic, set(get_args(Dtype)))]
+    wrong += [f.name for f in fields if f.semantic in text_only and f.dtype != "text"]
+    dated = {f.name for f in fields if f.dtype in ("date", "timestamp")}
+    names = {f.name for f in fields}
+    wrong += [c for f in fields if (c := f.follows.get("birth")) and c in names - dated]
+    if wrong:
+        raise UserError(
+            "plan.type",
+            Text("列 {c} 的类型与语义不符。", "The type of columns {c} does not fit their semantic.").fill(
+                c="、".join(wrong)
+            ),
+            fix=Text(
+                "证件号、电话等编码一律是文本;金额是数值;日期要写成日期类型。",
+                "Identifiers are text, amounts are numbers, dates are dates.",
+            ),
+            columns=wrong,
+        )
+
+
+def _refuse_unknown_columns(fields: Sequence[Field], constraints: Sequence[Constraint]) -> None:
+    names = {f.name for f in fields}
+    used = {c for f in fields for c in f.follows.values()} | {c for rule in constraints for c in rule.columns}
+    relations = {r for f in fields for r in f.follows} - FOLLOWS
+    if used - names or relations:
+        unknown = sorted((used - names) | relations)
+        raise UserError(
+            "plan.unknown_column",
+            Text("字段方案提到了不存在的列或关系:{c}。", "The plan names unknown columns or relations: {c}.").fill(
+                c="、".join(unknown)
+            ),
+            fix=Text("请改成表中已有的列名。", "Use column names of the table."),
+            columns=unknown,
+        )

@@ -1,0 +1,133 @@
+"""People: names, births, resident IDs that agree with them, travel documents, patient and pupil numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthetic.providers import vocabulary
+from synthetic.providers.checksums import resident_id_check
+from synthetic.providers.pools import Bytes, Integers, Words, constant, digits, distinct_integers, pick, prefixed, texts
+
+Days = NDArray[np.datetime64]
+MALE, FEMALE = "男", "女"
+REGION_PREFIX = 4499
+_LETTERS = np.frombuffer(b"ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Columns of the same people: name, sex, birth and resident ID agree row by row."""
+
+    names: Words
+    sexes: Words
+    births: Days
+    resident_ids: Words
+
+
+def people(rng: np.random.Generator, n: int) -> People:
+    """`n` people with different resident IDs."""
+    sexes, born = person_sexes(rng, n), births(rng, n)
+    return People(person_names(rng, n, sexes, born), sexes, born, resident_ids(rng, born, sexes))
+
+
+def person_sexes(rng: np.random.Generator, n: int) -> Words:
+    """男 or 女, 51.2 % 男 (assumed, near the national census)."""
+    return pick(rng, (MALE, FEMALE), n, (0.512, 0.488))
+
+
+def births(rng: np.random.Generator, n: int, *, first: str = "1935-01-01", last: str = "2024-12-31") -> Days:
+    """Birth dates, any day from `first` to `last` equally likely."""
+    low, high = np.datetime64(first, "D"), np.datetime64(last, "D")
+    return low + rng.integers(0, int((high - low).astype(int)) + 1, n).astype("timedelta64[D]")
+
+
+def person_names(rng: np.random.Generator, n: int, sex: str | Words | None = None, born: Days | None = None) -> Words:
+    """Full names. Given names follow the sex (男/女, one for all or one a row) and the generation of the birth year.
+
+    A name by itself belongs to many people, so it has no range that nobody holds; only its combination with generated
+    identifiers marks it as simulated.
+    """
+    sexes = person_sexes(rng, n) if sex is None else np.broadcast_to(np.asarray(sex, dtype=object), n)
+    years = (births(rng, n) if born is None else born).astype("datetime64[Y]").astype(int) + 1970
+    era = np.searchsorted(vocabulary.ERA_STARTS, years, side="right")
+    given = np.empty(n, dtype=object)
+    for male in (True, False):
+        for generation in range(len(vocabulary.ERA_STARTS) + 1):
+            rows = np.flatnonzero((era == generation) & ((sexes == MALE) == male))
+            given[rows] = pick(rng, vocabulary.given_names(male, generation), len(rows))
+    return pick(rng, *_surname_arguments(n)) + given
+
+
+def _surname_arguments(n: int) -> tuple[tuple[str, ...], int, tuple[float, ...]]:
+    names, weights = vocabulary.surnames()
+    return names, n, weights
+
+
+def resident_ids(
+    rng: np.random.Generator, births: Days, sexes: Words, regions: NDArray[np.integer] | None = None
+) -> Words:
+    """Resident IDs (GB 11643-1999) that agree with birth and sex and differ from each other.
+
+    `regions` are six-digit codes and must start with 4499; by default any of 449901…449999. No prefecture has the code
+    4499, so nobody holds such a number. Raises ValueError for another region, and when more than 500 people of one
+    sex are born on one day in one region (the sequence has three digits).
+    """
+    n = len(births)
+    where = rng.integers(449901, 450000, n) if regions is None else np.asarray(regions, dtype=np.int64)
+    if (where // 100 != REGION_PREFIX).any():
+        raise ValueError("resident IDs are generated only for the unassigned regions 4499xx")
+    days = births.astype("datetime64[D]")
+    sequence = _sequence(rng, where, days, np.asarray(sexes == MALE))
+    body = np.hstack([digits(where, 6), digits(_yyyymmdd(days), 8), digits(sequence, 3)])
+    return texts(np.hstack([body, resident_id_check(body)[:, None]]))
+
+
+def _yyyymmdd(days: Days) -> Integers:
+    months = days.astype("datetime64[M]")
+    year, month = np.divmod(months.astype(np.int64) + 1970 * 12, 12)
+    return year * 10000 + (month + 1) * 100 + (days - months).astype(np.int64) + 1
+
+
+def _sequence(rng: np.random.Generator, regions: Integers, days: Days, male: NDArray[np.bool_]) -> Integers:
+    """Three digits, odd for men, no two alike for one region, day and sex."""
+    key = (regions * 200_000 + days.astype(np.int64) + 80_000) * 2 + male
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(key) else np.empty(0, dtype=np.int64)
+    sizes = np.diff(np.r_[starts, len(key)])
+    rank = np.arange(len(key)) - np.repeat(starts, sizes)
+    if len(key) and rank.max() >= 500:
+        raise ValueError("more than 500 people of one sex born on one day in one region")
+    offset = np.repeat(rng.integers(0, 500, len(starts)), sizes)
+    step = np.repeat(rng.choice([7, 11, 13, 17, 19, 23, 27, 29], len(starts)), sizes)  # coprime to 500: no repeats
+    sequence = np.empty(len(key), dtype=np.int64)
+    sequence[order] = (offset + rank * step) % 500 * 2 + male[order]
+    return sequence
+
+
+def passports(rng: np.random.Generator, n: int) -> Words:
+    """Ordinary passports of the form `EZ` + 7 digits. Issue goes EA, EB, … in order; EZ is assumed not reached."""
+    return texts(np.hstack([constant("EZ", n), digits(distinct_integers(rng, n, 10**7), 7)]))
+
+
+def medical_numbers(rng: np.random.Generator, n: int) -> Words:
+    """Patient numbers `M4499` + 8 digits: no public format exists, the city code marks them."""
+    return texts(np.hstack([constant("M4499", n), digits(distinct_integers(rng, n, 10**8), 8)]))
+
+
+def school_numbers(rng: np.random.Generator, resident_ids: Words) -> Words:
+    """Pupil numbers (学籍号) in the usual form `G` + resident ID, hence as unassigned as the ID."""
+    del rng  # the number follows from the ID; the argument keeps the providers alike
+    return prefixed("G", np.asarray(resident_ids, dtype=object))
+
+
+def broken_check(identifiers: Bytes) -> Bytes:
+    """The same identifiers with a wrong last digit (each moved by one), for files that must contain errors."""
+    wrong = identifiers.copy()
+    last = wrong[:, -1]
+    number = np.where((last >= 48) & (last <= 57), last - 48, 9)
+    wrong[:, -1] = 48 + (number + 1) % 10
+    return wrong
