@@ -1,0 +1,1 @@
+"""入口: JSON API, portal, command line, worker."""

@@ -1,0 +1,64 @@
+"""Composition root: one application out of platform, broker, routes, pages and error handlers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from api import errors
+from api.middleware import BodyLimit, RequestNumber
+from api.pages import frame, security
+from api.pages import router as portal_pages
+from api.routes import accounts, applications, catalog, exports, merchants, oversight, workspaces
+from sandbox.kernel import state
+from sandbox.kernel.unit import Platform
+from sandbox.workspaces import tiers
+from sandbox.workspaces.broker import Broker
+
+VERSION = "0.1.0"
+ROUTERS = (accounts, merchants, catalog, applications, workspaces, exports, oversight)
+
+
+def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str, str]]) -> FastAPI:
+    """The API and the portal on one platform. `parts` says what else of the platform is up."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        broker.close()
+
+    app = FastAPI(
+        title="公共数据沙箱 · Public data sandbox", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )  # fmt: skip
+    app.state.platform, app.state.broker, app.state.parts = platform, broker, parts
+    api = APIRouter(prefix="/api/v1", responses=errors.PROBLEMS)
+    for module in ROUTERS:
+        api.include_router(module.router)
+    app.include_router(api)
+    with platform.system() as unit:
+        city, tier = state.read(unit.session, state.DEMONSTRATION), tiers.current(unit)
+    secret = security.load_secret(platform.settings.keys_root / "forms.key")
+    frame.install(app, frame.Portal(secret, bool(city), tier, platform.settings.secure_cookies))
+    app.include_router(portal_pages)
+    errors.install(app)
+    app.add_middleware(BodyLimit, upload_limit=(platform.settings.body_limit_mb << 20) + (1 << 20))
+    app.add_middleware(RequestNumber)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the shape of errors into the OpenAPI document once."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = plain()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = errors.Problem.model_json_schema()
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]

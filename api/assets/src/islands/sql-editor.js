@@ -1,0 +1,150 @@
+// SQL editor over a <textarea data-island="sql-editor">. The text area stays the form's field; the editor writes into it.
+//
+// The editor lives in a shadow root: CodeMirror then uses constructed style sheets, which a strict `style-src 'self'`
+// allows, where it would otherwise insert a <style> element that the policy blocks.
+import { EditorState } from "@codemirror/state";
+import { EditorView, drawSelection, highlightActiveLine, keymap, lineNumbers, placeholder } from "@codemirror/view";
+import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
+import { HighlightStyle, bracketMatching, syntaxHighlighting } from "@codemirror/language";
+import { autocompletion, closeBrackets, completionKeymap } from "@codemirror/autocomplete";
+import { PostgreSQL, keywordCompletionSource, sql } from "@codemirror/lang-sql";
+import { tags } from "@lezer/highlight";
+
+const theme = EditorView.theme({
+  "&": { fontSize: "14px", color: "var(--ink)", backgroundColor: "var(--field)", height: "100%" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.65" },
+  ".cm-content": { caretColor: "var(--ink)", padding: "10px 0" },
+  ".cm-cursor": { borderLeftColor: "var(--ink)" },
+  ".cm-gutters": { backgroundColor: "var(--sunken)", color: "var(--ink-3)", border: "none" },
+  ".cm-lineNumbers .cm-gutterElement": { padding: "0 10px 0 12px" },
+  ".cm-activeLine": { backgroundColor: "var(--hover)" },
+  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection) !important" },
+  ".cm-matchingBracket": { outline: "1px solid var(--accent)", backgroundColor: "transparent !important" },
+  ".cm-placeholder": { color: "var(--ink-3)" },
+  ".cm-tooltip": { backgroundColor: "var(--surface)", border: "1px solid var(--line-strong)", borderRadius: "4px" },
+  ".cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px" },
+  ".cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
+  ".cm-completionDetail": { color: "inherit", opacity: "0.85", marginLeft: "12px" },
+});
+
+const colours = HighlightStyle.define([
+  { tag: tags.keyword, color: "var(--accent-text)", fontWeight: "600" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--good-text)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--warn-text)" },
+  { tag: [tags.lineComment, tags.blockComment], color: "var(--ink-3)", fontStyle: "italic" },
+]);
+
+/** Table and column names for completion: the JSON of the `data-schema` attribute, {"table": ["column", ...]}. */
+function schemaOf(textarea) {
+  try {
+    return JSON.parse(textarea.dataset.schema || "{}");
+  } catch {
+    return {};
+  }
+}
+
+const PLAIN_NAME = /^[\p{L}_][\p{L}\p{N}_]*$/u;
+const quoted = (name) => (PLAIN_NAME.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
+const option = (type, name, detail) => ({ label: name, apply: quoted(name), type, detail });
+
+/** Tables and columns, Chinese names too, which the SQL grammar's own completion does not take for words. */
+function schemaCompletions(schema) {
+  const tables = Object.keys(schema).map((name) => option("class", name));
+  const columns = Object.entries(schema).flatMap(([table, names]) =>
+    names.map((name) => option("property", name, table)),
+  );
+  return (context) => {
+    const word = context.matchBefore(/[\p{L}\p{N}_"]*\.?[\p{L}\p{N}_]*/u);
+    if (!word.text && !context.explicit) return null;
+    const [table, column] = word.text.split(".");
+    const own = schema[table.replaceAll('"', "")];
+    if (column !== undefined) {
+      if (!own) return null;
+      const options = own.map((name) => option("property", name));
+      return { from: word.from + table.length + 1, options, validFor: /^[\p{L}\p{N}_]*$/u };
+    }
+    return { from: word.from, options: [...tables, ...columns], validFor: /^[\p{L}\p{N}_]*$/u };
+  };
+}
+
+// Typing over a selection: left to itself, the browser keeps the old text's look by adding style attributes, which the
+// page's policy refuses with an error in the console. So the editor makes this change itself.
+const typeOverSelection = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to } = view.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || from === to || view.composing) return false;
+    const insert = () =>
+      view.state.update({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handle) => handle(view, from, to, event.data, insert))) view.dispatch(insert());
+    event.preventDefault();
+    return true;
+  },
+});
+
+function extensions(textarea, readOnly) {
+  const submit = (view) => {
+    // While an input method is composing, the key belongs to it.
+    if (view.composing) return false;
+    textarea.value = view.state.doc.toString();
+    textarea.form?.requestSubmit(textarea.form.querySelector("[data-run]"));
+    return true;
+  };
+  const label = document.querySelector(`label[for="${CSS.escape(textarea.id)}"]`)?.textContent.trim() ?? "SQL";
+  return [
+    lineNumbers(),
+    history(),
+    drawSelection(),
+    highlightActiveLine(),
+    bracketMatching(),
+    closeBrackets(),
+    autocompletion({
+      icons: false,
+      override: [schemaCompletions(schemaOf(textarea)), keywordCompletionSource(PostgreSQL, true)],
+    }),
+    sql({ dialect: PostgreSQL, upperCaseKeywords: true }),
+    typeOverSelection,
+    theme,
+    syntaxHighlighting(colours),
+    placeholder(textarea.placeholder || ""),
+    EditorView.lineWrapping,
+    EditorView.contentAttributes.of({
+      "aria-label": label,
+      "aria-describedby": textarea.getAttribute("aria-describedby") ?? "",
+    }),
+    EditorState.readOnly.of(readOnly),
+    EditorView.editable.of(!readOnly),
+    EditorView.updateListener.of((update) => {
+      if (update.docChanged) textarea.value = update.state.doc.toString();
+    }),
+    keymap.of([
+      { key: "Mod-Enter", run: submit, preventDefault: true },
+      ...completionKeymap,
+      ...defaultKeymap,
+      ...historyKeymap,
+    ]),
+  ];
+}
+
+export function mount(textarea) {
+  const host = document.createElement("div");
+  host.className = "sql-editor";
+  host.dataset.for = textarea.id;
+  const root = host.attachShadow({ mode: "open" });
+  textarea.after(host);
+  const readOnly = textarea.readOnly || textarea.disabled;
+  const state = EditorState.create({ doc: textarea.value, extensions: extensions(textarea, readOnly) });
+  const view = new EditorView({ state, parent: root, root });
+  textarea.hidden = true;
+  // The page offers text for the cursor (a column's name); taking it here tells the page that it is done.
+  textarea.addEventListener("insert-text", (event) => {
+    event.preventDefault();
+    view.dispatch(view.state.replaceSelection(event.detail));
+    view.focus();
+  });
+  document.querySelector(`label[for="${CSS.escape(textarea.id)}"]`)?.addEventListener("click", () => view.focus());
+  textarea.form?.addEventListener("reset", () => {
+    view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: textarea.defaultValue } });
+  });
+}

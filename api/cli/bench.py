@@ -1,0 +1,48 @@
+"""`pds bench NAME`: benchmarks are the modules of `benchmarks/` that have a function `run`."""
+
+from __future__ import annotations
+
+from importlib import import_module, util
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.output import AsJson, CouldNotRun, WrongUse, answer, quiet, table
+from policies.text import Text
+
+_HEADERS = (
+    Text("指标", "figure"), Text("本平台", "ours"), Text("对照", "against"), Text("单位", "unit"),
+    Text("比值", "ratio"), Text("说明", "what"),
+)  # fmt: skip
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="基准名；不写则列出 · name; none lists them")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """运行一项基准，给出成对的数字与比值 · Run a benchmark: paired figures with their ratio"""
+    names = known()
+    if name is None:
+        answer({"benchmarks": names}, as_json, lambda: print("\n".join(names)))
+        return
+    if name not in names:
+        text = Text(f"没有基准 {name}；现有：{'、'.join(names)}", f"no benchmark {name}; there are: {', '.join(names)}")
+        raise WrongUse("usage.benchmark", text)
+    with quiet():
+        figures: list[dict[str, Any]] = [f.as_dict() for f in import_module(f"benchmarks.{name}").run()]
+    rows = [(f["name"], f["value"], f["against"], f["unit"], f["ratio"], Text(**f["text"])) for f in figures]
+    answer({"benchmark": name, "figures": figures}, as_json, lambda: table(_HEADERS, rows))
+
+
+def known() -> list[str]:
+    """Names of the benchmarks beside the program. Raises `CouldNotRun` in an installation without them."""
+    found = util.find_spec("benchmarks")
+    places = [Path(p) for p in found.submodule_search_locations or ()] if found else []
+    names = {f.stem for p in places for f in p.glob("*.py") if "\ndef run(" in f.read_text("utf-8")}
+    if not names:
+        text = Text("此安装不含基准测试", "this installation holds no benchmarks")
+        raise CouldNotRun(
+            "bench.none", text, fix=Text("请在源码目录中运行 ./pds bench", "run ./pds bench in the source folder")
+        )
+    return sorted(names)

@@ -1,0 +1,179 @@
+"""`pds`: the table of commands. Nothing of a command is imported before it is called."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from policies.text import Text, UserError
+
+WRONG_USE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command (`target` = module:function) or group (`inside`), and its line of help."""
+
+    help: Text
+    target: str = ""
+    inside: Mapping[str, Entry] | None = None
+
+    @property
+    def line(self) -> str:
+        return f"{self.help.zh} · {self.help.en}"
+
+
+def _command(module: str, zh: str, en: str, function: str = "command") -> Entry:
+    return Entry(Text(zh, en), f"api.cli.{module}:{function}")
+
+
+def _group(zh: str, en: str, **inside: Entry) -> Entry:
+    return Entry(Text(zh, en), inside={name.replace("_", "-"): entry for name, entry in inside.items()})
+
+
+COMMANDS: dict[str, Entry] = {
+    "up": _command("up", "启动平台（Ctrl-C 停止）", "run the platform until Ctrl-C"),
+    "demo": _command("demo", "走完一个完整的故事", "walk the whole story once"),
+    "doctor": _command("doctor", "检查环境与安装，说明如何补齐", "what is installed, what is missing, how to mend it"),
+    "inspect": _command("inspect", "查看文件里有哪些表", "what tables a file holds"),
+    "detect": _command("detect", "识别个人与企业标识", "find identifiers, names and addresses"),
+    "quality": _command("quality", "按 GB/T 36344 度量质量", "measure quality by GB/T 36344"),
+    "grade": _command("grade", "分类分级建议", "propose category and level of every column"),
+    "simulate": _command("simulate", "生成仿真数据", "make simulated data"),
+    "check-export": _command("check_export", "出域文件自查", "check a file against the export rules"),
+    "release": _group("放行包", "release packages",
+                      verify=_command("release", "离线验证签名与内容", "verify signature and content offline")),
+    "policy": _group(
+        "规则", "policies",
+        lint=_command("policy", "检查规则文件", "check policy files", "lint"),
+        diff=_command("policy", "比较两版规则", "compare two editions", "diff"),
+        propose=_command("policy_activation", "提出一版规则", "propose an edition", "propose"),
+        activate=_command("policy_activation", "第二人启用规则", "a second person activates it", "activate"),
+    ),
+    "audit": _group("审计", "audit log", verify=_command("audit", "校验审计链", "verify the audit chain")),
+    "jail": _group("隔离", "isolation jail", selftest=_command("jail", "攻击自检，得出等级", "attack it")),
+    "isolation": _group(
+        "隔离等级", "isolation tier",
+        decide=_command("isolation", "书面接受较弱等级", "accept a weaker tier in writing", "decide"),
+    ),
+    "account": _group("账号", "accounts", create=_command("account", "创建账号", "create an account", "create")),
+    "migrate": _command("migrate", "建库或升级数据库", "create or upgrade the database"),
+    "bench": _command("bench", "运行基准测试", "run a benchmark"),
+    "assets": _command("assets", "构建门户增强组件", "build the portal's islands"),
+    "diagrams": _command("lifecycles", "由状态表生成状态图", "draw the lifecycle tables"),
+}  # fmt: skip
+_TITLE = Text("公共数据沙箱", "public data sandbox")
+_EPILOG = (
+    "退出码 0 正常 · 1 有发现或被拒绝 · 2 用法不对 · 3 无法运行\n"
+    "exit codes 0 fine · 1 a finding or refusal · 2 wrong use · 3 could not run\n"
+    "语言 PDS_LANG=zh|en · 测试 ./pds test · 只准备环境 ./pds setup"
+)
+
+
+class _OwnHelp:
+    """The help option's own line in both languages."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.help = "显示帮助 · show this help"
+        return option
+
+
+class Command(_OwnHelp, TyperCommand):
+    """One command."""
+
+
+class Group(_OwnHelp, TyperGroup):
+    """Commands by name, imported when they are called."""
+
+    def __init__(self, name: str, entries: Mapping[str, Entry], help: str, epilog: str = "") -> None:
+        super().__init__(name=name, help=help, rich_markup_mode=None)
+        self.entries, self.closing = entries, epilog
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """A group alone cannot be meant: its help, and the exit code of wrong use."""
+        if not args:
+            print(self.get_help(ctx), file=sys.stderr)
+            raise typer.Exit(WRONG_USE)
+        return list(super().parse_args(ctx, args))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        if entry.inside is not None:
+            return Group(cmd_name, entry.inside, entry.line)
+        return _built(cmd_name, entry)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        wide = max(map(len, self.entries))
+        formatter.write("\n命令 · Commands:\n")
+        for name, entry in self.entries.items():
+            formatter.write(f"  {name:<{wide}}  {entry.line}\n")
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.closing:
+            formatter.write(f"\n{self.closing}\n")
+
+
+def _built(name: str, entry: Entry) -> Any:
+    module, _, function = entry.target.partition(":")
+    callback: Callable[..., None] = getattr(import_module(module), function)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name, cls=Command)(callback)
+    return typer.main.get_command(app)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    from api.cli import output
+
+    as_json = "--json" in arguments
+    try:
+        group = Group("pds", COMMANDS, f"{_TITLE.zh} · {_TITLE.en}", _EPILOG)
+        code = group.main(args=arguments or ["--help"], prog_name="pds", standalone_mode=False)
+        return code if isinstance(code, int) else output.FINE
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = context.command_path if context else "pds"
+        return output.tell_usage(error.format_message(), hint, as_json)
+    except UserError as error:
+        return output.tell_error(error, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader has left (`| head`): nothing more can be told to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return output.FINE
+    except Exception as error:
+        return output.tell_crash(error, as_json)
+
+
+def main() -> None:
+    """The program `pds`."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

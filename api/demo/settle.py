@@ -1,0 +1,74 @@
+"""Fills the demonstration city in the background: every department's table registered, delivered, confirmed, published.
+
+Runs as a process of its own beside the server, acting as the people of the city, one step at a time; it may be stopped
+and started again at any point. The two tables of the story are left for the story.
+"""
+
+from __future__ import annotations
+
+import time
+
+from api.demo import city
+from api.demo.story import STORY_TABLES
+from policies.text import UserError
+from sandbox.catalog import repository, service
+from sandbox.kernel import accounts
+from sandbox.kernel.identity import Actor
+from sandbox.kernel.settings import Settings
+from sandbox.kernel.unit import Platform
+
+PATIENCE = 1800.0
+
+
+def main() -> None:
+    """Settle every table, or give up after half an hour."""
+    import sandbox.migrations.tables  # noqa: F401
+
+    platform = Platform(Settings())
+    tables = [t for t in city.build_files(platform.settings.home / "city") if t.name not in STORY_TABLES]
+    end = time.monotonic() + PATIENCE
+    while tables and time.monotonic() < end:
+        tables = [t for t in tables if not _advance(platform, t)]
+        time.sleep(2.0)
+
+
+def actor_of(platform: Platform, login: str) -> Actor:
+    with platform.database.transaction() as session:
+        account = accounts.account_by_login(session, login)
+    if account is None:
+        raise LookupError(login)
+    return account.actor()
+
+
+def _advance(platform: Platform, table: city.CityTable) -> bool:
+    """Take one step with one table; True when it is published or was sent back (a person must then look)."""
+    department, operator = actor_of(platform, table.login), actor_of(platform, "operator")
+    with platform.begin(department) as unit:
+        resource = repository.by_name(unit.session, department.organisation_id, table.name)
+        if resource is None:
+            resource = service.register(unit, **table.registration)
+        state, resource_id = resource.state, resource.id
+    try:
+        if state == "registered":
+            _deliver(platform, department, resource_id, table)
+        elif state == "proposed":
+            with platform.begin(department) as unit:
+                service.confirm_grade(unit, resource_id)
+        elif state == "confirmed":
+            with platform.begin(operator) as unit:
+                service.publish(unit, resource_id)
+    except UserError:
+        return True
+    return state in ("published", "rejected", "withdrawn")
+
+
+def _deliver(platform: Platform, department: Actor, resource_id: str, table: city.CityTable) -> None:
+    limit = platform.settings.body_limit_mb << 20
+    with table.path.open("rb") as stream:
+        sha256, size = service.store_delivery(platform.settings.inbox, stream, limit)
+    with platform.begin(department) as unit:
+        service.deliver(unit, resource_id, file_name=table.path.name, sha256=sha256, size=size)
+
+
+if __name__ == "__main__":
+    main()

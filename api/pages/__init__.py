@@ -1,0 +1,31 @@
+"""The portal's pages, one module a noun. Pages translate; services decide, the same ones the JSON API calls."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from api.pages import (
+    applications,
+    audit,
+    catalog,
+    demonstration,
+    exports,
+    home,
+    jobs,
+    onboarding,
+    policies,
+    reports,
+    resources,
+    session,
+    viewer,
+    workspaces,
+)
+
+MODULES = (
+    home, session, catalog, resources, onboarding, applications, workspaces, exports, audit, jobs, policies, reports,
+    demonstration,
+)  # fmt: skip
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])
+for _module in MODULES:
+    router.include_router(_module.router)

@@ -1,0 +1,259 @@
+"""使用申请: apply for columns of published resources, check, approve, sign, and what is granted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Form, Request, Response
+from starlette.datastructures import FormData
+
+from api.deps import Acting, actor_of, platform_of
+from api.pages import common, frame, inputs
+from api.pages.common import Clocks, Step
+from api.pages.desk import Desk
+from api.pages.forms import Sent
+from api.pages.views import Choice, Clock, Crumb
+from api.pages.words import text
+from api.pages.words_applications import ALLOWED, AUDIENCE_HELP, AUDIENCES, DENIED, FORMS
+from api.routes.shapes import ApplicationIn
+from policies.text import Text, UserError
+from sandbox.applications import repository, service
+from sandbox.applications.model import APPLICATION, APPROVAL
+from sandbox.applications.repository import Application, Approval
+from sandbox.catalog import repository as catalogue_records
+from sandbox.catalog import service as catalogue
+from sandbox.catalog.repository import Resource, ResourceColumn
+from sandbox.kernel import accounts, oversight, permissions
+from sandbox.kernel.lifecycle import Offer, State
+from sandbox.kernel.unit import Unit
+from sandbox.workspaces import repository as workspace_records
+
+router = frame.page_router()
+Typed = Annotated[str, Form()]
+
+
+def _stand(step: str) -> Step:
+    return lambda unit, one, reason: service.stand(unit, one, step, reason)
+
+
+STEPS: dict[str, Step] = {
+    "submit": lambda unit, one, _reason: service.submit(unit, one),
+    "pass_check": lambda unit, one, reason: service.check(unit, one, "pass", reason),
+    "return": lambda unit, one, reason: service.check(unit, one, "return", reason),
+    "reject_check": lambda unit, one, reason: service.check(unit, one, "reject", reason),
+    "sign": lambda unit, one, _reason: service.sign(unit, one),
+    "withdraw": lambda unit, one, _reason: service.withdraw(unit, one),
+    **{step: _stand(step) for step in ("suspend", "resume", "revoke", "close")},
+}
+APPROVAL_STEPS: dict[str, Step] = {
+    decision: lambda unit, one, reason, decision=decision: service.decide(unit, one, decision, reason)  # type: ignore[misc]
+    for decision in ("approve", "return", "reject")
+}
+PROGRESS = ("draft", "check", "approve", "sign", "active")
+PLACE_OF_STATE = {
+    "draft": 0, "returned": 0, "checking": 1, "check_rejected": 1, "approving": 2, "rejected": 2, "approved": 3,
+    "approved_by_lapse": 3, "agreement_signed": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """One department's part in the present round."""
+
+    record: Approval
+    name: str
+    state: State
+    clock: Clock
+    offers: list[Offer]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One resource asked for, with the reason for each column."""
+
+    resource: Resource
+    department: str
+    columns: list[tuple[ResourceColumn | None, str, str]]
+    """the column as it is now (None once gone), its name, why it is needed"""
+
+
+@router.get("/applications")
+def show_applications(request: Request, unit: Annotated[Unit, Acting("application:read")]) -> Response:
+    """The own ones, those that ask for the own department's data, or all."""
+    desk, records = Desk.of(unit), service.list_for(unit)
+    found = common.listing(
+        request, records, APPLICATION, lambda r: f"{r.scenario} {r.id} {desk.names.get(r.organisation_id)}"
+    )
+    return frame.render(
+        request, "applications/list.html", listing=found, rows=[desk.application(r) for r in found.items],
+        total=len(records), may_draft=permissions.permitted(unit.actor, "application:draft"),
+    )  # fmt: skip
+
+
+@router.get("/applications/new")
+def show_form(
+    request: Request, unit: Annotated[Unit, Acting("application:draft")], resource: str = ""
+) -> Response:
+    """The form; `resource` (from a catalogue entry) is unfolded."""
+    return _form(request, unit, {}, opened=resource)
+
+
+def _form(
+    request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None, opened: str = ""
+) -> Response:
+    names = accounts.names(unit.session)
+    choices = [
+        (r, names[r.organisation_id], catalogue_records.columns(unit.session, r.id)) for r in catalogue.catalogue(unit)
+    ]
+    return frame.render(
+        request, "applications/new.html", status=error.status if error else 200, typed=typed, error=error,
+        problems=inputs.problems_of(error), resources=choices, opened=opened,
+        forms=[Choice(k, v) for k, v in FORMS.items()],
+        audiences=[Choice(k, v, AUDIENCE_HELP[k]) for k, v in AUDIENCES.items()],
+        crumbs=[Crumb(text("application.title"), "/applications"), Crumb(text("application.new"))],
+    )  # fmt: skip
+
+
+def _form_again(request: Request, typed: Mapping[str, str], error: UserError) -> Response:
+    """The form as it was filled in, read anew after the failed transaction."""
+    with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
+        return _form(request, unit, typed, error, typed.get("resource", ""))
+
+
+@router.post("/applications")
+def draft(request: Request, unit: Annotated[Unit, Acting("application:draft")], sent: Sent) -> Response:
+    """Drafts an application; the very same draft again is refused."""
+    typed = {key: str(value).strip() for key, value in sent.items()}
+    frame.show_again(request, partial(_form_again, request, typed))
+    fields = {k: typed.get(k, "") for k in ("scenario", "purpose", "product_form", "audience", "term_months")}
+    body = inputs.checked(ApplicationIn, fields | {"requested": {}})
+    requested = _requested(unit, sent)
+    if not requested:
+        raise inputs.FormProblem({"columns": text("application.missing")})
+    drafts = [a for a in service.list_for(unit) if a.state == "draft" and a.scenario == body.scenario.strip()]
+    inputs.refuse_twin(bool(drafts), text("application.twin"))
+    made = service.draft(unit, **body.model_dump(exclude={"requested"}), requested=requested)
+    # A draft cannot be edited later, so one that could never be submitted is refused here, while the form is at hand.
+    APPLICATION.check(unit, made, "submit")
+    return frame.go(f"/applications/{made.id}", "application:draft")
+
+
+def _requested(unit: Unit, sent: FormData) -> dict[str, dict[str, str]]:
+    """Ticked columns with their reasons: boxes are named by resource and position, so no name has to be escaped."""
+    requested: dict[str, dict[str, str]] = {}
+    for resource in catalogue.catalogue(unit):
+        chosen = {
+            c.name: str(sent.get(f"why.{resource.id}.{c.position}", ""))
+            for c in catalogue_records.columns(unit.session, resource.id)
+            if sent.get(f"use.{resource.id}.{c.position}")
+        }
+        if chosen:
+            requested[resource.id] = chosen
+    return requested
+
+
+@router.get("/applications/{application_id}")
+def show_application(
+    request: Request, application_id: str, unit: Annotated[Unit, Acting("application:read")]
+) -> Response:
+    """One application: what is asked and why, every department's clock, agreement, grants."""
+    record, desk = service.read(unit, application_id), Desk.of(unit)
+    departments = _departments(unit, record, desk)
+    workspace = workspace_records.of_application(unit.session, record.id)
+    return frame.render(
+        request, "applications/detail.html", record=record, state=APPLICATION.state(record.state),
+        row=desk.application(record), party=desk.names[record.organisation_id], departments=departments,
+        own=[d for d in departments if d.offers], asked=_asked(unit, record, desk.names),
+        offers=common.offers(unit, APPLICATION, record, STEPS), agreement=_agreement(record),
+        grants=_grants(unit, record), reasons=_reasons(unit, record), place=PLACE_OF_STATE.get(record.state, 5),
+        progress=[text(f"application.step_{p}") for p in PROGRESS], workspace=workspace,
+        may_open=record.state == "active" and workspace is None
+        and permissions.permitted(unit.actor, "workspace:open", owner=record.organisation_id),
+        may_enter=workspace is not None
+        and permissions.permitted(unit.actor, "workspace:read", owner=record.organisation_id),
+        events=common.trail(unit, record.id, *(d.record.id for d in departments)),
+        words={"forms": FORMS, "audiences": AUDIENCES},
+        crumbs=[Crumb(text("application.title"), "/applications"), Crumb(record.scenario)],
+    )  # fmt: skip
+
+
+def _departments(unit: Unit, record: Application, desk: Desk) -> list[Department]:
+    clocks = Clocks.of(unit)
+    return [
+        Department(
+            a, desk.names[a.organisation_id], APPROVAL.state(a.state), clocks.at("approval", a),
+            common.offers(unit, APPROVAL, a, APPROVAL_STEPS)
+            if a.organisation_id == unit.actor.organisation_id else [],
+        )
+        for a in repository.approvals(unit.session, record.id, record.round)
+    ]  # fmt: skip
+
+
+def _asked(unit: Unit, record: Application, names: Mapping[str, str]) -> list[Asked]:
+    found = []
+    for resource_id, wanted in record.requested.items():
+        resource = catalogue_records.get(unit.session, resource_id)
+        now = {c.name: c for c in catalogue_records.columns(unit.session, resource_id)}
+        columns = [(now.get(name), name, why) for name, why in wanted["columns"].items()]
+        found.append(Asked(resource, names[resource.organisation_id], columns))
+    return found
+
+
+def _agreement(record: Application) -> dict[str, Any]:
+    """What the agreement says: as signed, or as it will be."""
+    body = (record.agreement or {}).get("body", {})
+    return {
+        "allowed": [ALLOWED.get(a, a) for a in body.get("allowed", ALLOWED)],
+        "denied": [DENIED.get(d, d) for d in body.get("denied", DENIED)],
+        "template": body.get("template"), "sha256": (record.agreement or {}).get("sha256"),
+    }  # fmt: skip
+
+
+def _grants(unit: Unit, record: Application) -> list[dict[str, Any]]:
+    return [
+        {"id": g.id, "resource": catalogue_records.get(unit.session, g.resource_id).name, "version": g.version,
+         "columns": g.columns, "word": _grant_word(g)}
+        for g in repository.grants(unit.session, record.id)
+    ]  # fmt: skip
+
+
+def _grant_word(granted: repository.Grant) -> Text:
+    if granted.ended_at is not None:
+        return text("application.grant_ended")
+    return text("application.grant_ready" if granted.snapshot else "application.grant_building")
+
+
+def _reasons(unit: Unit, record: Application) -> list[str]:
+    """What was written when the application was last returned or refused, by the operator or a department."""
+    if record.state not in ("returned", "rejected", "check_rejected"):
+        return []
+    decided = [
+        str(e.facts["reason"]) for e in oversight.trail(unit, record.id)
+        if e.event in ("application:return", "application:reject_check") and "reason" in e.facts
+    ]  # fmt: skip
+    departments = [a.reason for a in repository.approvals(unit.session, record.id, record.round) if a.reason]
+    return departments or decided[-1:]
+
+
+@router.post("/applications/{application_id}/steps")
+def step(
+    request: Request, application_id: str, unit: Annotated[Unit, Acting("application:read")], transition: Typed = "",
+    reason: Typed = "",
+) -> Response:  # fmt: skip
+    """Submit, check, sign, withdraw, suspend …: the state machine decides who may and when."""
+    common.take(STEPS, transition)(unit, application_id, reason)
+    return frame.go(f"/applications/{application_id}", f"application:{transition}")
+
+
+@router.post("/approvals/{approval_id}/steps")
+def decide(
+    request: Request, approval_id: str, unit: Annotated[Unit, Acting("application:approve")], transition: Typed = "",
+    reason: Typed = "",
+) -> Response:  # fmt: skip
+    """A department's decision on its part."""
+    common.take(APPROVAL_STEPS, transition)(unit, approval_id, reason)
+    application_id = repository.approval(unit.session, approval_id).application_id
+    return frame.go(f"/applications/{application_id}", f"approval:{transition}")

@@ -1,0 +1,133 @@
+"""A person's desk: every kind of object as one row of a queue, with its state, whose turn it is and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from api.pages import views, words
+from api.pages.common import Clocks, is_turn, turn_of
+from sandbox.applications import repository as application_records
+from sandbox.applications import service as applications
+from sandbox.applications.model import APPLICATION
+from sandbox.applications.repository import Application
+from sandbox.catalog import service as catalogue
+from sandbox.catalog.model import RESOURCE
+from sandbox.catalog.repository import Resource
+from sandbox.exports import repository as export_records
+from sandbox.exports import service as exports
+from sandbox.exports.model import EXPORT
+from sandbox.exports.repository import ExportRequest
+from sandbox.kernel import accounts, permissions
+from sandbox.kernel.identity import Role
+from sandbox.kernel.lifecycle import Lifecycle
+from sandbox.kernel.unit import Unit
+from sandbox.merchants import service as merchants
+from sandbox.merchants.model import ONBOARDING
+from sandbox.merchants.service import Onboarding
+from sandbox.products.model import RUN
+from sandbox.products.repository import Run
+from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces.repository import Workspace
+
+REVIEWING = ("in_review", "second_review")
+RESTING = frozenset({"published", "withdrawn", "admitted", "active", "expired", "revoked", "closed", "rejected",
+                     "check_rejected", "released", "recalled", "open", "succeeded", "failed"})  # fmt: skip
+"""states in which nothing is under way"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Names and clocks read once, then a row for each record."""
+
+    unit: Unit
+    names: Mapping[str, str]
+    clocks: Clocks
+    mixed: bool = False
+    """whether rows of several kinds stand together, so that each says its kind"""
+
+    @classmethod
+    def of(cls, unit: Unit, *, mixed: bool = False) -> Desk:
+        return cls(unit, accounts.names(unit.session), Clocks.of(unit), mixed)
+
+    def row(
+        self, life: Lifecycle, record: Any, title: views.Label, href: str, note: views.Label = "", *,
+        mine: bool | None = None, clock: views.Clock | None = None,
+    ) -> views.QueueItem:  # fmt: skip
+        turn = is_turn(self.unit, life, record) if mine is None else mine
+        note = life.title if self.mixed else note
+        return views.QueueItem(
+            record.id, title, href, self.names.get(record.organisation_id, ""), life.state(record.state),
+            turn_of(self.unit, life, record, self.names, mine=turn),
+            clock or self.clocks.at(life.noun, record), note,
+        )  # fmt: skip
+
+    def resource(self, record: Resource) -> views.QueueItem:
+        return self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+
+    def onboarding(self, record: Onboarding) -> views.QueueItem:
+        title = self.names.get(record.organisation_id, record.id)
+        return self.row(ONBOARDING, record, title, f"/onboarding/{record.id}")
+
+    def application(self, record: Application) -> views.QueueItem:
+        """While departments decide, the clock is the own approval's, else the one that ends first."""
+        note = words.text("application.asks", count=len(record.requested))
+        href = f"/applications/{record.id}"
+        if record.state != "approving":
+            return self.row(APPLICATION, record, record.scenario, href, note)
+        own = self.unit.actor.organisation_id
+        pending = [a for a in self._approvals(record) if a.state == "pending"]
+        mine = [a for a in pending if a.organisation_id == own]
+        running = [self.clocks.at("approval", a) for a in mine or pending]
+        soonest = min(running, key=_urgency, default=views.Clock())
+        return self.row(APPLICATION, record, record.scenario, href, note, mine=bool(mine), clock=soonest)
+
+    def _approvals(self, record: Application) -> list[application_records.Approval]:
+        return application_records.approvals(self.unit.session, record.id, record.round)
+
+    def workspace(self, record: Workspace) -> views.QueueItem:
+        application = application_records.get(self.unit.session, record.application_id)
+        return self.row(
+            WORKSPACE, record, application.scenario, f"/workspaces/{record.id}",
+            mine=is_turn(self.unit, WORKSPACE, record) and record.state != "open",
+        )  # fmt: skip
+
+    def run(self, record: Run) -> views.QueueItem:
+        return self.row(RUN, record, str(record.spec.get("job", record.id)), f"/runs/{record.id}")
+
+    def export(self, record: ExportRequest) -> views.QueueItem:
+        return self.row(EXPORT, record, record.title, f"/exports/{record.id}", mine=self.may_review(record))
+
+    def may_review(self, record: ExportRequest) -> bool | None:
+        """Whether this officer may be the next reviewer; None where the state does not wait for officers."""
+        actor = self.unit.actor
+        if record.state not in REVIEWING or actor.role is not Role.COMPLIANCE:
+            return None
+        done = {r.reviewer_id for r in export_records.reviews(self.unit.session, record.id, record.round)}
+        own = actor.id == record.author_id or actor.organisation_id == record.organisation_id
+        return actor.id not in done and not own
+
+    def everything(self) -> Iterator[views.QueueItem]:
+        """Every object on the way that this person may see."""
+        unit = self.unit
+        found: Sequence[tuple[str, Any, Any]] = (
+            ("onboarding:read", merchants.list_for, self.onboarding),
+            ("resource:read", catalogue.list_for, self.resource),
+            ("application:read", applications.list_for, self.application),
+            ("export:read", exports.list_for, self.export),
+        )
+        for action, every, row in found:
+            if permissions.permitted(unit.actor, action):
+                yield from (row(r) for r in every(unit) if r.state not in RESTING)
+
+
+def _urgency(clock: views.Clock) -> tuple[bool, date]:
+    return clock.stopped or clock.due is None, clock.due or date.max
+
+
+def by_urgency(items: Sequence[views.QueueItem]) -> list[views.QueueItem]:
+    """Rows with the nearest deadline first, those without one last."""
+    return sorted(items, key=lambda item: _urgency(item.clock))
+

@@ -1,0 +1,247 @@
+"""出域: requests with their verdict in the reader's words, two-person review, release, recall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Form, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+
+from api.deps import Acting, actor_of, platform_of
+from api.pages import common, examples, frame, inputs, sheets
+from api.pages.common import Step
+from api.pages.desk import Desk
+from api.pages.views import Choice, Crumb
+from api.pages.words import text
+from api.pages.words_applications import AUDIENCES
+from api.pages.words_exports import DECISIONS
+from api.routes.shapes import Line, Prose
+from policies.text import Text, UserError
+from policies.verdict import Verdict
+from sandbox.applications import repository as applications
+from sandbox.exports import repository, service
+from sandbox.exports.gate import verdict_for
+from sandbox.exports.model import EXPORT
+from sandbox.exports.repository import ExportRequest
+from sandbox.kernel import editions, oversight, permissions
+from sandbox.kernel.errors import NotFound
+from sandbox.kernel.unit import Unit
+from sandbox.products import repository as products
+from sandbox.products.repository import Artefact
+
+router = frame.page_router()
+Typed = Annotated[str, Form()]
+STEPS: dict[str, Step] = {
+    "submit": lambda unit, one, _reason: service.submit(unit, one),
+    "approve_first": lambda unit, one, reason: service.review(unit, one, "approve", reason),
+    "approve_second": lambda unit, one, reason: service.review(unit, one, "approve", reason),
+    "return": lambda unit, one, reason: service.review(unit, one, "return", reason),
+    "reject": lambda unit, one, reason: service.review(unit, one, "reject", reason),
+    "recall": service.recall,
+    "withdraw": lambda unit, one, _reason: service.withdraw(unit, one),
+}
+PROGRESS = ("draft", "check", "first", "second", "release")
+PLACE_OF_STATE = {
+    "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, "in_review": 2, "second_review": 3, "approved": 4,
+}  # fmt: skip
+UNDER_WAY = ("frozen", "checking", "approved")
+
+
+class Draft(BaseModel):
+    """A request as the form sends it; the audience follows from the application."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    artefact_id: Line
+    title: Line
+    remark: Prose = ""
+
+
+@router.get("/exports")
+def show_exports(request: Request, unit: Annotated[Unit, Acting("export:read")]) -> Response:
+    """The own requests, or all: the officers' queue."""
+    desk, records = Desk.of(unit), service.list_for(unit)
+    found = common.listing(
+        request, records, EXPORT, lambda r: f"{r.title} {r.id} {desk.names.get(r.organisation_id)}"
+    )
+    return frame.render(
+        request, "exports/list.html", listing=found, rows=[desk.export(r) for r in found.items], total=len(records),
+        may_draft=permissions.permitted(unit.actor, "export:draft"),
+    )  # fmt: skip
+
+
+def _artefacts(unit: Unit) -> list[Artefact]:
+    """The own organisation's products, newest first."""
+    own = select(Artefact).where(Artefact.organisation_id == unit.actor.organisation_id)
+    return list(unit.session.scalars(own.order_by(Artefact.created_at.desc())))
+
+
+def _choices(unit: Unit) -> list[Choice]:
+    return [Choice(a.id, f"{a.name}（{a.id}）") for a in _artefacts(unit)]
+
+
+@router.get("/exports/new")
+def show_form(request: Request, unit: Annotated[Unit, Acting("export:draft")], artefact: str = "") -> Response:
+    return _form(request, unit, {"artefact_id": artefact})
+
+
+def _form(request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None) -> Response:
+    return frame.render(
+        request, "exports/new.html", status=error.status if error else 200, typed=typed, error=error,
+        problems=inputs.problems_of(error), artefacts=_choices(unit),
+        crumbs=[Crumb(text("export.title"), "/exports"), Crumb(text("export.new"))],
+    )  # fmt: skip
+
+
+def _form_again(request: Request, typed: Mapping[str, str], error: UserError) -> Response:
+    with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
+        return _form(request, unit, typed, error)
+
+
+@router.post("/exports")
+def draft(
+    request: Request, unit: Annotated[Unit, Acting("export:draft")], artefact_id: Typed = "", title: Typed = "",
+    remark: Typed = "",
+) -> Response:  # fmt: skip
+    """Drafts a request; the very same draft again is refused."""
+    typed = {"artefact_id": artefact_id.strip(), "title": title.strip(), "remark": remark.strip()}
+    frame.show_again(request, partial(_form_again, request, typed))
+    body = inputs.checked(Draft, typed)
+    same = (r for r in service.list_for(unit) if (r.artefact_id, r.title, r.state) == (body.artefact_id, body.title, "draft"))
+    inputs.refuse_twin(next(same, None) is not None, text("export.twin"))
+    audience = _application_of(unit, body.artefact_id).audience
+    made = service.draft(unit, **body.model_dump(), audience=audience)
+    return frame.go(f"/exports/{made.id}", "export:draft")
+
+
+def _application_of(unit: Unit, artefact_id: str) -> applications.Application:
+    """The application a product of the own organisation was made under. Raises `NotFound` for anybody else's."""
+    found = unit.session.get(Artefact, artefact_id)
+    if found is None or found.organisation_id != unit.actor.organisation_id:
+        raise NotFound.of("artefact", artefact_id)
+    return applications.get(unit.session, products.get(unit.session, found.run_id).application_id)
+
+
+@router.get("/exports/{request_id}")
+def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting("export:read")]) -> Response:
+    """One request. Officers and auditors see values, thresholds and the file; the merchant which rule and what helps."""
+    record, desk = service.read(unit, request_id), Desk.of(unit)
+    officer = permissions.permitted(unit.actor, "export:evidence")
+    verdict = _verdict(record, officer)
+    blinded = _blinded(unit, record, officer)
+    offered = common.offers(unit, EXPORT, record, STEPS)
+    return frame.render(
+        request, "exports/detail.html", record=record, state=EXPORT.state(record.state), row=desk.export(record),
+        party=desk.names[record.organisation_id], officer=officer, verdict=verdict, titles=_titles(unit, verdict),
+        approve=next((o for o in offered if o.name.startswith("approve")), None),
+        offers=[o for o in offered if not o.name.startswith("approve")], reviews=_reviews(unit, record, officer, blinded),
+        blinded=blinded, release=_release(unit, record), reason=_reason(unit, record),
+        place=PLACE_OF_STATE.get(record.state, 5), progress=[text(f"export.step_{p}") for p in PROGRESS],
+        under_way=record.state in UNDER_WAY, artefacts=_choices(unit) if _may_revise(unit, record) else None,
+        events=common.trail(unit, record.id, hide_names=blinded), audience=AUDIENCES[record.audience],
+        application=applications.get(unit.session, record.application_id),
+        crumbs=[Crumb(text("export.title"), "/exports"), Crumb(record.title)],
+        **(_evidence(unit, record, verdict) if officer else {"file": None}),
+    )  # fmt: skip
+
+
+def _verdict(record: ExportRequest, officer: bool) -> Verdict | None:
+    if record.verdict is None:
+        return None
+    return verdict_for(Verdict.from_dict(record.verdict), "officer" if officer else "merchant")
+
+
+def _titles(unit: Unit, verdict: Verdict | None) -> dict[str, Text]:
+    """Rule → its title, as the edition in force names it."""
+    rules = editions.in_force(unit, "export").rules if verdict else ()
+    return {rule.id: rule.title for rule in rules}
+
+
+def _may_revise(unit: Unit, record: ExportRequest) -> bool:
+    own = permissions.permitted(unit.actor, "export:draft", owner=record.organisation_id)
+    return own and record.state in EXPORT.transition("revise").sources
+
+
+def _blinded(unit: Unit, record: ExportRequest, officer: bool) -> bool:
+    """Whether the first review is hidden from this officer, who may still write the second."""
+    done = {r.reviewer_id for r in repository.reviews(unit.session, record.id, record.round)}
+    reviewer = permissions.permitted(unit.actor, "export:review")
+    return officer and reviewer and record.state == "second_review" and unit.actor.id not in done
+
+
+def _reviews(unit: Unit, record: ExportRequest, officer: bool, blinded: bool) -> list[dict[str, Any]]:
+    """Who decided what and why, for officers and auditors; a merchant sees only how many there were."""
+    if not officer:
+        return [{} for _ in repository.reviews(unit.session, record.id, record.round)]
+    found = [(r, name) for r, name in service.reviewer_names(unit, record.id) if not blinded or r.round < record.round]
+    return [
+        {"name": name, "decision": DECISIONS[r.decision], "reason": r.reason, "at": r.at, "round": r.round}
+        for r, name in found
+    ]  # fmt: skip
+
+
+def _reason(unit: Unit, record: ExportRequest) -> str:
+    """What was written when the request was last returned, refused or recalled."""
+    if record.state not in ("returned", "rejected", "recalled"):
+        return ""
+    wanted = ("export:return", "export:reject", "export:recall")
+    found = [e.facts.get("reason", "") for e in oversight.trail(unit, record.id) if e.event in wanted]
+    return str(found[-1]) if found else ""
+
+
+def _release(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
+    made = repository.release_of(unit.session, record.id)
+    if made is None:
+        return None
+    own = unit.actor.organisation_id == record.organisation_id
+    may = permissions.permitted(unit.actor, "release:download", owner=record.organisation_id)
+    return {"made": made, "may": may and record.state == "released",
+            "used_up": own and made.downloads >= made.download_limit}  # fmt: skip
+
+
+def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dict[str, Any]:
+    """The file with its marks, and where it comes from. Looking at it is an event."""
+    artefact = products.artefact(unit.session, record.artefact_id)
+    path = service.artefact_path(unit, artefact.sha256)
+    content = path.read_bytes() if path.exists() else b""
+    found = sheets.preview(content, verdict.findings if verdict else ())
+    if record.state != "draft":
+        unit.audit("export:preview", "export", record.id, artefact=artefact.sha256)
+    run = products.get(unit.session, artefact.run_id)
+    inputs_of = artefact.lineage.get("inputs", {})
+    return {
+        "file": artefact, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
+        "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
+    }  # fmt: skip
+
+
+@router.post("/exports/{request_id}/steps")
+def step(
+    request: Request, request_id: str, unit: Annotated[Unit, Acting("export:read")], transition: Typed = "",
+    reason: Typed = "",
+) -> Response:  # fmt: skip
+    """Submit, review, recall, withdraw: the state machine decides who may and when."""
+    common.take(STEPS, transition)(unit, request_id, reason)
+    return frame.go(f"/exports/{request_id}", f"export:{transition}")
+
+
+@router.post("/exports/{request_id}/revise")
+def revise(
+    request: Request, request_id: str, unit: Annotated[Unit, Acting("export:draft")], artefact_id: Typed = "",
+    title: Typed = "", remark: Typed = "",
+) -> Response:  # fmt: skip
+    """After a block or a return: another product or other words; a new round begins."""
+    body = inputs.checked(Draft, {"artefact_id": artefact_id, "title": title.strip(), "remark": remark.strip()})
+    service.revise(unit, request_id, **body.model_dump())
+    return frame.go(f"/exports/{request_id}", "export:revise")
+
+
+@router.post("/exports/{request_id}/package")
+def download(request: Request, request_id: str, unit: Annotated[Unit, Acting("release:download")]) -> Response:
+    """The signed package. A form and not a link, because each download counts."""
+    path = service.download(unit, request_id)
+    return FileResponse(path, media_type="application/zip", filename=f"release-{request_id}.zip")

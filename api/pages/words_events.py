@@ -1,0 +1,76 @@
+"""What happened, in words: audit events for timelines, and for the line that says a step is done."""
+
+from __future__ import annotations
+
+from policies.text import Text
+from sandbox.applications.model import APPLICATION, APPROVAL
+from sandbox.catalog.model import RESOURCE
+from sandbox.exports.model import EXPORT
+from sandbox.merchants.model import MERCHANT, ONBOARDING
+from sandbox.products.model import RUN
+from sandbox.workspaces.model import WORKSPACE
+
+LIFECYCLES = {
+    life.noun: life for life in (RESOURCE, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
+}
+
+_OTHERS: dict[str, Text] = {
+    "access:refused": Text("操作被拒绝", "an attempt was refused"),
+    "account:create": Text("开通账号", "opened an account"),
+    "application:draft": Text("起草使用申请", "drafted the application"),
+    "approval:open": Text("转数源部门审核", "went to the department"),
+    "audit:read": Text("查看审计记录", "read the audit log"),
+    "audit:verify": Text("校验审计链", "verified the audit chain"),
+    "clock:alarm": Text("缺少工作日历，时限告警", "a calendar year is missing: deadline alarm"),
+    "clock:move": Text("拨快演示时钟", "moved the demonstration clock"),
+    "export:draft": Text("起草出域申请", "drafted the request"),
+    "export:preview": Text("查看出域文件", "looked at the file"),
+    "grant:dispose": Text("销毁授权数据", "destroyed the granted data"),
+    "isolation:decide": Text("决定隔离等级", "decided on the isolation tier"),
+    "isolation:selftest": Text("隔离自检", "isolation self-test"),
+    "job:enqueue": Text("任务已排队", "a job was queued"),
+    "job:fail": Text("任务失败", "a job failed"),
+    "job:lost": Text("任务中断", "a job broke off"),
+    "job:retry": Text("重试任务", "retried the job"),
+    "job:succeed": Text("任务完成", "a job finished"),
+    "job:unheard": Text("任务失去联系", "a job fell silent"),
+    "onboarding:draft": Text("起草进驻申请", "drafted the onboarding application"),
+    "onboarding:materials": Text("保存材料", "materials saved"),
+    "organisation:create": Text("登记单位", "registered an organisation"),
+    "platform:demonstration": Text("设为演示市", "marked as the demonstration city"),
+    "policy:activate": Text("启用规则版本", "activated an edition"),
+    "policy:install": Text("安装规则版本", "installed an edition"),
+    "policy:propose": Text("提出规则版本", "proposed an edition"),
+    "release:download": Text("下载放行包", "downloaded the package"),
+    "report:publish": Text("发布披露", "published a report"),
+    "resource:register": Text("登记资源", "registered the resource"),
+    "resource:regrade": Text("调高列级别", "raised a column's level"),
+    "run:request": Text("提交运行", "asked for a run"),
+    "session:close": Text("退出登录", "signed out"),
+    "session:open": Text("登录", "signed in"),
+    "simulated:browse": Text("查看仿真样例", "looked at simulated rows"),
+    "simulated:fail": Text("仿真数据未通过检验", "simulated data failed its gates"),
+    "simulated:publish": Text("发布仿真数据", "published simulated data"),
+    "token:issue": Text("新建访问令牌", "issued an API token"),
+    "workspace:open": Text("开通开发空间", "opened the workspace"),
+    "workspace:query": Text("在仿真数据上查询", "queried simulated data"),
+}
+_TRANSITIONS = {f"{noun}:{row.name}": row.label for noun, life in LIFECYCLES.items() for row in life.transitions}
+EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS
+"""Audit event → what happened."""
+
+_GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "approve_by_lapse", "confirm_grade",
+         "pass_check", "activate", "release", "succeed", "lapse", "resume", "unfreeze")  # fmt: skip
+_BAD = ("reject", "reject_check", "ingest_failed", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",
+        "revoke", "freeze", "alarm")  # fmt: skip
+
+
+def event_words(event: str) -> Text | None:
+    """What `event` says, None for one without words."""
+    return EVENTS.get(event)
+
+
+def event_tone(event: str) -> str:
+    """How an event looks in a timeline: good, bad or neutral."""
+    step = event.partition(":")[2]
+    return "good" if step in _GOOD else "bad" if step in _BAD else "neutral"

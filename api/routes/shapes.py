@@ -1,0 +1,425 @@
+"""What the API takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.applications.model import APPLICATION, APPROVAL
+from sandbox.applications.repository import Application, Approval, Grant
+from sandbox.catalog.model import RESOURCE
+from sandbox.catalog.repository import Resource, ResourceColumn, ResourceVersion
+from sandbox.exports.model import EXPORT
+from sandbox.exports.repository import ExportRequest
+from sandbox.kernel.lifecycle import Lifecycle, Record
+from sandbox.kernel.unit import Unit
+from sandbox.merchants.model import MERCHANT, ONBOARDING
+from sandbox.merchants.service import Merchant, Onboarding
+from sandbox.products.model import RUN
+from sandbox.products.repository import Run
+from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces.repository import Workspace
+
+Line = Annotated[str, Field(min_length=1, max_length=300)]
+Prose = Annotated[str, Field(max_length=4000)]
+
+
+class In(BaseModel):
+    """Input: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Out(BaseModel):
+    """Output, read from attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class OfferOut(Out):
+    """A step out of the present state, as a button: allowed, or not with the reason."""
+
+    name: str
+    label: str
+    allowed: bool
+    why_not: str | None
+    needs_reason: bool
+
+
+class Standing(Out):
+    """Where an object stands in its life, and what the asker may do with it."""
+
+    id: str = Field(examples=["app-7kq2m9x4c8ab"])
+    organisation_id: str
+    state: str = Field(examples=["approving"])
+    state_label: str = Field(examples=["数源部门审核中"])
+    turn: str | None = Field(examples=["department"], description="the role whose turn it is")
+    state_since: datetime
+    created_at: datetime
+    offers: list[OfferOut]
+
+    @classmethod
+    def of(cls, unit: Unit, record: Record, lifecycle: Lifecycle, **more: Any) -> Self:
+        state = lifecycle.state(record.state)
+        offers = [
+            OfferOut(name=o.name, label=o.label.zh, allowed=o.allowed, why_not=o.why_not.zh if o.why_not else None,
+                     needs_reason=o.needs_reason)
+            for o in lifecycle.offers(unit, record)
+        ]  # fmt: skip
+        facts = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
+        facts |= {"state_label": state.label.zh, "turn": state.turn, "offers": offers} | more
+        return cls(**facts)
+
+
+class DecisionIn(In):
+    """A decision with its reason."""
+
+    decision: str = Field(examples=["approve"])
+    reason: Prose = Field(default="", examples=["材料齐全"])
+
+
+class ReasonIn(In):
+    reason: Prose = Field(examples=["数据商主动申请"])
+
+
+class SignInIn(In):
+    login: Line = Field(examples=["merchant"])
+    password: str = Field(max_length=200, examples=["a-long-password"])
+
+
+class TokenOut(Out):
+    """The secret is shown this once."""
+
+    token: str = Field(examples=["pds_…"])
+
+
+class TokenIn(In):
+    label: Annotated[str, Field(min_length=1, max_length=80)] = Field(examples=["nightly job"])
+    days: int = Field(ge=1, le=365, examples=[30])
+
+
+class MeOut(Out):
+    id: str
+    name: str
+    role: str
+    organisation_id: str
+
+
+class RegistrationIn(In):
+    organisation: Annotated[str, Field(min_length=1, max_length=200)] = Field(examples=["示范数科有限公司"])
+    uscc: Annotated[str, Field(min_length=18, max_length=18)] = Field(examples=["91110000600037341L"])
+    login: Annotated[str, Field(min_length=3, max_length=80, pattern=r"^[a-z0-9._-]+$")] = Field(examples=["datashop"])
+    person: Annotated[str, Field(min_length=1, max_length=80)] = Field(examples=["经办人"])
+    password: Annotated[str, Field(min_length=10, max_length=200)] = Field(examples=["a-long-password"])
+
+
+class OnboardingIn(In):
+    contact: Annotated[str, Field(min_length=1, max_length=80)] = Field(examples=["经办人"])
+    business: Prose = Field(examples=["城市健康指数"])
+    materials: dict[str, Line] = Field(default_factory=dict, examples=[{"licence": "licence.pdf"}])
+
+
+class MaterialsIn(In):
+    materials: dict[str, Line]
+
+
+class OnboardingOut(Standing):
+    contact: str
+    business: str
+    materials: dict[str, Any]
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Onboarding) -> Self:
+        return cls.of(unit, record, ONBOARDING)
+
+
+class MerchantOut(Standing):
+    onboarding_id: str
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Merchant) -> Self:
+        return cls.of(unit, record, MERCHANT)
+
+
+class ResourceIn(In):
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\"'\\/]+$")] = Field(
+        examples=["门诊就诊"]
+    )
+    description: Annotated[str, Field(max_length=2000)] = Field(examples=["各医疗机构门诊就诊记录"])
+    registration_code: Annotated[str, Field(min_length=1, max_length=80)] = Field(examples=["SF-2026-0001"])
+    update_cycle: Annotated[str, Field(min_length=1, max_length=40)] = Field(examples=["每月"])
+    entity_keys: dict[str, Line] = Field(default_factory=dict, examples=[{"person": "身份证号"}])
+    declared: dict[str, Any] = Field(default_factory=dict, description="comments, quality rules, references")
+
+
+class ColumnOut(Out):
+    name: str
+    type: str
+    comment: str
+    category: str
+    level: int
+    sensitive: bool
+    identifier_role: str
+    entity: str | None
+    rule: str
+    evidence: list[Any]
+    confirmed: bool
+
+
+class CatalogueColumnOut(Out):
+    """A column as everybody may see it: no evidence, no counts."""
+
+    name: str
+    type: str
+    comment: str
+    category: str
+    level: int
+    sensitive: bool
+
+
+class VersionOut(Out):
+    number: int
+    created_at: datetime
+    file_name: str
+    file_sha256: str
+    rows_in: int
+    rows_loaded: int
+    rows_quarantined: int
+    recipe: dict[str, Any]
+    accounting: dict[str, Any]
+    findings: list[Any]
+    quality: dict[str, Any]
+
+
+class ResourceOut(Standing):
+    name: str
+    description: str
+    registration_code: str
+    update_cycle: str
+    entity_keys: dict[str, Any]
+    level: int | None
+    current_version: int | None
+    simulated_version: int | None
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Resource, **more: Any) -> Self:
+        return cls.of(unit, record, RESOURCE, **more)
+
+
+class ResourceDetailOut(ResourceOut):
+    columns: list[ColumnOut]
+    versions: list[VersionOut]
+
+    @classmethod
+    def whole(
+        cls, unit: Unit, record: Resource, columns: list[ResourceColumn], versions: list[ResourceVersion]
+    ) -> Self:
+        return cls.from_record(
+            unit, record, columns=[ColumnOut.model_validate(c) for c in columns],
+            versions=[VersionOut.model_validate(v) for v in versions],
+        )  # fmt: skip
+
+
+class CatalogueOut(Out):
+    """A published table as everybody signed in may see it."""
+
+    id: str
+    name: str
+    department: str
+    description: str
+    update_cycle: str
+    level: int
+    columns: list[CatalogueColumnOut]
+    simulated: bool
+    simulation: dict[str, Any] | None = Field(description="engine, scores in words and gates of the simulated data")
+
+
+class SimulatedRowsOut(Out):
+    """Simulated rows. Nothing here was ever true of anybody."""
+
+    label: str = Field(default="仿真数据，非真实记录")
+    resource_id: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+class GradeIn(In):
+    column: Line
+    level: int = Field(ge=1, le=4)
+    reason: Prose
+
+
+class ApplicationIn(In):
+    scenario: Line = Field(examples=["街道级门诊负荷分析"])
+    purpose: Prose = Field(examples=["为社区医院排班提供参考"])
+    product_form: str = Field(examples=["aggregate"])
+    audience: str = Field(examples=["public"])
+    term_months: int = Field(ge=1, examples=[12])
+    requested: dict[str, dict[str, Line]] = Field(examples=[{"res-7kq2m9x4c8ab": {"区": "统计维度"}}])
+
+
+class ApprovalOut(Standing):
+    application_id: str
+    round: int
+    reason: str
+    due_on: str | None = None
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Approval, due_on: str | None) -> Self:
+        return cls.of(unit, record, APPROVAL, due_on=due_on)
+
+
+class GrantOut(Out):
+    id: str
+    application_id: str
+    resource_id: str
+    version: int
+    columns: list[Any]
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+class ApplicationOut(Standing):
+    scenario: str
+    purpose: str
+    product_form: str
+    audience: str
+    term_months: int
+    requested: dict[str, Any]
+    expires_at: datetime | None
+    approvals: list[ApprovalOut] = Field(default_factory=list)
+    grants: list[GrantOut] = Field(default_factory=list)
+
+    @classmethod
+    def from_record(
+        cls,
+        unit: Unit,
+        record: Application,
+        approvals: Sequence[ApprovalOut] = (),
+        grants: Sequence[Grant] = (),
+    ) -> Self:
+        return cls.of(
+            unit, record, APPLICATION, approvals=list(approvals), grants=[GrantOut.model_validate(g) for g in grants]
+        )
+
+
+class WorkspaceIn(In):
+    application_id: Line
+
+
+class WorkspaceOut(Standing):
+    application_id: str
+    tier: str
+    tables: list[str] = Field(default_factory=list, description="names of the simulated tables inside")
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Workspace, tables: Sequence[str] = ()) -> Self:
+        return cls.of(unit, record, WORKSPACE, tables=list(tables))
+
+
+class QueryIn(In):
+    sql: Annotated[str, Field(min_length=1, max_length=100_000)] = Field(examples=["SELECT count(*) FROM 门诊就诊"])
+
+
+class QueryOut(Out):
+    """Rows of the simulated twin."""
+
+    label: str = "仿真数据，非真实记录"
+    columns: list[str]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool
+    milliseconds: int
+
+
+class RunIn(In):
+    spec: str | dict[str, Any] = Field(description="a job spec, as YAML text or as an object")
+
+
+class RunOut(Standing):
+    """A run on real data: state, step, error class and buckets; no row, no message."""
+
+    workspace_id: str
+    spec_digest: str
+    dry_run: dict[str, Any] = Field(description="what the same spec gave on simulated data")
+    outcome: dict[str, Any] | None
+    artefact_id: str | None
+    tier: str
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: Run) -> Self:
+        return cls.of(unit, record, RUN)
+
+
+class ExportIn(In):
+    artefact_id: Line
+    title: Line = Field(examples=["各区门诊量月报"])
+    remark: Prose = Field(default="", examples=["按月汇总"])
+    audience: str = Field(examples=["public"])
+
+
+class ReviseIn(In):
+    artefact_id: Line | None = None
+    title: Line | None = None
+    remark: Prose | None = None
+
+
+class ExportOut(Standing):
+    application_id: str
+    artefact_id: str
+    title: str
+    remark: str
+    audience: str
+    round: int
+    frozen: dict[str, Any] | None
+    verdict: dict[str, Any] | None = Field(description="officers see values and thresholds, merchants rule and repair")
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: ExportRequest, verdict: dict[str, Any] | None) -> Self:
+        return cls.of(unit, record, EXPORT, verdict=verdict)
+
+
+class JobOut(Out):
+    id: str
+    kind: str
+    noun: str
+    subject_id: str
+    state: str
+    attempt: int
+    progress: int
+    step: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error_code: str | None
+    error: dict[str, Any] | None
+
+
+class EventOut(Out):
+    seq: int
+    at: datetime
+    actor_id: str
+    role: str
+    organisation_id: str
+    event: str
+    noun: str
+    object_id: str
+    facts: dict[str, Any]
+    hash: str
+
+
+class ReportIn(In):
+    period_from: str = Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-01-01"])
+    period_to: str = Field(pattern=r"^\d{4}-\d\d-\d\d$", examples=["2026-12-31"])
+
+
+class ReportOut(Out):
+    id: str
+    period_from: str
+    period_to: str
+    figures: dict[str, Any]
+    sha256: str
+    published_at: datetime

@@ -1,0 +1,57 @@
+"""The API process: the application under uvicorn."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.parts import read_parts
+from sandbox.kernel import editions
+from sandbox.kernel.settings import Settings
+from sandbox.kernel.unit import Platform
+from sandbox.workspaces import tiers
+from sandbox.workspaces.broker import Broker
+from sandbox.workspaces.selftest import selftest
+
+
+def build(platform: Platform) -> FastAPI:
+    """The application on `platform`, its isolation tested by attack first."""
+    import sandbox.migrations.tables  # noqa: F401
+    from pipelines.running import limits_of
+
+    tested = selftest()
+    with platform.system() as unit:
+        tiers.record(unit, tested.as_dict())
+        policy = editions.in_force(unit, "workspace").by_check("develop_limits").parameters
+    broker = Broker(tested, limits_of(policy), capacity_mb=_capacity_mb())
+    threading.Thread(target=_stop_idle_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
+    return create_app(platform, broker, lambda: read_parts(platform.settings.home))
+
+
+def _stop_idle_for_ever(broker: Broker) -> None:
+    while True:
+        time.sleep(60)
+        broker.stop_idle()
+
+
+def _capacity_mb() -> int:
+    """Half of the machine's memory, for all workspaces together."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 << 20)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = Settings()
+    uvicorn.run(
+        build(Platform(settings)), host=settings.host, port=settings.port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=5,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""One measured number beside the number it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from policies.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`value` of ours, `against` that of the other side (a rival, a baseline, or our aim), both in `unit`."""
+
+    name: str
+    value: float
+    against: float
+    unit: str
+    text: Text
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the other side; for times below 1 is better."""
+        return round(self.value / self.against, 3)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form `pds bench` prints."""
+        return {
+            "name": self.name, "value": round(self.value, 3), "against": self.against, "unit": self.unit,
+            "ratio": self.ratio, "text": self.text.as_dict(),
+        }  # fmt: skip

@@ -1,0 +1,304 @@
+"""Exports: the machine's verdict from evidence on the source, and the signed package."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from policies.text import Text, UserError
+from policies.verdict import Outcome, Verdict
+from sandbox.applications import repository as applications
+from sandbox.applications.repository import Application, Grant
+from sandbox.catalog import repository as catalogue
+from sandbox.catalog.repository import ResourceVersion
+from sandbox.exports import release as packaging
+from sandbox.exports import repository, service
+from sandbox.exports.gate import evaluate, terms
+from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.repository import ExportRequest, LedgerCell, Release
+from sandbox.exports.subject import (
+    REAL_LABEL,
+    ApplicationFacts,
+    ExportFile,
+    ExportSubject,
+    GrantFacts,
+    VolumeFacts,
+    matched,
+)
+from sandbox.kernel import editions
+from sandbox.kernel.clock import city_date
+from sandbox.kernel.ids import new_id
+from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.keys import load_secret
+from sandbox.kernel.unit import Platform, Unit
+from sandbox.lake import Lake
+from sandbox.products import repository as products
+from sandbox.products.compile import EntityKey, columns_read
+from sandbox.products.entities import EntityRegister
+from sandbox.products.evidence import Evidence, derive
+from sandbox.products.repository import Artefact
+from sandbox.products.source import Source, column_names
+from sandbox.products.spec import JobSpec, parse
+from sandbox.workspaces import snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the gate needs from the database, read in one transaction."""
+
+    request: ExportRequest
+    artefact: Artefact
+    application: Application
+    spec: JobSpec
+    grants: dict[str, GrantFacts]
+    sources: dict[str, Source]
+    kinds: frozenset[str] | None
+    """kinds of entities in the inputs; None when nobody has said whose records they are"""
+    history: tuple[ReleasedCell, ...]
+    rows_released: int
+    edition: Any
+    platform: Platform
+    live: bool
+
+
+class Checking:
+    """The machine checks of one round of a request."""
+
+    def run(self, work: Work) -> Effect:
+        request_id = work.job.subject_id
+        with work.platform.system() as unit:
+            service.begin_check(unit, request_id)
+        facts = _facts(work.platform, request_id)
+        evidence = work.step("evidence", 10, lambda: _evidence(facts))
+        verdict = work.step("rules", 60, lambda: evaluate(_subject(facts, evidence), facts.edition))
+
+        def effect(unit: Unit) -> Mapping[str, Any]:
+            service.conclude_check(unit, request_id, verdict)
+            return {"outcome": verdict.outcome}
+
+        return effect
+
+    def failed(self, unit: Unit, job: Job, error: UserError) -> None:
+        """What could not be checked does not pass: the request is blocked with an error verdict."""
+        edition = editions.in_force(unit, "export")
+        nothing_ran = Verdict.conclude("export", edition.edition, edition.digest, [], [])
+        service.conclude_check(unit, job.subject_id, nothing_ran)
+
+
+class Releasing:
+    """Checks once more against what was released meanwhile, signs the package, fills the ledger."""
+
+    def run(self, work: Work) -> Effect:
+        facts = _facts(work.platform, work.job.subject_id)
+        evidence = work.step("evidence", 10, lambda: _evidence(facts))
+        verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
+        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
+            return _withholding(facts, verdict)
+        release_id = new_id("rel")
+        base = facts.edition.by_check("rounding").parameters.base
+        cells = cells_of(facts.spec, evidence, release=release_id, base=base)
+        made = work.step("package", 80, lambda: _package(facts, release_id))
+
+        def effect(unit: Unit) -> Mapping[str, Any]:
+            if _history(unit, facts.request, facts.kinds) != facts.history:
+                raise _raced()
+            service.release(unit, facts.request.id, made, [_ledger_row(c, facts) for c in cells])
+            return {"release": release_id, "cells": len(cells)}
+
+        return effect
+
+    def failed(self, unit: Unit, job: Job, error: UserError) -> None:
+        """The approval stands and nothing has left; an operator retries the release."""
+
+
+def _raced() -> UserError:
+    """Another release came between the last check and this transaction."""
+    return UserError(
+        "release.raced",
+        Text(
+            "复查期间有其他产品放行，需要重新复查",
+            "Another product was released meanwhile; the last check must be repeated",
+        ),
+        fix=Text("请运营人员重试该任务", "An operator should retry the job"),
+    )
+
+
+def _withholding(facts: Facts, verdict: Verdict) -> Effect:
+    def effect(unit: Unit) -> Mapping[str, Any]:
+        service.withhold(unit, facts.request.id, verdict)
+        return {"outcome": verdict.outcome}
+
+    return effect
+
+
+def _facts(platform: Platform, request_id: str) -> Facts:
+    with platform.system() as unit:
+        request = repository.get(unit.session, request_id)
+        artefact = products.artefact(unit.session, request.artefact_id)
+        run = products.get(unit.session, artefact.run_id)
+        application = applications.get(unit.session, request.application_id)
+        spec = parse(run.spec)
+        granted = {g.id: g for g in applications.grants(unit.session, application.id)}
+        used = {alias: granted[i.grant] for alias, i in spec.inputs.items()}
+        lake = Lake(unit.settings.lake_root)
+        sources = {alias: _source(unit, lake, g) for alias, g in used.items()}
+        kinds = _kinds(unit, used.values())
+        edition = editions.in_force(unit, "export")
+        return Facts(
+            request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
+            grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
+            history=_history(unit, request, kinds), edition=edition, platform=platform,
+            rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
+            live=_live(application, unit),
+        )  # fmt: skip
+
+
+def _live(application: Application, unit: Unit) -> bool:
+    return application.state == "active" and application.expires_at is not None and application.expires_at > unit.now
+
+
+def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
+    """The granted columns of the granted version, its entity keys beside them, readable by the gate only."""
+    resource = catalogue.get(unit.session, granted.resource_id)
+    version = catalogue.version(unit.session, granted.resource_id, granted.version)
+    direct = [c.name for c in catalogue.columns(unit.session, resource.id) if c.identifier_role == "direct"]
+    return Source(
+        files=tuple(lake.files(resource.typed_table, version.lake_version)),
+        digest=_digest_of_source(unit, lake, granted, version),
+        columns=tuple(granted.columns),
+        keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
+        identifiers=tuple(direct),
+    )
+
+
+def _digest_of_source(unit: Unit, lake: Lake, granted: Grant, version: ResourceVersion) -> str:
+    """The snapshot's digest if its bytes and the lake's are still what was ingested; a name no grant has otherwise."""
+    if granted.snapshot is None:
+        return "no snapshot"
+    made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
+    table = f"{granted.resource_id}/typed"
+    same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
+    return made.digest if same and made.rows == lake.rows(table, version.lake_version) else "source changed"
+
+
+def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:
+    """Kinds of entities in these tables; None when one holds direct identifiers and names no entity key."""
+    kinds: set[str] = set()
+    for one in granted:
+        resource = catalogue.get(unit.session, one.resource_id)
+        named = any(c.identifier_role == "direct" for c in catalogue.columns(unit.session, resource.id))
+        if named and not resource.entity_keys:
+            return None
+        kinds |= set(resource.entity_keys)
+    return frozenset(kinds)
+
+
+def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
+    levels = {c.name: c.level for c in catalogue.columns(unit.session, granted.resource_id)}
+    declared = catalogue.get(unit.session, granted.resource_id).declared
+    return GrantFacts(
+        id=granted.id, application=granted.application_id, active=granted.ended_at is None,
+        columns=frozenset(granted.columns), level=max((levels.get(c, 4) for c in granted.columns), default=4),
+        important=bool(declared.get("important", False)),
+        snapshot=granted.snapshot["real"]["digest"] if granted.snapshot else "",
+    )  # fmt: skip
+
+
+def _history(unit: Unit, request: ExportRequest, kinds: frozenset[str] | None) -> tuple[ReleasedCell, ...]:
+    """Cells the merchant has received before, and everything public, over the same kinds of entities."""
+    rows = repository.ledger(unit.session, request.organisation_id, kinds or ())
+    return tuple(
+        ReleasedCell(r.release_id, r.place, r.kind, r.variable, r.op, r.n, r.bitmap, r.members, r.low, r.high)
+        for r in rows
+    )
+
+
+def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
+    since = unit.now - timedelta(days=window_days)
+    return sum(
+        int(r.manifest["rows"]) for r in repository.releases_of_application(unit.session, application_id)
+        if r.released_at >= since
+    )  # fmt: skip
+
+
+def _evidence(facts: Facts) -> Evidence:
+    """Who is behind every cell, derived from the source and proved, with secret halves drawn now."""
+    settings = facts.platform.settings
+    register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
+    halves = facts.edition.by_check("evidence_proofs").parameters.halves
+    return derive(facts.spec, facts.sources, codes=register, halves=halves)
+
+
+def _subject(facts: Facts, evidence: Evidence) -> ExportSubject:
+    request, application = facts.request, facts.application
+    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
+    file = ExportFile(facts.artefact.name, content)
+    columns = {alias: column_names(source) for alias, source in facts.sources.items()}
+    with facts.platform.system() as unit:
+        today = city_date(unit.now)
+    subject = ExportSubject(
+        files=(file,), audience=request.audience, form="aggregate", lane="platform", today=today,  # type: ignore[arg-type]
+        texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
+        application=ApplicationFacts(
+            application.id, facts.live, frozenset({application.product_form}),
+            city_date(application.expires_at) if application.expires_at else None, None,
+        ),
+        grants=facts.grants, columns_read={a: frozenset(c) for a, c in columns_read(facts.spec, columns).items()},
+        spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
+        volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
+    )  # fmt: skip
+    return matched(subject, facts.sources)
+
+
+def _package(facts: Facts, release_id: str) -> Release:
+    """Build, sign and store the package; it gets its name only when it is whole."""
+    settings, request = facts.platform.settings, facts.request
+    allowed = terms(facts.edition, request.audience)  # type: ignore[arg-type]
+    with facts.platform.system() as unit:
+        now = unit.now
+        reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
+    expires = now + timedelta(days=allowed.expires_days)
+    content = (settings.artefacts_root / facts.artefact.sha256).read_bytes()
+    described = packaging.ReleaseFacts(
+        release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=facts.artefact.rows,
+        schema={c: "measure" if c in facts.spec.measures else "dimension" for c in facts.artefact.columns},
+        lineage=_lineage(facts), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
+        issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
+    )  # fmt: skip
+    key = facts.platform.signing_key
+    files = [ExportFile(facts.artefact.name, content)]
+    packed = packaging.package(described, files, key)
+    sha256 = hashlib.sha256(packed).hexdigest()
+    settings.releases_root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = settings.releases_root / f".{new_id('part')}"
+    part.write_bytes(packed)
+    part.replace(settings.releases_root / sha256)
+    return Release(
+        id=release_id, request_id=request.id, application_id=request.application_id,
+        organisation_id=request.organisation_id, audience=request.audience, sha256=sha256, bytes=len(packed),
+        manifest=packaging.manifest(described, files, key.key_id), released_at=now, expires_at=expires, downloads=0,
+        download_limit=allowed.max_downloads,
+    )  # fmt: skip
+
+
+def _lineage(facts: Facts) -> dict[str, str]:
+    inputs = {f"snapshot.{alias}": source.digest for alias, source in facts.sources.items()}
+    edition = {"policy.export": facts.edition.digest, "policy.edition": facts.edition.edition}
+    return {"job": facts.artefact.lineage["spec"], "artefact": facts.artefact.sha256, **inputs, **edition}
+
+
+def _mark(facts: Facts, release_id: str) -> str:
+    """Who received this copy, as a short mark that only the platform can make."""
+    secret = load_secret(facts.platform.settings.keys_root / "marks.key")
+    return hashlib.sha256(secret + f"{release_id}:{facts.request.organisation_id}".encode()).hexdigest()[:16]
+
+
+def _ledger_row(cell: ReleasedCell, facts: Facts) -> LedgerCell:
+    return LedgerCell(
+        id=new_id("cel"), release_id=cell.release, organisation_id=facts.request.organisation_id,
+        audience=facts.request.audience, place=cell.place, kind=cell.kind, variable=cell.variable, op=cell.op, n=cell.n,
+        bitmap=cell.bitmap, members=cell.members, low=cell.low, high=cell.high,
+    )  # fmt: skip

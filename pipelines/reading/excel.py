@@ -1,0 +1,200 @@
+"""Workbooks: cells and merges by calamine; number formats by openpyxl, only where leading zeros may hide in them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipelines.reading.archive import refuse_bomb
+from pipelines.reading.findings import ReadFinding, finding, refusal
+from pipelines.reading.landing import Shape, Sink
+from pipelines.reading.layout import Layout, layout
+from pipelines.reading.recipe import Recipe
+from pipelines.reading.source import Survey
+from pipelines.reading.textfile import Landed, counted_findings
+
+_LARGEST = 512 * 1024**2
+_LARGEST_UNPACKED = 4 * 1024**3
+_SAMPLE = 5000
+_BATCH = 20_000
+_LONG = 1e15
+_ZEROS = re.compile(r"0{2,}")
+Merge = tuple[tuple[int, int], tuple[int, int]]
+
+
+def read_workbook(seen: Survey, name: str, hints: Recipe, folder: Callable[[], Path]) -> Iterator[Landed]:
+    """Every visible sheet with cells is a table; hidden ones are named in a finding, not read.
+
+    Raises:
+        UserError: too large, encrypted or damaged.
+    """
+    import python_calamine as calamine
+
+    if seen.size > _LARGEST:
+        raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
+    if zipfile.is_zipfile(seen.path):
+        refuse_bomb(seen.path, _LARGEST_UNPACKED)
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(seen.path))
+        sheets = [(m.name, m.visible == calamine.SheetVisibleEnum.Visible) for m in book.sheets_metadata]
+    except calamine.PasswordError:
+        raise refusal("encrypted", name=seen.path.name) from None
+    except calamine.CalamineError:
+        raise refusal("broken_file", name=seen.path.name) from None
+    if hints.sheet is not None and hints.sheet not in dict(sheets):
+        raise refusal("no_work_left", what=hints.sheet)
+    wanted = [s for s, visible in sheets if (s == hints.sheet if hints.sheet is not None else visible)]
+    notes = [] if hints.sheet else [finding("hidden_sheet", sheet=s) for s, visible in sheets if not visible]
+    read = [(s, book.get_sheet_by_name(s)) for s in wanted]
+    full = [(s, sheet) for s, sheet in read if sheet.height and sheet.width]
+    notes += [finding("empty_sheet", sheet=s) for s, sheet in read if not (sheet.height and sheet.width)]
+    for sheet_name, sheet in full:
+        table = name if len(full) == 1 else f"{name}/{sheet_name}"
+        yield _read_sheet(seen, sheet_name, sheet, table, hints, folder(), notes)
+
+
+def _read_sheet(
+    seen: Survey, sheet_name: str, sheet: Any, table: str, hints: Recipe, folder: Path, notes: list[ReadFinding]
+) -> Landed:
+    grid = sheet.to_python(skip_empty_area=False)
+    merges: list[Merge] = list(sheet.merged_cell_ranges or [])
+    width = max((i + 1 for row in grid for i, c in enumerate(row) if c not in ("", None)), default=0)
+    filled = [i for i, row in enumerate(grid) if any(c not in ("", None) for c in row)]
+    if not filled:
+        raise refusal("no_table", name=f"{seen.path.name}/{sheet_name}")
+    spanning = {a[0] for a, b in merges if a[0] == b[0] and a[1] == 0 and b[1] >= min(width - 1, 1) and width > 1}
+    texts = {i: [cell_text(c) for c in grid[i][:width]] for i in filled}
+    places = filled[:_SAMPLE]
+    merged = {k for k, i in enumerate(places) if i in spanning}
+    laid = layout([texts[i] for i in places], width, merged=merged, header=hints.header)
+    body = filled[laid.titles + laid.header :]
+    findings = [*notes, *laid.findings, *_sheet_findings(grid, body, width)]
+    findings += _fill_down(texts, merges, body)
+    findings += _restore_zeros(seen, sheet_name, grid, texts, body, width)
+    sections = laid.sections or any(i in spanning for i in body)
+    sink = _land(texts, body, spanning, laid, sections and hints.section_rows, hints, folder)
+    header_row = filled[laid.titles + laid.header - 1] + 1 if laid.header else None
+    _count(sink, len(grid), filled, laid)
+    if laid.titles:
+        findings.append(finding("title_rows", n=laid.titles))
+    recipe = hints.model_copy(
+        update={"format": "excel", "sheet": sheet_name, "header": laid.header > 0, "header_row": header_row,
+                "names": tuple(laid.names), "section_rows": sections and hints.section_rows,
+                "ghost_column": laid.ghost}
+    )  # fmt: skip
+    return Landed(table, recipe, sink, [*findings, *counted_findings(sink)], {})
+
+
+def cell_text(value: Any) -> str:
+    """The text of a cell: whole numbers without a fraction, dates in ISO form."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else repr(value)
+    if isinstance(value, dt.datetime):
+        plain = value.time() == dt.time(0)
+        return value.date().isoformat() if plain else value.isoformat(" ")
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    return str(value)
+
+
+def _land(
+    texts: dict[int, list[str]],
+    body: Sequence[int],
+    spanning: set[int],
+    laid: Layout,
+    sections: bool,
+    hints: Recipe,
+    folder: Path,
+) -> Sink:
+    shape = Shape(
+        tuple(laid.names), tuple(laid.header_cells) if laid.header < 2 else (), laid.first_kind, sections,
+        hints.repeated_headers, hints.footer_rows, laid.ghost, laid.trim,
+    )  # fmt: skip
+    sink = Sink(folder, shape)
+    columns = [f"c{i}" for i in range(shape.width)]
+    for start in range(0, len(body), _BATCH):
+        part = body[start : start + _BATCH]
+        frame = pl.DataFrame([texts[i] for i in part], schema=dict.fromkeys(columns, pl.String), orient="row")
+        sink.add(frame, [k for k, i in enumerate(part) if i in spanning])
+    sink.finish()
+    return sink
+
+
+def _count(sink: Sink, rows: int, filled: Sequence[int], laid: Layout) -> None:
+    """Sheet rows under their headings; line breaks inside cells are no rows of a sheet."""
+    account = sink.accounting
+    account.lines = rows
+    account.preamble, account.header = laid.titles, laid.header
+    account.blank += rows - len(filled)
+    account.balance()
+
+
+def _sheet_findings(grid: list[list[Any]], body: Sequence[int], width: int) -> list[ReadFinding]:
+    damaged = numbers = 0
+    for k in range(width):
+        cells = [grid[i][k] for i in body]
+        damaged += sum(isinstance(c, float) and abs(c) >= _LONG for c in cells)
+        dates = sum(isinstance(c, dt.date) for c in cells)
+        plain = sum(isinstance(c, float) for c in cells)
+        numbers += plain if dates > plain else 0
+    out = [finding("damaged_long_number", n=damaged)] if damaged else []
+    return [*out, finding("dates_and_numbers", n=numbers)] if numbers else out
+
+
+def _fill_down(texts: dict[int, list[str]], merges: list[Merge], body: Sequence[int]) -> list[ReadFinding]:
+    """A cell merged over several records holds for each of them."""
+    rows = set(body)
+    done = 0
+    for (top, left), (bottom, right) in merges:
+        if bottom > top and left == right and top in rows and left < len(texts[top]):
+            below = [i for i in range(top + 1, bottom + 1) if i in rows]
+            for i in below:
+                texts[i][left] = texts[top][left]
+            done += bool(below)
+    return [finding("merged_filled", n=done)] if done else []
+
+
+def _restore_zeros(
+    seen: Survey, sheet: str, grid: list[list[Any]], texts: dict[int, list[str]], body: Sequence[int], width: int
+) -> list[ReadFinding]:
+    """A number shown by the format `000000` is a code whose zeros only the format knows."""
+    whole = [
+        k for k in range(width) if any(isinstance(grid[i][k], float) and grid[i][k].is_integer() for i in body[:200])
+    ]
+    if not whole or not body or not zipfile.is_zipfile(seen.path):
+        return []
+    lengths = _zero_formats(seen.path, sheet, body[0] + 1, whole)
+    for k, length in lengths.items():
+        for i in body:
+            if isinstance(grid[i][k], float) and grid[i][k].is_integer() and grid[i][k] >= 0:
+                texts[i][k] = texts[i][k].zfill(length)
+    return [finding("restored_zeros")] if lengths else []
+
+
+def _zero_formats(path: Path, sheet: str, first: int, columns: Sequence[int]) -> dict[int, int]:
+    """Columns whose first 200 numbers all have one format of zeros only, with its length."""
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+    try:
+        formats: dict[int, set[str]] = {k: set() for k in columns}
+        for row in book[sheet].iter_rows(min_row=first, max_row=first + 199):
+            for k in columns:
+                if k < len(row) and isinstance(row[k].value, int | float):
+                    formats[k].add(row[k].number_format)
+    finally:
+        book.close()
+    return {k: len(next(iter(f))) for k, f in formats.items() if len(f) == 1 and _ZEROS.fullmatch(next(iter(f)))}

@@ -1,0 +1,239 @@
+"""What the reader tells people: findings (the table was read, but look here) and refusals (it was not read)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from policies.text import Text, UserError
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFinding:
+    """Something worth a person's look. `detail` holds names and counts, never a value of a record."""
+
+    code: str
+    detail: Text
+    column: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"code": self.code, "detail": self.detail.as_dict()}
+        return {**found, "column": self.column} if self.column is not None else found
+
+
+_FINDINGS: dict[str, Text] = {
+    "header_only": Text("只有表头，没有数据行：按空表读入", "A header and no records: read as an empty table"),
+    "no_header": Text("没有表头：列名按位置编号", "No header: columns are numbered by position"),
+    "header_uncertain": Text(
+        "首行是否为表头无法确定，已按表头处理", "Unclear whether the first row is a header; taken as one"
+    ),
+    "two_line_header": Text("表头占两行，已用斜杠合并", "The header takes two rows; they were joined with a slash"),
+    "title_rows": Text("表头之前有 {n} 行标题，未计入数据", "{n} title rows before the header were set aside"),
+    "section_rows": Text("数据中有 {n} 行分节标题，单独存放", "{n} section rows between the records were set aside"),
+    "repeated_headers": Text(
+        "表头重复出现 {n} 次，单独存放", "The header is repeated {n} times; the repeats were set aside"
+    ),
+    "footer_rows": Text("末尾有 {n} 行合计或说明，单独存放", "{n} total or note rows at the end were set aside"),
+    "blank_rows": Text("有 {n} 行空行", "{n} blank lines"),
+    "ghost_column_kept": Text(
+        "最后一列没有列名但有 {n} 个值，已保留", "The last column has no name but {n} values; it was kept"
+    ),
+    "ghost_column": Text(
+        "每行末尾多一个分隔符，空列已去掉", "Every line ends with a delimiter; the empty column was dropped"
+    ),
+    "renamed_columns": Text(
+        "有 {n} 个列名为空或重复，已改名", "{n} column names were empty or repeated and got new ones"
+    ),
+    "short_header": Text(
+        "表头比数据少一列，首列按位置命名", "The header is one name short; the first column got a number"
+    ),
+    "uneven_width": Text(
+        "有 {percent}% 的行与多数行的列数不同", "{percent}% of the rows have another number of columns than most"
+    ),
+    "rows_refused": Text("有 {n} 行不合格，已隔离，未丢弃", "{n} records were refused and kept in quarantine"),
+    "many_rows_refused": Text(
+        "被隔离的行占 {percent}%，超过 1%：请核对读取方案",
+        "{percent}% of the records went to quarantine, more than 1%: check the recipe",
+    ),
+    "bad_bytes": Text("有 {n} 行含有无法按 {encoding} 解码的字节", "{n} lines hold bytes that are not {encoding}"),
+    "line_ends_changed": Text("换行符已统一为 LF", "Line ends were made LF throughout"),
+    "swallowed_rows": Text("有 {n} 个单元格可能吞入了整行", "{n} cells may have swallowed whole rows"),
+    "hidden_sheet": Text("隐藏的工作表“{sheet}”未读入", "The hidden sheet {sheet} was not read"),
+    "empty_sheet": Text("工作表“{sheet}”是空的", "The sheet {sheet} is empty"),
+    "damaged_long_number": Text(
+        "有 {n} 个 15 位以上的号码存成了数值，末位已失真：保留为文本，不能用作标识",
+        "{n} long numbers were stored as floats and lost their last digits: kept as text, no identifier",
+    ),
+    "restored_zeros": Text("按单元格格式补回了前导零", "Leading zeros were restored from the cell format"),
+    "merged_filled": Text(
+        "有 {n} 个纵向合并的单元格，已把值补到每一行", "{n} cells merged downwards were filled into every row"
+    ),
+    "dates_and_numbers": Text(
+        "日期列中有 {n} 个数值，未当作日期", "{n} numbers stand in a column of dates and were not taken as dates"
+    ),
+    "nested_flattened": Text("嵌套内容已展开：{path}", "Nested content was flattened: {path}"),
+    "mixed_values": Text(
+        "{share}% 的值是{kind}，其余 {n} 个不是：保留为文本",
+        "{share}% of the values are {kind}, {n} are not: kept as text",
+    ),
+    "values_refused": Text("有 {n} 个值不是有效的{kind}", "{n} values are not valid {kind}"),
+    "mixed_date_spellings": Text("日期有 {n} 种写法，均无歧义", "Dates are spelled in {n} ways, none ambiguous"),
+    "ambiguous_dates": Text(
+        "无法判断日期是日/月还是月/日：保留为文本", "Day/month or month/day cannot be told: kept as text"
+    ),
+    "partial_dates": Text("有 {n} 个日期只到年或月", "{n} dates stop at the year or month"),
+    "full_width_values": Text(
+        "有 {n} 个值用了全角字符，已按半角识别", "{n} values use full-width characters and were folded"
+    ),
+    "missing_spellings": Text("缺失值有多种写法：{spellings}", "Missing values are spelled: {spellings}"),
+    "maybe_missing": Text(
+        "“{spelling}”出现 {n} 次，可能是缺失也可能是取值：按取值保留",
+        "{spelling} occurs {n} times and may mean missing or be a value: kept as a value",
+    ),
+    "unit_in_values": Text(
+        "数值带单位“{unit}”，单位已移到列信息", "Values carry the unit {unit}; it moved to the column"
+    ),
+    "mixed_units": Text("数值的单位不一致：保留为文本", "Values carry different units: kept as text"),
+    "exponent_numbers": Text(
+        "有 {n} 个值用科学记数或非有限数：按浮点数", "{n} values use exponents or are not finite: floating"
+    ),
+    "code_kept_as_text": Text("代码列：保留为文本", "A column of codes: kept as text"),
+    "utc_timestamps": Text("带时区的时间已换算为 UTC", "Times with an offset were converted to UTC"),
+}
+
+_REFUSALS: dict[str, tuple[Text, Text]] = {
+    "not_a_file": (
+        Text("没有找到文件 {name}", "There is no file {name}"),
+        Text("请检查路径；文件夹请逐个文件读取", "Check the path; read a folder file by file"),
+    ),
+    "empty": (
+        Text("文件 {name} 是空的", "The file {name} is empty"),
+        Text("请让来源单位重新导出", "Ask the source to export it again"),
+    ),
+    "unsupported": (
+        Text("不支持这种文件：{kind}", "This kind of file is not supported: {kind}"),
+        Text(
+            "请另存为 CSV（UTF-8 或 GB18030）、XLSX、JSON 或 Parquet",
+            "Save it as CSV (UTF-8 or GB18030), XLSX, JSON or Parquet",
+        ),
+    ),
+    "encrypted": (
+        Text("文件 {name} 已加密，无法读取", "The file {name} is encrypted and cannot be read"),
+        Text("请去掉密码后重新提供", "Remove the password and provide it again"),
+    ),
+    "broken_file": (
+        Text("文件 {name} 已损坏或与扩展名不符", "The file {name} is damaged or not what its name says"),
+        Text("请让来源单位重新导出", "Ask the source to export it again"),
+    ),
+    "unknown_encoding": (
+        Text(
+            "无法识别文字编码：既不是 UTF-8、GB18030，也不是 UTF-16",
+            "The text encoding is not UTF-8, GB18030 or UTF-16",
+        ),
+        Text(
+            "请在读取方案中写明 encoding，或另存为 UTF-8", "Name the encoding in the recipe, or save the file as UTF-8"
+        ),
+    ),
+    "ambiguous_encoding": (
+        Text(
+            "文字编码有多种可能，猜错会产生乱码，因此没有读入",
+            "More than one text encoding fits; a wrong guess would garble names, so nothing was read",
+        ),
+        Text(
+            "请在读取方案中写明 encoding（如 gb18030、big5）", "Name the encoding in the recipe (such as gb18030, big5)"
+        ),
+    ),
+    "encoding_mismatch": (
+        Text("文件内容不是所指定的编码 {encoding}", "The file is not {encoding} as the recipe says"),
+        Text("请改正 encoding，或删除它由系统识别", "Correct the encoding, or leave it out to have it detected"),
+    ),
+    "one_column": (
+        Text(
+            "只识别出一列：找不到能把多数行分成同样列数的分隔符",
+            "Only one column: no delimiter splits most rows into the same number of columns",
+        ),
+        Text(
+            "请在读取方案中写明 delimiter；确实只有一列时写空文本",
+            "Name the delimiter in the recipe; if there really is one column, give an empty text",
+        ),
+    ),
+    "ambiguous_delimiter": (
+        Text("有多个分隔符同样合适：{choices}", "Several delimiters fit equally well: {choices}"),
+        Text("请在读取方案中写明 delimiter", "Name the delimiter in the recipe"),
+    ),
+    "layout_uncertain": (
+        Text(
+            "只有 {percent}% 的行列数一致，版面无法确定",
+            "Only {percent}% of the rows agree in their number of columns; the layout is unclear",
+        ),
+        Text("请检查分隔符与引号，或在读取方案中写明", "Check delimiter and quotes, or name them in the recipe"),
+    ),
+    "too_many_refused": (
+        Text(
+            "{percent}% 的行不合格，超过上限 {limit}%：没有读入",
+            "{percent}% of the records are unfit, above the ceiling of {limit}%: nothing was read",
+        ),
+        Text(
+            "请核对分隔符、引号与列数；确认无误时在读取方案中提高 max_quarantined_share",
+            "Check delimiter, quotes and columns; if right, raise max_quarantined_share in the recipe",
+        ),
+    ),
+    "changed_while_reading": (
+        Text("读取期间文件 {name} 被改动，结果作废", "The file {name} changed while it was read; the result is void"),
+        Text("请等写入完成后重新读取", "Wait until it is complete and read it again"),
+    ),
+    "unbalanced": (
+        Text(
+            "行数对不上：文件有 {lines} 行，读出、隔离与其他合计 {counted} 行，因此没有读入",
+            "Lines do not add up: {lines} in the file, {counted} read or set aside; nothing was loaded",
+        ),
+        Text(
+            "请检查未闭合的引号，或把文件交给运维核对", "Look for quotes that never close, or hand the file to support"
+        ),
+    ),
+    "unreadable": (
+        Text("按读取方案无法读取此文件", "The file cannot be read by this recipe"),
+        Text("请检查分隔符、引号与编码", "Check delimiter, quotes and encoding"),
+    ),
+    "recipe_mismatch": (
+        Text("读取方案与文件不符：{what}", "The recipe does not fit the file: {what}"),
+        Text("请按文件重新生成读取方案", "Make the recipe anew from this file"),
+    ),
+    "no_table": (
+        Text("文件 {name} 中没有找到表格", "No table was found in {name}"),
+        Text(
+            "请确认文件含有记录列表或非空的工作表", "Make sure it holds a list of records or a sheet that is not empty"
+        ),
+    ),
+    "too_large": (
+        Text(
+            "文件 {name} 超过可安全读取的大小（{limit}）",
+            "The file {name} is above the size that is safe to read ({limit})",
+        ),
+        Text("请拆分，或改为 CSV、NDJSON、Parquet", "Split it, or provide CSV, NDJSON or Parquet"),
+    ),
+    "archive_limits": (
+        Text(
+            "压缩包超出限制（文件数、总大小或压缩比），可能是压缩炸弹",
+            "The archive is above the limits (members, size or ratio) and may be a bomb",
+        ),
+        Text("请直接提供解压后的文件", "Provide the unpacked files"),
+    ),
+    "no_work_left": (
+        Text("读取方案指定的部分不存在：{what}", "The part that the recipe names is not there: {what}"),
+        Text("请检查 member、sheet 或 json_path", "Check member, sheet or json_path"),
+    ),
+}
+
+
+def finding(code: str, *, column: str | None = None, **values: object) -> ReadFinding:
+    """The finding `code` with its places filled; a `Text` among the values gives each language its own side."""
+    sides = [{k: v.of(side) if isinstance(v, Text) else v for k, v in values.items()} for side in ("zh", "en")]
+    template = _FINDINGS[code]
+    return ReadFinding(code, Text(template.zh.format(**sides[0]), template.en.format(**sides[1])), column)
+
+
+def refusal(code: str, **values: Any) -> UserError:
+    """The error `reading.<code>` with its places filled; the values also go into its detail."""
+    text, fix = _REFUSALS[code]
+    return UserError(f"reading.{code}", text.fill(**values), fix=fix, **values)

@@ -1,0 +1,62 @@
+"""Parquet files: their own types are kept, their values land as text like everybody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.reading.findings import refusal
+from pipelines.reading.landing import Shape, Sink
+from pipelines.reading.layout import unique_names
+from pipelines.reading.recipe import Recipe
+from pipelines.reading.source import Survey
+from pipelines.reading.textfile import Landed, counted_findings
+
+_BATCH = 65_536
+
+
+def read_parquet(seen: Survey, name: str, hints: Recipe, folder: Path) -> Landed:
+    """Read one Parquet file of a source department (files made by merchants are opened in a jail only)."""
+    try:
+        with pq.ParquetFile(seen.path) as source:
+            names, _ = unique_names(source.schema_arrow.names, len(source.schema_arrow.names))
+            sink = Sink(folder, Shape(tuple(names), repeated_headers=False, footers=False))
+            rows = 0
+            for batch in source.iter_batches(_BATCH):
+                rows += batch.num_rows
+                sink.add(_as_text(batch, names))
+            declared = {n: k for n, f in zip(names, source.schema_arrow, strict=True) if (k := _kind(f.type))}
+    except pa.ArrowException:
+        raise refusal("broken_file", name=seen.path.name) from None
+    sink.finish()
+    sink.accounting.lines = rows
+    sink.accounting.balance()
+    recipe = hints.model_copy(update={"format": "parquet", "names": tuple(names)})
+    return Landed(name, recipe, sink, counted_findings(sink), declared)
+
+
+def _as_text(batch: pa.RecordBatch, names: list[str]) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(batch.rename_columns(names)))
+    nested = [n for n, t in frame.schema.items() if t.is_nested()]
+    binary = [n for n, t in frame.schema.items() if t == pl.Binary]
+    frame = frame.with_columns(
+        *(pl.struct(n).struct.json_encode().alias(n) for n in nested),
+        *(pl.col(n).bin.encode("hex") for n in binary),
+    )
+    return frame.cast(pl.String)
+
+
+def _kind(kind: pa.DataType) -> str | None:
+    """Type the file states; None leaves it to the values."""
+    if pa.types.is_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return None
+    if pa.types.is_date(kind):
+        return "date"
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return "timestamp"
+    return "boolean" if pa.types.is_boolean(kind) else None

@@ -1,0 +1,338 @@
+"""Text tables: the body is read by DuckDB with the dialect spelled out, and every line is accounted for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipelines.reading.dialect import cells_of
+from pipelines.reading.findings import refusal
+from pipelines.reading.landing import Sink, is_footer
+from pipelines.reading.layout import is_section
+from pipelines.reading.source import blocks
+
+_BATCH = 65_536
+_REASONS = {
+    "LINE SIZE OVER MAXIMUM": "line_too_long",
+    "UNQUOTED VALUE": "broken_quote",
+    "INVALID STATE": "broken_quote",
+    "INVALID ENCODING": "bad_encoding",
+    "TOO MANY COLUMNS": "too_many_columns",
+    "MISSING COLUMNS": "too_few_columns",
+}  # the first that applies names the record: a quote that swallows rows brings the others with it
+_LONG_LINE = 64_000_000
+_KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
+_FOOTER_LINES = 32
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The UTF-8 file with the records, and its dialect. `head` is the byte at which the records begin."""
+
+    path: Path
+    head: int
+    delimiter: str
+    quote: str
+    escape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Physical lines from a byte to the end of a file, how many of them are empty, whether the last has no line end."""
+
+    count: int
+    empty: int
+    open_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record the parser refused; `place` is its byte in the UTF-8 file, `lines` and `empty` its physical lines."""
+
+    place: int
+    reason: str
+    raw: bytes
+    lines: int
+    empty: int
+
+
+def count_lines(path: Path, start: int = 0) -> Lines:
+    """Count line ends (LF) with flat memory; a last line without one counts too."""
+    newlines = empty = 0
+    last = 10
+    for block in blocks(path, start):
+        ends = np.frombuffer(block, dtype=np.uint8) == 10
+        newlines += int(ends.sum())
+        empty += int((ends[1:] & ends[:-1]).sum()) + int(ends[0] and last == 10)
+        last = block[-1]
+    return Lines(newlines + (last != 10), empty, last != 10)
+
+
+def load(body: Body, sink: Sink, work: Path, *, careful: bool) -> list[Refused]:
+    """Read every record into `sink` and return those refused.
+
+    Args:
+        careful: first take out the lines whose quote never closes. Such a line swallows the rows after it, so a caller
+            who sees broken quotes over several lines, or lines that do not add up, reads again with this on.
+    """
+    lost = unclosed(body, sink.shape.width) if careful and body.quote else []
+    spans = [(0, body.head), *((p, p + n) for p, n in lost)]
+    parsed, skip = body.path, 0
+    if lost or _head_has_quotes(body):
+        parsed = work / "body.utf8"
+        _without(body.path, parsed, spans)
+    else:
+        spans, skip = [], count_lines_before(body.path, body.head)
+    found = _parse(parsed, skip, body, sink, _LONG_LINE if careful else None)
+    out = [_located(r, spans) for r in found]
+    out += [_unclosed_record(body.path, place, size) for place, size in lost]
+    if parsed != body.path:
+        parsed.unlink()
+    return sorted(out, key=lambda r: r.place)
+
+
+def suspicious(found: Sequence[Refused]) -> bool:
+    """Whether the parser stumbled in a way that may have cost good rows, so that a careful read is due."""
+    return any(r.reason == "line_too_long" or (r.reason == "broken_quote" and r.lines > 1) for r in found)
+
+
+def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -> list[Refused]:
+    import duckdb
+
+    if path.stat().st_size == 0:
+        return []
+    with _connection(path) as con:
+        try:
+            for batch in con.sql(_query(path, skip, body, sink.shape.width, longest)).to_arrow_reader(_BATCH):
+                sink.add(pl.DataFrame(pl.from_arrow(batch)))
+            rejects = con.execute(
+                "SELECT line_byte_position - 1, list_sort(list(DISTINCT error_type::VARCHAR)), any_value(csv_line)"
+                " FROM reject_errors GROUP BY 1 ORDER BY 1"
+            ).fetchall()
+        except duckdb.Error:
+            raise refusal("unreadable") from None
+    return [_refused(path, place, types, text, body.quote) for place, types, text in rejects]
+
+
+def _connection(path: Path) -> Any:
+    import duckdb
+
+    return duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(path.parent / "spill")})
+
+
+def _query(path: Path, skip: int, body: Body, width: int, longest: int | None) -> str:
+    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width))
+    escape = body.escape if body.quote else ""
+    limit = f", max_line_size={longest}" if longest else ""
+    return (
+        f"FROM read_csv({_literal(str(path))}, auto_detect=false, header=false, skip={skip}, new_line='\\n',"
+        f" delim={_literal(body.delimiter)}, quote={_literal(body.quote)}, escape={_literal(escape)},"
+        f" columns={{{columns}}}, strict_mode=true, store_rejects=true, rejects_limit=0{limit})"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _refused(path: Path, place: int, types: list[str], text: str, quote: str) -> Refused:
+    reason = next((name for error, name in _REASONS.items() if error in types), "unreadable")
+    kept = text.encode()
+    raw = kept
+    if reason in ("bad_encoding", "line_too_long") or len(kept) >= _KEPT_TEXT - 8:
+        raw = _record_at(path, place, quote, kept.count(b"\n") + 1)
+    pieces = raw.removesuffix(b"\n").split(b"\n")
+    return Refused(place, reason, raw, len(pieces), sum(not p for p in pieces))
+
+
+def _record_at(path: Path, place: int, quote: str, lines: int) -> bytes:
+    """The bytes of a record from its place: at least `lines` lines, and on until its quotes are even."""
+    mark = quote.encode() or b"\0"
+    held: list[bytes] = []
+    is_open = False
+    with path.open("rb") as handle:
+        handle.seek(place)
+        while (len(held) < lines or is_open) and (line := handle.readline()):
+            held.append(line)
+            is_open ^= bool(line.count(mark) % 2)
+    return b"".join(held).removesuffix(b"\n")
+
+
+def _head_has_quotes(body: Body) -> bool:
+    with body.path.open("rb") as handle:
+        return bool(body.quote) and body.quote.encode() in handle.read(body.head)
+
+
+def count_lines_before(path: Path, place: int) -> int:
+    """Line ends before a byte."""
+    return sum(block.count(b"\n") for block in blocks(path, 0, place)) if place else 0
+
+
+def unclosed(body: Body, width: int) -> list[tuple[int, int]]:
+    """Lines (byte place, size) that open a quote no later line closes into a record of the right width.
+
+    A record of several lines is right when its joined text has `width` cells; a line that only fits together with a
+    stranger's quote is taken alone, so that one bad quote costs one line.
+    """
+    lost: list[tuple[int, int]] = []
+    mark = body.quote.encode()
+    for place, held in _odd_runs(body, mark):
+        while held:
+            size = _closing(held, mark)
+            if size != 1 and not _is_record(held[:size], body, width):
+                lost.append((place, len(held[0]) + 1))
+                size = 1
+            for line in held[: size or 1]:
+                place += len(line) + 1
+            held = held[size or 1 :]
+    return lost
+
+
+def _marks(body: Body) -> tuple[str, str, str]:
+    return body.delimiter, body.quote, body.escape
+
+
+def _is_record(lines: list[bytes], body: Body, width: int) -> bool:
+    """Whether the lines are one record of `width` cells, and none of the inner ones is a record of its own."""
+    texts = [line.decode("utf-8", "replace") for line in lines]
+    cells = cells_of("\n".join(texts), *_marks(body), strict=True)
+    return len(cells) == width and not any(len(cells_of(t, *_marks(body))) == width for t in texts[1:-1])
+
+
+def _closing(held: list[bytes], mark: bytes) -> int:
+    """How many of the lines the first record takes; 0 when its quote never closes."""
+    if not held[0].count(mark) % 2:
+        return 1
+    return next((k + 1 for k, line in enumerate(held[1:], 1) if line.count(mark) % 2), 0)
+
+
+def _odd_runs(body: Body, mark: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Stretches of lines that begin with an odd number of quotes, long enough to hold any record that starts there."""
+    window = 200
+    run: list[bytes] = []
+    place, since, begun = body.head, 0, 0
+    with body.path.open("rb") as handle:
+        handle.seek(body.head)
+        for line in handle:
+            text = line.removesuffix(b"\n")
+            odd = text.count(mark) % 2 if mark in text else 0
+            if odd and not run:
+                begun = place
+            if odd or run:
+                run.append(text)
+                since = 0 if odd else since + 1
+            if since >= window:
+                yield begun, run
+                run, since = [], 0
+            place += len(line)
+    if run:
+        yield begun, run
+
+
+def _unclosed_record(path: Path, place: int, size: int) -> Refused:
+    with path.open("rb") as handle:
+        handle.seek(place)
+        raw = handle.read(size).removesuffix(b"\n")
+    return Refused(place, "broken_quote", raw, 1, 0)
+
+
+def _without(source: Path, target: Path, spans: Sequence[Span]) -> None:
+    """A copy without the given byte ranges."""
+    at = 0
+    with target.open("wb") as out:
+        for start, end in [*sorted(spans), (source.stat().st_size, source.stat().st_size)]:
+            if start > at:
+                for block in blocks(source, at, start):
+                    out.write(block)
+            at = max(at, end)
+
+
+def _located(found: Refused, spans: Sequence[Span]) -> Refused:
+    """The same record with its place in the file before the ranges were taken out."""
+    place = found.place
+    for start, end in sorted(spans):
+        if place >= start:
+            place += end - start
+    return Refused(place, found.reason, found.raw, found.lines, found.empty)
+
+
+def sort_out(
+    found: Sequence[Refused], sink: Sink, body: Body, places: dict[int, tuple[int, int | None]], last: int
+) -> int:
+    """Put each refused record where it belongs: blank line, section, footer or quarantine; returns its blank lines.
+
+    Args:
+        places: byte in the UTF-8 file → (physical line, byte in the source).
+        last: number of the file's last line.
+    """
+    blank = 0
+    shape = sink.shape
+    for record in found:
+        text = record.raw.decode("utf-8", "replace")
+        line, byte_place = places[record.place]
+        cells = [] if record.reason == "bad_encoding" else cells_of(text, *_marks(body))
+        alone = len([c for c in cells if c.strip()]) == 1 and record.lines == 1
+        if not text.strip() and "\n" not in text:
+            sink.accounting.blank += 1
+        elif alone and shape.footers and last - line < _FOOTER_LINES and is_footer(cells, shape.first_kind):
+            sink.set_aside("footer", cells)
+        elif alone and shape.sections and cells[0].strip() and is_section(cells[0], shape.first_kind):
+            sink.set_aside("section", cells)
+        else:
+            raw = record.raw.hex() if record.reason == "bad_encoding" else text
+            sink.refuse(line, byte_place, record.reason, raw)
+        blank += record.empty
+    return blank
+
+
+def places_of(
+    found: Sequence[Refused], utf8: Path, source: Path, encoding: str, source_start: int
+) -> dict[int, tuple[int, int | None]]:
+    """For each refused record: its physical line (from 1) and the byte at which that line begins in the source."""
+    if not found:
+        return {}
+    wanted = sorted({r.place for r in found})
+    lines = _line_numbers(utf8, wanted)
+    if utf8 == source:
+        return {place: (line, place) for place, line in zip(wanted, lines, strict=True)}
+    starts = _line_starts(source, lines, encoding, source_start)
+    return {place: (line, starts[line]) for place, line in zip(wanted, lines, strict=True)}
+
+
+def _line_numbers(path: Path, wanted: Sequence[int]) -> list[int]:
+    numbers, at, line = [], 0, 1
+    queue = list(wanted)
+    for block in blocks(path):
+        inside = queue[: bisect_right(queue, at + len(block) - 1)]
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + at
+        numbers += (line + np.searchsorted(ends, inside)).tolist()
+        queue = queue[len(inside) :]
+        line += len(ends)
+        at += len(block)
+    return numbers
+
+
+def _line_starts(path: Path, lines: Sequence[int], encoding: str, start: int) -> dict[int, int | None]:
+    """Byte at which each line begins; None for encodings whose line ends are not one unit."""
+    units = {"utf-8": "u1", "gb18030": "u1", "utf-16-le": "<u2", "utf-16-be": ">u2"}.get(encoding)
+    if units is None:
+        return dict.fromkeys(lines)
+    kind = np.dtype(units)
+    found: dict[int, int | None] = {1: start}
+    line, at = 1, start
+    for block in blocks(path, start):
+        values = np.frombuffer(block, dtype=kind)
+        ends = np.flatnonzero(values == 10)
+        for wanted in lines:
+            if line < wanted <= line + len(ends):
+                found[wanted] = at + (int(ends[wanted - line - 1]) + 1) * kind.itemsize
+        line += len(ends)
+        at += len(block)
+    return {n: found.get(n) for n in lines}

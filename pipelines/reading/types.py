@@ -1,0 +1,412 @@
+"""The type of every column, decided over all rows: a sample gives the hypothesis, a full pass proves or drops it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from pipelines.reading.findings import ReadFinding, finding
+from pipelines.reading.recipe import DOUBTFUL, ColumnRecipe, Recipe
+from pipelines.reading.values import (
+    DATES,
+    DIGITS_ONLY,
+    EITHER_ORDER,
+    FULL_WIDTH,
+    NUMBERS,
+    PARTIAL_DATE,
+    UNIT_TAIL,
+    conversion,
+    date_text,
+    folded,
+    parsed_dates,
+    present,
+    trimmed,
+)
+from policies.text import Text
+
+Family = Literal["text", "number", "date", "boolean"]
+_SAMPLE = 20_000
+_COLUMNS_AT_ONCE = 50
+_EXACT_DISTINCT_ROWS = 2_000_000
+_PROBABLE = 0.9  # share of the sample that must fit for a family to be tested on all rows
+_FITS, _FITS_BY_NAME = 0.995, 0.9  # share of all values that must fit; lower where the column's name says so
+_CODE = re.compile(r"(代码|编码|邮编|(?i:(?<![a-z])code))$|[a-z_]Code$|(?i:^code(?![a-z]))")
+_NUMBERED = re.compile(r"(号|码|证|编号)$|(?i:(^|[_ \-.])(id|no|num))$|[a-z]I[dD]$")
+_DATED = re.compile(r"日期|时间|日$|出生|年月|(?i:date|time|day$|_at$|birth)")
+_FURTHER = ("whole", "fraction", "of_unit", "wide", "first", "second", "partial")
+_PERIOD = re.compile(r"年月|月份|所属期|(?i:month|period)")
+_DATE_KIND, _BOOLEAN_KIND, _NUMBER_KIND = Text("日期", "dates"), Text("是否值", "yes or no"), Text("数值", "numbers")
+
+
+@dataclass(slots=True)
+class ColumnProfile:
+    """What is known of one column over all loaded rows. `distinct` counts values other than missing ones."""
+
+    name: str
+    type: str
+    role: str
+    rows: int
+    missing: int
+    distinct: int
+    distinct_exact: bool
+    longest: int
+    refused: int = 0
+    findings: list[ReadFinding] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "type": self.type, "role": self.role, "missing": self.missing, "distinct": self.distinct,
+            "distinct_exact": self.distinct_exact,
+        }  # fmt: skip
+
+
+def infer(text: Path, recipe: Recipe, declared: Mapping[str, str]) -> tuple[Recipe, list[ColumnProfile]]:
+    """Decide the types of the columns the recipe leaves open, and profile all of them.
+
+    Args:
+        text: Parquet file with every column as text.
+        recipe: decisions already taken are kept.
+        declared: types the source itself states (Parquet files), by column.
+    """
+    frame = pl.scan_parquet(text)
+    names = frame.collect_schema().names()
+    rows = int(frame.select(pl.len()).collect().item())
+    sample = _sample(frame, rows)
+    columns: list[ColumnRecipe] = []
+    profiles: list[ColumnProfile] = []
+    for start in range(0, len(names), _COLUMNS_AT_ONCE):
+        part = [_Column(n, sample[n], recipe, declared.get(n)) for n in names[start : start + _COLUMNS_AT_ONCE]]
+        values = _prepared(frame, part)
+        general = [e for c in part for e in c.questions(rows <= _EXACT_DISTINCT_ROWS)]
+        counts, chosen, proof = _decided(values, part, general, {})
+        # Values that the sample did not foresee: ask these columns for every shape, and decide anew.
+        unforeseen = [c for c in part if c.surprised(proof)]
+        if unforeseen:
+            again = _decided(values, unforeseen, [], counts)
+            counts, chosen, proof = again[0], {**chosen, **again[1]}, {**proof, **again[2]}
+        for column in part:
+            final, profile = column.settle(chosen[column.name], counts, proof, rows)
+            columns.append(final)
+            profiles.append(profile)
+    return recipe.model_copy(update={"columns": tuple(columns)}), profiles
+
+
+def _sample(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
+    step = max(1, rows // _SAMPLE)
+    return frame.gather_every(step).collect(engine="streaming")
+
+
+def _collect(frame: pl.LazyFrame, questions: Sequence[pl.Expr]) -> dict[str, Any]:
+    if not questions:
+        return {}
+    return frame.select(questions).collect(engine="streaming").row(0, named=True)
+
+
+def _prepared(frame: pl.LazyFrame, columns: Sequence[_Column]) -> pl.LazyFrame:
+    """Per column its trimmed text (`s`) and that text without spellings of missing (`v`), each computed once."""
+    texts = frame.select(trimmed(c.name).alias(f"{c.name}\0s") for c in columns)
+    return texts.with_columns(present(pl.col(f"{c.name}\0s"), c.missing).alias(f"{c.name}\0v") for c in columns)
+
+
+def _decided(
+    values: pl.LazyFrame, columns: Sequence[_Column], general: Sequence[pl.Expr], known: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, ColumnRecipe], dict[str, Any]]:
+    """Count shapes over all rows, choose the types, and count what the chosen conversions refuse."""
+    forms = [form for c in columns if (form := c.form()) is not None]
+    shapes = [e for c in columns for e in c.shape_questions()]
+    counts = {**known, **_collect(values.with_columns(forms), [*general, *shapes])}
+    chosen = {c.name: c.decide(counts) for c in columns}
+    return counts, chosen, _proof(values, [d for d in chosen.values() if d.type != "text"])
+
+
+def _proof(values: pl.LazyFrame, columns: Sequence[ColumnRecipe]) -> dict[str, Any]:
+    """How many values the chosen conversions refuse, and for dates whether any has a time of day."""
+    done = values.with_columns(conversion(pl.col(f"{c.name}\0v"), c).alias(f"{c.name}\0c") for c in columns)
+    asked = [
+        (pl.col(f"{c.name}\0v").is_not_null() & pl.col(f"{c.name}\0c").is_null()).sum().alias(f"{c.name}\0bad")
+        for c in columns
+    ]
+    asked += [
+        (pl.col(f"{c.name}\0c").dt.time() != pl.time(0, 0, 0)).sum().alias(f"{c.name}\0timed")
+        for c in columns
+        if any(DATES[f].time for f in c.formats)
+    ]
+    return _collect(done, asked)
+
+
+class _Column:
+    """One column on its way from sample to decision."""
+
+    def __init__(self, name: str, sample: pl.Series, recipe: Recipe, declared: str | None) -> None:
+        self.name = name
+        self.given = recipe.column(name)
+        self.findings: list[ReadFinding] = []
+        present = sample.str.strip_chars().drop_nulls()
+        self.missing = self.given.missing if self.given else _missing_spellings(present, recipe.missing)
+        self.doubtful = [s for s in recipe.missing if s in DOUBTFUL and s not in self.missing]
+        known = present.is_in(list(self.missing))
+        self.spelled = sorted(s for s in present.filter(known).unique() if s)
+        values = present.filter(~known).unique()
+        self.declared = declared
+        self.family: Family = "text" if self.given else _family(name, values)
+        self.open = self.given is None and declared is None and self.family in ("number", "date")
+        self.shapes = _seen_shapes(values, self.family) if self.open else {}
+        self.unit = _only_unit(values) if self.open else None
+        self.wide = self.open and bool(values.str.contains(FULL_WIDTH).any())
+
+    def _key(self, what: str) -> str:
+        return f"{self.name}\0{what}"
+
+    def questions(self, exact: bool) -> list[pl.Expr]:
+        """What one pass over all rows has to count for this column.
+
+        Sums and maxima only: filters and lists of values would take the engine off its stream and into memory.
+        """
+        value, text = pl.col(self._key("v")), pl.col(self._key("s"))
+        distinct = value.n_unique() if exact else value.approx_n_unique()
+        asked = {
+            "missing": value.null_count(),
+            "distinct": distinct - (value.null_count() > 0).cast(pl.UInt32),
+            "longest": value.str.len_chars().max(),
+            "shortest": value.str.len_chars().min(),
+            "doubtful": value.is_in(self.doubtful).sum() if self.doubtful else pl.lit(0),
+            **{f"spelled {s}": (text == s).sum() for s in self.spelled},
+        }
+        return [e.alias(self._key(what)) for what, e in asked.items()]
+
+    def surprised(self, proof: Mapping[str, Any]) -> bool:
+        """Whether values did not fit and shapes were left out; if so, all are asked for from now on."""
+        everything = dict(NUMBERS) if self.family == "number" else {f: d.shape for f, d in DATES.items()}
+        if not self.open or not proof.get(self._key("bad")) or (self.wide and len(self.shapes) == len(everything)):
+            return False
+        self.shapes, self.wide, self.findings = everything, True, []
+        return True
+
+    def form(self) -> pl.Expr | None:
+        """The text in which shapes are looked for, as column `t`."""
+        if not self.open:
+            return None
+        value = pl.col(self._key("v"))
+        if self.family == "date":
+            return date_text(value, self.shapes, fold=self.wide).alias(self._key("t"))
+        return (folded(value) if self.wide else value).alias(self._key("t"))
+
+    def shape_questions(self) -> list[pl.Expr]:
+        """How many values have each shape, and what the decision on type, scale, unit and order needs besides."""
+        if not self.open:
+            return []
+        text = pl.col(self._key("t"))
+        asked = {name: text.str.contains(shape).sum() for name, shape in self.shapes.items()}
+        asked |= self._number_questions(text) if self.family == "number" else self._date_questions(text)
+        if self.wide:
+            asked["wide"] = (text != pl.col(self._key("v"))).sum()
+        return [e.alias(self._key(what)) for what, e in asked.items()]
+
+    def _number_questions(self, text: pl.Expr) -> dict[str, pl.Expr]:
+        if self.shapes.keys() <= {"integer", "leading_zero", "long", "phone", "year_month"}:
+            return {}
+        plain = text.str.replace_all(",", "", literal=True)
+        asked = {
+            "whole": plain.str.extract(r"^-?(\d+)").str.len_chars().max(),
+            "fraction": plain.str.extract(r"\.(\d+)").str.len_chars().max(),
+        }
+        if self.unit is not None:
+            asked["of_unit"] = text.str.ends_with(self.unit).sum()
+        return asked
+
+    def _date_questions(self, text: pl.Expr) -> dict[str, pl.Expr]:
+        if "d/m/Y" not in self.shapes and not self.wide:
+            return {}
+        parts = (r"^(\d{1,2})/\d{1,2}/\d{4}$", r"^\d{1,2}/(\d{1,2})/\d{4}$")
+        first, second = (text.str.extract(p).cast(pl.Int32) for p in parts)
+        return {"first": first.max(), "second": second.max(), "partial": text.str.contains(PARTIAL_DATE).sum()}
+
+    def decide(self, counts: Mapping[str, Any]) -> ColumnRecipe:
+        """The hypothesis in full: type, formats, scale, unit."""
+        got: dict[str, Any] = dict.fromkeys((*NUMBERS, *DATES, *_FURTHER), 0)
+        got |= {what: counts[self._key(what)] for what in self._asked(counts)}
+        base = ColumnRecipe(name=self.name, missing=self.missing)
+        if self.given is not None:
+            return self.given
+        if self.declared is not None:
+            return base.model_copy(update=_declared(self.declared))
+        if self.family == "number":
+            return base.model_copy(update=self._number(got))
+        if self.family == "date":
+            return base.model_copy(update=self._date(got))
+        return base.model_copy(update={"type": "boolean"}) if self.family == "boolean" else base
+
+    def _asked(self, counts: Mapping[str, Any]) -> list[str]:
+        prefix = f"{self.name}\0"
+        return [key.removeprefix(prefix) for key in counts if key.startswith(prefix)]
+
+    def _number(self, got: Mapping[str, Any]) -> dict[str, Any]:
+        """Codes stay text; integers to 14 digits; decimals with the scale seen; one unit or none."""
+        values = sum(got[k] for k in NUMBERS if k not in ("phone", "year_month"))
+        if self._is_code(got, values):
+            self.findings.append(finding("code_kept_as_text", column=self.name))
+            return {"role": "code"}
+        if got["unit"] or got["percent"]:
+            return self._with_unit(got)
+        if got["exponent"]:
+            self.findings.append(finding("exponent_numbers", column=self.name, n=got["exponent"]))
+            return {"type": "decimal", "thousands": got["thousands"] > 0, "fold_width": bool(got["wide"])}
+        return self._plain_number(got)
+
+    def _plain_number(self, got: Mapping[str, Any]) -> dict[str, Any]:
+        scale, whole = got["fraction"] or 0, got["whole"] or 1
+        shared = {"thousands": got["thousands"] > 0, "fold_width": bool(got["wide"])}
+        if not scale and not got["decimal"]:
+            return {"type": "integer", **shared}
+        if whole + scale > 38:
+            return {"type": "decimal", **shared}
+        return {"type": "decimal", "precision": whole + scale, "scale": scale, **shared}
+
+    def _with_unit(self, got: Mapping[str, Any]) -> dict[str, Any]:
+        plain = got["integer"] + got["decimal"] + got["thousands"]
+        if self.unit is None or plain or got["of_unit"] != got["unit"] + got["percent"]:
+            self.findings.append(finding("mixed_units", column=self.name))
+            return {}
+        self.findings.append(finding("unit_in_values", column=self.name, unit=self.unit))
+        return {**self._plain_number({**got, "thousands": 1}), "unit": self.unit}
+
+    def _is_code(self, got: Mapping[str, Any], values: int) -> bool:
+        if got["leading_zero"] or got["long"]:
+            return True
+        if got["decimal"] or got["thousands"] or got["unit"] or got["percent"] or got["exponent"]:
+            return False
+        if values and got["phone"] == values:
+            return True
+        if _PERIOD.search(self.name) and got["year_month"] >= _PROBABLE * values:
+            return True
+        one_length = got["longest"] == got["shortest"]
+        length = got["longest"] or 0
+        return one_length and (
+            (length >= 2 and _CODE.search(self.name) is not None)
+            or (length >= 6 and _NUMBERED.search(self.name) is not None)
+        )
+
+    def _date(self, got: Mapping[str, Any]) -> dict[str, Any]:
+        used = [f for f in DATES if got[f] and f not in EITHER_ORDER]
+        if got["d/m/Y"]:
+            order = "d/m/Y" if (got["first"] or 0) > 12 else "m/d/Y" if (got["second"] or 0) > 12 else None
+            if order is None or ((got["first"] or 0) > 12 and (got["second"] or 0) > 12):
+                self.findings.append(finding("ambiguous_dates", column=self.name))
+                return {}
+            used.append(order)
+        if got["partial"]:
+            self.findings.append(finding("partial_dates", column=self.name, n=got["partial"]))
+        if len({f.split(" ")[0] for f in used}) > 1:
+            self.findings.append(finding("mixed_date_spellings", column=self.name, n=len(used)))
+        if any(DATES[f].offset for f in used):
+            self.findings.append(finding("utc_timestamps", column=self.name))
+        return {"type": "date", "formats": tuple(used), "fold_width": bool(got["wide"])}
+
+    def settle(
+        self, chosen: ColumnRecipe, counts: Mapping[str, Any], proof: Mapping[str, Any], rows: int
+    ) -> tuple[ColumnRecipe, ColumnProfile]:
+        """Keep the hypothesis if all rows bear it out, else leave the column text; and profile it."""
+        missing = int(counts[self._key("missing")])
+        bad = int(proof.get(self._key("bad")) or 0)
+        there = rows - missing
+        if chosen.type == "date" and proof.get(self._key("timed")):
+            chosen = chosen.model_copy(update={"type": "timestamp"})
+        limit = _FITS_BY_NAME if self.family == "date" and _DATED.search(self.name) else _FITS
+        if bad and self.given is None and there - bad < limit * there:
+            share = round(100 * (there - bad) / there, 1)
+            self.findings = [finding("mixed_values", column=self.name, share=share, kind=_kind(chosen.type), n=bad)]
+            chosen, bad = ColumnRecipe(name=self.name, missing=self.missing), 0
+        elif bad:
+            self.findings.append(finding("values_refused", column=self.name, n=bad, kind=_kind(chosen.type)))
+        if counts.get(self._key("wide")) and chosen.fold_width:
+            wide = counts[self._key("wide")]
+            self.findings.append(finding("full_width_values", column=self.name, n=wide))
+        self._spellings(counts)
+        profile = ColumnProfile(
+            self.name, chosen.type, chosen.role, rows, missing, int(counts[self._key("distinct")]),
+            rows <= _EXACT_DISTINCT_ROWS, int(counts[self._key("longest")] or 0), bad, self.findings,
+        )  # fmt: skip
+        return chosen, profile
+
+    def _spellings(self, counts: Mapping[str, Any]) -> None:
+        if self.spelled:
+            shown = "、".join(f"{s} × {counts[self._key(f'spelled {s}')]}" for s in self.spelled)
+            self.findings.append(finding("missing_spellings", column=self.name, spellings=shown))
+        if counts[self._key("doubtful")]:
+            n = counts[self._key("doubtful")]
+            self.findings.append(finding("maybe_missing", column=self.name, spelling="、".join(self.doubtful), n=n))
+
+
+def _kind(type_: str) -> Text:
+    if type_ in ("date", "timestamp"):
+        return _DATE_KIND
+    return _BOOLEAN_KIND if type_ == "boolean" else _NUMBER_KIND
+
+
+def _missing_spellings(present: pl.Series, spellings: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those that are values here: `无` and `未知` among a few short codes, `NA` among two-letter codes."""
+    values = present.filter(~present.is_in(list(spellings))).unique()
+    few = 2 <= values.len() <= 12 and bool((values.str.len_chars() <= 6).all())
+    two_letters = values.len() > 2 and bool(values.str.contains(r"^[A-Z]{2}$").all())
+    kept = {"NA"} if two_letters else set()
+    if few and not bool(values.str.contains(r"^[\d.,%-]+$").all()):
+        kept |= {"无", "未知", "不详"}
+    return tuple(s for s in spellings if s not in kept)
+
+
+def _only_unit(values: pl.Series) -> str | None:
+    """The one unit that the numbers of the sample carry; None without any or with several."""
+    numbers = values.filter(values.str.contains(NUMBERS["unit"]) | values.str.contains(NUMBERS["percent"]))
+    units = numbers.str.extract(UNIT_TAIL).unique().to_list()
+    return units[0] if len(units) == 1 else None
+
+
+def _seen_shapes(values: pl.Series, family: Family) -> dict[str, str]:
+    """The shapes the sample has; few columns ever need the others."""
+    frame = pl.DataFrame({"v": values})
+    if family == "number":
+        text, shapes = folded(pl.col("v")), dict(NUMBERS)
+    else:
+        text, shapes = date_text(pl.col("v"), DATES, fold=True), {f: d.shape for f, d in DATES.items()}
+    found = frame.select(text.alias("t")).select(pl.col("t").str.contains(s).any().alias(n) for n, s in shapes.items())
+    return {name: shapes[name] for name, there in found.row(0, named=True).items() if there}
+
+
+def _family(name: str, values: pl.Series) -> Family:
+    """What most distinct values of the sample look like."""
+    if not values.len():
+        return "text"
+    low = set(values.str.to_lowercase().head(3).to_list())
+    if values.len() == 2 and low in ({"是", "否"}, {"y", "n"}, {"true", "false"}):
+        return "boolean"
+    frame = pl.DataFrame({"v": values})
+    dates = frame.select(date_text(pl.col("v"), DATES, fold=True).alias("v"))
+    shapes = {f: dates.select(pl.col("v").str.contains(d.shape).sum()).item() for f, d in DATES.items()}
+    dated = sum(n for f, n in shapes.items() if f != "m/d/Y")
+    spelled = dated - sum(shapes[f] for f in DIGITS_ONLY)
+    if dated >= _PROBABLE * values.len() and (spelled or _digits_are_dates(name, dates)):
+        return "date"
+    number = frame.select(pl.any_horizontal(folded(pl.col("v")).str.contains(s) for s in NUMBERS.values()).sum()).item()
+    return "number" if number >= _PROBABLE * values.len() else "text"
+
+
+def _digits_are_dates(name: str, dates: pl.DataFrame) -> bool:
+    """Eight digits are dates when every one is a real date and either the name says so or there are many."""
+    real = dates.select(parsed_dates(pl.col("v"), ("Ymd", "YmdHMS")).is_not_null().sum()).item()
+    if _CODE.search(name) or _NUMBERED.search(name):
+        return False
+    return real == dates.height and (bool(_DATED.search(name)) or real >= 20)
+
+
+def _declared(kind: str) -> dict[str, Any]:
+    """The recipe of a column whose type the source states."""
+    if kind == "date":
+        return {"type": "date", "formats": ("Y-m-d",)}
+    if kind == "timestamp":
+        return {"type": "timestamp", "formats": ("Y-m-d H:M:S", "Y-m-d")}
+    return {"type": kind}

@@ -1,0 +1,22 @@
+"""Every kind of job, and the handler that does it."""
+
+from __future__ import annotations
+
+from pipelines.exporting import Checking, Releasing
+from pipelines.granting import Disposal, Granting
+from pipelines.ingest import Ingest
+from pipelines.running import Running
+from pipelines.simulation import Simulation
+from pipelines.upkeep import Round
+from sandbox.kernel.jobs import Handler
+
+HANDLERS: dict[str, Handler] = {
+    "ingest": Ingest(),
+    "simulate": Simulation(),
+    "grant": Granting(),
+    "dispose": Disposal(),
+    "run": Running(),
+    "check_export": Checking(),
+    "release": Releasing(),
+    "upkeep": Round(),
+}

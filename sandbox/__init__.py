@@ -1,0 +1,1 @@
+"""平台核心: business nouns, metadata database, lake, isolation. No web, no Prefect, no SDV."""

@@ -1,0 +1,1 @@
+"""目录: resources that departments register, their versions, graded columns, and the published catalogue."""

@@ -1,0 +1,1 @@
+"""Exports: the checks of the gate, the verdict in two wordings, and the signed release package."""

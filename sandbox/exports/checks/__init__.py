@@ -1,0 +1,11 @@
+"""Named predicates of the export gate; importing this package registers all of them."""
+
+from __future__ import annotations
+
+from sandbox.exports.checks import cells, columns, files, history, identifiers, lineage, proofs
+from sandbox.exports.checks.base import CHECKS, Measured, Miss, Registered
+
+__all__ = [
+    "CHECKS", "Measured", "Miss", "Registered", "cells", "columns", "files", "history", "identifiers", "lineage",
+    "proofs",
+]  # fmt: skip

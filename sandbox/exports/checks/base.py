@@ -1,0 +1,80 @@
+"""What a check answers, and the register that ties a policy's `check:` name to its function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from policies.verdict import Outcome
+from sandbox.exports.subject import CannotRun, ExportSubject, Lane
+
+T = TypeVar("T")
+
+MOST = 200
+"""Misses reported one by one; the rest is in the rule's measured value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """One thing a rule holds against the request. `severity` None: what the policy says (`on_fail`)."""
+
+    place: str
+    measured: Any
+    threshold: Any = None
+    severity: Outcome | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A check's answer: the rule's own measured value and threshold, and every miss."""
+
+    measured: Any
+    threshold: Any = None
+    misses: tuple[Miss, ...] = ()
+
+
+Check = Callable[[ExportSubject, Any], Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    run: Check
+    lanes: frozenset[Lane]
+
+
+CHECKS: dict[str, Registered] = {}
+
+
+def check(name: str, *, lanes: Iterable[Lane] = ("platform", "file")) -> Callable[[Check], Check]:
+    """Register the predicate a policy calls `name`; `lanes` says where it has something to look at."""
+
+    def register(function: Check) -> Check:
+        if name in CHECKS:
+            raise ValueError(f"check {name} is registered twice")
+        CHECKS[name] = Registered(function, frozenset(lanes))
+        return function
+
+    return register
+
+
+def limited(misses: Iterable[Miss]) -> tuple[Miss, ...]:
+    """The worst first, at most `MOST`: a bound on what is stored, never on what is judged."""
+    order = list(Outcome)
+    found = sorted(misses, key=lambda m: -order.index(m.severity) if m.severity else -order.index(Outcome.BLOCK))
+    return tuple(found[:MOST])
+
+
+def not_assessed(place: str) -> Measured:
+    """A check that needs the source, asked about a file alone: a person has to look."""
+    return Measured(
+        None, None, (Miss(place, None, severity=Outcome.REVIEW, evidence="not assessed without the source"),)
+    )
+
+
+def need(value: T | None, fact: str) -> T:
+    """`value`, or `CannotRun` naming the missing fact."""
+    if value is None:
+        raise CannotRun(fact)
+    return value

@@ -1,0 +1,273 @@
+"""Use cases of exports: draft, freeze, machine checks, two reviewers, release, recall, download."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from policies.text import Text
+from policies.verdict import Outcome, Verdict
+from sandbox.applications import repository as applications
+from sandbox.applications import service as application_service
+from sandbox.exports.model import EXPORT
+from sandbox.exports.repository import (
+    ExportRequest,
+    LedgerCell,
+    Release,
+    Review,
+    every,
+    get,
+    release_of,
+    releases,
+    reviews,
+)
+from sandbox.kernel import accounts, permissions
+from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted
+from sandbox.kernel.ids import new_id
+from sandbox.kernel.unit import Unit
+from sandbox.products import repository as products
+
+
+def draft(unit: Unit, *, artefact_id: str, title: str, remark: str, audience: str) -> ExportRequest:
+    """Draft a request to take one artefact out, with a title and a remark that leave with it."""
+    permissions.check(unit.actor, "export:draft")
+    artefact = products.artefact(unit.session, artefact_id)
+    permissions.check(unit.actor, "export:draft", owner=artefact.organisation_id)
+    run = products.get(unit.session, artefact.run_id)
+    application = applications.get(unit.session, run.application_id)
+    if audience != application.audience:
+        raise BadInput(
+            "export.audience",
+            Text("使用范围与已批准的申请不一致", "The audience differs from the approved application"),
+            fix=Text("请按批准的使用范围填写", "Use the approved audience"),
+        )
+    record = ExportRequest(
+        id=new_id("exp"), organisation_id=artefact.organisation_id, state=EXPORT.initial, state_since=unit.now,
+        created_at=unit.now, application_id=application.id, artefact_id=artefact.id, title=title, remark=remark,
+        audience=audience, author_id=unit.actor.id, frozen=None, verdict=None, round=1,
+    )  # fmt: skip
+    unit.session.add(record)
+    unit.session.flush()
+    unit.audit("export:draft", "export", record.id, artefact=artefact.sha256)
+    return record
+
+
+def revise(unit: Unit, request_id: str, *, artefact_id: str | None = None, title: str | None = None,
+           remark: str | None = None) -> ExportRequest:  # fmt: skip
+    """Take a blocked or returned request back to draft with another artefact or other words; a new round begins."""
+    record = get(unit.session, request_id)
+    EXPORT.advance(unit, record, "revise")
+    if artefact_id is not None:
+        artefact = products.artefact(unit.session, artefact_id)
+        permissions.check(unit.actor, "export:draft", owner=artefact.organisation_id)
+        run = products.get(unit.session, artefact.run_id)
+        if run.application_id != record.application_id:
+            raise BadInput("export.artefact", Text("产品不属于同一申请", "The artefact belongs to another application"))
+        record.artefact_id = artefact.id
+    record.title = record.title if title is None else title
+    record.remark = record.remark if remark is None else remark
+    record.round, record.frozen, record.verdict = record.round + 1, None, None
+    return record
+
+
+@EXPORT.guard("application_live")
+def _application_live(unit: Unit, record: ExportRequest) -> None:
+    application_service.require_live(unit, record.application_id)
+
+
+@EXPORT.guard("reviewer_independent")
+def _reviewer_independent(unit: Unit, record: ExportRequest) -> None:
+    """Neither the author nor anybody of the author's organisation reviews."""
+    if unit.actor.id == record.author_id or unit.actor.organisation_id == record.organisation_id:
+        raise NotPermitted("export.own_request", Text("不能复核本人或本单位的申请", "Nobody reviews their own request"),
+                           id=record.id)  # fmt: skip
+
+
+@EXPORT.guard("reviewer_different")
+def _reviewer_different(unit: Unit, record: ExportRequest) -> None:
+    if any(r.reviewer_id == unit.actor.id for r in reviews(unit.session, record.id, record.round)):
+        raise NotPermitted(
+            "export.same_reviewer",
+            Text("第二人复核必须由另一位合规人员办理", "The second review needs another officer"),
+            fix=Text("请交给另一位合规人员", "Hand it to another officer"),
+            id=record.id,
+        )
+
+
+@EXPORT.guard("bytes_unchanged")
+def _bytes_unchanged(unit: Unit, record: ExportRequest) -> None:
+    """What was frozen is what is reviewed and released: one changed byte voids the approval."""
+    if record.frozen != fingerprint(unit, record):
+        raise InvalidTransition(
+            "export.bytes_changed",
+            Text("冻结后的内容发生了变化，审批作废", "The content changed after the freeze; approvals are void"),
+            fix=Text("请退回并重新提交", "Return it and submit again"),
+            id=record.id,
+        )
+
+
+def fingerprint(unit: Unit, record: ExportRequest) -> dict[str, Any]:
+    """Digests of everything that would leave with this request."""
+    artefact = products.artefact(unit.session, record.artefact_id)
+    try:
+        content = artefact_path(unit, artefact.sha256).read_bytes()
+    except FileNotFoundError:
+        content = b""  # gone is changed: an empty file's digest equals no declared one
+    words = f"{record.title}\n{record.remark}".encode()
+    return {
+        "artefact": hashlib.sha256(content).hexdigest(), "declared": artefact.sha256,
+        "words": hashlib.sha256(words).hexdigest(), "bytes": len(content),
+    }  # fmt: skip
+
+
+def artefact_path(unit: Unit, sha256: str) -> Path:
+    return unit.settings.artefacts_root / sha256
+
+
+def submit(unit: Unit, request_id: str) -> ExportRequest:
+    """Freeze the content by digest and hand it to the machine checks."""
+    record = get(unit.session, request_id)
+    EXPORT.check(unit, record, "submit")
+    record.frozen = fingerprint(unit, record)
+    if record.frozen["artefact"] != record.frozen["declared"]:
+        raise InvalidTransition(
+            "export.artefact_damaged",
+            Text("产品文件与登记的摘要不一致", "The product's file does not match its recorded digest"),
+            fix=Text("请重新运行作业后再提交", "Run the job again and submit the new product"),
+            id=record.id,
+        )
+    EXPORT.advance(unit, record, "submit", **record.frozen)
+    unit.enqueue("check_export", "export", record.id, round=record.round)
+    return record
+
+
+def begin_check(unit: Unit, request_id: str) -> ExportRequest:
+    record = get(unit.session, request_id)
+    EXPORT.advance(unit, record, "begin_check")
+    return record
+
+
+def conclude_check(unit: Unit, request_id: str, verdict: Verdict) -> ExportRequest:
+    """Record the machine's verdict: block and error stop the request, pass and review go to people."""
+    record = get(unit.session, request_id)
+    record.verdict = verdict.as_dict()
+    step = "block" if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) else "to_review"
+    EXPORT.advance(unit, record, step, outcome=verdict.outcome, edition=verdict.edition,
+                   findings=sorted({f.rule for f in verdict.findings}))  # fmt: skip
+    return record
+
+
+def review(unit: Unit, request_id: str, decision: str, reason: str = "") -> ExportRequest:
+    """An officer's decision: `approve`, `return` or `reject`. Two different officers approve before anything leaves."""
+    record = get(unit.session, request_id)
+    if decision not in ("approve", "return", "reject"):
+        raise BadInput("export.decision", Text("复核意见应为同意、退回或不予出域", "Decide approve, return or reject"))
+    step = decision
+    if decision == "approve":
+        step = "approve_second" if record.state == "second_review" else "approve_first"
+    EXPORT.advance(unit, record, step, reason=reason, round=record.round)
+    unit.session.add(
+        Review(id=new_id("rev"), request_id=record.id, round=record.round, reviewer_id=unit.actor.id,
+               decision=decision, reason=reason, at=unit.now)
+    )  # fmt: skip
+    unit.session.flush()
+    if record.state == "approved":
+        unit.enqueue("release", "export", record.id, round=record.round)
+    return record
+
+
+def release(unit: Unit, request_id: str, made: Release, cells: list[LedgerCell]) -> Release:
+    """Record the signed package and put its cells into the ledger, in one transaction."""
+    record = get(unit.session, request_id)
+    EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(cells))
+    unit.session.add(made)
+    unit.session.add_all(cells)
+    unit.session.flush()
+    return made
+
+
+def withhold(unit: Unit, request_id: str, verdict: Verdict) -> ExportRequest:
+    """The last check inside the release found something (another release came first): back to blocked."""
+    record = get(unit.session, request_id)
+    record.verdict = verdict.as_dict()
+    EXPORT.advance(unit, record, "withhold", outcome=verdict.outcome)
+    return record
+
+
+def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
+    """Stop further downloads; the cells stay in the ledger, because what was seen cannot be unseen."""
+    record = get(unit.session, request_id)
+    EXPORT.advance(unit, record, "recall", reason=reason)
+    return record
+
+
+def expire_due(unit: Unit) -> list[str]:
+    """End releases past their date; returns the request ids."""
+    ended = [r.request_id for r in releases(unit.session) if r.expires_at <= unit.now]
+    due = [r for r in map(lambda i: get(unit.session, i), ended) if r.state == "released"]
+    for record in due:
+        EXPORT.advance(unit, record, "expire")
+    return [r.id for r in due]
+
+
+def withdraw(unit: Unit, request_id: str) -> ExportRequest:
+    record = get(unit.session, request_id)
+    EXPORT.advance(unit, record, "withdraw")
+    return record
+
+
+def download(unit: Unit, request_id: str) -> Path:
+    """The package of a released request, counted and audited. Raises when recalled, expired or over the limit."""
+    record = get(unit.session, request_id)
+    permissions.check(unit.actor, "release:download", owner=record.organisation_id)
+    made = release_of(unit.session, record.id)
+    if made is None or record.state != "released":
+        raise InvalidTransition("release.not_available", Text("该申请没有可下载的放行包", "There is no package to download"),
+                                fix=Text("请查看申请状态", "Look at the request's state"), id=record.id)  # fmt: skip
+    if made.expires_at <= unit.now:
+        raise InvalidTransition("release.expired", Text("放行包已过期", "The package has expired"), id=record.id)
+    if unit.actor.organisation_id == record.organisation_id:
+        unit.session.refresh(made, with_for_update=True)  # two downloads at once count as two
+        if made.downloads >= made.download_limit:
+            raise LimitExceeded(
+                "release.downloads", Text("下载次数已用完", "The download limit is reached"), id=record.id
+            )
+        made.downloads += 1
+    unit.audit("release:download", "export", record.id, package=made.sha256, count=made.downloads)
+    return unit.settings.releases_root / made.sha256
+
+
+def read(unit: Unit, request_id: str) -> ExportRequest:
+    record = get(unit.session, request_id)
+    permissions.check(unit.actor, "export:read", owner=record.organisation_id)
+    if record.state == "draft" and record.organisation_id != unit.actor.organisation_id:
+        raise permissions.out_of_reach("export:read")
+    return record
+
+
+def list_for(unit: Unit) -> list[ExportRequest]:
+    permissions.check(unit.actor, "export:read")
+    return [
+        r for r in every(unit.session)
+        if permissions.permitted(unit.actor, "export:read", owner=r.organisation_id)
+        and not (r.state == "draft" and r.organisation_id != unit.actor.organisation_id)
+    ]  # fmt: skip
+
+
+def reviewer_names(unit: Unit, request_id: str) -> list[tuple[Review, str]]:
+    """The reviews with the reviewers' names, for officers and auditors; merchants see only that there were two."""
+    permissions.check(unit.actor, "export:evidence")
+    found = []
+    for one in reviews(unit.session, request_id):
+        account = unit.session.get(accounts.Account, one.reviewer_id)
+        if account is None:
+            raise NotFound.of("account", one.reviewer_id)
+        found.append((one, account.name))
+    return found
+
+
+def released_to(unit: Unit) -> list[Release]:
+    permissions.check(unit.actor, "export:read")
+    scope = permissions.PERMISSIONS["export:read"][unit.actor.role]
+    return releases(unit.session, unit.actor.organisation_id if scope is permissions.Scope.OWN else None)

@@ -1,0 +1,263 @@
+"""Checking a file without a platform: the same rules on the same bytes, for the command line and for self-checks.
+
+With a job the cells are recomputed on the source. Without one, columns are matched to the source by name and by
+value: a table whose every number equals a count, a distinct count, a sum or a mean over the named source columns is
+judged as that job. What cannot be matched is judged on the file alone, and then goes to review at best. Rules about
+applications and grants need the platform and are not part of the answer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from policies.text import Text
+from sandbox.exports.contents import Table, read
+from sandbox.exports.gate import evaluate
+from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched
+from sandbox.kernel.errors import BadInput
+from sandbox.products.artefact import differences, neutral
+from sandbox.products.compile import EntityKey, columns_read
+from sandbox.products.compile import compile as compile_job
+from sandbox.products.entities import SessionCodes
+from sandbox.products.evidence import Evidence, derive
+from sandbox.products.source import EvidenceError, Source, column_names, opened
+from sandbox.products.spec import JobSpec, parse
+from sandbox.products.spec_errors import SpecError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from policies.schema.export import ExportEdition
+    from policies.verdict import Verdict
+
+KIND = "entity"
+"""The one kind of protected unit a file check knows: whatever `entity` names."""
+
+
+def check_files(
+    path: Path | Sequence[Path],
+    source: Path | Mapping[str, Path] | None = None,
+    entity: str | None = None,
+    job: Path | str | JobSpec | None = None,
+    audience: Audience = "contract",
+    history: Path | None = None,
+    on: date | None = None,
+) -> Verdict:
+    """Verdict on a file (or files) under the export edition in force on `on` (today when left out).
+
+    `source`: a parquet or UTF-8 CSV file, or one per input alias of the job. `entity`: the column whose distinct values
+    are the protected entities. `history`: a directory of earlier released CSV files; a job beside one (`name.yaml`) is
+    used, others are matched by value. Raises `BadInput` where an argument cannot be used.
+    """
+    from policies.editions import load
+
+    edition = cast("ExportEdition", load("export", on=on))
+    base = edition.by_check("rounding").parameters.base
+    halves = edition.by_check("evidence_proofs").parameters.halves
+    paths = [path] if isinstance(path, Path) else list(path)
+    files = tuple(ExportFile(p.name, p.read_bytes()) for p in paths)
+    subject = ExportSubject(files=files, audience=audience, lane="file", rounding_base=base)
+    with tempfile.TemporaryDirectory(prefix="pds-check-") as scratch:
+        if source is not None:
+            spec = _job(job)
+            sources = _sources(source, spec, entity, Path(scratch))
+            subject = _Matcher(sources, base, halves).described(subject, spec, history)
+        return evaluate(subject, edition)
+
+
+def rules_out_of_scope() -> tuple[str, ...]:
+    """Checks of the gate that only the platform can run, by name."""
+    from sandbox.exports.checks import CHECKS
+
+    return tuple(sorted(name for name, check in CHECKS.items() if "file" not in check.lanes))
+
+
+def _job(job: Path | str | JobSpec | None) -> JobSpec | None:
+    if job is None or isinstance(job, JobSpec):
+        return job
+    return parse(job.read_bytes() if isinstance(job, Path) else job)
+
+
+def _sources(
+    source: Path | Mapping[str, Path], spec: JobSpec | None, entity: str | None, scratch: Path
+) -> dict[str, Source]:
+    if isinstance(source, Path):
+        aliases = list(spec.inputs) if spec else ["source"]
+        if len(aliases) > 1:
+            text = Text(
+                f"作业有 {len(aliases)} 个输入，请逐一给出来源",
+                f"the job has {len(aliases)} inputs: name a file for each",
+            )
+            raise BadInput("check.sources", text, fix=Text("写成 别名=文件", "write alias=file"))
+        source = {aliases[0]: source}
+    if spec and set(source) != set(spec.inputs):
+        raise BadInput("check.sources", Text("来源的别名与作业不一致", "the source aliases differ from the job's"))
+    found = {}
+    for number, (alias, path) in enumerate(source.items()):
+        plain = Source((str(_parquet(path, scratch / f"{number}.parquet")),), f"file:{path.name}")
+        keys = (EntityKey(KIND, entity),) if entity and entity in column_names(plain) else ()
+        found[alias] = replace(plain, keys=keys)
+    if entity and not any(s.keys for s in found.values()):
+        raise BadInput("check.entity", Text(f"来源中没有主体列 {entity}", f"no source has the entity column {entity}"))
+    return found
+
+
+def _parquet(path: Path, target: Path) -> Path:
+    """A copy of the source as parquet under a name of our own. CSV columns become numbers or dates only where every
+    value is one; codes (leading zeros, more than 15 digits) stay text."""
+    import polars as pl
+
+    if path.suffix.lower() == ".parquet":
+        target.write_bytes(path.read_bytes())
+        return target
+    try:
+        frame = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError):
+        text = Text(f"来源 {path.name} 须是 parquet 或 UTF-8 CSV", f"source {path.name} must be parquet or UTF-8 CSV")
+        raise BadInput("check.source", text) from None
+    frame.select(_typed(frame[name]) for name in frame.columns).write_parquet(target)
+    return target
+
+
+def _typed(column: pl.Series) -> pl.Series:
+    import polars as pl
+
+    plain = column.str.strip_chars().replace("", None)
+    forms = {
+        r"^-?(0|[1-9][0-9]{0,14})$": pl.Int64,
+        r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?$": pl.Float64,
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": pl.Date,
+    }
+    for form, dtype in forms.items():
+        if plain.len() > plain.null_count() and plain.str.contains(form).all():
+            typed = plain.str.to_date(strict=False) if dtype == pl.Date else plain.cast(dtype)
+            return typed if typed.null_count() == plain.null_count() else column
+    return column
+
+
+class _Matcher:
+    """One source, looked at for a file and for every file of its history, with one numbering of the entities."""
+
+    def __init__(self, sources: Mapping[str, Source], base: int, halves: int) -> None:
+        self._sources = sources
+        self._base = base
+        self._halves = halves
+        self._codes = SessionCodes()
+
+    def described(self, subject: ExportSubject, spec: JobSpec | None, history: Path | None) -> ExportSubject:
+        """`subject` with job, evidence, matches and history as far as the source gives them."""
+        if any(s.keys for s in self._sources.values()):
+            spec = spec or (self.guess(subject.files[0]) if len(subject.files) == 1 else None)
+            if spec is not None:
+                subject = replace(
+                    subject,
+                    spec=spec,
+                    evidence=self.evidence(spec),
+                    entity_kinds=frozenset({KIND}),
+                    history=self._history(history) if history else (),
+                )
+        return matched(subject, self._sources)
+
+    def evidence(self, spec: JobSpec) -> Evidence:
+        columns_read(spec, {alias: column_names(source) for alias, source in self._sources.items()})
+        return derive(spec, self._sources, codes=self._codes, halves=self._halves)
+
+    def _history(self, directory: Path) -> tuple[ReleasedCell, ...] | None:
+        """Cells of every CSV in the directory; None (not established) where one of them cannot be matched."""
+        cells: list[ReleasedCell] = []
+        for path in sorted(directory.glob("*.csv")):
+            beside = path.with_suffix(".yaml")
+            spec = (
+                parse(beside.read_bytes()) if beside.exists() else self.guess(ExportFile(path.name, path.read_bytes()))
+            )
+            if spec is None:
+                return None
+            cells += cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
+        return tuple(cells)
+
+    def guess(self, file: ExportFile) -> JobSpec | None:
+        """The job that gives exactly this table, if dimensions are named as in the source and every other column is a
+        count, a distinct count of entities, or a sum or mean of a numeric source column."""
+        tables = read(file).tables
+        if len(self._sources) != 1 or len(tables) != 1:
+            return None
+        alias, source = next(iter(self._sources.items()))
+        names = column_names(source)
+        dimensions = [h for h in tables[0].header if h in names and not self._is_measure(tables[0], h, names)]
+        measures = [h for h in tables[0].header if h not in dimensions]
+        if not measures or list(tables[0].header[: len(dimensions)]) != dimensions:
+            return None
+        options = self._options(alias, source)
+        found = {name: self._fitting(alias, dimensions, name, options, tables[0]) for name in measures}
+        if any(option is None for option in found.values()):
+            return None
+        return _spec(alias, dimensions, {n: dict(o) for n, o in found.items() if o})
+
+    def _is_measure(self, table: Table, name: str, names: Sequence[str]) -> bool:
+        """A source column's name over a measure of it (fee for its sum): the last columns, all distinct decimals."""
+        cells = [row[table.header.index(name)] for row in table.rows if len(row) == len(table.header)]
+        return bool(cells) and all("." in c and c.replace(".", "", 1).lstrip("-").isdigit() for c in cells)
+
+    def _options(self, alias: str, source: Source) -> list[dict[str, object]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        options: list[dict[str, object]] = [{"op": "count"}]
+        options += [{"op": "count_distinct", "of": f"{alias}.{key.column}"} for key in source.keys]
+        for column in pq.read_schema(source.files[0]):
+            kind = column.type
+            if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+                options += [{"op": op, "of": f"{alias}.{column.name}"} for op in ("sum", "mean")]
+        return options
+
+    def _fitting(
+        self, alias: str, dimensions: Sequence[str], name: str, options: Sequence[dict[str, object]], table: Table
+    ) -> dict[str, object] | None:
+        """The first measure whose recomputed values are the column's, rounded to the policy's base or exact."""
+        digits = max((len(c.partition(".")[2]) for c in _column(table, name)), default=0)
+        for option, base in product(options, (self._base, 1)):
+            is_count = str(option["op"]).startswith("count")
+            if base == 1 and not is_count:
+                continue
+            measure = option if is_count else {**option, "round": min(digits, 6)}
+            try:
+                spec = _spec(alias, dimensions, {name: measure})
+                with opened(self._sources) as con:
+                    rows = con.execute(compile_job(spec)[-1].sql).fetchall()
+            except (SpecError, EvidenceError):
+                continue
+            if not differences(spec, rows, _projection(table, [*dimensions, name]), base=base):
+                return measure
+        return None
+
+
+def _column(table: Table, name: str) -> list[str]:
+    i = table.header.index(name)
+    return [row[i] for row in table.rows if i < len(row)]
+
+
+def _projection(table: Table, names: Sequence[str]) -> bytes:
+    import csv
+    import io
+
+    places = [table.header.index(n) for n in names]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([neutral(n) for n in names])
+    writer.writerows([row[p] for p in places] for row in table.rows)
+    return buffer.getvalue().encode()
+
+
+def _spec(alias: str, dimensions: Sequence[str], measures: Mapping[str, Mapping[str, object]]) -> JobSpec:
+    return parse({
+        "job": "file-check", "edition": 1, "inputs": {alias: {"grant": "file"}}, "from": alias,
+        "dimensions": [f"{alias}.{d}" for d in dimensions], "measures": {n: dict(m) for n, m in measures.items()},
+        "output": {"kind": "aggregate", "format": "csv"},
+    })  # fmt: skip

@@ -1,0 +1,150 @@
+"""What the gate judges: the file and every fact about where it comes from.
+
+A fact that is None was not established. In the `platform` lane that is an error of the rule that needs it, never a
+pass, so taking a fact away cannot improve a verdict. In the `file` lane (a file judged without a platform behind it)
+rules about applications and grants are out of scope, and cells without evidence are judged on the file alone: review
+at best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from sandbox.exports.history import ReleasedCell
+from sandbox.products.evidence import Evidence
+from sandbox.products.matching import SourceMatch, match
+from sandbox.products.source import Source
+from sandbox.products.spec import JobSpec
+
+if TYPE_CHECKING:
+    from sandbox.exports.contents import Contents
+    from sandbox.exports.scan import Hits
+
+Audience = Literal["public", "contract", "enclave"]
+Form = Literal["aggregate", "record", "report"]
+Lane = Literal["platform", "file"]
+
+REAL_LABEL = "真实数据加工产品"
+SIMULATED_LABEL = "仿真数据"
+
+
+class CannotRun(Exception):
+    """A check lacks a fact it needs; the gate turns this into an error run. Holds the name of the fact only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """One file of the request: its bare name and bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationFacts:
+    """The application an export rests on. `forms`: product forms approved; dates None: not limited by a date."""
+
+    id: str
+    active: bool
+    forms: frozenset[str]
+    agreement_until: date | None
+    registered_until: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    """One granted table: its columns, its highest level (1–4; unmarked data counts as 4), core or important data or
+    not, and the digest of the snapshot made for it."""
+
+    id: str
+    application: str
+    active: bool
+    columns: frozenset[str]
+    level: int
+    important: bool
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFacts:
+    """Rows released for this application within the policy's window before this request."""
+
+    rows_released: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExportSubject:
+    """Everything about one export request that rules may look at.
+
+    `texts`: place → text typed by people (title, description, remark). `grants` and `columns_read`: by input alias.
+    `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
+    empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
+    to. `match`: what of the files was found again in the source.
+    """
+
+    files: tuple[ExportFile, ...]
+    audience: Audience
+    form: Form = "aggregate"
+    lane: Lane = "platform"
+    today: date | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
+    real_inputs: bool | None = None
+    application: ApplicationFacts | None = None
+    grants: Mapping[str, GrantFacts] | None = None
+    columns_read: Mapping[str, frozenset[str]] | None = None
+    spec: JobSpec | None = None
+    evidence: Evidence | None = None
+    entity_kinds: frozenset[str] | None = None
+    rounding_base: int | None = None
+    match: SourceMatch | None = None
+    history: tuple[ReleasedCell, ...] | None = None
+    volume: VolumeFacts | None = None
+
+    @cached_property
+    def contents(self) -> tuple[Contents, ...]:
+        """The files as read: type by content, tables, texts, problems."""
+        from sandbox.exports.contents import read
+
+        return tuple(read(file) for file in self.files)
+
+    @cached_property
+    def hits(self) -> Hits:
+        """Personal data anywhere in files, headers, names and typed texts; looked for once for all rules."""
+        from sandbox.exports.scan import scan
+
+        return scan(self)
+
+    @property
+    def measure_columns(self) -> frozenset[str]:
+        """Columns that hold nothing but numbers the platform computed itself."""
+        return frozenset() if self.spec is None or self.evidence is None else frozenset(self.spec.measures)
+
+    @property
+    def by_file(self) -> bool:
+        """Whether cells have to be judged on the file alone."""
+        return self.lane == "file" and (self.evidence is None or self.spec is None)
+
+    def need_evidence(self) -> tuple[JobSpec, Evidence]:
+        """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
+        if self.spec is None or self.evidence is None:
+            raise CannotRun("evidence")
+        if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:
+            raise CannotRun("entity kinds")
+        return self.spec, self.evidence
+
+
+def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubject:
+    """`subject` with what of its files and texts is found again in the source; numbers the platform computed are not
+    looked up. Call it last: it needs the job and the evidence."""
+    tables = [table for contents in subject.contents for table in contents.tables]
+    values = {word for text in subject.texts.values() for word in text.split()}
+    for table in tables:
+        wanted = [i for i, name in enumerate(table.header) if name not in subject.measure_columns]
+        values |= {*table.header, *(row[i] for row in table.rows for i in wanted if i < len(row))}
+    biggest = max(tables, key=lambda t: len(t.rows), default=None)
+    return replace(subject, match=match(sources, values, *((biggest.header, biggest.rows) if biggest else ())))

@@ -1,0 +1,172 @@
+"""What each rule says when it is missed, and the repair that helps: one source for officers and merchants.
+
+The sentences name neither parameter nor value; officers get measured value and threshold from the finding beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    text: Text
+    repair: Text
+
+
+def _w(zh: str, en: str, repair_zh: str, repair_en: str) -> Wording:
+    return Wording(Text(zh, en), Text(repair_zh, repair_en))
+
+
+_MERGE = (
+    "请合并取值较少的分组，或减少维度，或放宽时间段",
+    "Merge small groups, use fewer dimensions, or a longer period",
+)
+_WAIT = (
+    "请使用与以往产品一致的分组，或改用更粗的分组后再申请",
+    "Keep the groups of earlier products, or use coarser ones",
+)
+_SOURCE = (
+    "请用作业说明提交，由平台在源数据上重算",
+    "Submit a job specification so that the platform recomputes it on the source",
+)
+
+WORDINGS: dict[str, Wording] = {
+    "grant_and_lineage": _w(
+        "申请、协议或授权不覆盖本产品所用的输入",
+        "Application, agreement or grant does not cover an input of this product",
+        "请核对申请状态、产品形态和所用的表与列；超出部分须另行申请",
+        "Check the application, the form and the tables and columns used; apply for what is missing",
+    ),
+    "level_allowed": _w(
+        "输入数据的级别高于该形态产品的上限",
+        "An input's level is above what this form of product may use",
+        "请改用级别较低的列，或改为汇总形态",
+        "Use columns of a lower level, or an aggregate form",
+    ),
+    "label": _w(
+        "真实或仿真的标注与输入不符",
+        "The label real or simulated does not fit the inputs",
+        "请改正标注",
+        "Correct the label",
+    ),
+    "identifiers_anywhere": _w(
+        "发现直接标识符",
+        "A direct identifier was found",
+        "请去掉该列、表头、文件名或说明中的标识符",
+        "Remove the identifier from the column, header, file name or text",
+    ),
+    "possible_identifiers": _w(
+        "发现疑似个人信息，须人工确认",
+        "Possible personal data: a person will look",
+        "如非必要请去掉该列，或改用编码或分类",
+        "Remove the column if it is not needed, or use codes or categories",
+    ),
+    "join_back": _w(
+        "有值可连回源数据中的标识符",
+        "A value leads back to an identifier of the source",
+        "请去掉标识符及其编码、散列形式",
+        "Remove identifiers, also encoded or hashed ones",
+    ),
+    "opaque_columns": _w(
+        "有无法检查的列（高熵、编码或加密内容）",
+        "A column cannot be inspected: high-entropy, encoded or encrypted content",
+        "请去掉该列，或改为可读的分类",
+        "Remove the column or use readable categories",
+    ),
+    "free_text": _w(
+        "含自由文本，须人工审阅",
+        "Free text: a person will read it",
+        "请改用分类或编码",
+        "Use categories or codes instead",
+    ),
+    "coordinates": _w(
+        "坐标过于精确",
+        "Coordinates are too precise",
+        "请改用网格或行政区",
+        "Use a grid or districts",
+    ),
+    "cell_threshold": _w("有单元格依据的主体过少", "A cell rests on too few entities", *_MERGE),
+    "dominance": _w("有单元格由极少数主体主导", "A few entities make up most of a cell", *_MERGE),
+    "p_percent": _w("可由合计推算出最大的主体", "The largest entity can be worked out from a total", *_MERGE),
+    "zero_cells": _w(
+        "存在空白组合，须判断是否为结构性空白",
+        "Some combinations are empty: a person decides whether that is structural",
+        *_MERGE,
+    ),
+    "group_disclosure": _w("整组几乎都落在同一格", "Nearly a whole group falls into one cell", *_MERGE),
+    "extremes": _w(
+        "含最小值、最大值或分位数",
+        "Contains a minimum, maximum or quantile",
+        "请改用均值或分组区间",
+        "Use means or bands",
+    ),
+    "differencing": _w(
+        "与已放行产品相减可得到极少数主体", "Differs from a released product by a few entities only", *_WAIT
+    ),
+    "linear_closure": _w(
+        "与历次放行组合后可能得到极少数主体",
+        "Together with earlier releases it may isolate a few entities",
+        *_WAIT,
+    ),
+    "suppression_audit": _w(
+        "隐去的值可能被推出",
+        "Hidden values may be worked out",
+        "请合并分组，不要自行隐去单元格",
+        "Merge groups instead of hiding cells",
+    ),
+    "rounding": _w(
+        "文件与平台重算并取整的结果不一致",
+        "The file differs from what the platform recomputed and rounded",
+        "计数请按平台规则取整，其余按声明的小数位；最终文件由平台生成",
+        "Round counts and keep declared decimals; the platform writes the final file",
+    ),
+    "evidence_proofs": _w(
+        "平台未能证明每个数值的来源",
+        "The platform could not prove what every value rests on",
+        "请简化作业后重试；平台已记录此事",
+        "Simplify the job and try again; the platform has recorded this",
+    ),
+    "no_evidence": _w("无法对应到源数据，转人工", "Not matched to the source: goes to a person", *_SOURCE),
+    "raw_rows": _w(
+        "含与源数据相同的行",
+        "Contains a row equal to one of the source",
+        "请改为汇总，不输出逐条记录",
+        "Aggregate instead of listing records",
+    ),
+    "row_per_entity": _w("行数与主体数相近，疑似逐条数据", "About one row per entity: looks like records", *_MERGE),
+    "file_types": _w(
+        "文件类型、名称或内容不符合要求",
+        "The file's type, name or content is not accepted",
+        "请提交内容与后缀一致、可完整读取的表格文件",
+        "Submit a table file whose content fits its suffix and reads to the end",
+    ),
+    "archives": _w(
+        "压缩包无法完整检查",
+        "The archive cannot be searched completely",
+        "请直接提交未压缩的文件",
+        "Submit the files unpacked",
+    ),
+    "formula_cells": _w(
+        "含会被表格软件执行的单元格",
+        "A cell would run as a formula in a spreadsheet",
+        "请去掉单元格开头的 = + - @ 等符号",
+        "Remove leading = + - @ from cells",
+    ),
+    "volume": _w(
+        "数量超过或接近上限",
+        "Volume is over or near its cap",
+        "请进一步汇总，或分期申请",
+        "Aggregate further, or spread the requests",
+    ),
+}
+
+CANNOT_RUN = _w(
+    "此项检查未能完成，按规定不予通过",
+    "This check could not be completed, so it does not pass",
+    "平台将处理；请勿修改后重复提交",
+    "The platform will look into it; no change of yours is needed",
+)
+"""Said for any rule that raised, whatever the reason: the reason is in the run's measured value."""

@@ -1,0 +1,1 @@
+"""The metadata database's schema over time (Alembic)."""

@@ -1,0 +1,19 @@
+"""Imports every table of the platform, so that `Base.metadata` is whole."""
+
+from __future__ import annotations
+
+from sandbox.applications import repository as applications
+from sandbox.catalog import repository as catalog
+from sandbox.exports import repository as exports
+from sandbox.kernel import accounts, audit, clocks, editions, jobs, state
+from sandbox.kernel.database import Base
+from sandbox.merchants import service as merchants
+from sandbox.products import repository as products
+from sandbox.reporting import service as reporting
+from sandbox.workspaces import repository as workspaces
+
+MODULES = (
+    accounts, applications, audit, catalog, clocks, editions, exports, jobs, merchants, products, reporting, state,
+    workspaces,
+)  # fmt: skip
+METADATA = Base.metadata

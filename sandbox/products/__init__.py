@@ -1,0 +1,1 @@
+"""Products: the declared job, its SQL, its evidence, and the file the platform writes from it."""

@@ -1,0 +1,130 @@
+"""One closed DuckDB connection over exactly the files of a job, its inputs visible as views named by alias."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies.text import Text
+from sandbox.kernel.errors import BadInput
+from sandbox.products.compile import EntityKey, literal, normal_key, quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "2GB"
+THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input's parquet files (absolute paths), its digest, and whose records it holds.
+
+    No `keys` means reference data: its rows belong to nobody. That is a catalogue fact and must be stated by the
+    caller. `columns` are those granted (None: all of them): the job sees exactly what it saw when it ran, while keys
+    reach the evidence under hidden names, granted or not.
+    """
+
+    files: tuple[str, ...]
+    digest: str
+    keys: tuple[EntityKey, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def hidden_keys(self) -> tuple[EntityKey, ...]:
+        """The keys under the names the evidence reads them by; no specification can name them."""
+        return tuple(EntityKey(key.kind, f"__key_{key.kind}") for key in self.keys)
+
+    @property
+    def identifier_columns(self) -> tuple[str, ...]:
+        """Key columns and the columns graded as direct identifiers: what a released value must not lead back to."""
+        return tuple(dict.fromkeys([*(key.column for key in self.keys), *self.identifiers]))
+
+
+class EvidenceError(BadInput):
+    """The evidence could not be derived. The text never holds a database message: it could quote a record."""
+
+    def __init__(self, code: str, text: Text, fix: Text | None = None, **detail: object) -> None:
+        super().__init__(code, text, fix=fix, **detail)
+
+
+@contextmanager
+def opened(
+    sources: Mapping[str, Source], only: Mapping[str, str] | None = None, *, whole: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that can read these files and nothing else.
+
+    A view per alias has the granted columns and the hidden keys, or with `whole` every column of the files; `only`
+    restricts an alias to rows of an SQL condition. Scratch files go to a private directory that is removed at the end.
+    """
+    import duckdb
+
+    files = [literal(f) for source in sources.values() for f in source.files]
+    with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
+        options = {"threads": THREADS, "memory_limit": MEMORY, "temp_directory": scratch}
+        con = duckdb.connect(":memory:", config=options)
+        try:
+            con.execute(f"SET allowed_paths=[{', '.join(files)}]")
+            con.execute("SET enable_external_access=false")
+            con.execute("SET lock_configuration=true")
+            for alias, source in sources.items():
+                paths = ", ".join(literal(f) for f in source.files)
+                where = f" WHERE {only[alias]}" if only and alias in only else ""
+                columns = "*" if whole else _visible(source)
+                con.execute(f"CREATE VIEW {quote(alias)} AS SELECT {columns} FROM read_parquet([{paths}]){where}")
+            yield con
+        except duckdb.Error as error:
+            raise _refusal(error) from None
+        finally:
+            con.close()
+
+
+def _visible(source: Source) -> str:
+    keys = [
+        f"{quote(key.column)} AS {quote(hidden.column)}"
+        for key, hidden in zip(source.keys, source.hidden_keys, strict=True)
+    ]
+    return ", ".join([*map(quote, column_names(source)), *keys])
+
+
+def _refusal(error: Exception) -> EvidenceError:
+    if "mixed_owner" in str(error):
+        return EvidenceError(
+            "evidence.mixed_owner",
+            Text("有记录同时属于两个不同的主体，无法确定归属", "Some rows belong to two different entities at once"),
+            Text("请按主体标识连接各输入", "Join the inputs on the key of the entity"),
+        )
+    return EvidenceError(
+        "evidence.not_derivable",
+        Text("平台未能在源数据上重算该作业", "The platform could not recompute the job on the source data"),
+        Text("请检查列名、类型和取值", "Check column names, types and values"),
+        error_class=type(error).__name__,
+    )
+
+
+def half(column: str, seed: int) -> str:
+    """Condition that keeps a random half of the entities (and every row without a key)."""
+    key = normal_key(quote(column))
+    return f"({key} IS NULL OR {kept(key, seed)})"
+
+
+def kept(key: str, seed: int) -> str:
+    """Whether the entity with this normalised key is in the half that `seed` keeps."""
+    return f"hash({key} || ':{seed:x}') % 2 = 0"
+
+
+def column_names(source: Source) -> list[str]:
+    """Columns a job may read of an input: those granted, else all, in the order of the file."""
+    names = file_columns(source)
+    return names if source.columns is None else [name for name in names if name in source.columns]
+
+
+def file_columns(source: Source) -> list[str]:
+    """Every column of an input's files."""
+    import pyarrow.parquet as pq
+
+    return list(pq.read_schema(source.files[0]).names)

@@ -1,0 +1,58 @@
+"""A locked DuckDB: the order of the steps is the protection. Runs inside the jail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from sandbox.workspaces.limits import Limits
+
+
+def open_locked(
+    database: str, *, home: str, temporary: str, limits: Limits, tables: Mapping[str, str], writable: Sequence[str] = ()
+) -> duckdb.DuckDBPyConnection:
+    """Open `database` with `tables` (name → Parquet file) as views, then lock it for good.
+
+    After this no file outside `home`, `writable` and the tables' own files can be reached, nothing can be installed
+    or loaded, and no setting can be changed: not even by the caller, so limits are fixed here. Lock last:
+    `lock_configuration` is the only switch that could be turned back before.
+    """
+    con = duckdb.connect(database, config=_config(home, temporary, limits))
+    for name, path in tables.items():
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS SELECT * FROM read_parquet({literal(path)})")
+    con.execute("SET enable_progress_bar = true")
+    con.execute("SET enable_progress_bar_print = false")
+    folders = ", ".join(literal(folder.rstrip("/") + "/") for folder in (home, temporary, *writable))
+    con.execute(f"SET allowed_directories = [{folders}]")
+    con.execute(f"SET allowed_paths = [{', '.join(literal(path) for path in tables.values())}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def _config(home: str, temporary: str, limits: Limits) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": f"{limits.duckdb_mb}MB",
+        "threads": limits.threads,
+        "async_threads": 1,  # the default starts eight more threads whatever `threads` says
+        "max_execution_time": limits.wall_seconds * 1000,
+        "temp_directory": temporary,
+        "max_temp_directory_size": f"{limits.file_mb}MB",
+        "home_directory": home,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "allow_unsigned_extensions": False,
+        "allow_persistent_secrets": False,
+        "python_enable_replacements": False,
+        "errors_as_json": True,  # the only form that gives the place of an error as an offset into the whole text
+    }
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

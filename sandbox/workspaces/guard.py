@@ -1,0 +1,221 @@
+"""The statement check: explains refusals early and records which tables a statement touches.
+
+It is not the wall (mounts, the locked engine and the jail are). It reads DuckDB's own parse tree against an allow-list
+of node types, tables and functions; what it does not know is refused, and so is everything that makes the parser
+stumble. Statement types alone mislead in DuckDB 2.0: `WITH x AS (DELETE … RETURNING *) SELECT …` calls itself SELECT.
+Runs inside the jail: standard library and DuckDB only; wording is added outside (`wording.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+SIMULATED, REAL = "simulated", "real"
+
+_RELATIONS = frozenset({
+    "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "EMPTY", "BASE_TABLE", "SUBQUERY", "JOIN",
+    "EXPRESSION_LIST", "TABLE_FUNCTION", "PIVOT", "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER",
+    "DISTINCT_MODIFIER", "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
+})  # fmt: skip
+_EXPRESSIONS = frozenset({
+    "COLUMN_REF", "CONSTANT", "FUNCTION", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "CAST", "BETWEEN",
+    "SUBQUERY", "STAR", "WINDOW", "LAMBDA", "LAMBDA_REF", "COLLATE", "TYPE", "POSITIONAL_REFERENCE",
+})  # fmt: skip
+_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
+_OWN_CATALOGUE = frozenset({"duckdb_tables", "duckdb_views", "duckdb_columns", "duckdb_functions", "duckdb_types"})
+# Known to the engine, refused here: they read the session instead of the data, write, or raise on purpose.
+_REFUSED_FUNCTIONS = frozenset({
+    "getvariable", "current_setting", "current_query", "getenv", "write_log", "add_parquet_key", "nextval", "currval",
+    "error", "stats", "vector_type", "in_search_path", "txid_current", "parse_duckdb_log_message",
+    "json_deserialize_sql", "json_execute_serialized_sql", "create_sort_key", "which_secret",
+})  # fmt: skip
+_STATEMENTS = frozenset({
+    "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "TRANSACTION", "EXPLAIN", "MULTI", "ANALYZE", "VACUUM", "MERGE_INTO",
+})  # fmt: skip
+_CREATE = re.compile(
+    r"^\s*create\s+(or\s+replace\s+)?(temp\s+|temporary\s+)?"
+    r"(table|view|macro|function|sequence|schema|type|index|unique\s+index)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r'"((?:[^"]|"")+)"|(\w+)')
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a statement is not run. `code` is a key of wording.REFUSALS, `subject` a name from the statement."""
+
+    code: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the guard saw in one statement."""
+
+    kind: str
+    tables: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(slots=True)
+class _Scope:
+    tables: frozenset[str]
+    functions: frozenset[str]
+    table_functions: frozenset[str]
+    may_show: bool
+    named: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+
+
+def check(con: duckdb.DuckDBPyConnection, statement: Any, *, granted: frozenset[str], mode: str) -> Checked:
+    """Judge one statement of `con.extract_statements`. In mode "real" only a plain SELECT over `granted` passes."""
+    kind = "UNKNOWN"
+    try:
+        kind = str(statement.type.name)  # raises for types the Python binding does not know, such as CONNECT
+        if kind == "SELECT":
+            return _check_select(con, statement.query, granted, mode)
+        if mode == REAL:
+            return Checked(kind, refusal=Refusal("only_select", kind))
+        return _check_other(con, kind, statement.query, granted)
+    except Exception:  # any failure of the parser side is a refusal, never a pass
+        return Checked(kind, refusal=Refusal("unreadable"))
+
+
+def check_select(con: duckdb.DuckDBPyConnection, sql: str, *, granted: frozenset[str]) -> Checked:
+    """Judge the text of one step of a real run: exactly one SELECT over `granted`."""
+    try:
+        statements = con.extract_statements(sql)
+    except Exception:
+        return Checked("UNKNOWN", refusal=Refusal("unreadable"))
+    if len(statements) != 1:
+        return Checked("MULTI", refusal=Refusal("one_statement"))
+    return check(con, statements[0], granted=granted, mode=REAL)
+
+
+def _check_other(con: duckdb.DuckDBPyConnection, kind: str, query: str, granted: frozenset[str]) -> Checked:
+    """Statements DuckDB gives no tree for: by type, on the own database only; the locked engine does the rest."""
+    plain = _COMMENT.sub(" ", query)
+    if kind == "CREATE":
+        if not _CREATE.match(plain):
+            return Checked(kind, refusal=Refusal("statement", "CREATE"))
+    elif kind not in _STATEMENTS:
+        return Checked(kind, refusal=Refusal("statement", kind))
+    # by the words of the statement: may record a table too many, never one too few
+    words = {(quoted or bare).replace('""', '"').casefold() for quoted, bare in _WORD.findall(plain)}
+    return Checked(kind, tuple(sorted(t for t in granted | _own_tables(con) if t.casefold() in words)))
+
+
+def _check_select(con: duckdb.DuckDBPyConnection, query: str, granted: frozenset[str], mode: str) -> Checked:
+    tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
+    if tree.get("error") is not False:
+        return Checked("SELECT", refusal=Refusal("unreadable"))
+    own = frozenset() if mode == REAL else _own_tables(con)
+    scope = _Scope(
+        tables=frozenset(n.casefold() for n in granted | own),
+        functions=_known_functions(con),
+        table_functions=_TABLE_FUNCTIONS if mode == REAL else _TABLE_FUNCTIONS | _OWN_CATALOGUE,
+        may_show=mode != REAL,
+    )
+    for node in _nodes(tree):
+        scope.named.update(str(e["key"]).casefold() for e in (node.get("cte_map") or {}).get("map", ()))
+        if node.get("type") == "RECURSIVE_CTE_NODE":
+            scope.named.add(str(node.get("cte_name", "")).casefold())
+    refusal = _first(tree, scope)
+    if refusal is not None and refusal.code == "function" and mode != REAL:
+        scope.functions |= _own_macros(con)
+        refusal = _first(tree, scope)
+    return Checked("SELECT", tuple(sorted(scope.touched)), refusal)
+
+
+def _first(tree: Any, scope: _Scope) -> Refusal | None:
+    return next((r for r in (_judge(node, scope) for node in _nodes(tree)) if r is not None), None)
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the tree, without recursion: depth is the merchant's choice."""
+    waiting = [tree]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield item
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+
+
+def _judge(node: dict[str, Any], scope: _Scope) -> Refusal | None:
+    kind = node.get("type")
+    if "class" in node:
+        group = str(node["class"])
+        if group not in _EXPRESSIONS:
+            return Refusal("node", group)
+        if group in ("FUNCTION", "WINDOW") and not node.get("_table"):
+            return _judge_function(node, scope.functions, "function")
+        return None
+    if not isinstance(kind, str):
+        return None
+    if kind == "SHOW_REF":
+        return None if scope.may_show else Refusal("node", "SHOW")
+    if kind not in _RELATIONS:
+        return Refusal("node", kind.removesuffix("_NODE").removesuffix("_QUERY"))
+    if kind == "BASE_TABLE":
+        return _judge_table(node, scope)
+    if kind == "TABLE_FUNCTION":
+        node["function"]["_table"] = True  # judged here, by the list for tables
+        return _judge_function(node["function"], scope.table_functions, "table_function")
+    return None
+
+
+def _judge_table(node: dict[str, Any], scope: _Scope) -> Refusal | None:
+    path = [str(part) for part in node["qualified_name"]["path"]]
+    name = path[-1].casefold()
+    if node.get("at_clause"):
+        return Refusal("node", "AT")
+    if name in scope.tables and (len(path) == 1 or scope.may_show):
+        scope.touched.add(path[-1])
+        return None
+    return None if len(path) == 1 and name in scope.named else Refusal("table", ".".join(path))
+
+
+def _judge_function(node: dict[str, Any], known: frozenset[str], code: str) -> Refusal | None:
+    name = str(node["function_name"]).casefold()
+    path = [str(part).casefold() for part in (node.get("qualified_name") or {}).get("path", [name])]
+    if path[:-1] not in ([], ["main"], ["system", "main"], ["pg_catalog"]) or name not in known:
+        return Refusal(code, name)
+    return None
+
+
+_known: list[frozenset[str]] = []
+
+
+def _known_functions(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """The engine's own functions; they never change while the process lives, and asking takes 15 ms."""
+    if not _known:
+        rows = con.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions()"
+            " WHERE function_type IN ('scalar', 'aggregate', 'macro', 'window') AND internal"
+        ).fetchall()
+        _known.append((frozenset(str(row[0]).casefold() for row in rows) | {"unnest"}) - _REFUSED_FUNCTIONS)
+    return _known[0]
+
+
+def _own_macros(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    rows = con.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'macro' AND NOT internal"
+    ).fetchall()
+    return frozenset(str(row[0]).casefold() for row in rows) - _REFUSED_FUNCTIONS
+
+
+def _own_tables(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    rows = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
+        " UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    return frozenset(str(row[0]) for row in rows)

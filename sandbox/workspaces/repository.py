@@ -1,0 +1,58 @@
+"""Tables and queries of workspaces and their statement history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from sandbox.kernel.database import Base, short
+from sandbox.kernel.errors import NotFound
+from sandbox.kernel.lifecycle import StatefulMixin
+
+
+class Workspace(StatefulMixin, Base):
+    """A merchant's isolated place to develop, for one application."""
+
+    __tablename__ = "workspace"
+
+    application_id: Mapped[str] = short(unique=True)
+    tier: Mapped[str] = short(10)
+    """isolation tier when it was opened"""
+
+
+class Statement(Base):
+    """One statement a merchant ran on simulated data: the text, never a result."""
+
+    __tablename__ = "statement"
+
+    id: Mapped[str] = short(primary_key=True)
+    workspace_id: Mapped[str] = short(index=True)
+    account_id: Mapped[str] = short()
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = short(40)
+    rows: Mapped[int]
+    milliseconds: Mapped[int]
+
+
+def get(session: Session, workspace_id: str) -> Workspace:
+    """The workspace. Raises `NotFound`."""
+    found = session.get(Workspace, workspace_id)
+    if found is None:
+        raise NotFound.of("workspace", workspace_id)
+    return found
+
+
+def of_application(session: Session, application_id: str) -> Workspace | None:
+    return session.scalars(select(Workspace).where(Workspace.application_id == application_id)).first()
+
+
+def every(session: Session) -> list[Workspace]:
+    return list(session.scalars(select(Workspace).order_by(Workspace.created_at.desc())))
+
+
+def statements(session: Session, workspace_id: str, limit: int = 50) -> list[Statement]:
+    statement = select(Statement).where(Statement.workspace_id == workspace_id).order_by(Statement.at.desc())
+    return list(session.scalars(statement.limit(limit)))

@@ -1,0 +1,101 @@
+"""What holds for any table: labels below k and real extremes never come out, keys stay unique, draws stay in range."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthetic.constraints import repair, violations
+from synthetic.engines.tree_engine import TreeEngine
+from synthetic.fields import Field, Order
+from synthetic.filling import Facts, draw_parents
+from synthetic.patterns import Pattern, fresh
+from synthetic.protect import OTHER, protect, trim
+
+K = 5
+labels = st.lists(st.sampled_from(["a", "b", "c", "d", "e", None]), min_size=20, max_size=200)
+numbers = st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), min_size=20, max_size=200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels, st.integers(0, 2**32 - 1))
+def test_no_label_of_fewer_than_k_rows_is_ever_drawn(values: list[str | None], seed: int) -> None:
+    frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.String)})
+    fields = [Field("x", "text", "category")]
+    view = protect(frame, fields, k=K, rng=np.random.default_rng(seed))
+    drawn = TreeEngine().fit_sample(view.frame, fields, 100, seed)["x"].drop_nulls()
+    allowed = {v for v in values if v is not None and values.count(v) >= K} | {OTHER}
+    assert set(drawn) <= allowed
+
+
+@settings(max_examples=80, deadline=None)
+@given(numbers)
+def test_trimmed_ends_lie_strictly_inside_an_extreme_of_fewer_than_k_rows(values: list[int | None]) -> None:
+    series = pl.Series("x", values, dtype=pl.Float64)
+    trimmed, (low, high) = trim(series, K)
+    known = [v for v in values if v is not None]
+    if not known or len(set(known)) == 1:
+        return
+    assert low <= high
+    assert trimmed.drop_nulls().is_between(low, high).all()
+    if known.count(min(known)) < K <= len(known):
+        assert trimmed.min() > min(known)
+    if known.count(max(known)) < K <= len(known):
+        assert trimmed.max() < max(known)
+
+
+@settings(max_examples=40, deadline=None)
+@given(numbers, labels, st.integers(0, 2**32 - 1))
+def test_tree_stays_in_range_repeats_by_seed_and_invents_no_label(
+    ticks: list[int | None], words: list[str | None], seed: int
+) -> None:
+    rows = min(len(ticks), len(words))
+    frame = pl.DataFrame(
+        {"n": pl.Series(ticks[:rows], dtype=pl.Float64), "c": pl.Series(words[:rows], dtype=pl.String)}
+    )
+    fields = [Field("n", "decimal", "number"), Field("c", "text", "category")]
+    one, two = (TreeEngine().fit_sample(frame, fields, 150, seed) for _ in range(2))
+    assert one.equals(two)
+    assert set(one["c"]) <= set(frame["c"])
+    if frame["n"].drop_nulls().len():
+        assert one["n"].drop_nulls().is_between(frame["n"].min(), frame["n"].max()).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.from_regex(r"[A-C][0-9]{2}", fullmatch=True), min_size=1, max_size=60), st.integers(1, 300))
+def test_codes_are_new_and_different_even_when_the_shape_is_crowded(real: list[str], count: int) -> None:
+    known = pl.Series(real)
+    pattern, rng = Pattern.learn(known, K), np.random.default_rng(0)
+    made = fresh(lambda who, turn: pattern.draw(rng, len(who), turn), count, known, unique=True)
+    assert len(set(made)) == count
+    assert not set(made) & set(real)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=50), st.integers(1, 40), st.integers(1, 200), st.integers(0, 20)
+)
+def test_drawn_parents_exist_and_nobody_has_an_uncapped_count(
+    counts: list[int], parents: int, rows: int, childless: int
+) -> None:
+    column = pl.Series("k", [str(i) for i, n in enumerate(counts) for _ in range(n)])
+    facts = Facts.of(column, Field("k", "text", "key"), K)
+    index = draw_parents(np.random.default_rng(0), parents, rows, facts, len(counts) + childless)
+    assert len(index) == rows
+    assert index.min() >= 0
+    assert index.max() < parents
+    assert facts.sizes.max() <= (sorted(counts)[-K] if len(counts) >= K else 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.one_of(st.none(), st.integers()), st.one_of(st.none(), st.integers())), min_size=1))
+def test_repaired_orders_hold_and_fixed_ends_stay(pairs: list[tuple[int | None, int | None]]) -> None:
+    bounded = [(a and a % 10**9, b and b % 10**9) for a, b in pairs]
+    frame = pl.DataFrame(bounded, schema={"a": pl.Int64, "b": pl.Int64}, orient="row")
+    fields, rule = [Field("a", "integer", "number"), Field("b", "integer", "number")], Order("a", "b")
+    for fixed in (frozenset[str](), frozenset({"a"}), frozenset({"b"})):
+        made = repair(frame, [rule], fixed)
+        assert violations(made, fields, [rule]) == {}
+        assert all(made[name].equals(frame[name]) for name in fixed)
