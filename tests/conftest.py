@@ -25,9 +25,10 @@ MONDAY = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a component that this machine lacks is skipped with its reason, except where all must be there."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     missing = {
         "postgres": None if find_server() else "no PostgreSQL server (apt-get install postgresql)",
-        "chromium": None if shutil.which("chromium") or shutil.which("google-chrome") else "no Chromium (apt-get install chromium)",
+        "chromium": None if chromium else "no Chromium (apt-get install chromium)",
     }  # fmt: skip
     for item in items:
         for marker, reason in missing.items():

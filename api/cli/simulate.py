@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ import typer
 
 from api.cli.output import AsJson, WrongUse, answer, quiet, say, table
 from api.cli.tables import RecipePath, TablePath, document_of, graded, opened, scanned, typed_frame
-from policies.text import Text
+from policies.text import Text, UserError
 from policies.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _HEADERS = (
 _PRIVACY = (
     "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
 )  # fmt: skip
+_SERIAL = 0.9
+_NUMBERED = re.compile(r"(号|号码|编号|代码|编码|\b(id|no|number|code|key))$", re.IGNORECASE)
 Engine = Literal["auto", "sdv", "tree", "schema"]
 
 
@@ -43,10 +46,23 @@ def command(
 ) -> None:
     """生成仿真数据（未过检验的表不写出，退出码 1）· Make simulated data; a table that fails its gates is not written"""
     declared = _declared(plan)
-    with quiet(), opened(path, recipe) as readings:
-        tables = [_one(reading, declared, rows=rows, seed=seed, engine=engine, out=out) for reading in readings]
+    try:
+        with quiet(), opened(path, recipe) as readings:
+            tables = [_one(reading, declared, rows=rows, seed=seed, engine=engine, out=out) for reading in readings]
+    except UserError as refused:
+        if refused.code != "plan.unclassified":
+            raise
+        raise UserError(refused.code, refused.text, fix=_ASK, **refused.detail) from None
     blocked = any(t["file"] is None for t in tables)
     answer({"tables": tables}, as_json, lambda: _show(tables), finding=blocked)
+
+
+_ASK = Text(
+    "用 --plan 文件写明这些列是什么，如 columns: {列名: {semantic: category}}；可选 person_name、address、"
+    "organisation、free_text、key、code 等",
+    "say what they are in a --plan file, e.g. columns: {name: {semantic: category}}; also person_name, address, "
+    "organisation, free_text, key, code …",
+)
 
 
 def _declared(plan: Path | None) -> Mapping[str, Any]:
@@ -72,7 +88,8 @@ def _one(
     from synthetic.publishing import write_published
     from synthetic.simulate import simulate
 
-    fields = plan(_columns(reading), declared, {})
+    columns = _columns(reading)
+    fields = plan(columns, {**declared, "columns": _serials(reading, columns) | declared.get("columns", {})}, {})
     sums = [Sum(s["total"], tuple(s["parts"])) for s in declared.get("sums", ())]
     real = typed_frame(reading)
     made = simulate(real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums)
@@ -105,6 +122,13 @@ def _columns(reading: TableReading) -> list[ResourceColumn]:
             )
         )  # fmt: skip
     return columns
+
+
+def _serials(reading: TableReading, columns: Sequence[ResourceColumn]) -> dict[str, Any]:
+    """Columns named as numbers that hardly repeat and are no known identifier: serials, invented and never modelled."""
+    serial = {c.name for c in reading.columns if c.distinct >= _SERIAL * max(1, c.rows - c.missing)}
+    named = [c for c in columns if c.type == "text" and c.entity is None and _NUMBERED.search(c.name)]
+    return {c.name: {"semantic": "key"} for c in named if c.name in serial}
 
 
 def _entry(name: str, made: Simulated) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class ClockIn(In):
 
 
 class DecisionOnTierIn(In):
-    tier: str
-    reason: Prose
+    tier: str = Field(examples=["medium"])
+    reason: Prose = Field(examples=["主机不开放用户命名空间，仅处理一、二级数据"])
 
 
 @router.get("/audit/events", summary="审计事件 · Audit events")

@@ -123,7 +123,7 @@ class OnboardingIn(In):
 
 
 class MaterialsIn(In):
-    materials: dict[str, Line]
+    materials: dict[str, Line] = Field(examples=[{"credit": "credit.pdf"}])
 
 
 class OnboardingOut(Standing):
@@ -247,9 +247,9 @@ class SimulatedRowsOut(Out):
 
 
 class GradeIn(In):
-    column: Line
-    level: int = Field(ge=1, le=4)
-    reason: Prose
+    column: Line = Field(examples=["就诊日期"])
+    level: int = Field(ge=1, le=4, examples=[4])
+    reason: Prose = Field(examples=["与诊断合并后更敏感"])
 
 
 class ApplicationIn(In):
@@ -307,7 +307,7 @@ class ApplicationOut(Standing):
 
 
 class WorkspaceIn(In):
-    application_id: Line
+    application_id: Line = Field(examples=["app-7kq2m9x4c8ab"])
 
 
 class WorkspaceOut(Standing):
@@ -355,7 +355,7 @@ class RunOut(Standing):
 
 
 class ExportIn(In):
-    artefact_id: Line
+    artefact_id: Line = Field(examples=["art-7kq2m9x4c8ab"])
     title: Line = Field(examples=["各区门诊量月报"])
     remark: Prose = Field(default="", examples=["按月汇总"])
     audience: str = Field(examples=["public"])

@@ -68,7 +68,7 @@ def _check_form(product_form: str, audience: str, term_months: int) -> None:
 
 
 def _check_requested(unit: Unit, requested: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The departments asked. Raises `BadInput` for unpublished resources, unknown columns or a column without a reason."""
+    """The departments asked. Raises `BadInput` for an unpublished resource, an unknown column or one without reason."""
     if not requested:
         raise BadInput("application.nothing_requested", Text("没有选择任何资源", "No resource is requested"))
     departments: list[str] = []
@@ -139,7 +139,7 @@ def submit(unit: Unit, application_id: str) -> Application:
 
 
 def check(unit: Unit, application_id: str, decision: str, reason: str = "") -> Application:
-    """The operator's check (核查): `pass`, `return` or `reject`. Passing opens one approval and clock per department."""
+    """The operator's check (核查): `pass`, `return` or `reject`. Passing opens one approval and clock a department."""
     record = get(unit.session, application_id)
     names = {"pass": "pass_check", "return": "return", "reject": "reject_check"}
     if decision not in names:
@@ -174,7 +174,7 @@ def decide(unit: Unit, approval_id: str, decision: str, reason: str = "") -> App
 
 
 def lapse_overdue(unit: Unit) -> list[str]:
-    """Deemed consent: every department's approval whose last day has ended becomes approved by lapse; returns their ids.
+    """Deemed consent: every department's approval whose last day has ended is approved by lapse; returns the ids.
 
     Idempotent; a decision made before this runs wins; a clock without a due day (calendar year missing) never lapses;
     no other clock of the platform ever turns into consent. Source: Guangzhou Q&A (effect read, number of days assumed).
@@ -257,7 +257,7 @@ def _make_grant(unit: Unit, record: Application, resource_id: str, columns: list
     if set(columns) - known:
         raise InvalidTransition(
             "grant.columns_gone",
-            Text(f"资源“{resource.name}”的新版本缺少已批准的列", f"“{resource.name}” no longer has all approved columns"),
+            Text(f"资源“{resource.name}”的新版本缺少已批准的列", f"“{resource.name}” no longer has all columns"),
             fix=Text("请撤回后按新版本重新申请", "Withdraw, and apply again for the new version"), id=resource_id,
         )  # fmt: skip
     unit.session.add(
@@ -280,7 +280,7 @@ def activate(unit: Unit, application_id: str, snapshots: Mapping[str, Mapping[st
 
 
 def require_live(unit: Unit, application_id: str) -> Application:
-    """The application, if its grants may be used now. Raises `NotPermitted` otherwise; expiry stops the next statement."""
+    """The application, if its grants may be used now. Else raises `NotPermitted`; expiry stops the next statement."""
     record = get(unit.session, application_id)
     permissions.check(unit.actor, "application:read", owner=record.organisation_id, parties=record.parties)
     if unit.actor.role is Role.MERCHANT:

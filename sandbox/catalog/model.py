@@ -22,8 +22,10 @@ RESOURCE = Lifecycle(
     transitions=(
         Transition("deliver", ("registered", "rejected", "published", "proposed", "confirmed"), "delivered",
                    "resource:deliver", Text("交付数据", "deliver data")),
-        Transition("ingest_failed", ("delivered",), "rejected", "resource:ingest", Text("退回交付", "send delivery back")),
-        Transition("propose_grade", ("delivered",), "proposed", "resource:grade", Text("提出分级建议", "propose grades")),
+        Transition("ingest_failed", ("delivered",), "rejected", "resource:ingest",
+                   Text("退回交付", "send delivery back")),
+        Transition("propose_grade", ("delivered",), "proposed", "resource:grade",
+                   Text("提出分级建议", "propose grades")),
         Transition("confirm_grade", ("proposed",), "confirmed", "resource:confirm",
                    Text("确认分级", "confirm grades"), guards=("levels_hold",)),
         Transition("publish", ("confirmed",), "published", "resource:publish",

@@ -103,8 +103,8 @@ def store_delivery(inbox: Path, stream: BinaryIO, limit_bytes: int) -> tuple[str
                 if size > limit_bytes:
                     raise LimitExceeded(
                         "delivery.too_large",
-                        Text(f"文件超过 {limit_bytes >> 20} MB 上限", f"The file is over the limit of {limit_bytes >> 20} MB"),
-                        fix=Text("请分批交付，或请运营机构调整上限", "Deliver in parts, or ask the operator for a higher limit"),
+                        Text(f"文件超过 {limit_bytes >> 20} MB 上限", f"The limit is {limit_bytes >> 20} MB a file"),
+                        fix=Text("请分批交付，或请运营机构调整上限", "Deliver in parts, or ask the operator"),
                     )  # fmt: skip
                 digest.update(block)
                 target.write(block)
@@ -128,7 +128,7 @@ def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: 
     RESOURCE.check(unit, resource, "deliver")
     if size == 0:
         raise BadInput("delivery.empty", Text("文件是空的", "The file is empty"),
-                       fix=Text("请检查导出程序后重新交付", "Check the export and deliver again"), id=resource.id)  # fmt: skip
+                       fix=Text("请检查导出程序后重新交付", "Check it and deliver again"), id=resource.id)  # fmt: skip
     if version_by_digest(unit.session, resource.id, sha256):
         raise Conflict(
             "delivery.repeated",
@@ -264,7 +264,7 @@ def publish_simulated(unit: Unit, resource_id: str, lake_version: int, simulatio
     permissions.check(unit.actor, "simulated:generate")
     resource = get(unit.session, resource_id)
     if simulation["verdict"]["outcome"] not in ("pass", "review"):
-        raise InvalidTransition("simulated.gate", Text("仿真数据未通过检验，不能发布", "Simulated data failed its gates"),
+        raise InvalidTransition("simulated.gate", Text("仿真数据未通过检验，不能发布", "It failed its gates"),
                                 id=resource.id)  # fmt: skip
     resource.simulated_version, resource.simulation = lake_version, dict(simulation)
     unit.audit("simulated:publish", "resource", resource.id, lake_version=lake_version,

@@ -205,7 +205,7 @@ def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
 def expire_due(unit: Unit) -> list[str]:
     """End releases past their date; returns the request ids."""
     ended = [r.request_id for r in releases(unit.session) if r.expires_at <= unit.now]
-    due = [r for r in map(lambda i: get(unit.session, i), ended) if r.state == "released"]
+    due = [r for r in (get(unit.session, i) for i in ended) if r.state == "released"]
     for record in due:
         EXPORT.advance(unit, record, "expire")
     return [r.id for r in due]
@@ -223,7 +223,7 @@ def download(unit: Unit, request_id: str) -> Path:
     permissions.check(unit.actor, "release:download", owner=record.organisation_id)
     made = release_of(unit.session, record.id)
     if made is None or record.state != "released":
-        raise InvalidTransition("release.not_available", Text("该申请没有可下载的放行包", "There is no package to download"),
+        raise InvalidTransition("release.not_available", Text("该申请没有可下载的放行包", "There is no package"),
                                 fix=Text("请查看申请状态", "Look at the request's state"), id=record.id)  # fmt: skip
     if made.expires_at <= unit.now:
         raise InvalidTransition("release.expired", Text("放行包已过期", "The package has expired"), id=record.id)

@@ -153,7 +153,9 @@ def sign_in(unit: Unit, login: str, password: str) -> tuple[Account, str]:
         raise Unauthenticated(
             WRONG_PASSWORD,
             Text("登录名或密码不正确", "The login or the password is wrong"),
-            fix=Text(f"请重新输入；{ATTEMPTS} 次不成功后需等待 15 分钟", f"Try again; {ATTEMPTS} failures mean a wait of 15 minutes"),
+            fix=Text(
+                f"请重新输入；{ATTEMPTS} 次不成功后需等待 15 分钟", f"Try again; {ATTEMPTS} failures: wait 15 minutes"
+            ),
             id=subject,
         )  # fmt: skip
     secret = _issue(unit, account, "session", "portal", timedelta(hours=unit.settings.session_hours))

@@ -62,7 +62,8 @@ def start(unit: Unit, key: str, noun: str, subject_id: str, organisation_id: str
         unit.audit("clock:alarm", noun, subject_id, clock=key, reason=missing.code)
     clock = RunningClock(
         id=new_id("clk"), key=key, noun=noun, subject_id=subject_id, organisation_id=organisation_id,
-        edition=edition.edition, on_lapse=limit.on_lapse, started_at=unit.now, due_on=due, stopped_at=None, outcome="running",
+        edition=edition.edition, on_lapse=limit.on_lapse, started_at=unit.now, due_on=due,
+        stopped_at=None, outcome="running",
     )  # fmt: skip
     unit.session.add(clock)
     return clock

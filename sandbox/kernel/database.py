@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Dialect, Engine, MetaData, String, TypeDecorator, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
     """Every table of the platform."""
 
     metadata = MetaData(naming_convention=_NAMING)
-    type_annotation_map = {datetime: UtcTime(), dict[str, Any]: JSON(), list[Any]: JSON()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcTime(), dict[str, Any]: JSON(), list[Any]: JSON()}
 
 
 def short(length: int = 64, **options: Any) -> Any:

@@ -60,7 +60,7 @@ def install_shipped(unit: Unit) -> int:
 
 
 def propose(unit: Unit, text: str) -> PolicyEdition:
-    """An officer proposes an edition. Raises `policies.editions.PolicyError` with line and field when it does not hold."""
+    """An officer proposes an edition. Raises `PolicyError` with line and field when it does not hold."""
     permissions.check(unit.actor, "policy:propose")
     edition = shipped_editions.load_text(text)
     if unit.session.scalars(select(PolicyEdition).where(PolicyEdition.digest == edition.digest)).first():

@@ -1,4 +1,4 @@
-"""Every state machine is one table of rows. Code, permission, button with its reason, clock and diagram come from it."""
+"""Every state machine is one table of rows. Code, permission, button with reason, clock and diagram come from it."""
 
 from __future__ import annotations
 

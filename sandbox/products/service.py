@@ -35,12 +35,13 @@ def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any], ru
                        f"The job names grants of another application: {', '.join(foreign)}"),
                        fix=Text("请使用本空间列出的授权编号", "Use the grants listed in this workspace"))  # fmt: skip
     if count_since(unit.session, workspace.application_id, unit.now - timedelta(days=1)) >= runs_per_day:
-        raise LimitExceeded("run.quota", Text(f"24 小时内最多运行 {runs_per_day} 次", f"At most {runs_per_day} runs in 24 hours"),
+        raise LimitExceeded("run.quota", Text(f"24 小时内最多运行 {runs_per_day} 次", f"{runs_per_day} runs in 24 h"),
                             fix=Text("请稍后再运行", "Run it later"))  # fmt: skip
     run = Run(
         id=new_id("run"), organisation_id=workspace.organisation_id, state=RUN.initial, state_since=unit.now,
         created_at=unit.now, workspace_id=workspace.id, application_id=workspace.application_id,
-        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True), spec_digest=specs.digest(spec), dry_run={}, outcome=None, artefact_id=None, tier=tier,
+        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True), spec_digest=specs.digest(spec),
+        dry_run={}, outcome=None, artefact_id=None, tier=tier,
     )  # fmt: skip
     unit.session.add(run)
     unit.session.flush()

@@ -156,17 +156,15 @@ def test_token_expires(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", OrganisationKind)
-@pytest.mark.parametrize("role", Role)
-def test_role_of_another_kind_of_organisation_is_refused(
-    platform: Platform, kind: OrganisationKind, role: Role
-) -> None:
+def test_role_of_another_kind_of_organisation_is_refused(platform: Platform, kind: OrganisationKind) -> None:
     with quick_passwords(), platform.system() as unit:
         organisation = accounts.create_organisation(unit, kind, "甲")
-        if role in ROLES_OF[kind]:
-            assert accounts.create_account(unit, organisation, role, "jia", "甲", PASSWORD).role == role
-        else:
-            with pytest.raises(NotPermitted):
-                accounts.create_account(unit, organisation, role, "jia", "甲", PASSWORD)
+        for role in Role:
+            if role in ROLES_OF[kind]:
+                assert accounts.create_account(unit, organisation, role, role, "甲", PASSWORD).role == role
+            else:
+                with pytest.raises(NotPermitted):
+                    accounts.create_account(unit, organisation, role, role, "甲", PASSWORD)
 
 
 def test_short_password_and_taken_login_are_refused(world: World) -> None:

@@ -48,7 +48,7 @@ TERMINAL = {
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }
 QUICK = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=20, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 
 
