@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,18 +25,21 @@ _AMOUNTS = ("金额", "费", "资本", "基数", "收入", "价", "万元")
 _TEXTS = ("备注", "说明", "内容", "事由", "描述")
 MOST_CATEGORIES = 200
 """distinct values up to which a text column counts as categories (assumed)"""
+_NUMBERED = re.compile(r"(号|号码|编号|代码|编码|\b(id|no|number|code|key))$", re.IGNORECASE)
+_SERIAL = 0.9
+"""share of distinct values from which a column named like a number is a serial (assumed)"""
 
 
 def plan(
-    columns: Sequence[ResourceColumn], declared: Mapping[str, Any], references: Mapping[str, tuple[str, str]]
+    columns: Sequence[ResourceColumn], declared: Mapping[str, Any], references: Mapping[str, tuple[str, str]], rows: int
 ) -> list[Field]:
     """One field a column: what the department declared, else what detection found, else what type and name say.
 
     A text column that none of them explains gets the meaning "", which the plan check refuses with a question for the
-    operator. `references`: column → (parent table, its column).
+    operator. `references`: column → (parent table, its column). `rows`: rows of the table.
     """
     said = {name: c.get("semantic", "") for name, c in declared.get("columns", {}).items()}
-    meaning = {c.name: _never_modelled(c, said.get(c.name) or _meaning(c)) for c in columns}
+    meaning = {c.name: _never_modelled(c, said.get(c.name) or _meaning(c, rows)) for c in columns}
     return [_field(c, meaning, references, declared) for c in columns]
 
 
@@ -61,7 +65,7 @@ def _never_modelled(column: ResourceColumn, meaning: str) -> str:
     return "key" if named and meaning not in GENERATED else meaning
 
 
-def _meaning(column: ResourceColumn) -> str:
+def _meaning(column: ResourceColumn, rows: int) -> str:
     """Meaning by detection, type and name; "" when nothing explains a text column."""
     if column.entity in SEMANTIC_OF_ENTITY:
         return SEMANTIC_OF_ENTITY[column.entity]
@@ -71,10 +75,12 @@ def _meaning(column: ResourceColumn) -> str:
         return "amount" if any(word in column.name for word in _AMOUNTS) else "number"
     if column.type == "boolean":
         return "category"
-    return _meaning_of_text(column)
+    return _meaning_of_text(column, rows)
 
 
-def _meaning_of_text(column: ResourceColumn) -> str:
+def _meaning_of_text(column: ResourceColumn, rows: int) -> str:
+    if _NUMBERED.search(column.name) and column.distinct >= _SERIAL * max(1, rows - column.missing):
+        return "key"
     if any(word in column.name for word in _TEXTS):
         return "free_text"
     if column.name in ("区", "区县", "行政区"):

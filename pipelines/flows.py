@@ -7,6 +7,7 @@ step of the handler as a Prefect task, so that Prefect shows what runs and the d
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,7 @@ def upkeep() -> dict[str, int]:
     from pipelines import upkeep as rounds
 
     done = rounds.run(_platform())
-    return {"lapsed": len(done.lapsed), "expired": len(done.expired), "releases_expired": len(done.releases_expired)}
+    return {name: len(ids) for name, ids in asdict(done).items()}
 
 
 class PrefectExecutor:

@@ -72,7 +72,7 @@ def _task(work: Work, lake: Lake) -> Task:
         parents, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
         return Task(
-            resource=resource, fields=plan(columns, resource.declared, references),
+            resource=resource, fields=plan(columns, resource.declared, references, version.rows_loaded),
             files=lake.files(resource.typed_table, version.lake_version), parents=parents,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),

@@ -9,7 +9,7 @@ from typing import Any
 from policies.text import UserError
 from sandbox.applications import service as applications
 from sandbox.exports import service as exports
-from sandbox.kernel import oversight
+from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
 
@@ -21,6 +21,7 @@ class Upkeep:
     lapsed: list[str]
     expired: list[str]
     releases_expired: list[str]
+    reminded: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -31,8 +32,10 @@ def run(platform: Platform) -> Upkeep:
         expired = applications.expire_due(unit)
     with platform.system() as unit:
         ended = exports.expire_due(unit)
+    with platform.system() as unit:
+        reminded = clocks.remind(unit)
     oversight.seal(platform)
-    return Upkeep(lapsed, expired, ended)
+    return Upkeep(lapsed, expired, ended, reminded)
 
 
 class Round:

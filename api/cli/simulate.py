@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,8 +25,6 @@ _HEADERS = (
 _PRIVACY = (
     "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
 )  # fmt: skip
-_SERIAL = 0.9
-_NUMBERED = re.compile(r"(号|号码|编号|代码|编码|\b(id|no|number|code|key))$", re.IGNORECASE)
 Engine = Literal["auto", "sdv", "tree", "schema"]
 
 
@@ -89,7 +86,7 @@ def _one(
     from synthetic.simulate import simulate
 
     columns = _columns(reading)
-    fields = plan(columns, {**declared, "columns": _serials(reading, columns) | declared.get("columns", {})}, {})
+    fields = plan(columns, declared, {}, reading.accounting.rows_loaded)
     sums = [Sum(s["total"], tuple(s["parts"])) for s in declared.get("sums", ())]
     real = typed_frame(reading)
     made = simulate(real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums)
@@ -122,13 +119,6 @@ def _columns(reading: TableReading) -> list[ResourceColumn]:
             )
         )  # fmt: skip
     return columns
-
-
-def _serials(reading: TableReading, columns: Sequence[ResourceColumn]) -> dict[str, Any]:
-    """Columns named as numbers that hardly repeat and are no known identifier: serials, invented and never modelled."""
-    serial = {c.name for c in reading.columns if c.distinct >= _SERIAL * max(1, c.rows - c.missing)}
-    named = [c for c in columns if c.type == "text" and c.entity is None and _NUMBERED.search(c.name)]
-    return {c.name: {"semantic": "key"} for c in named if c.name in serial}
 
 
 def _entry(name: str, made: Simulated) -> dict[str, Any]:

@@ -328,6 +328,14 @@ def export(scene: Scene) -> None:
     expect({"EXP-CELL-01", "EXP-PII-01"} <= rules, f"blocked by {sorted(rules)}")
     expect(all(f["measured"] is None for f in blocked["verdict"]["findings"]), "a merchant never sees measured values")
     scene.say("第一次出域被拦截 · the first request is blocked", "、".join(sorted(rules)), about=scene.export)
+    _repair(scene, coarse)
+    scene.package = client.download(me, f"{path}/package")
+    _verify_offline(scene)
+
+
+def _repair(scene: Scene, coarse: str) -> None:
+    """The merchant mends the request; two different officers approve it; the platform releases it."""
+    me, client, path = scene.merchant, scene.client, f"/exports/{scene.export}"
     client.post(me, f"{path}/revise", {"artefact_id": coarse, "title": "各区门诊统计", "remark": "按区、按月统计"})
     client.post(me, f"{path}/submit")
     scene.stage.settle()
@@ -352,8 +360,6 @@ def export(scene: Scene) -> None:
     released = client.get(me, path)
     expect(released["state"] == "released", f"after two approvals: {released['state']} {_why(released)}")
     scene.say("两名合规人员复核，放行 · two officers approve, released", released["state_label"], about=scene.export)
-    scene.package = client.download(me, f"{path}/package")
-    _verify_offline(scene)
 
 
 def _why(request: dict[str, Any]) -> list[str]:

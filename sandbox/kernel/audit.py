@@ -146,11 +146,17 @@ def checkpoint(session: Session, path: Path, key: SigningKey, at: datetime) -> d
     head = session.get_one(AuditHead, 1)
     body: dict[str, Any] = {"seq": head.seq, "hash": head.hash, "at": at.isoformat(), "key": key.key_id}
     body["signature"] = key.sign(canonical(body).encode()).hex()
-    if head.seq:
+    if head.seq and not _ends_at(path, head.seq):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(canonical(body) + "\n")
     return body
+
+
+def _ends_at(path: Path, seq: int) -> bool:
+    """Whether the newest checkpoint in the file is of this row already."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return bool(lines) and f'"seq":{seq},' in lines[-1]
 
 
 def _read_checkpoints(path: Path) -> list[dict[str, Any]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.problems import CalendarMissing
 from sandbox.kernel.clock import city_date, working_days_after, working_days_between
@@ -36,6 +36,10 @@ class RunningClock(Base):
     due_on: Mapped[str | None] = short(10, nullable=True)
     stopped_at: Mapped[datetime | None]
     outcome: Mapped[str] = short(20)
+    reminders: Mapped[list[Any]]
+    """shares of the limit (0–1) at which those who must act are reminded"""
+    reminded: Mapped[float] = mapped_column(default=0.0)
+    """the highest share already reminded of; above 1: said to be overdue"""
 
     @property
     def due(self) -> date | None:
@@ -64,6 +68,7 @@ def start(unit: Unit, key: str, noun: str, subject_id: str, organisation_id: str
         id=new_id("clk"), key=key, noun=noun, subject_id=subject_id, organisation_id=organisation_id,
         edition=edition.edition, on_lapse=limit.on_lapse, started_at=unit.now, due_on=due,
         stopped_at=None, outcome="running",
+        reminders=list(limit.reminders), reminded=0.0,
     )  # fmt: skip
     unit.session.add(clock)
     return clock
@@ -73,6 +78,38 @@ def stop(unit: Unit, noun: str, subject_id: str, outcome: str) -> None:
     """Stop every clock that still runs on the object (decided, returned, lapsed, …)."""
     for clock in running(unit.session, noun, subject_id):
         clock.stopped_at, clock.outcome = unit.now, outcome
+
+
+OVERDUE = 2.0
+
+
+def remind(unit: Unit) -> list[str]:
+    """Write a reminder (or an alarm when overdue) for every running clock that has reached one; returns their ids.
+
+    Each share is said once. A clock that lapses into consent is left to the lapse; one whose calendar is missing was
+    alarmed about when it started.
+    """
+    said: list[str] = []
+    for clock in running(unit.session):
+        reached = _reached(clock, unit.now)
+        if reached <= clock.reminded or (reached == OVERDUE and clock.on_lapse == "consent"):
+            continue
+        clock.reminded = reached
+        event = "clock:overdue" if reached == OVERDUE else "clock:remind"
+        unit.audit(event, clock.noun, clock.subject_id, clock=clock.key, due_on=clock.due_on, share=reached)
+        said.append(clock.id)
+    return said
+
+
+def _reached(clock: RunningClock, now: datetime) -> float:
+    """The highest reminder share that has been reached, `OVERDUE` past the last day, 0 before the first."""
+    if clock.due is None:
+        return 0.0
+    if clock.overdue(now):
+        return OVERDUE
+    began, today = city_date(clock.started_at), city_date(now)
+    used = working_days_between(began, today) / max(1, working_days_between(began, clock.due))
+    return max((float(share) for share in clock.reminders if used >= share), default=0.0)
 
 
 def running(session: Session, noun: str | None = None, subject_id: str | None = None) -> list[RunningClock]:

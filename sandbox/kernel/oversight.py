@@ -46,7 +46,7 @@ def verify_chain(unit: Unit) -> ChainReport:
 
 
 def seal(platform: Platform) -> None:
-    """Sign the present end of the chain."""
+    """Sign the present end of the chain, if it has grown since the last signature."""
     with platform.system() as unit:
         audit.checkpoint(unit.session, checkpoints_path(platform.settings), platform.signing_key, unit.now)
 

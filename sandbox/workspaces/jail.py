@@ -106,7 +106,7 @@ def reason_of_death(status: int) -> str:
     if number == 0:
         return {0: "ended", 4: "memory"}.get(status, "crashed")
     named = {signal.SIGKILL: "killed", signal.SIGTERM: "killed", signal.SIGXCPU: "time", signal.SIGXFSZ: "file_size"}
-    return named.get(number, "crashed")  # type: ignore[call-overload, no-any-return]
+    return named.get(number, "crashed")  # type: ignore[call-overload]
 
 
 def forms() -> list[str]:
@@ -255,7 +255,9 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
     else:
         arguments += ["--unshare-user", "--disable-userns"]
     room = str(order.limits.file_mb * MEGABYTE)
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME, TEMPORARY]
+    # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
+    arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
+    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
@@ -265,7 +267,7 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
     arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE, "--dev", "/dev"]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
-    arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY, "--bind", str(order.folder.resolve()), HOME]
+    arguments += ["--bind", str(order.folder.resolve()), HOME]
     for name, place in _table_places(order).items():
         arguments += ["--ro-bind", _file(order.tables[name]), place]
     if order.output is not None:

@@ -369,3 +369,22 @@ def test_withdrawn_application_takes_its_approvals_along(any_world: World) -> No
     assert set(approval_states(any_world, application_id).values()) == {"dropped"}
     put_clock(any_world, LAST_MINUTE + timedelta(days=30))
     assert upkeep.run(any_world.platform).lapsed == []
+
+
+def test_those_who_must_act_are_reminded_once_at_each_share_and_alarmed_when_overdue(
+    any_world: World, clock: FixedClock
+) -> None:
+    """Reminders at the edition's shares; the operator's own overdue check alarms and never turns into consent."""
+    world = any_world
+    application = world.application("checking")
+    said: list[str] = []
+    for _ in range(12):
+        clock.moment += timedelta(days=1)
+        with world.platform.system() as unit:
+            clocks.remind(unit)
+            clocks.remind(unit)
+    with world.platform.system() as unit:
+        events = unit.session.scalars(select(AuditEvent).where(AuditEvent.object_id == application))
+        said = [e.event for e in events if e.event.startswith("clock:")]
+        shares = len(clocks.history(unit.session, "application", application)[0].reminders)
+        assert said == ["clock:remind"] * shares + ["clock:overdue"]

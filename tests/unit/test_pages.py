@@ -434,9 +434,9 @@ def test_auditor_verifies_the_chain(city: City) -> None:
 
 def in_review(fresh: City) -> str:
     """A request in review whose verdict carries measured values."""
-    request_id = fresh.world.export("checking")
+    request_id, verdict = fresh.world.export("checking"), reviewed_verdict(fresh.world)
     with fresh.world.system() as unit:
-        export_service.conclude_check(unit, request_id, reviewed_verdict(fresh.world))
+        export_service.conclude_check(unit, request_id, verdict)
     return request_id
 
 

@@ -147,6 +147,8 @@ def _create_tables() -> None:
         sa.Column("due_on", sa.String(length=10), nullable=True),
         sa.Column("stopped_at", sa.String(length=32), nullable=True),
         sa.Column("outcome", sa.String(length=20), nullable=False),
+        sa.Column("reminders", sa.JSON(), nullable=False),
+        sa.Column("reminded", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_clock")),
     )
     op.create_index(op.f("ix_clock_subject_id"), "clock", ["subject_id"], unique=False)
