@@ -84,8 +84,8 @@ def take(steps: Mapping[str, Step], transition: str) -> Step:
 def trail(unit: Unit, *object_ids: str, hide_names: bool = False) -> list[views.Event]:
     """What happened to these objects, newest first.
 
-    `hide_names`: a review is still to be written without knowing who wrote the other one, and why. Officers' grounds for
-    approving are for officers only; the merchant reads why something was returned or refused.
+    `hide_names`: a review is still to be written without knowing who wrote the other one, and why. Officers' grounds
+    for approving are for officers only; the merchant reads why something was returned or refused.
     """
     found = [event for object_id in object_ids for event in oversight.trail(unit, object_id)]
     people = _people(unit, {e.actor_id for e in found})

@@ -12,7 +12,7 @@ from api.deps import Acting, actor_of, platform_of
 from api.pages import frame
 from api.pages.views import Crumb
 from api.pages.words import text
-from policies.calendar import CalendarMissing
+from policies.problems import CalendarMissing
 from policies.text import Text, UserError
 from sandbox.kernel import demonstration
 from sandbox.kernel.clock import CITY, city_date, working_days_after

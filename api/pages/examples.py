@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
@@ -15,6 +15,9 @@ from sandbox.workspaces.repository import Workspace
 
 _ORDER = ("none", "quasi", "sensitive")
 _WHEN = ("date", "timestamp")
+_PLAIN = re.compile(r"[^\W\d_][\w-]*")
+_GUESSED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+"""words that YAML readers have taken for something else than text"""
 _AMOUNT = ("integer", "decimal")
 
 
@@ -30,7 +33,8 @@ class Granted:
 
     def first(self, types: Sequence[str]) -> str | None:
         """The least telling column of those types: nobody's identifier, nobody's birth."""
-        fit = [(_ORDER.index(r), n) for n, kind, r in self.columns if kind in types and r in _ORDER and n not in self.keys]
+        free = [c for c in self.columns if c[2] in _ORDER and c[0] not in self.keys]
+        fit = [(_ORDER.index(role), name) for name, kind, role in free if kind in types]
         return next((n for _, n in sorted(fit, key=lambda f: f[0]) if "出生" not in n), None)
 
 
@@ -58,11 +62,13 @@ def specification(tables: Sequence[Granted]) -> str:
     if amount:
         measures[f"平均{amount}"] = {"op": "mean", "of": amount, "round": 1}
     body: dict[str, Any] = {"job": "示例作业", "edition": 1, "inputs": {"main": {"grant": table.grant}}, "from": "main"}
+    # Rows without a value in a dimension make a cell of their own, and that one is nearly always too small to leave.
+    body["where"] = [{"column": column, "op": "not_null"} for column in (label, when) if column]
     if when:
         body["derive"] = {"月份": {"month": when}}
     body["dimensions"] = [d for d in (label, "月份" if when else None) if d]
     body |= {"measures": measures, "output": {"kind": "aggregate", "format": "csv"}}
-    return yaml.safe_dump(body, allow_unicode=True, sort_keys=False, default_flow_style=None, width=100)
+    return written(body)
 
 
 def statement(tables: Sequence[Granted]) -> str:
@@ -70,7 +76,39 @@ def statement(tables: Sequence[Granted]) -> str:
     return f'SELECT *\nFROM "{tables[0].table.replace(chr(34), chr(34) * 2)}"\nLIMIT 20;' if tables else ""
 
 
-def shown(spec: dict[str, Any]) -> str:
-    """A stored specification as YAML, for reading."""
-    kept = {key: value for key, value in spec.items() if value not in ([], {})}
-    return yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, default_flow_style=None, width=100)
+def shown(spec: Mapping[str, Any]) -> str:
+    """A stored specification as text, for reading; what it leaves empty is left out."""
+    return written({key: value for key, value in spec.items() if value not in ([], {})})
+
+
+def written(spec: Mapping[str, Any]) -> str:
+    """YAML that the strict reader of specifications takes back as it was, with quotes only where needed."""
+    return "".join(f"{line}\n" for key, value in spec.items() for line in _part(key, value))
+
+
+def _part(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+        yield f"{_flow(key)}:"
+        yield from (f"  {_flow(k)}: {_flow(v)}" for k, v in value.items())
+    elif isinstance(value, list) and any(isinstance(v, Mapping) for v in value):
+        yield f"{_flow(key)}:"
+        yield from (f"  - {_flow(v)}" for v in value)
+    else:
+        yield f"{_flow(key)}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and value.lower() not in _GUESSED
+        return value if plain else f'"{"".join(map(_escaped, value))}"'
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

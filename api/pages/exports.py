@@ -46,7 +46,8 @@ STEPS: dict[str, Step] = {
 }
 PROGRESS = ("draft", "check", "first", "second", "release")
 PLACE_OF_STATE = {
-    "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, "in_review": 2, "second_review": 3, "approved": 4,
+    "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, "in_review": 2, "second_review": 3,
+    "approved": 4,
 }  # fmt: skip
 UNDER_WAY = ("frozen", "checking", "approved")
 
@@ -111,8 +112,9 @@ def draft(
     typed = {"artefact_id": artefact_id.strip(), "title": title.strip(), "remark": remark.strip()}
     frame.show_again(request, partial(_form_again, request, typed))
     body = inputs.checked(Draft, typed)
-    same = (r for r in service.list_for(unit) if (r.artefact_id, r.title, r.state) == (body.artefact_id, body.title, "draft"))
-    inputs.refuse_twin(next(same, None) is not None, text("export.twin"))
+    wanted = (body.artefact_id, body.title, "draft")
+    drafts = {(r.artefact_id, r.title, r.state) for r in service.list_for(unit)}
+    inputs.refuse_twin(wanted in drafts, text("export.twin"))
     audience = _application_of(unit, body.artefact_id).audience
     made = service.draft(unit, **body.model_dump(), audience=audience)
     return frame.go(f"/exports/{made.id}", "export:draft")
@@ -128,7 +130,7 @@ def _application_of(unit: Unit, artefact_id: str) -> applications.Application:
 
 @router.get("/exports/{request_id}")
 def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting("export:read")]) -> Response:
-    """One request. Officers and auditors see values, thresholds and the file; the merchant which rule and what helps."""
+    """One request. Officers and auditors see values, thresholds and the file; the merchant the rule and what helps."""
     record, desk = service.read(unit, request_id), Desk.of(unit)
     officer = permissions.permitted(unit.actor, "export:evidence")
     verdict = _verdict(record, officer)
@@ -138,8 +140,9 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
         request, "exports/detail.html", record=record, state=EXPORT.state(record.state), row=desk.export(record),
         party=desk.names[record.organisation_id], officer=officer, verdict=verdict, titles=_titles(unit, verdict),
         approve=next((o for o in offered if o.name.startswith("approve")), None),
-        offers=[o for o in offered if not o.name.startswith("approve")], reviews=_reviews(unit, record, officer, blinded),
-        blinded=blinded, release=_release(unit, record), reason=_reason(unit, record),
+        offers=[o for o in offered if not o.name.startswith("approve")],
+        reviews=_reviews(unit, record, officer, blinded), blinded=blinded,
+        release=_release(unit, record), reason=_reason(unit, record),
         place=PLACE_OF_STATE.get(record.state, 5), progress=[text(f"export.step_{p}") for p in PROGRESS],
         under_way=record.state in UNDER_WAY, artefacts=_choices(unit) if _may_revise(unit, record) else None,
         events=common.trail(unit, record.id, hide_names=blinded), audience=AUDIENCES[record.audience],

@@ -92,8 +92,8 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     """A page of `template` with the frame around it.
 
     The template gets `t` (words), `lang`, `ui` (components), `viewer`, `csrf`, `portal`, `request` and `context`; pages
-    may pass `crumbs` (list of Crumb), `simulated=True` (permanent 仿真数据 badge). What a form before it has done is said
-    once. Raises on any unknown name or word.
+    may pass `crumbs` (list of Crumb), `simulated=True` (permanent 仿真数据 badge). What a form has just done is said
+    once, above the page. Raises on any unknown name or word.
     """
     language = language_of(request)
     if not security.binding(request):

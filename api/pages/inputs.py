@@ -56,6 +56,6 @@ def refuse_twin(exists: bool, what: Text) -> None:
     if exists:
         raise Conflict(
             "draft.exists",
-            Text(f"刚才已经建立了同样的{what.zh}，没有重复建立", f"The same {what.en} is there already; none was added"),
+            Text(f"刚才已经建立了同样的{what.zh}，没有重复建立", f"The same {what.en} exists; none was added"),
             fix=Text("请在列表中打开已有的记录继续办理", "Open the existing one from the list and go on with it"),
         )

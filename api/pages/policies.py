@@ -58,7 +58,8 @@ def _row(unit: Unit, edition: PolicyEdition, in_force: frozenset[str]) -> dict[s
     return {
         "edition": edition, "name": policy_name(edition.kind), "in_force": edition.digest in in_force,
         "proposed_by": _name(unit, edition.proposed_by), "activated_by": _name(unit, edition.activated_by),
-        "may_activate": second and edition.state == editions.PROPOSED, "why_not": text("policy.same_person") if mine else "",
+        "may_activate": second and edition.state == editions.PROPOSED,
+        "why_not": text("policy.same_person") if mine else "",
     }  # fmt: skip
 
 

@@ -45,7 +45,9 @@ def show_reports(request: Request, unit: Annotated[Unit, Open()]) -> Response:
     return _page(request, unit)
 
 
-def _page(request: Request, unit: Unit, typed: dict[str, str] | None = None, error: UserError | None = None) -> Response:
+def _page(
+    request: Request, unit: Unit, typed: dict[str, str] | None = None, error: UserError | None = None
+) -> Response:
     today = city_date(unit.now)
     return frame.render(
         request, "oversight/reports.html", status=error.status if error else 200, error=error,
@@ -66,7 +68,8 @@ def publish(
     except ValueError as wrong:
         raise BadInput("report.period", text("report.date"), fix=text("report.date_fix")) from wrong
     counted = service.count(unit.session, first, last)
-    inputs.refuse_twin(any(_same(r, first, last, counted) for r in service.published(unit.session)), text("report.twin"))
+    earlier = service.published(unit.session)
+    inputs.refuse_twin(any(_same(r, first, last, counted) for r in earlier), text("report.twin"))
     service.publish(unit, first, last)
     return frame.go("/reports", "report:publish")
 

@@ -36,6 +36,7 @@ STEPS: dict[str, Step] = {
     "publish": lambda unit, one, _reason: service.publish(unit, one),
     "withdraw": service.withdraw,
 }
+LEVELS = range(1, 5)
 TABS = ("overview", "columns", "quality", "versions", "trail")
 
 
@@ -116,7 +117,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         department=common.organisation(unit, resource.organisation_id), refusal=_refusal(unit, resource),
         events=common.trail(unit, resource.id) if tab == "trail" else [],
         offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource),
-        regrade=_may_regrade(unit, resource), levels=[Choice(str(n), fixed_state("grade", n).label) for n in range(1, 5)],
+        regrade=_may_regrade(unit, resource), levels=[Choice(str(n), fixed_state("grade", n).label) for n in LEVELS],
         column_choices=[Choice(c.name, c.name) for c in columns], limit_mb=unit.settings.body_limit_mb,
         crumbs=[Crumb(text("resource.title"), "/resources"), Crumb(resource.name)],
         words={"types": TYPES, "roles": ROLES, "entities": ENTITIES, "accounting": ACCOUNTING},

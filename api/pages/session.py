@@ -23,7 +23,7 @@ Typed = Annotated[str, Form()]
 
 
 @router.get("/login")
-def show_login(request: Request, unit: Annotated[Unit, Open()], next: str = "/") -> Response:  # noqa: A002
+def show_login(request: Request, unit: Annotated[Unit, Open()], next: str = "/") -> Response:
     """The sign-in form; who is signed in goes on."""
     goal = frame.local_address(next)
     return RedirectResponse(goal, 303) if request.state.viewer else _login(request, goal)
@@ -36,7 +36,7 @@ def _login(request: Request, goal: str, account: str = "", error: UserError | No
 
 @router.post("/login")
 def sign_in(
-    request: Request, unit: Annotated[Unit, Open()], account: Typed = "", password: Typed = "", next: Typed = "/",  # noqa: A002
+    request: Request, unit: Annotated[Unit, Open()], account: Typed = "", password: Typed = "", next: Typed = "/",
 ) -> Response:  # fmt: skip
     """Opens a session and goes on to `next`, which is a place of this site or the home page."""
     goal = frame.local_address(next)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from fastapi import Request
+from sqlalchemy.orm import Session
 
 from api.deps import actor_of, platform_of
 from api.pages.views import Viewer
@@ -27,7 +28,7 @@ def seat(request: Request) -> None:
         request.state.viewer = None if actor.role is Role.VISITOR else _viewer(unit.session, actor)
 
 
-def _viewer(session: accounts.Session, actor: Actor) -> Viewer:
+def _viewer(session: Session, actor: Actor) -> Viewer:
     return Viewer(actor.name, actor.role, accounts.organisation(session, actor.organisation_id).name)
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from api.pages import (
-    words_applications,
-    words_catalog,
-    words_exports,
-    words_home,
-    words_onboarding,
-    words_oversight,
-    words_resources,
-    words_workspaces,
-)
+from api.pages.words_applications import WORDS as APPLICATIONS
+from api.pages.words_catalog import WORDS as CATALOG
+from api.pages.words_exports import WORDS as EXPORTS
+from api.pages.words_home import WORDS as HOME
+from api.pages.words_onboarding import WORDS as ONBOARDING
+from api.pages.words_oversight import WORDS as OVERSIGHT
+from api.pages.words_resources import WORDS as RESOURCES
+from api.pages.words_workspaces import WORDS as WORKSPACES
 from policies.text import Text
 
 LANGUAGES = ("zh", "en")
@@ -103,8 +101,6 @@ FRAME: dict[str, Text] = {
     "fact.turn": Text("轮到谁", "Whose turn"),
     "fact.clock": Text("办理时限", "Deadline"),
     "fact.none": Text("无", "none"),
-    "fact.yes": Text("是", "yes"),
-    "fact.no": Text("否", "no"),
     "step.unknown": Text("没有这个操作", "There is no such step"),
     "step.unknown_fix": Text("请刷新页面后再试", "Reload the page and try again"),
     "error.title": Text("操作没有完成", "This could not be done"),
@@ -133,7 +129,6 @@ FRAME: dict[str, Text] = {
     "turn.mine": Text("轮到您", "Your turn"),
     "turn.of": Text("轮到{who}", "{who}"),
     "turn.nobody": Text("已办结", "Completed"),
-    "clock.due": Text("{due} 到期", "due {due}"),
     "clock.days": Text("剩 {days} 个工作日", "{days} working days left"),
     "clock.one_day": Text("剩 1 个工作日", "1 working day left"),
     "clock.today": Text("今日到期", "due today"),
@@ -182,14 +177,14 @@ FRAME: dict[str, Text] = {
 
 GROUPS: tuple[Mapping[str, Text], ...] = (
     FRAME,
-    words_home.WORDS,
-    words_catalog.WORDS,
-    words_resources.WORDS,
-    words_onboarding.WORDS,
-    words_applications.WORDS,
-    words_workspaces.WORDS,
-    words_exports.WORDS,
-    words_oversight.WORDS,
+    HOME,
+    CATALOG,
+    RESOURCES,
+    ONBOARDING,
+    APPLICATIONS,
+    WORKSPACES,
+    EXPORTS,
+    OVERSIGHT,
 )
 
 

@@ -41,11 +41,15 @@ WORDS: dict[str, Text] = {
     ),
     "application.new": Text("新建使用申请", "New application"),
     "application.none": Text("还没有使用申请", "There are no applications"),
-    "application.none_next": Text("从目录选择数据，逐列说明用途后提交", "Choose data from the catalogue and give a reason for each column"),
+    "application.none_next": Text(
+        "从目录选择数据，逐列说明用途后提交", "Choose data from the catalogue and give a reason for each column"
+    ),
     "application.none_next_other": Text("数据商提交后显示在这里", "They appear once merchants submit"),
     "application.asks": Text("申请 {count} 项数据", "{count} resources"),
     "application.scenario": Text("应用场景", "Scenario"),
-    "application.scenario_help": Text("只写一个场景，如“街道级门诊负荷分析”", "Exactly one, such as “Clinic load by street”"),
+    "application.scenario_help": Text(
+        "只写一个场景，如“街道级门诊负荷分析”", "Exactly one, such as “Clinic load by street”"
+    ),
     "application.purpose": Text("用途说明", "Purpose"),
     "application.purpose_help": Text("谁用、怎么用、产生什么公共价值", "Who uses it, how, and to what public benefit"),
     "application.form": Text("产品形态", "Product form"),
@@ -54,15 +58,17 @@ WORDS: dict[str, Text] = {
     "application.term_help": Text("1–60 个月，到期自动停用", "1 to 60; use ends by itself"),
     "application.columns": Text("申请的数据与字段", "Data and columns asked for"),
     "application.columns_help": Text(
-        "只勾选场景必需的字段，并逐个说明为什么需要（最小必要）", "Tick only what the scenario needs and say why for each column"
+        "只勾选场景必需的字段，并逐个说明为什么需要（最小必要）",
+        "Tick only what the scenario needs and say why for each column",
     ),
     "application.why": Text("为什么需要“{column}”", "Why “{column}” is needed"),
     "application.why_column": Text("用途", "Reason"),
     "application.save": Text("保存草稿", "Save the draft"),
     "application.saved_next": Text("保存后可以检查一遍再提交", "You can look it over before submitting"),
-    "application.nothing_published": Text("目录中还没有可以申请的数据", "Nothing in the catalogue can be applied for yet"),
+    "application.nothing_published": Text(
+        "目录中还没有可以申请的数据", "Nothing in the catalogue can be applied for yet"
+    ),
     "application.twin": Text("使用申请草稿", "draft application"),
-    "application.term_months": Text("{count} 个月", "{count} months"),
     "application.expires": Text("有效期至", "Valid until"),
     "application.approvals": Text("部门审核", "Departments' approval"),
     "application.approvals_lead": Text(
@@ -72,17 +78,20 @@ WORDS: dict[str, Text] = {
     "application.department": Text("数源部门", "Department"),
     "application.decision": Text("意见", "Decision"),
     "application.reason": Text("理由", "Reason"),
-    "application.deemed": Text("部门在期限内没有答复，按规则视为同意；其他时限都不会这样",
-                               "The department did not answer in time, which counts as consent by rule; no other deadline does"),
+    "application.deemed": Text(
+        "部门在期限内没有答复，按规则视为同意；其他时限都不会这样",
+        "The department did not answer in time, which counts as consent by rule; no other deadline does",
+    ),
     "application.round": Text("第 {round} 轮", "round {round}"),
     "application.agreement": Text("使用协议", "Agreement"),
-    "application.agreement_lead": Text("签署后系统按批准的字段生成授权快照，协议按以下内容执行",
-                                       "After signing, snapshots with exactly the approved columns are made; the agreement says"),
+    "application.agreement_lead": Text(
+        "签署后系统按批准的字段生成授权快照，协议按以下内容执行",
+        "After signing, snapshots with exactly the approved columns are made; the agreement says",
+    ),
     "application.signed": Text("签署时间", "Signed"),
     "application.allowed": Text("可以", "Allowed"),
     "application.denied": Text("不得", "Not allowed"),
     "application.digest": Text("协议指纹", "Agreement digest"),
-    "application.template": Text("协议文本", "Template"),
     "application.grants": Text("授权", "Grants"),
     "application.grant": Text("授权编号", "Grant"),
     "application.grant_ready": Text("已生效", "in effect"),
@@ -98,7 +107,8 @@ WORDS: dict[str, Text] = {
     "application.step_sign": Text("签署协议", "Sign the agreement"),
     "application.step_active": Text("授权有效", "In effect"),
     "application.returned": Text("申请被退回，请按意见修改后重新提交", "Returned: change it as asked and submit again"),
-    "application.return_help": Text("退回的申请不能修改内容时，请撤回后重新申请",
-                                    "If the contents must change, withdraw this one and apply anew"),
+    "application.return_help": Text(
+        "退回的申请不能修改内容时，请撤回后重新申请", "If the contents must change, withdraw this one and apply anew"
+    ),
     "application.missing": Text("请至少选择一个字段", "Choose at least one column"),
-}  # fmt: skip
+}

@@ -58,7 +58,6 @@ WORDS: dict[str, Text] = {
         "各部门已发布的数据资源：先看字段和仿真数据是否合用，再申请使用",
         "Resources departments have published: see whether fields and simulated data fit, then apply",
     ),
-    "catalog.count": Text("共 {count} 项数据资源", "{count} resources"),
     "catalog.department": Text("数源部门", "Department"),
     "catalog.level": Text("数据级别", "Level"),
     "catalog.fields": Text("{count} 个字段", "{count} fields"),
@@ -66,8 +65,10 @@ WORDS: dict[str, Text] = {
     "catalog.simulated": Text("有仿真数据", "simulated data available"),
     "catalog.not_simulated": Text("仿真数据生成中", "simulated data in preparation"),
     "catalog.none": Text("目录中还没有数据资源", "The catalogue is empty"),
-    "catalog.none_next": Text("数源部门交付、确认分级后，由运营机构发布到这里",
-                              "Resources appear once departments deliver, confirm grades, and the operator publishes"),
+    "catalog.none_next": Text(
+        "数源部门交付、确认分级后，由运营机构发布到这里",
+        "Resources appear once departments deliver, confirm grades, and the operator publishes",
+    ),
     "catalog.dictionary": Text("字段字典", "Field dictionary"),
     "catalog.rows": Text("仿真样例", "Simulated rows"),
     "catalog.about": Text("仿真说明", "About the simulation"),
@@ -98,6 +99,5 @@ WORDS: dict[str, Text] = {
     "catalog.good_for": Text("适用范围", "What it is good for"),
     "catalog.not_kept": Text("没有保留的特征", "What is not kept"),
     "catalog.seed": Text("随机种子", "Seed"),
-    "catalog.no_manifest": Text("没有仿真说明", "There is no description of the simulation"),
     "catalog.mine": Text("管理此资源", "Manage this resource"),
-}  # fmt: skip
+}

@@ -14,7 +14,6 @@ WORDS: dict[str, Text] = {
     "home.flight_note": Text("轮到别人，您可以跟踪进度", "somebody else's turn; follow it here"),
     "home.nothing": Text("没有轮到您的事项", "Nothing waits for you"),
     "home.nothing_next": Text("有新的待办时会出现在这里", "New tasks will show up here"),
-    "home.none_in_flight": Text("没有在办事项", "Nothing is in progress"),
     "home.failed_jobs": Text("有 {count} 个治理任务失败，需要处理", "{count} jobs have failed and need attention"),
     "home.open_jobs": Text("查看失败的任务", "Show failed jobs"),
     "home.proposed_policies": Text("有 {count} 个规则版本待第二人启用", "{count} editions wait for a second person"),
@@ -35,11 +34,10 @@ WORDS: dict[str, Text] = {
     "home.step_development": Text("隔离开发", "Develop in isolation"),
     "home.step_export": Text("出域核查", "Checked export"),
     "home.step_report": Text("信息披露", "Public reporting"),
-    "home.what": Text("这是什么平台", "What this platform is"),
     "home.what_text": Text(
         "城市委托一家运营机构，把各部门的公共数据治理成目录，供数据商按场景申请使用。数据商在隔离环境中开发，"
         "看到的是仿真数据；真实数据可用不可见；结果须经机器核查和两位合规人员复核才能带出。",
-        "A city appoints one operator who turns departments' public data into a catalogue that merchants may apply to use, "
+        "A city appoints one operator who turns departments' public data into a catalogue that merchants apply to use, "
         "one scenario at a time. Merchants develop in isolation on simulated data; real data can be used but not seen; "
         "results leave only after machine checks and two officers' review.",
     ),
@@ -72,8 +70,9 @@ WORDS: dict[str, Text] = {
     "account.token_days": Text("有效天数", "Days valid"),
     "account.token_days_help": Text("1–365 天", "1 to 365 days"),
     "account.token_issue": Text("新建令牌", "New token"),
-    "account.token_made": Text("令牌已生成，请立即复制保存，离开本页后无法再次查看",
-                               "Copy the token now: it cannot be shown again"),
+    "account.token_made": Text(
+        "令牌已生成，请立即复制保存，离开本页后无法再次查看", "Copy the token now: it cannot be shown again"
+    ),
     "input.missing": Text("请填写此项", "This is required"),
     "input.short": Text("至少 {n} 个字符", "At least {n} characters"),
     "input.long": Text("最多 {n} 个字符", "At most {n} characters"),
@@ -82,4 +81,4 @@ WORDS: dict[str, Text] = {
     "input.wrong": Text("填写不符合要求", "This does not hold"),
     "input.problems": Text("填写内容不符合要求：{names}", "These entries do not hold: {names}"),
     "input.problems_fix": Text("请修改标出的项后重新提交", "Change the marked entries and submit again"),
-}  # fmt: skip
+}

@@ -30,7 +30,7 @@ WORDS: dict[str, Text] = {
     "resource.title": Text("数据资源", "Resources"),
     "resource.lead": Text(
         "部门登记、交付、确认分级，运营机构发布；数据不合要求时退回并说明原因",
-        "Departments register, deliver and confirm grades, the operator publishes; what does not hold goes back with reasons",
+        "Departments register, deliver and confirm grades, the operator publishes; what does not hold goes back",
     ),
     "resource.new": Text("登记资源", "Register a resource"),
     "resource.none": Text("还没有数据资源", "There are no resources yet"),
@@ -39,14 +39,20 @@ WORDS: dict[str, Text] = {
     "resource.code": Text("登记编号", "Registration code"),
     "resource.name_help": Text("发布后在目录中显示，如“门诊就诊”", "Shown in the catalogue, such as “Clinic visits”"),
     "resource.description": Text("说明", "Description"),
-    "resource.description_help": Text("这张表记录什么、范围和口径", "What the table records, its scope and definitions"),
+    "resource.description_help": Text(
+        "这张表记录什么、范围和口径", "What the table records, its scope and definitions"
+    ),
     "resource.cycle_help": Text("如：每日、每月、每年", "Such as daily, monthly, yearly"),
     "resource.person_key": Text("标识个人的列", "Column that names the person"),
     "resource.enterprise_key": Text("标识企业的列", "Column that names the enterprise"),
-    "resource.key_help": Text("没有请留空；用于统计人数并保护小样本", "Leave empty if none; used to count entities and protect small groups"),
+    "resource.key_help": Text(
+        "没有请留空；用于统计人数并保护小样本", "Leave empty if none; used to count entities and protect small groups"
+    ),
     "resource.comments": Text("字段含义", "Meaning of the fields"),
     "resource.comments_help": Text("每行一个字段，写作“列名：含义”", "One field a line, as “column: meaning”"),
-    "resource.comment_line": Text("第 {line} 行缺少冒号，应写作“列名：含义”", "Line {line} has no colon; write “column: meaning”"),
+    "resource.comment_line": Text(
+        "第 {line} 行缺少冒号，应写作“列名：含义”", "Line {line} has no colon; write “column: meaning”"
+    ),
     "resource.create": Text("登记", "Register"),
     "resource.tab_overview": Text("概况", "Overview"),
     "resource.tab_columns": Text("列与分级", "Columns and grades"),
@@ -54,7 +60,6 @@ WORDS: dict[str, Text] = {
     "resource.tab_versions": Text("版本", "Versions"),
     "resource.tab_trail": Text("留痕", "Record"),
     "resource.in_catalogue": Text("查看目录条目", "Catalogue entry"),
-    "resource.level": Text("数据集级别", "Dataset level"),
     "resource.version": Text("当前版本", "Present version"),
     "resource.version_number": Text("第 {number} 版", "version {number}"),
     "resource.twin": Text("仿真数据", "Simulated data"),
@@ -63,7 +68,7 @@ WORDS: dict[str, Text] = {
     "resource.deliver": Text("交付数据文件", "Deliver a file"),
     "resource.deliver_lead": Text(
         "上传后自动读取、核对行数、检测个人信息并提出分级建议；每次交付形成一个新版本",
-        "The file is read, its rows accounted for, personal data detected and grades proposed; each delivery is a version",
+        "The file is read, rows accounted for, personal data detected, grades proposed; each delivery is a version",
     ),
     "resource.file": Text("数据文件", "File"),
     "resource.file_help": Text(
@@ -72,13 +77,17 @@ WORDS: dict[str, Text] = {
     ),
     "resource.upload": Text("上传并交付", "Upload and deliver"),
     "resource.accounting": Text("行数核对", "Accounting of rows"),
-    "resource.accounting_note": Text("每一行都有归属，合计与文件总行数相等", "Every line is under one heading; the sum is the file"),
+    "resource.accounting_note": Text(
+        "每一行都有归属，合计与文件总行数相等", "Every line is under one heading; the sum is the file"
+    ),
     "resource.reading": Text("读取方式", "How the file was read"),
     "resource.findings": Text("读取时发现的情况", "What the reader noticed"),
     "resource.no_findings": Text("没有需要留意的情况", "Nothing to note"),
     "resource.no_version": Text("还没有入库的版本", "No version has been taken in yet"),
     "resource.no_version_next": Text("交付数据文件并入库后显示", "Deliver a file; this appears once it is taken in"),
-    "resource.in_work": Text("正在读取和检测，通常在几分钟内完成", "Reading and detection are under way, usually minutes"),
+    "resource.in_work": Text(
+        "正在读取和检测，通常在几分钟内完成", "Reading and detection are under way, usually minutes"
+    ),
     "resource.sent_back": Text("交付被退回", "The delivery was sent back"),
     "resource.column": Text("列", "Column"),
     "resource.role": Text("标识作用", "Identifying role"),
@@ -96,20 +105,22 @@ WORDS: dict[str, Text] = {
     "resource.same_level": Text("该列已经是这个级别", "The column has this level already"),
     "resource.same_level_fix": Text("请选择更高的级别", "Choose a higher one"),
     "resource.confirm_lead": Text(
-        "确认后不能再调整；请核对每一列的级别和依据", "After confirming, levels are fixed; check every column and its grounds"
+        "确认后不能再调整；请核对每一列的级别和依据",
+        "After confirming, levels are fixed; check every column and its grounds",
     ),
     "quality.title": Text("质量指标", "Quality indicators"),
-    "quality.note": Text("指标按 GB/T 36344 计算，X = A / B；缺少输入的指标不评估，不按 100% 计",
-                         "Indicators of GB/T 36344, X = A / B; without its input an indicator is not assessed, never 100 %"),
+    "quality.note": Text(
+        "指标按 GB/T 36344 计算，X = A / B；缺少输入的指标不评估，不按 100% 计",
+        "Indicators of GB/T 36344, X = A / B; without its input an indicator is not assessed, never 100 %",
+    ),
     "quality.indicator": Text("指标", "Indicator"),
     "quality.threshold": Text("发布要求", "Needed"),
     "quality.below": Text("未达到", "missed"),
     "quality.lacks": Text("缺少的输入", "Input it lacks"),
     "quality.not_assessed": Text("不评估", "not assessed"),
     "quality.none": Text("这个版本没有质量指标", "This version has no quality indicators"),
-    "quality.verdict": Text("发布要求", "For publication"),
     "version.number": Text("版本", "Version"),
     "version.file": Text("文件", "File"),
     "version.at": Text("入库时间", "Taken in"),
     "version.digest": Text("文件指纹", "File digest"),
-}  # fmt: skip
+}

@@ -45,7 +45,9 @@ WORDS: dict[str, Text] = {
     "workspace.sql_note": Text("只在仿真数据上运行，结果完整可见", "Runs on simulated data only; everything is shown"),
     "workspace.result": Text("查询结果", "Result"),
     "workspace.result_rows": Text("{rows} 行，用时 {time}", "{rows} rows in {time}"),
-    "workspace.truncated": Text("结果较多，只显示前 {rows} 行；请加条件或汇总", "Only the first {rows} rows are shown; filter or aggregate"),
+    "workspace.truncated": Text(
+        "结果较多，只显示前 {rows} 行；请加条件或汇总", "Only the first {rows} rows are shown; filter or aggregate"
+    ),
     "workspace.no_result": Text("运行查询后在这里显示结果", "The result will appear here"),
     "workspace.no_rows": Text("查询完成，没有返回行", "Done: no rows"),
     "workspace.place": Text("第 {line} 行第 {column} 列", "line {line}, column {column}"),
@@ -55,8 +57,10 @@ WORDS: dict[str, Text] = {
     "workspace.tree_none": Text("还没有可用的表", "There are no tables yet"),
     "workspace.insert": Text("插入到查询语句", "Insert into the statement"),
     "workspace.history_none": Text("还没有查询记录", "No statement yet"),
-    "workspace.history_none_next": Text("在仿真数据上运行过的语句会保存在这里，结果不保存",
-                                        "Statements run on simulated data are kept here, results are not"),
+    "workspace.history_none_next": Text(
+        "在仿真数据上运行过的语句会保存在这里，结果不保存",
+        "Statements run on simulated data are kept here, results are not",
+    ),
     "workspace.at": Text("时间", "Time"),
     "workspace.outcome": Text("结果", "Outcome"),
     "workspace.rows": Text("行数", "Rows"),
@@ -72,8 +76,10 @@ WORDS: dict[str, Text] = {
         "A job first runs on simulated data, then on real data; you see state and coarse sizes, never rows or messages",
     ),
     "run.spec": Text("作业说明", "Job specification"),
-    "run.spec_help": Text("已按本空间的授权填好示例，改成您需要的维度和指标即可",
-                          "An example for this workspace's grants is filled in; change dimensions and measures"),
+    "run.spec_help": Text(
+        "已按本空间的授权填好示例，改成您需要的维度和指标即可",
+        "An example for this workspace's grants is filled in; change dimensions and measures",
+    ),
     "run.start": Text("提交运行", "Run on real data"),
     "run.none": Text("还没有运行", "No run yet"),
     "run.none_next": Text("提交作业说明后在这里查看进度", "Submit a specification and follow it here"),
@@ -92,10 +98,13 @@ WORDS: dict[str, Text] = {
     "run.digest": Text("作业指纹", "Job digest"),
     "run.tier": Text("隔离等级", "Isolation"),
     "run.artefact": Text("产品", "Product"),
-    "run.artefact_note": Text("产品保存在平台内，申请出域并放行后才能下载", "The product stays inside until an export is released"),
+    "run.artefact_note": Text(
+        "产品保存在平台内，申请出域并放行后才能下载", "The product stays inside until an export is released"
+    ),
     "run.file": Text("文件", "File"),
-    "run.size": Text("大小", "Size"),
     "run.export": Text("申请出域", "Request export"),
     "run.waiting": Text("正在运行，页面会自动更新", "Running; this page updates itself"),
-    "run.inside": Text("结果不会显示在这里：真实数据可用不可见", "The result is not shown here: real data can be used, not seen"),
-}  # fmt: skip
+    "run.inside": Text(
+        "结果不会显示在这里：真实数据可用不可见", "The result is not shown here: real data can be used, not seen"
+    ),
+}

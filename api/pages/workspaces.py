@@ -89,8 +89,9 @@ def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: 
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES},
-        offers=common.offers(unit, WORKSPACE, workspace, STEPS), party=common.organisation(unit, workspace.organisation_id),
-        usable=merchant and workspace.state == "open", events=common.trail(unit, workspace.id) if tab == "about" else [],
+        offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
+        party=common.organisation(unit, workspace.organisation_id),
+        events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
                   {"runs": len(runs), "history": len(history)}.get(k)) for k in TABS if merchant or k != "query"],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
@@ -158,7 +159,7 @@ def show_run(request: Request, run_id: str, unit: Annotated[Unit, Acting("run:re
     """One run: state, step, error class and coarse sizes; never a row or a message from real data."""
     run = products.read_run(unit, run_id)
     artefact = product_records.artefact(unit.session, run.artefact_id) if run.artefact_id else None
-    context = {
+    context: dict[str, Any] = {
         "run": run, "state": RUN.state(run.state), "artefact": artefact, "outcome": _outcome(run), "dry": _dry(run),
         "may_export": artefact is not None
         and permissions.permitted(unit.actor, "export:draft", owner=run.organisation_id),
@@ -183,11 +184,11 @@ def _outcome(run: Run) -> dict[str, Any]:
     found = run.outcome or {}
     words = found.get("text")
     fix = found.get("fix")
+    error = found.get("error")
     on = found.get("on", "real" if run.state == "succeeded" else None)
     rows = found.get("rows")
     return {
-        "duration": found.get("duration"), "error": common.labels(OUTCOMES, found["error"]) if found.get("error") else None,
-        "on": on,
+        "duration": found.get("duration"), "error": common.labels(OUTCOMES, error) if error else None, "on": on,
         "rows": "、".join(map(str, rows.values())) if isinstance(rows, Mapping) else found.get("rows_bucket"),
         "text": Text(**words) if words else None, "fix": Text(**fix) if fix else None,
         "engine_text": found.get("engine_text") if on == "simulated" else None,

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from pipelines import upkeep
 from sandbox.applications import repository as records
 from sandbox.applications import service
 from sandbox.kernel import clocks
+from sandbox.kernel.audit import AuditEvent
 from sandbox.kernel.errors import BadInput, InvalidTransition, NotFound, NotPermitted, OutOfReach
 from tests.factories import World
 
@@ -371,20 +373,20 @@ def test_withdrawn_application_takes_its_approvals_along(any_world: World) -> No
     assert upkeep.run(any_world.platform).lapsed == []
 
 
-def test_those_who_must_act_are_reminded_once_at_each_share_and_alarmed_when_overdue(
-    any_world: World, clock: FixedClock
-) -> None:
+# -- reminders
+
+
+def test_those_who_must_act_are_reminded_once_at_each_share_and_alarmed_when_overdue(any_world: World) -> None:
     """Reminders at the edition's shares; the operator's own overdue check alarms and never turns into consent."""
-    world = any_world
-    application = world.application("checking")
-    said: list[str] = []
-    for _ in range(12):
-        clock.moment += timedelta(days=1)
-        with world.platform.system() as unit:
-            clocks.remind(unit)
-            clocks.remind(unit)
-    with world.platform.system() as unit:
-        events = unit.session.scalars(select(AuditEvent).where(AuditEvent.object_id == application))
+    application_id = any_world.application("checking")
+    for day in range(12):
+        put_clock(any_world, datetime(2026, 3, 3, 1, 0, tzinfo=UTC) + timedelta(days=day))
+        for _ in range(2):
+            with any_world.system() as unit:
+                clocks.remind(unit)
+    with any_world.system() as unit:
+        events = unit.session.scalars(select(AuditEvent).where(AuditEvent.object_id == application_id))
         said = [e.event for e in events if e.event.startswith("clock:")]
-        shares = len(clocks.history(unit.session, "application", application)[0].reminders)
-        assert said == ["clock:remind"] * shares + ["clock:overdue"]
+        shares = len(clocks.history(unit.session, "application", application_id)[0].reminders)
+    assert said == ["clock:remind"] * shares + ["clock:overdue"]
+    assert state(any_world, application_id) == "checking"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api import deps
 from api.pages import MODULES, applications, exports, frame, onboarding, resources, sheets, workspaces
-from api.pages.examples import Granted, specification
+from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
 from policies.verdict import Finding, Outcome
@@ -34,7 +34,10 @@ from tests.pages import Person, application, reviewed_verdict, words_of
 ROOT = Path(__file__).parents[2]
 OPEN_PAGES = {"/", "/login", "/register", "/reports"}
 OPEN_FORMS = {"/login", "/register"}
+NAMES = re.compile(r"\b[a-z]{3}-[0-9a-z]{12}\b|\b[\w-]+\.(?:csv|pdf)\b|SF-\d+|GB/T|visits-\d+")
+"""numbers of records, files and jobs of the test city"""
 HOSTILE = '<script>alert("x")</script>'
+FORM = {"scenario": "门诊负荷", "purpose": "排班", "product_form": "report", "audience": "public", "term_months": "12"}
 LOGINS = {
     "operator": Role.OPERATOR, "officer": Role.COMPLIANCE, "department": Role.DEPARTMENT, "auditor": Role.AUDITOR,
     "merchant": Role.MERCHANT,
@@ -56,7 +59,7 @@ PAGES: dict[str, set[str]] = {
     **{f"/workspaces/{{workspace}}?tab={tab}": {"operator", "merchant", "auditor"} for tab in workspaces.TABS},
     "/runs/{run}": ANYBODY - {"department"}, "/runs/{waiting}": ANYBODY - {"department"},
     "/exports": ANYBODY - {"department"}, "/exports/new": {"merchant"}, "/exports/{export_draft}": {"merchant"},
-    **{f"/exports/{{export_{state}}}": ANYBODY - {"department"} for state in ("in_review", "second_review", "released")},
+    **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
     "/audit": {"auditor"}, "/audit?before=20": {"auditor"}, "/audit?object_id={published}": {"auditor"},
     "/jobs": {"operator", "auditor"}, "/jobs?state=queued": {"operator", "auditor"}, "/policies": ANYBODY,
     "/policies/{policy}": ANYBODY,
@@ -161,7 +164,7 @@ def test_visitor_is_sent_to_sign_in_and_back(city: City, path: str) -> None:
 def test_chinese_pages_say_nothing_in_english(city: City, path: str) -> None:
     login = next(iter(sorted(PAGES[path])))
     answer = city.person(login).get(path.format(**city.ids), headers={"accept-language": "zh"})
-    read = re.sub(r"\b[a-z]{3}-[0-9a-z]{12}\b|\b[\w-]+\.(?:csv|pdf)\b|SF-\d+|GB/T|visits-\d+", " ", words_of(answer.text))
+    read = NAMES.sub(" ", words_of(answer.text))
     known = {"English", "Ctrl", "Enter", "SQL", "CSV", "TSV", "TXT", "XLSX", "XLS", "JSON", "Parquet", "ZIP", "MB"}
     known |= {"officer", *LOGINS, "other", "second", "stranger", "department"}
     assert {word for word in re.findall(r"[A-Za-z]{2,}", read) if word not in known} == set()
@@ -199,7 +202,8 @@ def test_every_page_names_its_action_or_is_known_to_be_open(route: APIRoute) -> 
 
 def test_every_human_step_of_every_table_has_its_button() -> None:
     buttons = {
-        "resource": {*resources.STEPS, "deliver"}, "onboarding": set(onboarding.STEPS), "merchant": set(onboarding.STANDING),
+        "resource": {*resources.STEPS, "deliver"}, "onboarding": set(onboarding.STEPS),
+        "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
     }  # fmt: skip
@@ -216,6 +220,14 @@ def test_every_audit_event_has_words() -> None:
     assert written - EVENTS.keys() == set()
 
 
+def test_every_word_is_said_somewhere() -> None:
+    pages, templates = Path(frame.__file__).parent, frame.TEMPLATES
+    own = [p for p in pages.glob("*.py") if p.stem in ("words_states", "words_events") or "words" not in p.stem]
+    said = "\n".join(p.read_text("utf-8") for p in [*own, *templates.rglob("*.html")])
+    built = tuple(re.findall(r'text\(f"([a-z_.]+)\{', said))
+    assert [k for k in frame.words.CATALOGUE if f'"{k}"' not in said and not k.startswith(built)] == []
+
+
 # ---- signing in ----
 
 
@@ -228,7 +240,7 @@ def test_session_cookie_is_out_of_reach_of_scripts_and_other_sites(city: City) -
     assert "httponly" in cookie and "samesite=strict" in cookie
 
 
-@given(st.text(max_size=40) | st.sampled_from(["//evil.test", "/\\evil.test", "https://evil.test/x", "javascript:x", "\t//e"]))
+@given(st.text(max_size=40) | st.sampled_from(["//evil.test", "/\\evil.test", "https://evil.test/x", "x:y", "\t//e"]))
 def test_no_address_leads_to_another_site(address: str) -> None:
     found = frame.local_address(address)
     assert found.startswith("/") and not found.startswith(("//", "/\\")) and found.isprintable()
@@ -300,8 +312,7 @@ def test_application_goes_from_draft_to_signed_through_the_pages(fresh: City) ->
     fresh.world.admitted()
     merchant, operator, department = (Person(fresh.app, login) for login in ("merchant", "operator", "department"))
     place_of = merchant.press(
-        "/applications", scenario="门诊负荷", purpose="排班", product_form="aggregate", audience="public", term_months="12",
-        **{f"use.{resource}.1": "1", f"why.{resource}.1": "统计维度"},
+        "/applications", **FORM, **{f"use.{resource}.1": "1", f"why.{resource}.1": "统计维度"}
     )  # fmt: skip
     assert merchant.press(f"{place_of}/steps", transition="submit") == place_of
     assert operator.press(f"{place_of}/steps", transition="pass_check") == place_of
@@ -330,9 +341,9 @@ def test_same_draft_twice_makes_one(fresh: City) -> None:
     person = Person(fresh.app, "merchant")
     resource = fresh.world.published(name="另一张表")
     wanted = {f"use.{resource}.1": "1", f"why.{resource}.1": "统计"}
-    form = {"scenario": "同一场景", "purpose": "x", "product_form": "aggregate", "audience": "public", "term_months": "3"}
     export = {"artefact_id": artefact, "title": "同一标题", "remark": ""}
-    for address, values, event in (("/applications", form | wanted, "application:draft"), ("/exports", export, "export:draft")):
+    for address, values in (("/applications", FORM | wanted), ("/exports", export)):
+        event = f"{address[1:-1]}:draft"
         before = len(fresh.world.events(event))
         person.press(address, **values)
         again = person.post(address, **values)
@@ -357,8 +368,7 @@ def test_form_with_a_mistake_comes_back_as_it_was_typed(fresh: City) -> None:
     fresh.world.admitted()
     person = Person(fresh.app, "merchant")
     answer = person.post(
-        "/applications", scenario="门诊负荷", purpose="为排班", product_form="aggregate", audience="public", term_months="999",
-        **{f"use.{resource}.1": "1", f"why.{resource}.1": ""},
+        "/applications", **FORM | {"term_months": "999"}, **{f"use.{resource}.1": "1", f"why.{resource}.1": ""}
     )  # fmt: skip
     assert answer.status_code == 422
     assert "门诊负荷" in answer.text and re.search(rf'name="use.{resource}.1" value="1" checked', answer.text)
@@ -369,8 +379,7 @@ def test_scenario_that_could_never_be_submitted_is_refused_at_once(fresh: City) 
     resource = fresh.world.published()
     fresh.world.admitted()
     answer = Person(fresh.app, "merchant").post(
-        "/applications", scenario="一个；两个", purpose="x", product_form="aggregate", audience="public", term_months="3",
-        **{f"use.{resource}.1": "1", f"why.{resource}.1": "统计"},
+        "/applications", **FORM | {"scenario": "一个；两个"}, **{f"use.{resource}.1": "1", f"why.{resource}.1": "统计"}
     )  # fmt: skip
     assert answer.status_code == 409 and "只能写一个应用场景" in answer.text
     assert fresh.world.events("application:draft") == []
@@ -548,6 +557,15 @@ def test_example_job_always_parses(columns: list[tuple[str, str]]) -> None:
     named = tuple((f"列{i}", kind, role) for i, (kind, role) in enumerate(columns))
     assert spec.parse(specification([Granted("grt-1", "表", ("列0",), named)])).measures
     assert specification([]) == ""
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=12) | st.booleans() | st.integers(), max_size=4))
+def test_what_is_written_is_read_back_as_it_was(values: dict[str, str | bool | int]) -> None:
+    from sandbox.products.spec_errors import load_text
+
+    awkward = {"no": "2026-01", "a: b": "yes", "1": "01", "列": ["[x", "#"], "深": {"内": {"k": "v, w"}}}
+    body = {f"k{key}": value for key, value in values.items()} | awkward
+    assert load_text(written(body))[0] == body
 
 
 def test_places_are_said_in_words() -> None:
