@@ -42,6 +42,13 @@ def read(application_id: str, unit: Annotated[Unit, Acting("application:read")])
     return whole(unit, service.read(unit, application_id))
 
 
+@router.post("/applications/{application_id}/revise", summary="修改草稿或退回的申请 · Change a draft or returned one")
+def revise(
+    application_id: str, body: ApplicationIn, unit: Annotated[Unit, Acting("application:draft")]
+) -> ApplicationOut:
+    return whole(unit, service.revise(unit, application_id, **body.model_dump()))
+
+
 @router.post("/applications/{application_id}/submit", summary="提交 · Submit")
 def submit(application_id: str, unit: Annotated[Unit, Acting("application:submit")]) -> ApplicationOut:
     return whole(unit, service.submit(unit, application_id))

@@ -374,7 +374,7 @@ class ExportOut(Standing):
     remark: str
     audience: str
     round: int
-    frozen: dict[str, Any] | None
+    frozen: dict[str, Any] | None = Field(description="digests of what was frozen; for officers and auditors")
     verdict: dict[str, Any] | None = Field(description="officers see values and thresholds, merchants rule and repair")
 
     @classmethod

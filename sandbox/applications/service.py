@@ -128,6 +128,29 @@ def _clock_run_out(unit: Unit, record: Approval) -> None:
         )
 
 
+def revise(
+    unit: Unit, application_id: str, *, scenario: str, purpose: str, product_form: str, audience: str,
+    term_months: int, requested: Mapping[str, Mapping[str, str]],
+) -> Application:  # fmt: skip
+    """Change a draft or returned application; what is asked for is checked as for a new one."""
+    record = get(unit.session, application_id)
+    permissions.check(unit.actor, "application:draft", owner=record.organisation_id)
+    if record.state not in ("draft", "returned"):
+        raise InvalidTransition(
+            "application.wrong_state",
+            Text("只有草稿或退回的申请可以修改", "Only a draft or returned application can be changed"),
+            fix=Text("请先撤回，或等待退回", "Withdraw it, or wait until it is returned"),
+            id=record.id,
+        )
+    _check_form(product_form, audience, term_months)
+    record.department_ids = _check_requested(unit, requested)
+    record.scenario, record.purpose, record.product_form = scenario.strip(), purpose.strip(), product_form
+    record.audience, record.term_months = audience, term_months
+    record.requested = {r: {"columns": dict(c)} for r, c in requested.items()}
+    unit.audit("application:revise", "application", record.id, resources=len(record.requested))
+    return record
+
+
 def submit(unit: Unit, application_id: str) -> Application:
     """Submit (or resubmit after a return): the operator's clock starts anew."""
     record = get(unit.session, application_id)

@@ -38,7 +38,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     # catalogue
     "resource:register": {_DE: _OWN},
     "resource:deliver": {_DE: _OWN},
-    "resource:ingest": {_OP: _ANY, _SY: _ANY},
+    "resource:ingest": {_SY: _ANY},
     "resource:grade": {_SY: _ANY},
     "resource:confirm": {_DE: _OWN},
     "resource:publish": {_OP: _ANY},
@@ -66,7 +66,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "application:close": {_ME: _OWN, _SY: _ANY},
     "application:read": {_OP: _ANY, _CO: _ANY, _DE: _PARTY, _ME: _OWN, _AU: _ANY},
     "agreement:sign": {_ME: _OWN},
-    "grant:activate": {_OP: _ANY, _SY: _ANY},
+    "grant:activate": {_SY: _ANY},
     "grant:read": {_OP: _ANY, _CO: _ANY, _DE: _PARTY, _ME: _OWN, _AU: _ANY},
     # workspaces and products
     "workspace:open": {_ME: _OWN},
