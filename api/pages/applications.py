@@ -102,43 +102,73 @@ def show_form(
 
 
 def _form(
-    request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None, opened: str = ""
-) -> Response:
+    request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None, opened: str = "",
+    action: str = "/applications",
+) -> Response:  # fmt: skip
     names = accounts.names(unit.session)
     choices = [
         (r, names[r.organisation_id], catalogue_records.columns(unit.session, r.id)) for r in catalogue.catalogue(unit)
     ]
     return frame.render(
         request, "applications/new.html", status=error.status if error else 200, typed=typed, error=error,
-        problems=inputs.problems_of(error), resources=choices, opened=opened,
+        problems=inputs.problems_of(error), resources=choices, opened=opened, action=action,
         forms=[Choice(k, v) for k, v in FORMS.items()],
         audiences=[Choice(k, v, AUDIENCE_HELP[k]) for k, v in AUDIENCES.items()],
         crumbs=[Crumb(text("application.title"), "/applications"), Crumb(text("application.new"))],
     )  # fmt: skip
 
 
-def _form_again(request: Request, typed: Mapping[str, str], error: UserError) -> Response:
+def _form_again(request: Request, typed: Mapping[str, str], action: str, error: UserError) -> Response:
     """The form as it was filled in, read anew after the failed transaction."""
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return _form(request, unit, typed, error, typed.get("resource", ""))
+        return _form(request, unit, typed, error, typed.get("resource", ""), action)
 
 
-@router.post("/applications")
-def draft(request: Request, unit: Annotated[Unit, Acting("application:draft")], sent: Sent) -> Response:
-    """Drafts an application; the very same draft again is refused."""
+def _filled(request: Request, unit: Unit, sent: FormData, action: str) -> dict[str, Any]:
+    """The form's fields as the service takes them. A wrong field shows the form again, as it was filled in."""
     typed = {key: str(value).strip() for key, value in sent.items()}
-    frame.show_again(request, partial(_form_again, request, typed))
+    frame.show_again(request, partial(_form_again, request, typed, action))
     fields = {k: typed.get(k, "") for k in ("scenario", "purpose", "product_form", "audience", "term_months")}
     body = inputs.checked(ApplicationIn, fields | {"requested": {}})
     requested = _requested(unit, sent)
     if not requested:
         raise inputs.FormProblem({"columns": text("application.missing")})
-    drafts = [a for a in service.list_for(unit) if a.state == "draft" and a.scenario == body.scenario.strip()]
+    return body.model_dump(exclude={"requested"}) | {"requested": requested}
+
+
+@router.post("/applications")
+def draft(request: Request, unit: Annotated[Unit, Acting("application:draft")], sent: Sent) -> Response:
+    """Drafts an application; the very same draft again is refused."""
+    filled = _filled(request, unit, sent, "/applications")
+    drafts = [a for a in service.list_for(unit) if a.state == "draft" and a.scenario == filled["scenario"].strip()]
     inputs.refuse_twin(bool(drafts), text("application.twin"))
-    made = service.draft(unit, **body.model_dump(exclude={"requested"}), requested=requested)
-    # A draft cannot be edited later, so one that could never be submitted is refused here, while the form is at hand.
+    made = service.draft(unit, **filled)
+    # One that could never be submitted is refused here, while the form is at hand.
     APPLICATION.check(unit, made, "submit")
     return frame.go(f"/applications/{made.id}", "application:draft")
+
+
+@router.get("/applications/{application_id}/edit")
+def show_edit(request: Request, application_id: str, unit: Annotated[Unit, Acting("application:draft")]) -> Response:
+    """The form with what a draft or returned application asks for now."""
+    record = service.read(unit, application_id)
+    typed = {k: str(getattr(record, k)) for k in ("scenario", "purpose", "product_form", "audience", "term_months")}
+    for resource_id, asked in record.requested.items():
+        for column in catalogue_records.columns(unit.session, resource_id):
+            if column.name in asked["columns"]:
+                key = f"{resource_id}.{column.position}"
+                typed |= {f"use.{key}": "1", f"why.{key}": asked["columns"][column.name]}
+    return _form(request, unit, typed, action=f"/applications/{record.id}/edit")
+
+
+@router.post("/applications/{application_id}/edit")
+def revise(
+    request: Request, application_id: str, unit: Annotated[Unit, Acting("application:draft")], sent: Sent
+) -> Response:
+    """Changes a draft or returned application."""
+    made = service.revise(unit, application_id, **_filled(request, unit, sent, f"/applications/{application_id}/edit"))
+    APPLICATION.check(unit, made, "submit")
+    return frame.go(f"/applications/{made.id}", "application:revise")
 
 
 def _requested(unit: Unit, sent: FormData) -> dict[str, dict[str, str]]:
@@ -170,6 +200,8 @@ def show_application(
         offers=common.offers(unit, APPLICATION, record, STEPS), agreement=_agreement(record),
         grants=_grants(unit, record), reasons=_reasons(unit, record), place=PLACE_OF_STATE.get(record.state, 5),
         progress=[text(f"application.step_{p}") for p in PROGRESS], workspace=workspace,
+        may_edit=record.state in ("draft", "returned")
+        and permissions.permitted(unit.actor, "application:draft", owner=record.organisation_id),
         may_open=record.state == "active" and workspace is None
         and permissions.permitted(unit.actor, "workspace:open", owner=record.organisation_id),
         may_enter=workspace is not None

@@ -98,6 +98,7 @@ WORDS: dict[str, Text] = {
     "application.grant_building": Text("快照生成中", "snapshot being built"),
     "application.grant_ended": Text("已结束并销毁", "ended and destroyed"),
     "application.open_workspace": Text("开通开发空间", "Open the workspace"),
+    "application.edit": Text("修改申请", "Edit"),
     "application.go_workspace": Text("进入开发空间", "Go to the workspace"),
     "application.own_part": Text("本部门意见", "Your department's decision"),
     "application.steps": Text("申请进度", "Progress"),

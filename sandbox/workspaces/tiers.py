@@ -31,7 +31,9 @@ def decide(unit: Unit, tier: str, reason: str) -> None:
     """
     permissions.check(unit.actor, "isolation:decide")
     if tier not in (MEDIUM, WEAK) or not reason.strip():
-        raise BadInput("isolation.decision", Text("请写明隔离等级（medium 或 weak）和理由", "Name the tier and give a reason"))
+        raise BadInput(
+            "isolation.decision", Text("请写明隔离等级（medium 或 weak）和理由", "Name the tier and give a reason")
+        )
     if tier == WEAK and not state.read(unit.session, state.DEMONSTRATION):
         raise Unavailable(
             "isolation.weak_refused",

@@ -390,3 +390,41 @@ def test_those_who_must_act_are_reminded_once_at_each_share_and_alarmed_when_ove
         shares = len(clocks.history(unit.session, "application", application_id)[0].reminders)
     assert said == ["clock:remind"] * shares + ["clock:overdue"]
     assert state(any_world, application_id) == "checking"
+
+
+# -- changing an application
+
+
+def test_a_returned_application_can_be_changed_and_submitted_again(world: World) -> None:
+    application_id = world.application("checking")
+    with world.by(world.operator) as unit:
+        service.check(unit, application_id, "return", "列太多")
+    with world.by(world.merchant) as unit:
+        before = service.read(unit, application_id)
+        resource, asked = next(iter(before.requested.items()))
+        fewer = dict([next(iter(asked["columns"].items()))])
+        kept = {k: getattr(before, k) for k in ("purpose", "product_form", "audience", "term_months")}
+        service.revise(unit, application_id, scenario="更小的场景", requested={resource: fewer}, **kept)
+        service.submit(unit, application_id)
+        changed = service.read(unit, application_id)
+    assert (changed.scenario, changed.state, changed.round) == ("更小的场景", "checking", 2)
+    assert changed.requested == {resource: {"columns": fewer}}
+
+
+def test_an_application_under_way_cannot_be_changed(world: World) -> None:
+    application_id = world.application("checking")
+    with world.by(world.merchant) as unit:
+        record = service.read(unit, application_id)
+        asked = {r: a["columns"] for r, a in record.requested.items()}
+        kept = {k: getattr(record, k) for k in ("scenario", "purpose", "product_form", "audience", "term_months")}
+    with pytest.raises(InvalidTransition), world.by(world.merchant) as unit:
+        service.revise(unit, application_id, requested=asked, **kept)
+
+
+def test_nobody_else_can_change_an_application(world: World) -> None:
+    application_id = world.drafted()
+    with pytest.raises(NotFound), world.by(world.stranger) as unit:
+        service.revise(
+            unit, application_id, scenario="x", purpose="", product_form="aggregate", audience="public", term_months=1,
+            requested={},
+        )  # fmt: skip

@@ -82,7 +82,7 @@ def test_every_sentence_has_both_languages_and_the_same_places(key: str) -> None
 
 
 def test_a_key_defined_in_two_groups_is_refused() -> None:
-    with pytest.raises(ValueError, match="nav.home"):
+    with pytest.raises(ValueError, match=r"nav\.home"):
         words._merged((words.FRAME, {"nav.home": Text("首页", "Home")}))
 
 
