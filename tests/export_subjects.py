@@ -88,7 +88,7 @@ def edition() -> Any:
 
 def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes | None = None) -> ExportSubject:
     """A platform subject whose every fact is established and in order."""
-    evidence = derive(spec, sources, codes=codes or SessionCodes(), halves=2)
+    evidence = derive(spec, sources, codes=codes or SessionCodes(), halves=8)
     read = columns_read(spec, {alias: column_names(s) for alias, s in sources.items()})
     grants = {
         alias: GrantFacts(spec.inputs[alias].grant, "A-1", True, frozenset(read[alias]), 3, False, s.digest)
@@ -131,7 +131,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         amounts = (top[0], top[1], float(sum(map(abs, xs))), name)
         cells.append((cell, "金额", "value", "sum", len(xs), len(xs), some, moved, *amounts))
     frame = pl.DataFrame(cells, schema=CELL_SCHEMA, orient="row")
-    kind = KindEvidence("person", frame, bitmaps, True, 2, 2, ("minimum", "maximum", "shuffle"), 0)
+    kind = KindEvidence("person", frame, bitmaps, True, 8, 8, ("minimum", "maximum", "shuffle"), 0)
     evidence = Evidence(digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,))
     made = artefact.write(spec, values, base=5)
     facts: dict[str, Any] = {
