@@ -10,10 +10,11 @@ from fastapi import APIRouter, FastAPI
 
 from api import errors
 from api.middleware import BodyLimit, RequestNumber
-from api.pages import frame, security
+from api.pages import frame
 from api.pages import router as portal_pages
 from api.routes import accounts, applications, catalog, exports, merchants, oversight, workspaces
 from sandbox.kernel import state
+from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform
 from sandbox.workspaces import tiers
 from sandbox.workspaces.broker import Broker
@@ -41,7 +42,7 @@ def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str,
     app.include_router(api)
     with platform.system() as unit:
         city, tier = state.read(unit.session, state.DEMONSTRATION), tiers.current(unit)
-    secret = security.load_secret(platform.settings.keys_root / "forms.key")
+    secret = load_secret(platform.settings.keys_root / "forms.key")
     frame.install(app, frame.Portal(secret, bool(city), tier, platform.settings.secure_cookies))
     app.include_router(portal_pages)
     errors.install(app)

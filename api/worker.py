@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import timedelta
 
 import httpx
 
@@ -15,7 +16,7 @@ from sandbox.kernel.unit import Platform
 log = logging.getLogger("pds.worker")
 
 TICK = 0.5
-RECONCILE_EVERY = 10.0
+RECONCILE_EVERY = 5.0
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def _dispatch_forever(platform: Platform) -> None:
     from pipelines.flows import PrefectExecutor
     from pipelines.registry import HANDLERS
 
-    executor, last = PrefectExecutor(), 0.0
+    executor, last = PrefectExecutor(2 * timedelta(seconds=platform.settings.lost_after_seconds)), 0.0
     while True:
         try:
             jobs.dispatch(platform, executor)

@@ -24,8 +24,6 @@ from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 
 UPKEEP_EVERY = timedelta(minutes=1)
-STUCK = timedelta(seconds=60)
-"""a silent run that Prefect has called pending or running for longer is given up"""
 CONCURRENT = 3
 """runs at a time; each is a process of its own"""
 KINDS = ("ingest", "simulate", "grant", "dispose", "run", "check_export", "release", "upkeep")
@@ -61,7 +59,13 @@ def upkeep() -> dict[str, int]:
 
 
 class PrefectExecutor:
-    """Starts a job as a run of its kind's deployment; job and attempt are the idempotency key."""
+    """Starts a job as a run of its kind's deployment; job and attempt are the idempotency key.
+
+    `patience`: a silent run that Prefect has called pending or running for longer is given up.
+    """
+
+    def __init__(self, patience: timedelta) -> None:
+        self.patience = patience
 
     def start(self, job: Job) -> str:
         run = run_deployment(
@@ -73,7 +77,7 @@ class PrefectExecutor:
     def lost(self, run_ref: str) -> bool:
         """Whether the run of a job that has fallen silent is not coming back.
 
-        Prefect may call a killed process running for ever: past `STUCK` that word is not believed. A run that waits for
+        Prefect may call a killed process running for ever: past `patience` that word is not believed. A run that waits for
         a free slot is not lost.
         """
         with get_client(sync_client=True) as client:
@@ -83,7 +87,7 @@ class PrefectExecutor:
                 return True
         if run.state is None or run.state.is_final():
             return True
-        stuck = datetime.now(UTC) - run.state.timestamp > STUCK
+        stuck = datetime.now(UTC) - run.state.timestamp > self.patience
         return stuck and not run.state.is_scheduled()
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+import numpy as np
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
@@ -32,9 +33,9 @@ from sandbox.products import repository as product_records
 from sandbox.products import service as products
 from sandbox.workspaces import service as workspaces
 from sandbox.workspaces import tiers
+from synthetic.providers import usccs
 
 PASSWORD = "correct-horse-battery"
-_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _numbers = count(1)
 
 
@@ -51,8 +52,7 @@ def quick_passwords() -> Iterator[None]:
 
 def uscc(number: int) -> str:
     """A credit code of valid form in a region that does not exist."""
-    head = f"91449900{number:09d}"
-    return next(head + c for c in _ALPHABET if merchants.valid_uscc(head + c))
+    return str(usccs(np.random.default_rng(number), 1)[0])
 
 
 def verdict(outcome: Outcome = Outcome.PASS) -> Verdict:

@@ -427,15 +427,12 @@ def _all_events(client: Client) -> list[dict[str, Any]]:
 
 
 def _new_uscc() -> str:
-    """A credit code of valid form in a region nobody holds (4499)."""
-    alphabet = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-    body = "91449901MA" + "".join(secrets.choice(alphabet) for _ in range(6))
-    organisation = body[8:]
-    weights = (3, 7, 9, 10, 5, 8, 4, 2)
-    rest = 11 - sum(int(c, 36) * w for c, w in zip(organisation, weights, strict=True)) % 11
-    code = body + ("X" if rest == 10 else "0" if rest == 11 else str(rest))
-    total = sum(alphabet.index(c) * pow(3, i, 31) for i, c in enumerate(code))
-    return code + alphabet[(31 - total % 31) % 31]
+    """A credit code of valid form in a region nobody holds, new at every call."""
+    import numpy as np
+
+    from synthetic.providers import usccs
+
+    return str(usccs(np.random.default_rng(), 1)[0])
 
 
 ACTS: tuple[tuple[str, Callable[[Scene], None]], ...] = (

@@ -34,8 +34,8 @@ SEPARATOR = Markup('<span class="sep" aria-hidden="true"></span>')
 class Portal:
     """What the frame knows of this installation; lives on `app.state.portal`.
 
-    `secret` makes the form tokens (`security.load_secret`); `tier` is the isolation self-test's answer (strong, medium,
-    weak), None while unknown; `demonstration` shows the 演示市 banner and registers /styleguide.
+    `secret` makes the form tokens (`kernel.keys.load_secret`); `tier` is the isolation self-test's answer (strong,
+    medium, weak), None while unknown; `demonstration` shows the 演示市 banner and registers /styleguide.
     """
 
     secret: bytes

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session
 
 from policies.text import Text
+from sandbox.detection import checksums
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound, NotPermitted
@@ -16,8 +17,6 @@ from sandbox.kernel.ids import new_id
 from sandbox.kernel.lifecycle import StatefulMixin
 from sandbox.kernel.unit import Unit
 from sandbox.merchants.model import MATERIALS, MERCHANT, ONBOARDING
-
-_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 
 class Onboarding(StatefulMixin, Base):
@@ -39,14 +38,6 @@ class Merchant(StatefulMixin, Base):
     onboarding_id: Mapped[str] = short()
 
 
-def valid_uscc(code: str) -> bool:
-    """GB 32100-2015: 18 characters of a 31-letter alphabet, check character MOD 31-3."""
-    if len(code) != 18 or any(c not in _ALPHABET for c in code):
-        return False
-    total = sum(_ALPHABET.index(c) * pow(3, i, 31) for i, c in enumerate(code[:17]))
-    return _ALPHABET[(31 - total % 31) % 31] == code[17]
-
-
 def register_organisation(
     unit: Unit, *, name: str, uscc: str, login: str, person: str, password: str
 ) -> accounts.Account:
@@ -55,7 +46,7 @@ def register_organisation(
     Raises `BadInput` on a wrong credit code and `Conflict` when it is registered already, which also keeps the
     operator and departments from becoming merchants (运商分离).
     """
-    if not valid_uscc(uscc):
+    if not checksums.uscc(uscc):
         raise BadInput(
             "organisation.uscc",
             Text("统一社会信用代码校验不通过", "The credit code's check character is wrong"),

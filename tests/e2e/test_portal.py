@@ -25,7 +25,7 @@ from tests.e2e.browser import Browser, picture, serving, sign_in
 
 pytestmark = pytest.mark.chromium
 COLUMNS = {"门诊就诊": ("身份证号", "就诊日期", "费用"), "居民登记": ("身份证号", "所属区")}
-COMPANY, USCC = "示范数科（浏览器）有限公司", "91449901MA0PDB06XX"
+COMPANY, USCC = "示范数科（浏览器）有限公司", "91449967MAQXJT373A"
 
 
 @dataclass

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 
+from sandbox.detection import checksums
 from sandbox.kernel import accounts
 from sandbox.kernel.accounts import Account, Credential
 from sandbox.kernel.errors import BadInput, Conflict, NotPermitted, TooManyAttempts, Unauthenticated
@@ -198,7 +199,7 @@ def test_credit_code_with_a_wrong_check_character_is_refused(world: World, code:
 
 
 def test_published_credit_code_vector_holds() -> None:
-    assert merchants.valid_uscc("91110000600037341L")
+    assert checksums.uscc("91110000600037341L")
 
 
 def test_sign_in_lasts_only_as_long_as_the_setting(world: World) -> None:

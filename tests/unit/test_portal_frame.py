@@ -255,12 +255,6 @@ def test_own_pages_and_token_clients_are_not_taken_for_other_sites(headers: dict
     assert answer.status_code == 404
 
 
-def test_the_form_secret_survives_a_restart_and_is_private(tmp_path: Path) -> None:
-    first = security.load_secret(tmp_path / "portal.key")
-    assert len(first) == 32 and security.load_secret(tmp_path / "portal.key") == first
-    assert (tmp_path / "portal.key").stat().st_mode & 0o077 == 0
-
-
 def test_the_style_guide_exists_in_demonstrations_only() -> None:
     (shown,) = ask(application(demonstration=True), get("/styleguide"))
     (hidden,) = ask(application(), get("/styleguide"))
