@@ -36,9 +36,31 @@ def _platform() -> Platform:
     return Platform(Settings())
 
 
+class StepFailed(Exception):
+    """A step ended in an exception of this class. Prefect logs and stores what it is told: never the exception's text,
+    which may quote a record."""
+
+
+def scrubbed(function: Callable[[], Any], kept: list[Exception]) -> Callable[[], Any]:
+    """`function` with every exception kept aside and replaced by one that says its class only."""
+
+    def step() -> Any:
+        try:
+            return function()
+        except Exception as error:
+            kept.append(error)
+        raise StepFailed(type(kept[0]).__name__)
+
+    return step
+
+
 def _as_task(name: str, function: Callable[[], Any]) -> Any:
-    """One step of a handler as a Prefect task. Its result stays in this process."""
-    return task(function, name=name, persist_result=False, log_prints=False)()
+    """One step of a handler as a Prefect task. Its result and its exception stay in this process."""
+    kept: list[Exception] = []
+    try:
+        return task(scrubbed(function, kept), name=name, persist_result=False, log_prints=False)()
+    except StepFailed:
+        raise kept[0] from None
 
 
 @flow(name="job", persist_result=False)
@@ -77,8 +99,8 @@ class PrefectExecutor:
     def lost(self, run_ref: str) -> bool:
         """Whether the run of a job that has fallen silent is not coming back.
 
-        Prefect may call a killed process running for ever: past `patience` that word is not believed. A run that waits for
-        a free slot is not lost.
+        Prefect may call a killed process running for ever: past `patience` that word is not believed. A run that
+        waits for a free slot is not lost.
         """
         with get_client(sync_client=True) as client:
             try:

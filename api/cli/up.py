@@ -27,7 +27,7 @@ def command(
     settings = Settings(**{k: v for k, v in chosen.items() if v is not None})  # type: ignore[arg-type]
     settings.home.mkdir(parents=True, exist_ok=True)
     _check_host(settings.host, settings.port, settings.prefect_port, str(settings.home))
-    city = _prepare(settings, empty)
+    city = _prepare(settings, empty, settle)
     parts = parts_of(settings, with_city=city and settle)
     Supervisor(settings, parts, lambda line: print(line, flush=True)).run()
 
@@ -55,7 +55,7 @@ def _stop(zh: str, en: str) -> None:
     raise typer.Exit(3)
 
 
-def _prepare(settings: object, empty: bool) -> bool:
+def _prepare(settings: object, empty: bool, settle: bool) -> bool:
     """Migrate, create the city on the first start, say where everything is; returns whether a city is to be settled."""
     from api.demo import city
     from api.setup import prepare
@@ -83,8 +83,8 @@ def _prepare(settings: object, empty: bool) -> bool:
             "    real data is refused without an operator's decision"
         )
     if name:
-        logins = "、".join(login for *_, login, _ in city.STAFF)
-        print(f"  演示市 {name}（没有真实个人 · no real person）\n  账号 accounts   {logins}、merchant")
+        logins = [login for *_, login, _ in city.STAFF] + (["merchant"] if settle else [])
+        print(f"  演示市 {name}（没有真实个人 · no real person）\n  账号 accounts   {'、'.join(logins)}")
         print(f"  口令 password   {city.password_of(platform)}")
     platform.database.dispose()
     return bool(name)

@@ -13,11 +13,14 @@ from api.demo.story import STORY_TABLES
 from policies.text import UserError
 from sandbox.catalog import repository, service
 from sandbox.kernel import accounts
-from sandbox.kernel.identity import Actor
+from sandbox.kernel.identity import VISITOR, Actor
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
+from sandbox.merchants import service as merchants
+from sandbox.merchants.model import MATERIALS
 
 PATIENCE = 1800.0
+MERCHANT, COMPANY, USCC = "merchant", "示范数科有限公司", "91449967MAQXJT373A"
 
 
 def main() -> None:
@@ -25,11 +28,29 @@ def main() -> None:
     import sandbox.migrations.tables  # noqa: F401
 
     platform = Platform(Settings())
+    admit_merchant(platform)
     tables = [t for t in city.build_files(platform.settings.home / "city") if t.name not in STORY_TABLES]
     end = time.monotonic() + PATIENCE
     while tables and time.monotonic() < end:
         tables = [t for t in tables if not _advance(platform, t)]
         time.sleep(2.0)
+
+
+def admit_merchant(platform: Platform) -> None:
+    """The city's own merchant, registered, checked and admitted once, so that somebody can look around at once."""
+    with platform.database.transaction() as session:
+        if accounts.account_by_login(session, MERCHANT):
+            return
+    papers = dict.fromkeys(MATERIALS, "演示材料.pdf")
+    with platform.begin(VISITOR) as unit:
+        merchants.register_organisation(
+            unit, name=COMPANY, uscc=USCC, login=MERCHANT, person="产品经理", password=city.password_of(platform)
+        )
+    with platform.begin(actor_of(platform, MERCHANT)) as unit:
+        onboarding = merchants.apply(unit, contact="产品经理", business="城市数据服务", materials=papers)
+        merchants.submit(unit, onboarding.id)
+    with platform.begin(actor_of(platform, "operator")) as unit:
+        merchants.decide(unit, onboarding.id, "admit", "")
 
 
 def actor_of(platform: Platform, login: str) -> Actor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from api.demo import city, stages, story
+from api.demo.client import Client
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from tests.e2e.server import Server
@@ -94,13 +96,19 @@ def _nothing_was_done_twice(server: Server) -> None:
         assert {count for _, count in versions} == {1}
 
 
-def test_a_second_start_keeps_everything_and_stops_on_interrupt(server: Server) -> None:
+def test_a_copy_of_the_stopped_home_is_the_whole_platform(server: Server, tmp_path: Path) -> None:
+    """Interrupt stops everything; the copied folder starts with all it had, and its audit chain verifies."""
     before = httpx.get(f"{server.url}/api/v1/reports", timeout=10).json()
     assert server.stop() == 0
-    again = Server.start(server.home, "--no-settle")
+    shutil.copytree(server.home, tmp_path / "moved")
+    again = Server.start(tmp_path / "moved", "--no-settle")
     try:
         again.wait_for("portal", seconds=60)
         assert httpx.get(f"{again.url}/api/v1/reports", timeout=10).json() == before
+        with httpx.Client(base_url=again.url, timeout=30) as http:
+            client = Client(http)
+            client.sign_in("auditor", password_of(again))
+            assert client.post("auditor", "/audit/verify")["intact"]
     finally:
         assert again.stop() == 0
 
