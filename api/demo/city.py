@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ CITY = "示范市"
 SEED = 20260101
 SCALE = 0.25
 """about 3,000 residents and 30,000 rows in all: quick to walk through, large enough for statistics"""
+
+STARTS = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+"""the city's clock starts on this working Monday at nine, in a year whose calendar is published"""
 
 OPERATOR = "示范市公共数据运营有限公司"
 AUTHORITY = "示范市政务服务和数据管理局"
@@ -156,7 +160,7 @@ def password_of(platform: Platform) -> str:
 
 def found(unit: Unit, password: str) -> None:
     """Create the city's institutions and accounts, once, and mark the installation as a demonstration."""
-    demonstration.mark(unit, CITY)
+    demonstration.mark(unit, CITY, STARTS)
     organisations: dict[str, accounts.Organisation] = {}
     for organisation, kind, role, login, person in STAFF:
         if organisation not in organisations:

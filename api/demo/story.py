@@ -386,7 +386,7 @@ def oversee(scene: Scene) -> None:
     client = scene.client
     now = datetime.fromisoformat(client.get("", "/platform")["clock"])
     today = (now + timedelta(hours=8)).date().isoformat()  # the city's day, not Greenwich's
-    report = client.post("operator", "/reports", {"period_from": "2025-01-01", "period_to": today})
+    report = client.post("operator", "/reports", {"period_from": "2026-01-01", "period_to": today})
     figures = report["figures"]
     expect(figures["exports_released"] >= 1 and figures["approvals_by_lapse"] >= 1, "the report counts it")
     seen = f"放行 {figures['exports_released']}，拒绝 {figures['refusals']}"

@@ -17,9 +17,15 @@ FURTHEST = timedelta(days=5 * 366)
 """how far one move may go: the longest agreement; further on, dates would run out of the calendar for good"""
 
 
-def mark(unit: Unit, city: str) -> None:
-    """Declare that this installation holds only the demonstration city `city`."""
+def mark(unit: Unit, city: str, starts: datetime | None = None) -> None:
+    """Declare that this installation holds only the demonstration city `city`; its clock starts at `starts`.
+
+    A fixed start makes the same story run in any year, also when next year's working calendar is not published yet.
+    """
     state.write(unit.session, state.DEMONSTRATION, city)
+    if starts is not None:
+        state.write(unit.session, state.CLOCK_OFFSET, (starts - unit.platform.clock.now()).total_seconds())
+        unit.now = starts
     unit.audit("platform:demonstration", "platform", "city", city=city)
 
 
