@@ -26,6 +26,7 @@ from sandbox.kernel import accounts, permissions
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
+from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
 
 
@@ -218,7 +219,10 @@ def withdraw(unit: Unit, request_id: str) -> ExportRequest:
 
 
 def download(unit: Unit, request_id: str) -> Path:
-    """The package of a released request, counted and audited. Raises when recalled, expired or over the limit."""
+    """The package of a released request, counted and audited.
+
+    Raises when recalled, expired, over the limit, or asked for by a merchant that is suspended.
+    """
     record = get(unit.session, request_id)
     permissions.check(unit.actor, "release:download", owner=record.organisation_id)
     made = release_of(unit.session, record.id)
@@ -228,6 +232,7 @@ def download(unit: Unit, request_id: str) -> Path:
     if made.expires_at <= unit.now:
         raise InvalidTransition("release.expired", Text("放行包已过期", "The package has expired"), id=record.id)
     if unit.actor.organisation_id == record.organisation_id:
+        merchants.require_active(unit)
         unit.session.refresh(made, with_for_update=True)  # two downloads at once count as two
         if made.downloads >= made.download_limit:
             raise LimitExceeded(

@@ -25,6 +25,7 @@ from sandbox.kernel.errors import (
     Unavailable,
 )
 from sandbox.kernel.identity import Actor, Role
+from sandbox.merchants import service as merchants
 from sandbox.products import repository as product_records
 from sandbox.products import service as products
 from sandbox.reporting import service as reporting
@@ -267,6 +268,14 @@ def test_downloads_are_counted_and_limited(any_world: World) -> None:
     with any_world.by(any_world.officer) as unit:
         service.download(unit, request_id)
     assert [e.facts["count"] for e in any_world.events("release:download")] == [1, 2, 3, 3]
+
+
+def test_a_suspended_merchant_downloads_nothing(world: World) -> None:
+    request_id = world.export("released")
+    with world.by(world.operator) as unit:
+        merchants.change_standing(unit, world.merchant.organisation_id, "suspend", "违规")
+    with pytest.raises(NotPermitted, match=r"merchant\.suspended"), world.by(world.merchant) as unit:
+        service.download(unit, request_id)
 
 
 def test_simultaneous_downloads_cannot_pass_the_limit(any_world: World) -> None:
