@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from api.assets import build
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
@@ -29,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "postgres": None if find_server() else "no PostgreSQL server (apt-get install postgresql)",
         "chromium": None if chromium else "no Chromium (apt-get install chromium)",
+        "islands": None if build.read_manifest() else "the portal's islands are not built (./pds assets)",
     }  # fmt: skip
     for item in items:
         for marker, reason in missing.items():

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from api.assets import build
 from api.pages import frame
-from tests.e2e.browser import CHROMIUM, Browser, picture, serving
+from tests.e2e.browser import Browser, picture, serving
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.chromium
 
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 
@@ -40,11 +40,6 @@ def browser(chromium: Browser) -> Iterator[Browser]:
     yield chromium
     assert chromium.outside == []
     assert chromium.complaints == []
-
-
-def needs_islands() -> None:
-    if build.read_manifest() is None:
-        pytest.skip("the islands are not built on this machine: " + build.status().text.en)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -134,8 +129,8 @@ def test_ids_on_the_page_are_unique(address: str, browser: Browser) -> None:
     assert sorted(ids) == sorted(set(ids))
 
 
+@pytest.mark.islands
 def test_control_enter_in_the_editor_sends_its_form(address: str, browser: Browser) -> None:
-    needs_islands()
     page = browser.page(address)
     page.goto("/styleguide")
     content = page.locator(".cm-content")
@@ -147,8 +142,8 @@ def test_control_enter_in_the_editor_sends_its_form(address: str, browser: Brows
     assert "SELECT+7" in (sent.value.post_data or "")
 
 
+@pytest.mark.islands
 def test_the_editor_completes_columns_of_a_table_with_a_chinese_name(address: str, browser: Browser) -> None:
-    needs_islands()
     page = browser.page(address)
     page.goto("/styleguide")
     page.locator(".cm-content").click()
@@ -159,8 +154,8 @@ def test_the_editor_completes_columns_of_a_table_with_a_chinese_name(address: st
     assert page.locator("#f-sql").input_value().endswith("SELECT 居民登记.出生日期")
 
 
+@pytest.mark.islands
 def test_escape_in_the_editor_neither_sends_nor_clears(address: str, browser: Browser) -> None:
-    needs_islands()
     page = browser.page(address)
     page.goto("/styleguide")
     page.locator(".cm-content").click()
@@ -170,8 +165,8 @@ def test_escape_in_the_editor_neither_sends_nor_clears(address: str, browser: Br
     assert page.url.endswith("/styleguide")
 
 
+@pytest.mark.islands
 def test_editor_lines_and_numbers_align(address: str, browser: Browser) -> None:
-    needs_islands()
     page = browser.page(address)
     page.goto("/styleguide")
     page.locator(".cm-content").scroll_into_view_if_needed()
@@ -181,8 +176,8 @@ def test_editor_lines_and_numbers_align(address: str, browser: Browser) -> None:
     assert page.evaluate(tops, ".cm-lineNumbers .cm-gutterElement")[1:] == page.evaluate(tops, ".cm-line")
 
 
+@pytest.mark.islands
 def test_charts_are_drawn_over_their_tables(address: str, browser: Browser) -> None:
-    needs_islands()
     page = browser.page(address)
     page.goto("/styleguide")
     page.wait_for_selector("#chart-2[data-enhanced=yes]")
