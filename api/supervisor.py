@@ -66,10 +66,14 @@ class Part:
         return self.once and self.process is not None and self.process.poll() == 0
 
     @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
     def state(self) -> str:
         if self.done:
             return "done"
-        if self.process is None or self.process.poll() is not None:
+        if not self.alive:
             return "down"
         return "up" if self.was_ready else "starting"
 
@@ -111,13 +115,13 @@ class Supervisor:
 
     def _look(self) -> None:
         for part in self.parts:
-            if part.done:
-                continue
-            if part.process is None or part.process.poll() is not None:
-                self._revive(part)
-            elif not part.was_ready and part.ready():
+            if not part.was_ready and (part.done or (part.alive and part.ready())):
                 part.was_ready = True
                 self.say(f"  ✔ {part.name}: {time.monotonic() - part.started:.1f} s")
+            if part.done:
+                continue
+            if not part.alive:
+                self._revive(part)
             elif time.monotonic() - part.started > STEADY:
                 part.restarts = 0
         write_parts(self.settings.home, {p.name: p.state for p in self.parts})
@@ -188,5 +192,5 @@ def parts_of(settings: Settings, *, with_city: bool) -> list[Part]:
         Part("worker", [python, "-m", "api.worker"], lambda: scheduler_answers(settings)),
     ]
     if with_city:
-        parts.append(Part("city", [python, "-m", "api.demo.settle"], lambda: True, once=True))
+        parts.append(Part("city", [python, "-m", "api.demo.settle"], lambda: False, once=True))
     return parts
