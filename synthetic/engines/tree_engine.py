@@ -22,6 +22,10 @@ _KNOTS = 8
 _NO_KNOTS = np.zeros((0, 0))
 _PAIR_FLOOR = 5
 """Two labels seen together in fewer rows than this are not drawn together because of those rows."""
+_PRIOR_ROWS = 20
+"""Rows' worth of the child's overall distribution mixed into each conditional one. Without it 1,000 fitted rows left
+synthetic rows closer to them than to the holdout in 52.9 % of cases (mean of 8 seeds), with it in 52.0 %, for one
+hundredth of the fidelity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class TreeEngine:
     reads_rows = True
 
     def version(self) -> str:
-        return "tree/1"
+        return "tree/2"
 
     def fit_sample(self, frame: pl.DataFrame, fields: Sequence[Field], rows: int, seed: int) -> pl.DataFrame:
         rng = np.random.default_rng(seed)
@@ -175,7 +179,7 @@ def _conditional(parent: Coded, child: Coded, marginal: np.ndarray) -> np.ndarra
     if parent.labels is not None and child.labels is not None:
         joint[joint < _PAIR_FLOOR] = 0
     joint[joint.sum(1) == 0] = marginal
-    return joint
+    return joint + _PRIOR_ROWS * marginal / max(1.0, marginal.sum())
 
 
 def _pick(table: np.ndarray, given: np.ndarray, rng: np.random.Generator) -> np.ndarray:
