@@ -16,6 +16,7 @@ from api.assets import build
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
+from sandbox.workspaces import landlock
 from tests.factories import World
 from tests.postgres import PostgresServer, find_server
 
@@ -30,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "postgres": None if find_server() else "no PostgreSQL server (apt-get install postgresql)",
         "chromium": None if chromium else "no Chromium (apt-get install chromium)",
+        "landlock": None if landlock.abi() >= landlock.NEEDED else "the kernel's Landlock is older than ABI 4",
         "islands": None if build.read_manifest() else "the portal's islands are not built (./pds assets)",
     }  # fmt: skip
     for item in items:

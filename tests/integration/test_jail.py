@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.workspaces import attacks, jail, landlock, selftest, system
+from sandbox.workspaces import attacks, jail, selftest, system
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY
 from sandbox.workspaces.limits import Limits
 
@@ -47,7 +47,7 @@ def test_the_report_has_the_shape_of_the_command(tested: selftest.SelfTest) -> N
 
 
 @pytest.mark.jail
-@pytest.mark.skipif(landlock.abi() < landlock.NEEDED, reason="the kernel's Landlock is older than ABI 4")
+@pytest.mark.landlock
 def test_the_second_form_stops_every_attack_and_counts_as_medium() -> None:
     found = selftest.attack(LANDLOCK)
     assert [a for a in found.attacks if not a.stopped] == []
