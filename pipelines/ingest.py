@@ -28,8 +28,6 @@ from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from sandbox.detection.scan import TableScan
 
 
@@ -111,23 +109,14 @@ def _read(delivery: Delivery, folder: Path) -> TableReading:
     return tables[0]
 
 
-def _parquet_stream(path: Path) -> pa.RecordBatchReader:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    source = pq.ParquetFile(path)
-    return pa.RecordBatchReader.from_batches(source.schema_arrow, source.iter_batches(65_536))
-
-
 def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> int:
-    """Write text, quarantine and typed versions; the typed version's commit carries the proof. Returns its number."""
+    """Adopt text, quarantine and typed files; the typed version's commit carries the proof. Returns its number."""
     facts = {**reading.facts(), "source_file": delivery.file_name, "job": once}
     base = delivery.resource_id
-    lake.write(f"{base}/raw", _parquet_stream(reading.text_parquet), mode="overwrite", facts=facts, once=once)
+    lake.adopt(f"{base}/raw", [reading.text_parquet], mode="overwrite", facts=facts, once=once)
     if reading.quarantine_parquet is not None:
-        stream = _parquet_stream(reading.quarantine_parquet)
-        lake.write(f"{base}/quarantine", stream, mode="overwrite", facts=facts, once=once)
-    return lake.write(f"{base}/typed", typed(reading), mode="overwrite", facts=facts, once=once)
+        lake.adopt(f"{base}/quarantine", [reading.quarantine_parquet], mode="overwrite", facts=facts, once=once)
+    return lake.adopt(f"{base}/typed", typed(reading), mode="overwrite", facts=facts, once=once)
 
 
 def _quality(lake: Lake, delivery: Delivery, reading: TableReading, work: Work) -> dict[str, Any]:

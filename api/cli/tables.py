@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.output import WrongUse
-from policies.text import Text, UserError
+from policies.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -100,7 +100,4 @@ def typed_frame(reading: TableReading) -> pl.DataFrame:
 
     from pipelines.reading import typed
 
-    frame = pl.from_arrow(typed(reading).read_all())
-    if not isinstance(frame, pl.DataFrame):
-        raise UserError("reading.unreadable", Text("表无法读入内存", "the table cannot be held in memory"))
-    return frame
+    return pl.read_parquet(typed(reading))

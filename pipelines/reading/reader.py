@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.reading.findings import ReadFinding, refusal
-from pipelines.reading.landing import Accounting
+from pipelines.reading.landing import ROWS_IN_GROUP, Accounting
 from pipelines.reading.recipe import ColumnRecipe, Recipe
 from pipelines.reading.source import Survey, refuse_if_changed, survey
 from pipelines.reading.textfile import Landed, as_utf8, read_text
@@ -17,9 +17,9 @@ from pipelines.reading.types import ColumnProfile, infer
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
-_BATCH = 65_536
+_ROWS_IN_FILE = 8 * ROWS_IN_GROUP
+_ROW = "\0row"
 
 
 @dataclass(slots=True)
@@ -120,42 +120,48 @@ def read(path: Path | str, *, work: Path, recipe: Recipe | None = None) -> list[
     return readings
 
 
-def typed(reading: TableReading) -> pa.RecordBatchReader:
-    """The typed rows as a stream of Arrow batches, memory flat.
+def typed(reading: TableReading) -> list[Path]:
+    """The typed rows as Parquet files beside the text, in row order; memory stays flat.
 
     A value that does not fit is null (it is listed in `values_parquet`), or its whole row is left out where the column
-    or the recipe says `quarantine`; the stream fails if the rows do not add up.
+    or the recipe says `quarantine`.
+
+    Raises:
+        UserError: `reading.unbalanced`: rows, or the missing values of a column, do not add up.
     """
     import polars as pl
-    import pyarrow as pa
 
-    from pipelines.reading.values import converted, polars_type
+    from pipelines.reading.values import converted
 
-    columns = reading.recipe.columns
-    empty = pl.DataFrame(schema={c.name: polars_type(c) for c in columns})
-    schema = empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    expressions = [converted(c) for c in columns]
-    return pa.RecordBatchReader.from_batches(schema, _typed_batches(reading, schema, expressions))
+    columns = zip(reading.recipe.columns, reading.columns, strict=True)
+    expressions = [converted(c, clean=told.clean, sure=told.sure) for c, told in columns]
+    dropped = _rows_left_out(reading)
+    folder = reading.text_parquet.parent
+    source = pl.scan_parquet(reading.text_parquet)
+    made: list[Path] = []
+    for start in range(0, max(reading.accounting.rows_loaded, 1), _ROWS_IN_FILE):
+        rows = source.slice(start, _ROWS_IN_FILE)
+        if dropped is not None:
+            rows = rows.with_row_index(_ROW, start).filter(~pl.col(_ROW).is_in(dropped.implode()))
+        made.append(folder / f"typed-{len(made):05d}.parquet")
+        rows.select(expressions).sink_parquet(made[-1], compression="snappy", row_group_size=ROWS_IN_GROUP)
+    _prove(reading, made, 0 if dropped is None else dropped.len())
+    return made
 
 
-def _typed_batches(reading: TableReading, schema: pa.Schema, expressions: list[pl.Expr]) -> Iterator[pa.RecordBatch]:
-    import polars as pl
+def _prove(reading: TableReading, made: list[Path], left_out: int) -> None:
+    """Every row is there, and where none was left out every column misses exactly what was missing or refused."""
     import pyarrow.parquet as pq
 
-    dropped = _rows_left_out(reading)
-    start = emitted = 0
-    with pq.ParquetFile(reading.text_parquet) as source:
-        for batch in source.iter_batches(_BATCH):
-            frame = pl.DataFrame(pl.from_arrow(batch)).lazy().select(expressions).collect()
-            if dropped is not None:
-                rows = pl.int_range(start, start + batch.num_rows, eager=True)
-                frame = frame.filter(~rows.is_in(dropped.implode()))
-            start += batch.num_rows
-            emitted += frame.height
-            yield from frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
-    left_out = 0 if dropped is None else dropped.len()
-    if start != reading.accounting.rows_loaded or emitted + left_out != start:
-        raise refusal("unbalanced", lines=start, counted=emitted + left_out)
+    told = [pq.read_metadata(path) for path in made]
+    rows, loaded = sum(t.num_rows for t in told), reading.accounting.rows_loaded
+    if rows + left_out != loaded:
+        raise refusal("unbalanced", lines=loaded, counted=rows + left_out)
+    for k, column in enumerate(reading.columns):
+        groups = (t.row_group(g).column(k).statistics for t in told for g in range(t.num_row_groups))
+        nulls = sum(s.null_count for s in groups)
+        if not left_out and nulls != column.missing + column.refused:
+            raise refusal("unbalanced", lines=column.missing + column.refused, counted=nulls)
 
 
 def _rows_left_out(reading: TableReading) -> pl.Series | None:

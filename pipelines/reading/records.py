@@ -192,7 +192,7 @@ def unclosed(body: Body, width: int) -> list[tuple[int, int]]:
     mark = body.quote.encode()
     for place, held in _odd_runs(body, mark):
         while held:
-            size = _closing(held, mark)
+            size = 1 if _stands_alone(held[0], body, width) else _closing(held, mark)
             if size != 1 and not _is_record(held[:size], body, width):
                 lost.append((place, len(held[0]) + 1))
                 size = 1
@@ -211,6 +211,12 @@ def _is_record(lines: list[bytes], body: Body, width: int) -> bool:
     texts = [line.decode("utf-8", "replace") for line in lines]
     cells = cells_of("\n".join(texts), *_marks(body), strict=True)
     return len(cells) == width and not any(len(cells_of(t, *_marks(body))) == width for t in texts[1:-1])
+
+
+def _stands_alone(line: bytes, body: Body, width: int) -> bool:
+    """Whether the line is a record whose quotes open nothing, because none stands at the start of a cell (`5"屏`)."""
+    cells = line.decode("utf-8", "replace").split(body.delimiter)
+    return len(cells) == width and not any(cell.startswith(body.quote) for cell in cells)
 
 
 def _closing(held: list[bytes], mark: bytes) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from policies.text import UserError
@@ -210,3 +211,25 @@ def test_a_writer_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / TABLE).glob("*.parquet"))) == 2
     assert write(lake, "b", n=[2]) == 1
     assert values(lake) == [1, 2]
+
+
+def test_complete_files_are_adopted_as_they_are_in_their_order(tmp_path: Path) -> None:
+    lake, made = Lake(tmp_path / "lake"), [tmp_path / "b.parquet", tmp_path / "a.parquet"]
+    for start, path in zip((0, 3), made, strict=True):
+        pq.write_table(pa.table({"n": [start, start + 1, start + 2]}), path)
+    assert lake.adopt(TABLE, made, mode="overwrite", facts={"job": "x"}, once="x") == 0
+    assert lake.adopt(TABLE, made, mode="overwrite", facts={"job": "x"}, once="x") == 0
+    assert [n for f in lake.files(TABLE) for n in pq.read_table(f)["n"].to_pylist()] == [0, 1, 2, 3, 4, 5]
+    assert Path(lake.files(TABLE)[0]).samefile(made[0])
+    for path in made:
+        path.unlink()
+    assert lake.rows(TABLE) == 6
+
+
+def test_a_file_that_cannot_be_adopted_leaves_nothing_behind(tmp_path: Path) -> None:
+    lake, there = Lake(tmp_path / "lake"), tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": [1]}), there)
+    with pytest.raises(FileNotFoundError):
+        lake.adopt(TABLE, [there, tmp_path / "gone.parquet"], mode="overwrite", facts={}, once="x")
+    assert not lake.exists(TABLE)
+    assert list((tmp_path / "lake").rglob("*.parquet")) == []
