@@ -19,7 +19,7 @@ BLOCK = 4 * 1024 * 1024
 _AHEAD = 4  # blocks being looked at while the next ones are read
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _GB_IN_COMMON_USE = 0.8  # share of characters within GB 2312 below which text read as GB18030 is probably not Chinese
-_SAMPLED_LINES = 500
+_SAMPLED_BYTES = 128 * 1024  # of every block, where the encoding is in doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,6 @@ class Survey:
     utf8: bool
     bom: bytes
     encoding: str = "utf-8"
-    bad_lines: int = 0
     copied: Lines | None = None
 
 
@@ -238,27 +237,29 @@ def _utf16_by_zeros(seen: Survey) -> str:
 
 
 def _by_lines(seen: Survey) -> Survey:
-    """UTF-8 with a few broken lines, GB18030, or a refusal: judged line by line, because either accepts much."""
-    lines = utf8_lines = bad_utf8 = bad_gb = total = 0
-    for block in line_blocks(seen.path):
-        rows = [r for r in block.split(b"\n") if not r.isascii()]
-        total += len(rows)
-        head = rows[:_SAMPLED_LINES]
-        lines += len(head)
-        utf8_lines += sum(_valid(r, "utf-8") for r in head)
-        if not _valid(block, "gb18030"):
-            bad_gb += sum(not _valid(r, "gb18030") for r in rows)
-        if not _valid(block, "utf-8") and utf8_lines * 2 > lines:
-            bad_utf8 += sum(not _valid(r, "utf-8") for r in rows)
-    if utf8_lines >= 0.9 * lines:
-        return replace(seen, encoding="utf-8", bad_lines=bad_utf8)
-    if utf8_lines > 0.3 * lines:
+    """UTF-8 with a few broken lines, GB18030, or a refusal: judged by lines from all over the file, because either
+    accepts much. Every byte is decoded later, and a line that cannot be then goes to quarantine."""
+    rows = [line for block in line_blocks(seen.path) for line in _foreign_lines(block)]
+    utf8 = sum(_valid(r, "utf-8") for r in rows)
+    if utf8 >= 0.9 * len(rows):
+        return replace(seen, encoding="utf-8")
+    if utf8 > 0.3 * len(rows):
         raise refusal("ambiguous_encoding")
-    if bad_gb > 0.05 * total:
+    if sum(not _valid(r, "gb18030") for r in rows) > 0.05 * len(rows):
         raise refusal("unknown_encoding")
-    if not _looks_chinese(seen.path):
+    if not _looks_chinese(rows):
         raise refusal("ambiguous_encoding")
-    return replace(seen, encoding="gb18030", bad_lines=bad_gb)
+    return replace(seen, encoding="gb18030")
+
+
+def _foreign_lines(block: bytes) -> list[bytes]:
+    """Lines of a block that are not plain ASCII: some hundreds, from the first one on."""
+    if block.isascii():
+        return []
+    first = int(np.argmax(np.frombuffer(block, dtype=np.uint8) > 127))
+    start = block.rfind(b"\n", 0, first) + 1
+    end = block.find(b"\n", min(len(block), start + _SAMPLED_BYTES)) + 1 or len(block)
+    return [r for r in block[start:end].split(b"\n") if not r.isascii()]
 
 
 def _valid(data: bytes, encoding: str) -> bool:
@@ -269,9 +270,9 @@ def _valid(data: bytes, encoding: str) -> bool:
     return True
 
 
-def _looks_chinese(path: Path) -> bool:
+def _looks_chinese(lines: list[bytes]) -> bool:
     """GB18030 accepts Big5, Shift-JIS and Latin text too, but then few characters are of GB 2312."""
-    text = next(line_blocks(path)).decode("gb18030", "ignore")
+    text = b"".join(lines[:5000]).decode("gb18030", "ignore")
     foreign = "".join(c for c in text if not c.isascii())[:200_000]
     return len(foreign.encode("gb2312", "ignore")) >= 2 * _GB_IN_COMMON_USE * len(foreign)
 
