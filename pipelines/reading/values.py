@@ -144,7 +144,8 @@ def conversion(text: pl.Expr, column: ColumnRecipe) -> pl.Expr:
         return pl.when(text.str.contains(INTEGER)).then(text).otherwise(None).cast(pl.Int64, strict=False)
     if column.type == "decimal":
         text = number_text(text, column)
-        shapes = [INTEGER, DECIMAL] if column.scale is not None else [INTEGER, DECIMAL, EXPONENT]
+        # More digits than the scale would be rounded by the cast: such a value does not fit.
+        shapes = [INTEGER, _decimal(column.scale)] if column.scale is not None else [INTEGER, DECIMAL, EXPONENT]
         fits = text.str.contains("|".join(f"(?:{s})" for s in shapes))
         return pl.when(fits).then(text.str.strip_chars_end(".")).otherwise(None).cast(polars_type(column), strict=False)
     if column.type in ("date", "timestamp"):
@@ -154,6 +155,10 @@ def conversion(text: pl.Expr, column: ColumnRecipe) -> pl.Expr:
         true, false = ["是", "y", "true"], ["否", "n", "false"]
         return pl.when(text.is_in(true)).then(True).when(text.is_in(false)).then(False).otherwise(None)
     return text
+
+
+def _decimal(scale: int) -> str:
+    return rf"^-?(0|[1-9]\d{{0,19}})?\.\d{{{1 if scale else 0},{scale}}}0*$|^-?(0|[1-9]\d{{0,13}})\.$"
 
 
 def polars_type(column: ColumnRecipe) -> pl.DataType:
