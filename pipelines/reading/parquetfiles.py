@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.reading.findings import refusal
+from pipelines.reading.fit import column_names
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import unique_names
 from pipelines.reading.recipe import Recipe
@@ -18,12 +19,14 @@ from pipelines.reading.textfile import Landed, counted_findings
 _BATCH = 65_536
 
 
-def read_parquet(seen: Survey, name: str, hints: Recipe, folder: Path) -> Landed:
+def read_parquet(seen: Survey, name: str, hints: Recipe, digest: str, folder: Path) -> Landed:
     """Read one Parquet file of a source department (files made by merchants are opened in a jail only)."""
     try:
         with pq.ParquetFile(seen.path) as source:
-            names, _ = unique_names(source.schema_arrow.names, len(source.schema_arrow.names))
-            sink = Sink(folder, Shape(tuple(names), repeated_headers=False, footers=False))
+            theirs, _ = unique_names(source.schema_arrow.names, len(source.schema_arrow.names))
+            found = Recipe(format="parquet", names=tuple(theirs))
+            names, adapted = column_names(hints, found, digest)
+            sink = Sink(folder, Shape(names, repeated_headers=False, footers=False))
             rows = 0
             for batch in source.iter_batches(_BATCH):
                 rows += batch.num_rows
@@ -34,12 +37,12 @@ def read_parquet(seen: Survey, name: str, hints: Recipe, folder: Path) -> Landed
     sink.finish()
     sink.accounting.lines = rows
     sink.accounting.balance()
-    recipe = hints.model_copy(update={"format": "parquet", "names": tuple(names)})
-    return Landed(name, recipe, sink, counted_findings(sink), declared)
+    recipe = hints.model_copy(update={"format": "parquet", "names": names, "header_names": tuple(theirs)})
+    return Landed(name, recipe, sink, [*adapted, *counted_findings(sink)], declared)
 
 
-def _as_text(batch: pa.RecordBatch, names: list[str]) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(batch.rename_columns(names)))
+def _as_text(batch: pa.RecordBatch, names: tuple[str, ...]) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(batch.rename_columns(list(names))))
     nested = [n for n, t in frame.schema.items() if t.is_nested()]
     binary = [n for n, t in frame.schema.items() if t == pl.Binary]
     frame = frame.with_columns(

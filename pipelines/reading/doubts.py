@@ -1,0 +1,64 @@
+"""What looks right and may not be: found after reading, by cheap passes; nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pipelines.reading.findings import ReadFinding, finding
+from pipelines.reading.recipe import Recipe
+from pipelines.reading.source import blocks
+from pipelines.reading.types import ColumnProfile
+
+_DATED = re.compile(r"日期|时间|日$|出生|(?i:date|day$|_at$|birth)")
+_SERIALS = (20_000, 60_000)  # days since 1899-12-30: 1954 to 2064
+_LOST_DIGITS = r"^\d(\.\d+)?[eE]\+?(1[4-9]|[2-9]\d)$"
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+
+
+def doubts(text: Path, recipe: Recipe, columns: Sequence[ColumnProfile]) -> list[ReadFinding]:
+    """Integers in a column of dates that may be Excel's day numbers; long numbers that a spreadsheet has rounded;
+    control characters in cells of formats whose bytes do not show them."""
+    frame = pl.scan_parquet(text)
+    serial = [c.name for c in columns if c.type == "integer" and _DATED.search(c.name)]
+    rounded = [c.name for c in columns if any(f.code == "exponent_numbers" for f in c.findings)]
+    plain = [] if recipe.format == "csv" else [c.name for c in columns if c.type == "text"]
+    value = {n: pl.col(n).str.strip_chars() for n in (*serial, *rounded)}
+    asked = [
+        *(value[n].cast(pl.Int64, strict=False).is_between(*_SERIALS).sum().alias(f"serial {n}") for n in serial),
+        *(value[n].str.contains(_LOST_DIGITS).sum().alias(f"rounded {n}") for n in rounded),
+        *(pl.col(n).str.contains(_CONTROL).sum().alias(f"control {n}") for n in plain),
+    ]
+    if not asked:
+        return []
+    counts = frame.select(asked).collect(engine="streaming").row(0, named=True)
+    there = {c.name: c.rows - c.missing for c in columns}
+    out = [
+        finding("maybe_serial_dates", column=n, n=there[n])
+        for n in serial
+        if there[n] and counts[f"serial {n}"] == there[n]
+    ]
+    out += [
+        finding("damaged_long_number", column=n, n=counts[f"rounded {n}"]) for n in rounded if counts[f"rounded {n}"]
+    ]
+    controls = sum(counts[f"control {n}"] for n in plain)
+    return [*out, finding("control_characters", n=controls)] if controls else out
+
+
+def control_characters(path: Path, delimiter: str) -> int:
+    """Bytes below 0x20 other than tabs, line ends and the delimiter, in one pass over eight bytes at a time."""
+    allowed = {b"\t", b"\n", b"\r", delimiter.encode()}
+    count = 0
+    for block in blocks(path):
+        whole = len(block) - len(block) % 8
+        words = np.frombuffer(block, dtype=np.uint64, count=whole // 8)
+        # The high bit of each byte of `high` is set where that byte is 0x20 or more.
+        high = ((words & np.uint64(0x7F7F7F7F7F7F7F7F)) + np.uint64(0x6060606060606060)) | words
+        low = whole - int(np.bitwise_count(high & np.uint64(0x8080808080808080)).sum())
+        low += sum(b < 0x20 for b in block[whole:])
+        count += low - sum(block.count(mark) for mark in allowed if mark and mark < b" ") if low else 0
+    return count
