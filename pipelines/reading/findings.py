@@ -85,6 +85,18 @@ _FINDINGS: dict[str, Text] = {
         "扩展名是 {suffix}，内容是 {kind}：已按内容读入",
         "The name ends in {suffix}, the content is {kind}: read as such",
     ),
+    "source_without_key": Text(
+        "来源表没有主键：行序不固定，内容相同的两次抽取可能被当作不同的交付",
+        "The source has no primary key: rows come in no fixed order, so equal content may count as a new delivery",
+    ),
+    "source_account_can_write": Text(
+        "所用数据库账号能修改来源表：请改用只读账号",
+        "The account may change the source table: use one that can only read",
+    ),
+    "source_kept_as_text": Text(
+        "列中有 NaN、无穷或公元 1—9999 年以外的值：保留为文本",
+        "The column has NaN, infinity or years outside 1–9999: kept as text",
+    ),
     "maybe_serial_dates": Text(
         "日期列全是 {n} 个整数，像 Excel 的日期序号：未当作日期，请让来源单位按日期格式导出",
         "{n} whole numbers in a column of dates look like Excel's day numbers: not taken as dates; ask for real dates",
@@ -242,6 +254,46 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
         Text("磁盘空间不足，没有读入任何内容", "The disk is full; nothing was read"),
         Text(
             "请清理磁盘或把工作目录移到更大的磁盘，然后重试", "Free some space or move the work folder, then try again"
+        ),
+    ),
+    "source_url": (
+        Text("数据库地址写法不对", "The address of the database is not well formed"),
+        Text(
+            "写法：postgresql://账号@主机:端口/库名，密码放在 PGPASSWORD",
+            "Write postgresql://account@host:port/name and put the password into PGPASSWORD",
+        ),
+    ),
+    "source_driver": (
+        Text("没有安装这种数据库的驱动：{kind}", "There is no driver for this kind of database: {kind}"),
+        Text("请使用 PostgreSQL 或 SQLite，或导出为文件", "Use PostgreSQL or SQLite, or export the table to a file"),
+    ),
+    "source_unreachable": (
+        Text("连不上数据库 {where}", "The database {where} cannot be reached"),
+        Text(
+            "请检查地址、端口、账号与密码，以及网络是否放行",
+            "Check address, port, account and password, and the network",
+        ),
+    ),
+    "source_no_table": (
+        Text("数据库中没有表或视图 {table}，或账号看不到它", "There is no table or view {table}, or it is not visible"),
+        Text("请检查模式（schema）与表名的大小写", "Check the schema, and upper and lower case of the name"),
+    ),
+    "source_denied": (
+        Text("账号无权读取 {table}", "The account may not read {table}"),
+        Text("请让数源部门授予只读（SELECT）权限", "Ask the department to grant SELECT"),
+    ),
+    "source_lost": (
+        Text(
+            "读取 {table} 途中数据库连接中断，已读部分全部作废",
+            "The connection was lost while {table} was read; what had been read is void",
+        ),
+        Text("请稍后重试", "Try again later"),
+    ),
+    "source_unreadable": (
+        Text("表 {table} 中有无法读取的内容", "The table {table} holds something that cannot be read"),
+        Text(
+            "请检查字符编码与视图定义，或把表导出为文件",
+            "Check the encoding and the view, or export the table to a file",
         ),
     ),
     "too_many_columns": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from pipelines.reading.findings import refusal
 from pipelines.reading.fit import column_names
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import unique_names
-from pipelines.reading.recipe import Recipe
+from pipelines.reading.recipe import ColumnRecipe, Recipe
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
@@ -31,13 +32,16 @@ def read_parquet(seen: Survey, name: str, hints: Recipe, digest: str, folder: Pa
             for batch in source.iter_batches(_BATCH):
                 rows += batch.num_rows
                 sink.add(_as_text(batch, names))
+            decimals = _decimals(names, source.schema_arrow)
             declared = {n: k for n, f in zip(names, source.schema_arrow, strict=True) if (k := _kind(f.type))}
     except pa.ArrowException:
         raise refusal("broken_file", name=seen.path.name) from None
     sink.finish()
     sink.accounting.lines = rows
     sink.accounting.balance()
-    recipe = hints.model_copy(update={"format": "parquet", "names": names, "header_names": tuple(theirs)})
+    columns = (*hints.columns, *(c for c in decimals if hints.column(c.name) is None))
+    told = {"format": "parquet", "names": names, "header_names": tuple(theirs), "columns": columns}
+    recipe = hints.model_copy(update=told)
     return Landed(name, recipe, sink, [*adapted, *counted_findings(sink)], declared)
 
 
@@ -63,3 +67,13 @@ def _kind(kind: pa.DataType) -> str | None:
     if pa.types.is_timestamp(kind) and kind.tz is None:
         return "timestamp"
     return "boolean" if pa.types.is_boolean(kind) else None
+
+
+def _decimals(names: Sequence[str], schema: pa.Schema) -> list[ColumnRecipe]:
+    """Columns whose precision and scale the file states."""
+    fields = [(n, f.type) for n, f in zip(names, schema, strict=True) if pa.types.is_decimal(f.type)]
+    return [
+        ColumnRecipe(name=n, type="decimal", precision=t.precision, scale=t.scale)
+        for n, t in fields
+        if t.precision <= 38 and t.scale >= 0
+    ]
