@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pipelines.reading.findings import refusal
 
@@ -64,6 +65,11 @@ def members(path: Path, folder: Path, wanted: Collection[str]) -> Iterator[tuple
             target = folder / f"{number:04d}{PurePosixPath(name).suffix.lower()[:10]}"
             _unpack(archive, info, target)
             yield name, target
+
+
+def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """The member's bytes, by the name that `member_names` gives it."""
+    return archive.open(next(i for i in archive.infolist() if _name(i) == name))
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:

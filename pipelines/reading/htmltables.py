@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -111,12 +111,8 @@ def read_html(
     """
     if seen.size > _LARGEST:
         raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
-    parser = _Tables()
     with utf8.open(encoding="utf-8", errors="replace", newline="") as page:
-        while block := page.read(_BLOCK):
-            parser.feed(block)
-    parser.close()
-    tables = [(g, s) for g, s in parser.tables if max(map(len, g), default=0) > 1]
+        tables = grids(iter(lambda: page.read(_BLOCK), ""))
     if not tables:
         raise refusal("no_table", name=seen.path.name)
     for number, (grid, spanning) in enumerate(tables, 1):
@@ -124,6 +120,15 @@ def read_html(
             continue
         table = name if len(tables) == 1 else f"{name}/{number}"
         yield _read(grid, spanning, table, str(number), seen, hints, digest, folder(), found)
+
+
+def grids(blocks: Iterable[str]) -> list[tuple[Grid, set[int]]]:
+    """The cells of every table with at least two columns, and the rows that begin with a cell over several columns."""
+    parser = _Tables()
+    for block in blocks:
+        parser.feed(block)
+    parser.close()
+    return [(g, s) for g, s in parser.tables if max(map(len, g), default=0) > 1]
 
 
 def _read(

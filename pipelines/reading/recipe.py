@@ -6,8 +6,10 @@ import codecs
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from policies.text import Text
 
 Kind = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 OnBad = Literal["null", "quarantine"]
@@ -170,6 +172,45 @@ def recipes_of(document: Any) -> tuple[Recipe, ...]:
 
 
 def document_of(recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """The document that `recipes_of` reads back; what holds by default is left out."""
-    told = [r.model_dump(mode="json", exclude_defaults=True) for r in recipes]
-    return {"edition": 1, **told[0]} if len(told) == 1 else {"edition": 1, "tables": told}
+    """The document that `recipes_of` reads back: every decision on the table, of columns what is not by default."""
+    told = [
+        {
+            **r.model_dump(mode="json", exclude={"columns"}, exclude_none=True),
+            "columns": [{"name": c.name, "type": c.type, **c.model_dump(mode="json", exclude_defaults=True)}
+                        for c in r.columns],
+        }
+        for r in recipes
+    ]  # fmt: skip
+    return told[0] if len(told) == 1 else {"edition": 1, "tables": told}
+
+
+_PROBLEMS: dict[str, Text] = {
+    "extra_forbidden": Text("没有这个字段", "there is no such field"),
+    "missing": Text("缺少这个字段", "this field is missing"),
+    "literal_error": Text("只能是 {expected}", "only {expected}"),
+    "string_type": Text("应为文本（数字请加引号）", "a text (put numbers in quotes)"),
+    "model_type": Text("应为字段与值", "fields with values"),
+    "tuple_type": Text("应为列表", "a list"),
+    "greater_than_equal": Text("不能小于 {ge}", "not below {ge}"),
+    "less_than_equal": Text("不能大于 {le}", "not above {le}"),
+    "int_type": Text("应为整数", "a whole number"),
+    "int_parsing": Text("应为整数", "a whole number"),
+    "float_parsing": Text("应为数值", "a number"),
+    "bool_type": Text("应为 true 或 false", "true or false"),
+    "bool_parsing": Text("应为 true 或 false", "true or false"),
+}
+
+
+def problems_of(error: ValidationError) -> list[tuple[str, Text]]:
+    """Every field of a recipe that does not hold (`tables.0.names.2`), with what it should be."""
+    out = []
+    for problem in error.errors():
+        context = problem.get("ctx", {})
+        if problem["type"] == "recipe":
+            text = Text(context["zh"], context["en"])
+        elif problem["type"] in _PROBLEMS:
+            text = _PROBLEMS[problem["type"]].fill(**context)
+        else:
+            text = Text(problem["msg"], problem["msg"])
+        out.append((".".join(map(str, problem["loc"])), text))
+    return out
