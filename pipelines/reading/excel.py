@@ -16,11 +16,12 @@ from pipelines.reading.archive import refuse_bomb
 from pipelines.reading.dialect import Record
 from pipelines.reading.findings import ReadFinding, finding, refusal
 from pipelines.reading.fit import Difference, refuse
-from pipelines.reading.formulas import formulas_without_value
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import Layout
+from pipelines.reading.limits import MAX_SHEET_CELLS
 from pipelines.reading.placement import place
 from pipelines.reading.recipe import Recipe
+from pipelines.reading.sheetxml import SheetFacts, sheet_facts
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
@@ -51,6 +52,7 @@ def read_workbook(
         book = calamine.CalamineWorkbook.from_path(str(seen.path))
         sheets = {m.name: m.visible == calamine.SheetVisibleEnum.Visible for m in book.sheets_metadata}
         wanted, notes = _wanted(sheets, recipes, digest)
+        facts = {s: _refuse_far_cells(seen.path, s) for s, _ in wanted}
         read = [(s, book.get_sheet_by_name(s), hints) for s, hints in wanted]
     except calamine.PasswordError:
         raise refusal("encrypted", name=seen.path.name) from None
@@ -60,7 +62,18 @@ def read_workbook(
     notes += [finding("empty_sheet", sheet=s) for s, sheet, _ in read if not (sheet.height and sheet.width)]
     for sheet_name, sheet, hints in full:
         table = name if len(full) == 1 else f"{name}/{sheet_name}"
-        yield _read_sheet(seen, sheet_name, sheet, table, hints, digest, folder(), notes)
+        empty = facts[sheet_name].empty_formulas
+        told = [*notes, *([finding("formulas_without_value", n=empty)] if empty else [])]
+        yield _read_sheet(seen, sheet_name, sheet, table, hints, digest, folder(), told)
+
+
+def _refuse_far_cells(path: Path, sheet: str) -> SheetFacts:
+    """Raises `reading.too_many_cells` where a stray cell far away would make a small file take all memory."""
+    facts = sheet_facts(path, sheet)
+    cells = facts.rows * facts.columns
+    if cells > MAX_SHEET_CELLS:
+        raise refusal("too_many_cells", sheet=sheet, n=f"{cells:,}", limit=f"{MAX_SHEET_CELLS:,}")
+    return facts
 
 
 def _wanted(
@@ -115,8 +128,6 @@ def _read_sheet(
     findings = [*notes, *placed.findings, *_sheet_findings(grid, body, width)]
     findings += _fill_down(texts, merges, body)
     findings += _restore_zeros(seen, sheet_name, grid, texts, body, width)
-    empty = formulas_without_value(seen.path, sheet_name)
-    findings += [finding("formulas_without_value", n=empty)] if empty else []
     sections = laid.sections or any(i in spanning for i in body)
     sink = land_rows(texts, body, spanning, laid, sections and hints.section_rows, hints, folder)
     count_rows(sink, len(grid), filled, laid)

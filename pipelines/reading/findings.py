@@ -304,12 +304,15 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
         ),
     ),
     "line_too_long": (
+        Text("有一行长 {size} MB，超过单行上限 {limit} MB", "One line has {size} MB; a line may have {limit} MB"),
+        Text("请检查换行符与未闭合的引号，或拆分单元格", "Look for lost line ends and open quotes, or split the cell"),
+    ),
+    "too_many_cells": (
         Text(
-            "第 {line} 行长 {size} MB，超过单行上限 {limit} MB", "Line {line} has {size} MB, a line may have {limit} MB"
+            "工作表“{sheet}”从首格到末格有 {n} 格，超过上限 {limit} 格",
+            "The sheet {sheet} spans {n} cells from first to last, more than {limit}",
         ),
-        Text(
-            "请检查换行符与未闭合的引号，或拆分该单元格", "Look for lost line ends and open quotes, or split the cell"
-        ),
+        Text("请删除远处的空白区域，或另存为 CSV", "Delete cells far from the table, or save it as CSV"),
     ),
     "too_large": (
         Text(

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.reading.dialect import Record
 from pipelines.reading.excel import count_rows, land_rows
 from pipelines.reading.findings import ReadFinding, refusal
+from pipelines.reading.limits import refuse_wide
 from pipelines.reading.placement import place
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.source import Survey
@@ -18,7 +19,6 @@ from pipelines.reading.textfile import Landed, counted_findings
 _LARGEST = 256 * 1024**2
 _BLOCK = 1 << 20
 _SAMPLE = 5000
-_WIDEST = 10_000
 Grid = list[list[str]]
 
 
@@ -80,8 +80,7 @@ class _Tables(HTMLParser):
             if rows > 1:
                 self._below[len(row)] = (rows - 1, "" if k else text)
             row.append("" if k else text)
-        if len(row) > _WIDEST:
-            raise refusal("too_many_columns", n=len(row), limit=_WIDEST)
+        refuse_wide(len(row))
         self._cell = None
         self._from_above(row)
 
@@ -93,6 +92,12 @@ class _Tables(HTMLParser):
 
 def _span(value: str | None) -> int:
     return min(int(value), 1000) if value and value.isdecimal() and int(value) > 0 else 1
+
+
+def refuse_large(seen: Survey) -> None:
+    """Raises `reading.too_large`: a page is held in memory."""
+    if seen.size > _LARGEST:
+        raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
 
 
 def read_html(
@@ -107,10 +112,8 @@ def read_html(
     """Every table with at least two columns, told apart by number (`1`, `2` … as their sheet).
 
     Raises:
-        UserError: too large, or no table in it.
+        UserError: no table in it.
     """
-    if seen.size > _LARGEST:
-        raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
     with utf8.open(encoding="utf-8", errors="replace", newline="") as page:
         tables = grids(iter(lambda: page.read(_BLOCK), ""))
     if not tables:

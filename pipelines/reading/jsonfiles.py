@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 
@@ -13,21 +13,30 @@ from pipelines.reading.findings import ReadFinding, finding, refusal
 from pipelines.reading.fit import Difference, column_names, refuse
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import unique_names
+from pipelines.reading.limits import refuse_wide
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
 _BATCH = 20_000
-_LARGEST_DOCUMENT = 256 * 1024**2
+LARGEST_DOCUMENT = 256 * 1024**2
+_HEAD = 16 << 20
 _DEPTH = 4
 Record = dict[str, str | None]
 
 
+def opens_json(path: Path) -> bool:
+    """Whether the text begins as JSON does, in any encoding that the reader knows."""
+    with path.open("rb") as handle:
+        head = handle.read(256)
+    return head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] in (b"{", b"[")
+
+
 def json_kind(utf8: Path, suffix: str) -> Literal["ndjson", "json"] | None:
-    """By content: most of the first lines are objects, or the text opens a document; None for other text."""
+    """Of a text that `opens_json`: most of the first lines are objects, or it is a document; None for other text."""
     with utf8.open("rb") as handle:
-        head = [line for line in (handle.readline() for _ in range(20)) if line.strip()]
-    if not head or head[0].lstrip(b"\xef\xbb\xbf \t")[:1] not in (b"{", b"["):
+        head = _first_lines(handle)
+    if not head:
         return None
     objects = sum(isinstance(_parsed(line), dict) for line in head)
     if objects > len(head) / 2 and (len(head) > 1 or suffix.lower() != ".json" or not _holds_list(head[0])):
@@ -37,13 +46,26 @@ def json_kind(utf8: Path, suffix: str) -> Literal["ndjson", "json"] | None:
     return None
 
 
+def _first_lines(handle: BinaryIO) -> list[bytes]:
+    """Up to twenty lines with something in them, 16 MB of them if the first is not longer."""
+    lines: list[bytes] = []
+    size = 0
+    for _ in range(20):
+        line = handle.readline(LARGEST_DOCUMENT)
+        size += len(line)
+        if lines and size > _HEAD:
+            break
+        lines += [line] if line.strip() else []
+    return lines
+
+
 def _holds_list(line: bytes) -> bool:
     parsed = _parsed(line)
     return isinstance(parsed, dict) and any(isinstance(v, list | dict) for v in parsed.values())
 
 
 def _opens_document(utf8: Path) -> bool:
-    if utf8.stat().st_size > _LARGEST_DOCUMENT:
+    if utf8.stat().st_size > LARGEST_DOCUMENT:
         return False
     return _parsed(utf8.read_bytes()) is not None
 
@@ -83,6 +105,7 @@ def read_lines(
     keys: dict[str, None] = {}
     for _, _, record in _lines(utf8):
         keys.update(dict.fromkeys(record or ()))
+        refuse_wide(len(keys))
     if not keys:
         raise refusal("no_table", name=seen.path.name)
     recipe = hints.model_copy(update={"format": "ndjson", "encoding": seen.encoding})
@@ -120,8 +143,8 @@ def read_document(
     Raises:
         UserError: too large to hold in memory, not JSON, or without a list of objects.
     """
-    if utf8.stat().st_size > _LARGEST_DOCUMENT:
-        raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST_DOCUMENT >> 20} MB")
+    if utf8.stat().st_size > LARGEST_DOCUMENT:
+        raise refusal("too_large", name=seen.path.name, limit=f"{LARGEST_DOCUMENT >> 20} MB")
     parsed = _parsed(utf8.read_bytes())
     if parsed is None:
         raise refusal("broken_file", name=seen.path.name)
@@ -193,6 +216,7 @@ def _from_items(
 
 
 def _sink(keys: dict[str, None], recipe: Recipe, digest: str, folder: Path) -> tuple[Recipe, Sink, list[ReadFinding]]:
+    refuse_wide(len(keys))
     theirs, _ = unique_names(list(keys), len(keys))
     names, adapted = column_names(recipe, Recipe(format=recipe.format, names=tuple(theirs)), digest)
     recipe = recipe.model_copy(update={"names": names, "header_names": tuple(theirs)})

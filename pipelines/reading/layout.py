@@ -213,12 +213,14 @@ def unique_names(cells: Sequence[str], width: int) -> tuple[list[str], int]:
     given = [re.sub(r"\s+", " ", c.strip().lstrip("\ufeff")) for c in cells] or [""] * width
     given += [""] * (width - len(given))
     names: list[str] = []
+    taken: set[str] = set()
     changed = 0
     for i, name in enumerate(given, 1):
         wanted = name or f"column_{i}"
         unique, n = wanted, 2
-        while unique.casefold() in {m.casefold() for m in names}:
+        while unique.casefold() in taken:
             unique, n = f"{wanted}_{n}", n + 1
         changed += unique != name
         names.append(unique)
+        taken.add(unique.casefold())
     return names, changed

@@ -13,6 +13,7 @@ from pipelines.reading.findings import refusal
 from pipelines.reading.fit import column_names
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import unique_names
+from pipelines.reading.limits import refuse_wide
 from pipelines.reading.recipe import ColumnRecipe, Recipe
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
@@ -24,6 +25,7 @@ def read_parquet(seen: Survey, name: str, hints: Recipe, digest: str, folder: Pa
     """Read one Parquet file of a source department (files made by merchants are opened in a jail only)."""
     try:
         with pq.ParquetFile(seen.path) as source:
+            refuse_wide(len(source.schema_arrow.names))
             theirs, _ = unique_names(source.schema_arrow.names, len(source.schema_arrow.names))
             found = Recipe(format="parquet", names=tuple(theirs))
             names, adapted = column_names(hints, found, digest)

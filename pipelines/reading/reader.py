@@ -15,6 +15,7 @@ from pipelines.reading.doubts import control_characters, doubts
 from pipelines.reading.findings import ReadFinding, finding, no_space, refusal
 from pipelines.reading.fit import Difference, refuse, values_that_do_not_fit
 from pipelines.reading.landing import Accounting
+from pipelines.reading.limits import refuse_long_line
 from pipelines.reading.placement import encoding_for, text_placed
 from pipelines.reading.recipe import ColumnRecipe, Recipe
 from pipelines.reading.source import Survey, refuse_if_changed, survey
@@ -277,11 +278,16 @@ def _parts(seen: Survey, name: str, recipes: Sequence[Recipe], task: _Task) -> I
 
 
 def _from_text(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterator[Landed]:
-    from pipelines.reading.jsonfiles import json_kind, read_document, read_lines
+    from pipelines.reading.jsonfiles import LARGEST_DOCUMENT, json_kind, opens_json, read_document, read_lines
 
+    document = opens_json(seen.path)
+    if not document:
+        refuse_long_line(seen)
+    elif seen.size > LARGEST_DOCUMENT:
+        refuse_long_line(seen, LARGEST_DOCUMENT)
     folder = task.tables()
     seen, utf8, found = as_utf8(seen, folder, encoding_for(seen, hints, task.digest))
-    kind = _text_kind(json_kind(utf8, seen.path.suffix), hints, task)
+    kind = _text_kind(json_kind(utf8, seen.path.suffix) if document else None, hints, task)
     if kind == "ndjson":
         yield read_lines(seen, utf8, name, hints, task.digest, folder, found)
     elif kind == "json":
@@ -324,8 +330,9 @@ def _from_parquet(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterat
 
 
 def _from_html(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterator[Landed]:
-    from pipelines.reading.htmltables import read_html
+    from pipelines.reading.htmltables import read_html, refuse_large
 
+    refuse_large(seen)
     folder = task.tables()
     seen, utf8, found = as_utf8(seen, folder, encoding_for(seen, hints, task.digest))
     yield from read_html(seen, utf8, name, hints, task.digest, task.tables, found)
