@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.reading.findings import refusal
+from policies.text import UserError
 
 BLOCK = 4 * 1024 * 1024
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -112,10 +113,20 @@ def with_encoding(seen: Survey, wanted: str | None) -> Survey:
     if seen.bom in _UTF16:
         return replace(seen, encoding=_UTF16[seen.bom])
     if seen.zeros and not seen.bom:
-        return replace(seen, encoding=_utf16_by_zeros(seen))
+        return _with_stray_zeros(seen) or replace(seen, encoding=_utf16_by_zeros(seen))
     if seen.utf8:
         return seen
     return _by_lines(seen)
+
+
+def _with_stray_zeros(seen: Survey) -> Survey | None:
+    """Text in which less than one byte in a hundred is NUL (old programs pad with it); UTF-16 has more of them."""
+    if seen.zeros * 100 > seen.size:
+        return None
+    try:
+        return seen if seen.utf8 else _by_lines(seen)
+    except UserError:
+        return None
 
 
 def _utf16_by_zeros(seen: Survey) -> str:
