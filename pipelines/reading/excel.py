@@ -62,8 +62,9 @@ def read_workbook(
     notes += [finding("empty_sheet", sheet=s) for s, sheet, _ in read if not (sheet.height and sheet.width)]
     for sheet_name, sheet, hints in full:
         table = name if len(full) == 1 else f"{name}/{sheet_name}"
-        empty = facts[sheet_name].empty_formulas
-        told = [*notes, *([finding("formulas_without_value", n=empty)] if empty else [])]
+        seen_in = facts[sheet_name]
+        empty = {"formulas_without_value": seen_in.empty_formulas, "error_cells": seen_in.errors}
+        told = [*notes, *(finding(code, n=n) for code, n in empty.items() if n)]
         yield _read_sheet(seen, sheet_name, sheet, table, hints, digest, folder(), told)
 
 
@@ -112,8 +113,7 @@ def _read_sheet(
     folder: Path,
     notes: list[ReadFinding],
 ) -> Landed:
-    grid = sheet.to_python(skip_empty_area=False)
-    merges: list[Merge] = list(sheet.merged_cell_ranges or [])
+    grid, merges, left = sheet_grid(sheet)
     width = max((i + 1 for row in grid for i, c in enumerate(row) if c not in ("", None)), default=0)
     filled = [i for i, row in enumerate(grid) if any(c not in ("", None) for c in row)]
     if not filled:
@@ -127,13 +127,30 @@ def _read_sheet(
     body = filled[laid.titles + laid.header :]
     findings = [*notes, *placed.findings, *_sheet_findings(grid, body, width)]
     findings += _fill_down(texts, merges, body)
-    findings += _restore_zeros(seen, sheet_name, grid, texts, body, width)
+    findings += _restore_zeros(seen, sheet_name, grid, left, texts, body, width)
     sections = laid.sections or any(i in spanning for i in body)
     sink = land_rows(texts, body, spanning, laid, sections and hints.section_rows, hints, folder)
     count_rows(sink, len(grid), filled, laid)
     update = {"format": "excel", "sheet": sheet_name, "section_rows": hints.section_rows}
     recipe = placed.recipe(hints).model_copy(update=update)
     return Landed(table, recipe, sink, [*findings, *counted_findings(sink)], {})
+
+
+def sheet_grid(sheet: Any) -> tuple[list[list[Any]], list[Merge], int]:
+    """Cells and merges of a sheet without the empty columns left of its table, and how many those were."""
+    grid = sheet.to_python(skip_empty_area=False)
+    merges: list[Merge] = list(sheet.merged_cell_ranges or [])
+    filled = [[i for i, c in enumerate(row) if c not in ("", None)] for row in grid]
+    first = next((i for i, places in enumerate(filled) if len(places) > 1), 0)
+    left = min((places[0] for places in filled[first:] if places), default=0)
+    if left:
+        # A title above may begin further left than the table: its cell moves in, it is not lost.
+        grid = [
+            [row[places[0]], *row[left + 1 :]] if places and places[0] < left else row[left:]
+            for row, places in zip(grid, filled, strict=True)
+        ]
+        merges = [((a, max(0, b - left)), (c, d - left)) for (a, b), (c, d) in merges if d >= left]
+    return grid, merges, left
 
 
 def cell_text(value: Any) -> str:
@@ -211,7 +228,13 @@ def _fill_down(texts: dict[int, list[str]], merges: list[Merge], body: Sequence[
 
 
 def _restore_zeros(
-    seen: Survey, sheet: str, grid: list[list[Any]], texts: dict[int, list[str]], body: Sequence[int], width: int
+    seen: Survey,
+    sheet: str,
+    grid: list[list[Any]],
+    left: int,
+    texts: dict[int, list[str]],
+    body: Sequence[int],
+    width: int,
 ) -> list[ReadFinding]:
     """A number shown by the format `000000` is a code whose zeros only the format knows."""
     whole = [
@@ -219,8 +242,8 @@ def _restore_zeros(
     ]
     if not whole or not body or not zipfile.is_zipfile(seen.path):
         return []
-    lengths = _zero_formats(seen.path, sheet, body[0] + 1, whole)
-    for k, length in lengths.items():
+    lengths = _zero_formats(seen.path, sheet, body[0] + 1, [k + left for k in whole])
+    for k, length in ((at - left, n) for at, n in lengths.items()):
         for i in body:
             if isinstance(grid[i][k], float) and grid[i][k].is_integer() and grid[i][k] >= 0:
                 texts[i][k] = texts[i][k].zfill(length)

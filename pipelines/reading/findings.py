@@ -28,6 +28,10 @@ _FINDINGS: dict[str, Text] = {
     "header_uncertain": Text(
         "首行是否为表头无法确定，已按表头处理", "Unclear whether the first row is a header; taken as one"
     ),
+    "header_of_values": Text(
+        "指定为表头的行看起来是数据：请核对，必要时在读取方案中写 header: false",
+        "The row taken as the header looks like a record: check, and write header: false in the recipe if so",
+    ),
     "two_line_header": Text("表头占两行，已用斜杠合并", "The header takes two rows; they were joined with a slash"),
     "title_rows": Text("表头之前有 {n} 行标题，未计入数据", "{n} title rows before the header were set aside"),
     "section_rows": Text("数据中有 {n} 行分节标题，单独存放", "{n} section rows between the records were set aside"),
@@ -96,6 +100,14 @@ _FINDINGS: dict[str, Text] = {
     "source_kept_as_text": Text(
         "列中有 NaN、无穷或公元 1—9999 年以外的值：保留为文本",
         "The column has NaN, infinity or years outside 1–9999: kept as text",
+    ),
+    "error_cells": Text(
+        "有 {n} 个单元格是公式错误（如 #DIV/0!、#N/A），读出为空",
+        "{n} cells hold a formula's error (#DIV/0!, #N/A, …) and read as empty",
+    ),
+    "wrapped_values": Text(
+        '有 {n} 个值写成 ="…" 或以单引号开头（为防表格软件改写）：已原样保留，请让来源单位导出纯文本',
+        'About {n} values are written ="…" or with a leading apostrophe: kept as they are; ask for plain text',
     ),
     "maybe_serial_dates": Text(
         "日期列全是 {n} 个整数，像 Excel 的日期序号：未当作日期，请让来源单位按日期格式导出",

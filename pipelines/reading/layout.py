@@ -12,7 +12,7 @@ from pipelines.reading.kinds import is_year, kind, main_kind, names_something
 
 SECTION = re.compile(r".{1,40}[（(]\s*[共计]*\s*\d+\s*[所家个户人项条件类名]\s*[）)]", re.DOTALL)
 FOOTER = re.compile(
-    r"\s*(合\s*计|总\s*计|小\s*计|共\s*计|共\s*\d+\s*[条行户人个家项页]|注\s*[:：\d]|备注\s*[:：]|说明\s*[:：]|(数据|资料)?来源\s*[:：]|制表|填表|审核|单位负责人"
+    r"\s*(合\s*计|总\s*计|小\s*计|共\s*计|共\s*\d+\s*[条行户人个家项页]|注\s*[:：\d]|备注\s*[:：]|说明\s*[:：]|(数据|资料)?来源\s*[:：]|制[表单]|填[表报]|审核|复核|经办|报送|统计人|联系人|联系电话|(单位)?负责人"
     r"|打印|导出时间|统计时间|更新时间|total\b|source\s*:|note\s*:)",
     re.IGNORECASE,
 )
@@ -138,9 +138,9 @@ def _header(grid: list[list[str]], at: int, width: int, sure: bool) -> tuple[int
     if _opens_two_lines(grid, at, width):
         return 2, joined(grid[at], grid[at + 1]), [finding("two_line_header")]
     row = grid[at]
-    if sure:
-        return 1, row, []
     score = header_score(row, [r for r in grid[at + 1 : at + 2000] if r != row])
+    if sure:
+        return 1, row, [finding("header_of_values")] if score < 0 else []
     if score < 0:
         return 0, [], []
     return 1, row, [] if score > 0 else [finding("header_uncertain")]

@@ -38,7 +38,7 @@ def decisions(reading: TableReading) -> dict[str, Any]:
         out["bom"] = next((name for mark, name in _BOMS.items() if _first_bytes(reading).startswith(mark)), None)
         out["widths"] = dict(Counter(str(len(r.cells)) for r in records if any(c.strip() for c in r.cells)))
     elif recipe.format == "excel":
-        out["merged"] = [_range(a, b) for a, b in _sheet(reading)[1]]
+        out["merged"] = [_range(a, b) for a, b in _sheet(reading).merged_cell_ranges or ()]
     return out
 
 
@@ -154,20 +154,19 @@ def _path(reading: TableReading) -> Path:
     return target
 
 
-def _sheet(reading: TableReading) -> tuple[list[list[Any]], list[tuple[tuple[int, int], tuple[int, int]]]]:
+def _sheet(reading: TableReading) -> Any:
     import python_calamine as calamine
 
     book = calamine.CalamineWorkbook.from_path(str(_path(reading)))
-    sheet = book.get_sheet_by_name(reading.recipe.sheet or "")
-    return sheet.to_python(skip_empty_area=False), list(sheet.merged_cell_ranges or [])
+    return book.get_sheet_by_name(reading.recipe.sheet or "")
 
 
 def _sheet_rows(reading: TableReading) -> Iterator[Record]:
-    from pipelines.reading.excel import cell_text
+    from pipelines.reading.excel import cell_text, sheet_grid
     from pipelines.reading.htmltables import grids
 
     if reading.recipe.format == "excel":
-        rows = [[cell_text(c) for c in row] for row in _sheet(reading)[0]]
+        rows = [[cell_text(c) for c in row] for row in sheet_grid(_sheet(reading))[0]]
     else:
         text = _path(reading).read_bytes().decode(reading.recipe.encoding or "utf-8", "replace")
         rows = grids([text])[int(reading.recipe.sheet or 1) - 1][0]

@@ -14,19 +14,21 @@ _RELATION = re.compile(rb"<Relationship\s[^>]*>")
 _CELL = re.compile(rb"<c(?:\s[^>]*[^>/])?>.*?</c>", re.DOTALL)
 _PLACE = re.compile(rb'\sr="([A-Z]{1,3})(\d{1,7})"')
 _FORMULA, _VALUE = re.compile(rb"<f[\s>/]"), re.compile(rb"<v>[^<]|<is>")
+_ERROR = re.compile(rb'\st="e"')
 _BLOCK = 1 << 20
 _LONGEST_CELL = 1 << 20
 
 
 @dataclass(slots=True)
 class SheetFacts:
-    """`rows` and `columns` reach from the first to the last cell that holds something, `empty_formulas` counts cells
-    with a formula and no cached value: programs that write workbooks without calculating leave them so, and every
-    reader then sees an empty cell."""
+    """`rows` and `columns` reach from the first to the last cell that holds something. Two kinds of cells read as empty
+    and are not: `empty_formulas` have a formula and no cached value (programs that write workbooks without calculating
+    leave them so), `errors` hold `#DIV/0!` and the like."""
 
     rows: int = 0
     columns: int = 0
     empty_formulas: int = 0
+    errors: int = 0
 
 
 def sheet_facts(path: Path, sheet: str) -> SheetFacts:
@@ -41,6 +43,7 @@ def sheet_facts(path: Path, sheet: str) -> SheetFacts:
             part = _part(book, sheet)
             for cell in _cells(book, part) if part is not None else ():
                 facts.empty_formulas += _FORMULA.search(cell) is not None and _VALUE.search(cell) is None
+                facts.errors += _ERROR.search(cell, 0, 64) is not None
                 place = _PLACE.search(cell, 0, 64)
                 if place is not None:
                     row, column = int(place[2]), _number(place[1])
