@@ -21,7 +21,7 @@ from pipelines.reading.layout import Layout
 from pipelines.reading.limits import MAX_SHEET_CELLS
 from pipelines.reading.placement import place
 from pipelines.reading.recipe import Recipe
-from pipelines.reading.sheetxml import SheetFacts, sheet_facts
+from pipelines.reading.sheetxml import SheetFacts, largest_ods_table, sheet_facts
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
@@ -48,6 +48,7 @@ def read_workbook(
         raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
     if zipfile.is_zipfile(seen.path):
         refuse_bomb(seen.path, _LARGEST_UNPACKED)
+        _refuse_cells(largest_ods_table(seen.path), seen.path.name)
     try:
         book = calamine.CalamineWorkbook.from_path(str(seen.path))
         sheets = {m.name: m.visible == calamine.SheetVisibleEnum.Visible for m in book.sheets_metadata}
@@ -71,10 +72,13 @@ def read_workbook(
 def _refuse_far_cells(path: Path, sheet: str) -> SheetFacts:
     """Raises `reading.too_many_cells` where a stray cell far away would make a small file take all memory."""
     facts = sheet_facts(path, sheet)
-    cells = facts.rows * facts.columns
+    _refuse_cells(facts.rows * facts.columns, sheet)
+    return facts
+
+
+def _refuse_cells(cells: int, sheet: str) -> None:
     if cells > MAX_SHEET_CELLS:
         raise refusal("too_many_cells", sheet=sheet, n=f"{cells:,}", limit=f"{MAX_SHEET_CELLS:,}")
-    return facts
 
 
 def _wanted(

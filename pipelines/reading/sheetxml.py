@@ -1,4 +1,4 @@
-"""What the XML of an .xlsx sheet tells before any library loads it: its extent, and formulas without their value."""
+"""What the XML of a workbook tells before any library loads it: its extent, and cells that only look empty."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _CELL = re.compile(rb"<c(?:\s[^>]*[^>/])?>.*?</c>", re.DOTALL)
 _PLACE = re.compile(rb'\sr="([A-Z]{1,3})(\d{1,7})"')
 _FORMULA, _VALUE = re.compile(rb"<f[\s>/]"), re.compile(rb"<v>[^<]|<is>")
 _ERROR = re.compile(rb'\st="e"')
+_ODS_TAG = re.compile(rb"<(/?)table:(table|table-row|table-cell|covered-table-cell)(\s[^>]*)?>|<text:p[\s>]")
+_ROWS, _COLUMNS = rb'table:number-rows-repeated="(\d{1,9})"', rb'table:number-columns-repeated="(\d{1,9})"'
 _BLOCK = 1 << 20
 _LONGEST_CELL = 1 << 20
 
@@ -53,6 +55,51 @@ def sheet_facts(path: Path, sheet: str) -> SheetFacts:
     if bottom:
         facts.rows, facts.columns = bottom - top + 1, right - left + 1
     return facts
+
+
+def largest_ods_table(path: Path) -> int:
+    """Rows × columns of the largest table of an .ods: a tag that repeats a cell a billion times is a few bytes."""
+    with zipfile.ZipFile(path) as book:
+        if "content.xml" not in book.namelist():
+            return 0
+        table = _OdsTable()
+        with book.open("content.xml") as source:
+            held = b""
+            while block := source.read(_BLOCK):
+                held += block
+                end = 0
+                for tag in _ODS_TAG.finditer(held):
+                    end = tag.end()
+                    table.take(tag)
+                held = held[end:][-_LONGEST_CELL:]
+    return table.largest
+
+
+class _OdsTable:
+    """Counts like a reader that keeps every row and cell up to the last one with something in it."""
+
+    def __init__(self) -> None:
+        self.largest = self.rows = self.width = 0
+        self.row = self.column = self.repeat = 0
+
+    def take(self, tag: re.Match[bytes]) -> None:
+        closing, name, attributes = tag[1] == b"/", tag[2], tag[3] or b""
+        if name is None:
+            # Text: the cell it stands in, and all before it, are kept.
+            self.rows, self.width = self.row + self.repeat, max(self.width, self.column)
+            self.largest = max(self.largest, self.rows * self.width)
+        elif name == b"table" and not closing:
+            self.rows = self.width = self.row = self.column = self.repeat = 0
+        elif name == b"table-row" and not closing:
+            self.row += self.repeat
+            self.column, self.repeat = 0, _repeated(_ROWS, attributes)
+        elif name in (b"table-cell", b"covered-table-cell") and not closing:
+            self.column += _repeated(_COLUMNS, attributes)
+
+
+def _repeated(attribute: bytes, attributes: bytes) -> int:
+    found = re.search(attribute, attributes)
+    return int(found[1]) if found else 1
 
 
 def _number(letters: bytes) -> int:

@@ -218,6 +218,38 @@ def test_a_stray_cell_far_away_does_not_take_all_memory(tmp_path: Path) -> None:
     assert megabytes < 150
 
 
+ODS = (
+    '<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
+    ' xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"'
+    ' xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet>'
+    '<table:table table:name="表">{}</table:table></office:spreadsheet></office:body></office:document-content>'
+)
+
+
+def ods(path: Path, *rows: tuple[str, list[tuple[str, str]]]) -> Path:
+    """An OpenDocument sheet; each row and each cell with its further attributes."""
+    cells = [(row, "".join(f'<table:table-cell office:value-type="string" {more}><text:p>{text}</text:p>'
+                           "</table:table-cell>" for text, more in cells)) for row, cells in rows]  # fmt: skip
+    body = "".join(f"<table:table-row {row}>{inner}</table:table-row>" for row, inner in cells)
+    empty = '<table:table-row table:number-rows-repeated="1048000"><table:table-cell/></table:table-row>'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+        archive.writestr("content.xml", ODS.format(body + empty))
+    return path
+
+
+def test_a_repeated_cell_of_an_open_document_does_not_take_all_memory(tmp_path: Path) -> None:
+    rows = [("", [("编号", ""), ("名称", "")]), *(("", [(f"A{i}", ""), ("甲", "")]) for i in range(8))]
+    (reading,) = tables(ods(tmp_path / "good.ods", *rows))
+    assert (reading.accounting.rows_loaded, len(reading.columns)) == (8, 2)
+    wide = [("x", 'table:number-columns-repeated="999"')]
+    bomb = ods(tmp_path / "bomb.ods", ('table:number-rows-repeated="1048576"', wide))
+    told, megabytes, _ = measured(bomb)
+    assert told == "reading.too_many_cells"
+    assert megabytes < 100
+
+
 def test_formulas_saved_without_their_value_are_counted(tmp_path: Path) -> None:
     import openpyxl
 
