@@ -225,7 +225,7 @@ class Sink:
         out: list[int] = []
         frame = pl.scan_parquet(self.parsed_path).with_row_index(_ROW)
         if self.shape.repeated_headers and self.shape.header_cells:
-            cells = zip(self.shape.names, self.shape.header_cells, strict=True)
+            cells = zip(self.shape.names, self.shape.header_cells[: len(self.shape.names)], strict=True)
             same = pl.all_horizontal(pl.col(c).fill_null("").str.strip_chars() == h.strip() for c, h in cells)
             out += self._aside_rows("repeated_header", frame.filter(same).collect(engine="streaming"))
         if self.shape.width == 1 or not self._may_be_empty():

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.reading.findings import refusal
+from policies.text import UserError
 
 BLOCK = 4 * 1024 * 1024
 _AHEAD = 4  # blocks being looked at while the next ones are read
@@ -68,7 +69,7 @@ def line_ends(block: bytes) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over all bytes told. `returns`, `zeros`: whether there are any carriage returns, zero bytes.
+    """What one pass over all bytes told. `low` counts the bytes 0 to 31.
 
     `copied` are the lines of the UTF-8 copy, where the parser needs one.
     """
@@ -78,12 +79,26 @@ class Survey:
     size: int
     stamp: tuple[int, int, int]
     lines: Lines
-    returns: bool
-    zeros: bool
+    low: tuple[int, ...]
     utf8: bool
     bom: bytes
     encoding: str = "utf-8"
     copied: Lines | None = None
+
+    @property
+    def returns(self) -> bool:
+        """Whether there are carriage returns."""
+        return self.low[13] > 0
+
+    @property
+    def zeros(self) -> int:
+        """How many bytes are zero."""
+        return self.low[0]
+
+    @property
+    def text_lines(self) -> Lines:
+        """The lines of the text that the parser takes."""
+        return self.copied or self.lines
 
 
 def blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -105,8 +120,7 @@ class _Seen:
 
     size: int
     ends: np.ndarray
-    returns: bool
-    zeros: bool
+    low: np.ndarray
     utf8: bool
 
 
@@ -141,16 +155,19 @@ def survey(path: Path) -> Survey:
             told.append(pool.submit(_look, rest))
         settle(0)
     return Survey(
-        path, digest.hexdigest(), size, stamp, counter.lines(), any(s.returns for s in found),
-        any(s.zeros for s in found), all(s.utf8 for s in found), bom,
+        path, digest.hexdigest(), size, stamp, counter.lines(), tuple(sum((s.low for s in found), _NONE).tolist()),
+        all(s.utf8 for s in found), bom,
     )  # fmt: skip
 
 
-_NO_ENDS = np.zeros(0, dtype=np.int64)
+_NO_ENDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(32, dtype=np.int64)
 
 
 def _look(block: bytes) -> _Seen:
-    return _Seen(len(block), line_ends(block), b"\r" in block, b"\0" in block, is_utf8(block))
+    data = np.frombuffer(block, dtype=np.uint8)
+    places = np.flatnonzero(data < 32)
+    kinds = data[places]
+    return _Seen(len(block), places[kinds == 10], np.bincount(kinds, minlength=32), is_utf8(block))
 
 
 def is_utf8(block: bytes) -> bool:
@@ -220,10 +237,20 @@ def with_encoding(seen: Survey, wanted: str | None) -> Survey:
     if seen.bom in _UTF16:
         return replace(seen, encoding=_UTF16[seen.bom])
     if seen.zeros and not seen.bom:
-        return replace(seen, encoding=_utf16_by_zeros(seen))
+        return _with_stray_zeros(seen) or replace(seen, encoding=_utf16_by_zeros(seen))
     if seen.utf8:
         return seen
     return _by_lines(seen)
+
+
+def _with_stray_zeros(seen: Survey) -> Survey | None:
+    """Text in which less than one byte in a hundred is NUL (old programs pad with it); UTF-16 has more of them."""
+    if seen.zeros * 100 > seen.size:
+        return None
+    try:
+        return seen if seen.utf8 else _by_lines(seen)
+    except UserError:
+        return None
 
 
 def _utf16_by_zeros(seen: Survey) -> str:

@@ -156,7 +156,7 @@ def _shape(plan: _Plan, seen: Survey) -> Shape:
 
 def _balanced(plan: _Plan, body: Body, seen: Survey, folder: Path) -> tuple[Sink, list[Refused]]:
     """Read; where quotes are broken or lines do not add up, read again carefully; the second answer stands."""
-    text = seen.copied or seen.lines
+    text = seen.text_lines
     lines = _lines(seen, text)
     for careful in (False, True):
         sink = Sink(folder, _shape(plan, seen))
