@@ -120,11 +120,11 @@ def _ours(path: Path, work: Path) -> dict[str, float]:
     import duckdb  # noqa: F401
     import polars  # noqa: F401
 
-    from pipelines.reading import read, reader, typed
+    from pipelines.reading import read, textfile, typed
     from sandbox.lake import Lake
 
     spent: dict[str, float] = {}
-    infer = reader.infer
+    infer = textfile.infer
 
     def timed(*given: Any) -> Any:
         began = time.perf_counter()
@@ -132,7 +132,7 @@ def _ours(path: Path, work: Path) -> dict[str, float]:
         spent["types"] = time.perf_counter() - began
         return found
 
-    reader.infer = timed
+    textfile.infer = timed
     began = time.perf_counter()
     (reading,) = read(path, work=work / "read")
     read_in = time.perf_counter() - began

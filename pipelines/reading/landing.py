@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipelines.reading.findings import refusal
 from pipelines.reading.layout import FOOTER, TOTAL, is_section
 
 ROWS_IN_GROUP = 122_880
+_RUN = re.compile("\n+")
 _TAIL = 32  # rows at the end among which footers are looked for
 _ROW, _FILLED = "\0row", "\0filled"
 QUARANTINE = pa.schema(
@@ -78,7 +80,7 @@ class Accounting:
 class Shape:
     """What the sink has to know to tell records from other rows. `ghost`: the last incoming column must stay empty.
 
-    Of text files only: `returns`: carriage returns inside cells were replaced; `breaks`: cells may hold line breaks.
+    Of text files only: `returns`: carriage returns inside cells were replaced.
     """
 
     names: tuple[str, ...]
@@ -90,7 +92,6 @@ class Shape:
     ghost: bool = False
     trim: bool = False
     returns: bool = False
-    breaks: bool = False
     delimiter: str | None = None
 
     @property
@@ -161,6 +162,9 @@ class Sink:
         """A row that is no record: kept, listed, counted under its own heading."""
         self._aside.append({"kind": kind, "cells": list(cells)})
         setattr(self.accounting, kind, getattr(self.accounting, kind) + 1)
+        inside = [cell for cell in cells if cell and "\n" in cell]
+        self.newlines += sum(cell.count("\n") for cell in inside)
+        self.empty_lines += sum(cell.count("\n") - len(_RUN.findall(cell)) for cell in inside)
 
     def finish(self) -> None:
         """Close the files, and take out what is no record."""
@@ -169,10 +173,21 @@ class Sink:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        if self.shape.delimiter and self.shape.breaks:
-            self._count_breaks()
         self._sift()
         self.list_refused()
+
+    def count_breaks(self, breaks: Mapping[str, int]) -> None:
+        """Take in how many line breaks the cells of each column hold: how many of the lines between them are empty, and
+        whether a cell looks like whole rows. Rows set aside have been counted."""
+        frame = pl.scan_parquet(self.text_path)
+        for name in (n for n, count in breaks.items() if count):
+            cells = frame.select(name).filter(pl.col(name).str.contains("\n", literal=True)).collect(engine="streaming")
+            lines = cells[name].str.count_matches("\n", literal=True)
+            self.newlines += breaks[name]
+            self.empty_lines += breaks[name] - int(cells[name].str.count_matches("\n+").sum())
+            if self.shape.width > 2:
+                apart = cells[name].str.count_matches(self.shape.delimiter or "", literal=True)
+                self.swallowed += int((apart >= lines * (self.shape.width - 1)).sum())
 
     def list_refused(self) -> None:
         """Write down what was refused or set aside so far; files of an earlier try give way."""
@@ -190,21 +205,6 @@ class Sink:
             table = pl.concat(self._held).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
             self._writer.write_table(table)
         self._held = []
-
-    def _count_breaks(self) -> None:
-        """Line breaks inside cells, empty lines inside cells, and cells that look like whole rows."""
-        frame = pl.scan_parquet(self.parsed_path)
-        asked = frame.select(pl.all().str.count_matches("\n", literal=True).sum()).collect(engine="streaming")
-        for name, count in zip(self.shape.names, asked.row(0), strict=True):
-            if not count:
-                continue
-            cells = frame.select(name).filter(pl.col(name).str.contains("\n", literal=True)).collect(engine="streaming")
-            lines = cells[name].str.count_matches("\n", literal=True)
-            self.newlines += count
-            self.empty_lines += count - int(cells[name].str.count_matches("\n+").sum())
-            if self.shape.width > 2:
-                apart = cells[name].str.count_matches(self.shape.delimiter or "", literal=True)
-                self.swallowed += int((apart >= lines * (self.shape.width - 1)).sum())
 
     def _sift(self) -> None:
         """Move the parsed rows to the text file, without those that are blank, repeat the header, open a section or

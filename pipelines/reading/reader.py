@@ -217,7 +217,9 @@ def _rows_left_out(reading: TableReading) -> pl.Series | None:
 
 def _typed_reading(part: Landed, seen: Survey) -> TableReading:
     sink = part.sink
-    recipe, columns = infer(sink.text_path, part.recipe, part.declared)
+    recipe, columns = part.recipe, part.columns
+    if columns is None:
+        recipe, columns = infer(sink.text_path, part.recipe, part.declared)
     if part.recipe.binds(seen.digest):
         refuse(values_that_do_not_fit(part.recipe, columns))
     recipe = recipe.model_copy(update={"source_digest": seen.digest})

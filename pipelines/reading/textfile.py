@@ -14,6 +14,7 @@ from pipelines.reading.recipe import Recipe
 from pipelines.reading.records import Body, Refused, ghost_values, load, places_of, sort_out, suspicious
 from pipelines.reading.source import Lines, Survey, with_encoding
 from pipelines.reading.transcode import copy_as_utf8, needs_copy
+from pipelines.reading.types import ColumnProfile, infer
 
 _SAMPLE = 1 << 20
 _LONGEST_SAMPLE = 8 << 20
@@ -21,13 +22,14 @@ _LONGEST_SAMPLE = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A table in text form, with the recipe that was used."""
+    """A table in text form, with the recipe that was used; `columns` where their types are decided already."""
 
     name: str
     recipe: Recipe
     sink: Sink
     findings: list[ReadFinding]
     declared: dict[str, str]
+    columns: list[ColumnProfile] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ def read_text(seen: Survey, utf8: Path, name: str, hints: Recipe, folder: Path, 
     body = Body(utf8, plan.head, plan.head_lines, plan.dialect.delimiter, plan.dialect.quote, plan.dialect.escape)
     if plan.layout.ghost and (values := ghost_values(body, len(plan.layout.names) + 1)):
         plan = _without_ghost(plan, values)
-    sink, refused = _balanced(plan, body, seen, folder)
+    sink, refused, recipe, columns = _balanced(plan, body, seen, folder)
     _refuse_too_many(sink, plan.recipe)
     findings = [*found, *plan.layout.findings, *_layout_findings(plan), *_sink_findings(sink, seen, refused)]
     sink.accounting.balance()
-    return Landed(name, plan.recipe, sink, findings, {})
+    return Landed(name, recipe, sink, findings, {}, columns)
 
 
 def _plan(text: str, hints: Recipe, seen: Survey) -> _Plan:
@@ -150,19 +152,26 @@ def _shape(plan: _Plan, seen: Survey) -> Shape:
         names=tuple(laid.names), header_cells=tuple(laid.header_cells) if laid.header < 2 else (),
         first_kind=laid.first_kind, sections=recipe.section_rows, repeated_headers=recipe.repeated_headers,
         footers=recipe.footer_rows, ghost=recipe.ghost_column, trim=recipe.trim,
-        returns=seen.returns, breaks=bool(plan.dialect.quote), delimiter=plan.dialect.delimiter,
+        returns=seen.returns, delimiter=plan.dialect.delimiter,
     )  # fmt: skip
 
 
-def _balanced(plan: _Plan, body: Body, seen: Survey, folder: Path) -> tuple[Sink, list[Refused]]:
-    """Read; where quotes are broken or lines do not add up, read again carefully; the second answer stands."""
+def _balanced(
+    plan: _Plan, body: Body, seen: Survey, folder: Path
+) -> tuple[Sink, list[Refused], Recipe, list[ColumnProfile]]:
+    """Read, and look at all cells once: for the types and for the line breaks inside them. Where quotes are broken or
+    lines do not add up, read again carefully; the second answer stands."""
     text = seen.text_lines
     lines = _lines(seen, text)
     for careful in (False, True):
         sink = Sink(folder, _shape(plan, seen))
         refused = load(body, sink, folder, careful=careful)
         sink.finish()
-        if not careful and (sink.swallowed or suspicious(refused)):
+        if not careful and suspicious(refused):
+            continue
+        recipe, columns = infer(sink.text_path, plan.recipe, {})
+        sink.count_breaks({c.name: c.breaks for c in columns})
+        if not careful and sink.swallowed:
             continue
         places = places_of(refused, body.path, seen.path, seen.encoding, len(seen.bom))
         inside = sink.empty_lines + sort_out(refused, sink, body, places, lines)
@@ -170,7 +179,7 @@ def _balanced(plan: _Plan, body: Body, seen: Survey, folder: Path) -> tuple[Sink
         _count(sink, plan, refused, lines, text.empty - plan.head_blank - inside if sink.shape.width > 1 else 0)
         if careful or sink.accounting.balances:
             break
-    return sink, refused
+    return sink, refused, recipe, columns
 
 
 def _lines(seen: Survey, text: Lines) -> int:

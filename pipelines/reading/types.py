@@ -54,7 +54,8 @@ _DATE_KIND, _BOOLEAN_KIND, _NUMBER_KIND = Text("日期", "dates"), Text("是否�
 class ColumnProfile:
     """What is known of one column over all loaded rows. `distinct` counts values other than missing ones.
 
-    `clean`: no cell has blanks at its ends or spells a missing value; `sure`: every value there is fits the type.
+    `breaks` counts line breaks inside cells. `clean`: no cell has blanks at its ends or spells a missing value; `sure`:
+    every value there is fits the type.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ColumnProfile:
     distinct: int
     distinct_exact: bool
     longest: int
+    breaks: int = 0
     clean: bool = False
     sure: bool = False
     refused: int = 0
@@ -175,6 +177,7 @@ class _Column:
         asked = {
             "missing": value.null_count(),
             "empty": raw.null_count(),
+            "breaks": raw.str.count_matches("\n", literal=True).sum(),
             "blanks": raw.str.len_bytes().sum() - text.str.len_bytes().sum(),
             "distinct": distinct - (value.null_count() > 0).cast(pl.UInt32),
             "longest": value.str.len_chars().max(),
@@ -366,7 +369,8 @@ class _Column:
         clean = not counts[self._key("blanks")] and missing == counts[self._key("empty")]
         profile = ColumnProfile(
             self.name, chosen.type, chosen.role, rows, missing, int(counts[self._key("distinct")]),
-            rows <= _EXACT_DISTINCT_ROWS, int(counts[self._key("longest")] or 0), clean, bad == 0, bad, self.findings,
+            rows <= _EXACT_DISTINCT_ROWS, int(counts[self._key("longest")] or 0),
+            int(counts[self._key("breaks")] or 0), clean, bad == 0, bad, self.findings,
         )  # fmt: skip
         return chosen, profile
 

@@ -332,7 +332,7 @@ def test_the_recipe_that_was_used_reads_the_file_again_the_same_way(table: Reade
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.reading.reader as module
+    import pipelines.reading.textfile as module
 
     path = tmp_path / "t.csv"
     path.write_text(HEAD + "".join(good(20)), encoding="utf-8")
