@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
@@ -118,14 +118,19 @@ def _plain(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
+def _alike(was: Sequence[str], now: Sequence[str]) -> Callable[[str], str]:
+    """How names are compared: by their plain form, unless that would take two columns of one table for one."""
+    exact = any(len({_plain(n) for n in names}) < len(names) for names in (was, now))
+    return str if exact else _plain
+
+
 def _names(was: Sequence[str], now: Sequence[str], *, ordered: bool) -> list[Difference]:
-    here = {_plain(n): n for n in now}
-    there = {_plain(n): n for n in was}
-    out = [
-        Difference("column_respelled", n, here[_plain(n)], n) for n in was if _plain(n) in here and n not in now
-    ]  # fmt: skip
-    missing = [n for n in was if _plain(n) not in here]
-    added = [n for n in now if _plain(n) not in there]
+    alike = _alike(was, now)
+    here = {alike(n): n for n in now}
+    there = {alike(n): n for n in was}
+    out = [Difference("column_respelled", n, here[alike(n)], n) for n in was if alike(n) in here and n not in now]
+    missing = [n for n in was if alike(n) not in here]
+    added = [n for n in now if alike(n) not in there]
     for old in list(missing):
         new = _renamed(old, missing, added, was, now)
         if new is not None:
@@ -134,8 +139,8 @@ def _names(was: Sequence[str], now: Sequence[str], *, ordered: bool) -> list[Dif
             added.remove(new)
     out += [Difference("column_missing", n, None, n) for n in missing]
     out += [Difference("column_added", None, n, n) for n in added]
-    kept = [_plain(n) for n in now if _plain(n) in there]
-    if ordered and kept != [_plain(n) for n in was if _plain(n) in here]:
+    kept = [alike(n) for n in now if alike(n) in there]
+    if ordered and kept != [alike(n) for n in was if alike(n) in here]:
         out.append(Difference("columns_reordered"))
     return out
 
@@ -172,8 +177,10 @@ def settled(recipe: Recipe, found: Recipe) -> tuple[tuple[str, ...], list[ReadFi
     ours = recipe.names or recipe.header_names or ()
     if recipe.header is False:
         return ours, [d.finding() for d in differences]
-    called = {_plain(theirs): mine for theirs, mine in zip(recipe.header_names or (), ours, strict=True)}
-    return tuple(called[_plain(n)] for n in found.names or ()), [d.finding() for d in differences]
+    theirs = recipe.header_names or ()
+    alike = _alike(theirs, found.names or ())
+    called = {alike(name): mine for name, mine in zip(theirs, ours, strict=True)}
+    return tuple(called[alike(n)] for n in found.names or ()), [d.finding() for d in differences]
 
 
 def renamed(recipe: Recipe, theirs: Sequence[str]) -> tuple[str, ...]:

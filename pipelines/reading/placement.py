@@ -83,6 +83,13 @@ def _held_to(cells: Sequence[Sequence[str]], recipe: Recipe) -> tuple[int, int] 
     return (there[0], there[1]) if there else None
 
 
+def told_header(rows: Sequence[Record], hints: Recipe) -> Sequence[Record]:
+    """The rows of the header by the recipe's `header_row`: two where only together they give its `header_names`."""
+    inside = [i for i, r in enumerate(rows) if r.line <= (hints.header_row or 0) < r.line + r.lines]
+    first, size = _one_or_two(rows, inside[0], hints) if inside else (0, 0)
+    return rows[first : first + size]
+
+
 def _told(rows: Sequence[Record], hints: Recipe) -> tuple[int, int] | None:
     """First row and size of the header by the recipe's `header_row` or `skip`; None where it says neither."""
     if hints.header_row is not None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pipelines.reading.dialect import NO_DELIMITER, Dialect, dialect
 from pipelines.reading.findings import ReadFinding, finding, refusal
+from pipelines.reading.fit import Difference, refuse
 from pipelines.reading.kinds import main_kind
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import Layout, layout, unique_names
+from pipelines.reading.placement import told_header
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.records import Body, Refused, ghost_values, load, places_of, sort_out, suspicious
 from pipelines.reading.source import Lines, Survey, with_encoding
@@ -118,13 +120,13 @@ def _as_told(chosen: Dialect, text: str, hints: Recipe, seen: Survey) -> _Plan:
     assert hints.names is not None and hints.skip is not None
     width = len(hints.names) + hints.ghost_column
     if width != chosen.width:
-        raise refusal("recipe_mismatch", what=f"columns {chosen.width} ≠ {width}")
+        refuse([Difference("column_count", str(width), str(chosen.width))])
     body = [r.cells for r in chosen.records if r.line > hints.skip and len(r.cells) == width]
-    header = [r for r in chosen.records if hints.header_row is not None and r.line == hints.header_row]
-    cells = list(header[0].cells) if header and len(header[0].cells) == width else []
+    header = told_header([r for r in chosen.records if any(c.strip() for c in r.cells)], hints)
+    cells = list(header[-1].cells) if header and len(header[-1].cells) == width else []
     names, _ = unique_names(list(hints.names), len(hints.names))
     laid = Layout(
-        0, int(bool(header)), names, cells, hints.ghost_column, hints.trim, hints.section_rows,
+        0, len(header), names, cells, hints.ghost_column, hints.trim, hints.section_rows,
         main_kind(c[0] for c in body),
     )  # fmt: skip
     recipe = hints.model_copy(

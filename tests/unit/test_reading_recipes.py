@@ -142,6 +142,7 @@ def test_a_header_of_two_lines_is_found_again_below_a_title(deliver: Deliver) ->
     text = "地区,人口,,产值\n,男,女,\n" + "".join(f"区{i},{i},{i + 1},{i}.5\n" for i in range(9))
     stored = deliver(text).recipe
     assert stored.header_names == ("地区", "人口/男", "人口/女", "产值")
+    assert deliver(text, stored).accounting == deliver(text).accounting
     reading = deliver("示范市\n" + text, stored)
     assert [c.name for c in reading.columns] == list(stored.header_names)
     assert reading.accounting.rows_loaded == 9
