@@ -1,7 +1,7 @@
 """Check digits of Chinese and international identifiers: a scalar form (the judge) and a numpy form (the funnel).
 
 Every vector function takes a 1-D numpy array of ASCII strings of one length (`dtype="S…"`, upper case, separators
-removed) and answers a boolean array. Both forms of a check must agree; a test holds them to it.
+removed) and answers a boolean array. All forms of a check must agree; a test holds them to it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
@@ -223,12 +228,31 @@ def vins(values: np.ndarray) -> np.ndarray:
     return clean & numeric.any(axis=1) & ~numeric.all(axis=1) & (check == raw[:, 8])
 
 
+# ---- forms of whole columns ---------------------------------------------------------------------------------------
+def _plates(values: pl.Series) -> NDArray[np.bool_]:
+    return (values.str.count_matches("[0-9]") >= 2).to_numpy()
+
+
+def _network_addresses(values: pl.Series) -> NDArray[np.bool_]:
+    """Whole cells of the pattern's shape: four octets are right but for the first, the rest goes to `ipaddress`."""
+    answer = (~values.str.contains(r"(?i)^(?:ip)?0\.")).to_numpy().copy()
+    other = np.flatnonzero(values.str.contains(":", literal=True).to_numpy())
+    answer[other] = [network_address(v) for v in values.gather(other)]
+    return answer
+
+
+def _macs(values: pl.Series) -> NDArray[np.bool_]:
+    return values.str.contains("(?i)^[^.]*$|[a-f]").to_numpy()
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One validation in both forms; without a vector form the scalar one is applied value by value."""
+    """One validation in two forms: `vector` for values of one length without separators, or `column` for whole cells
+    that already have the recogniser's shape."""
 
     scalar: Callable[[str], bool]
     vector: Callable[[np.ndarray], np.ndarray] | None = None
+    column: Callable[[pl.Series], NDArray[np.bool_]] | None = None
 
 
 CHECKS: dict[str, Check] = {
@@ -239,26 +263,42 @@ CHECKS: dict[str, Check] = {
     "bank_card": Check(bank_card, luhns),
     "imei": Check(luhn, luhns),
     "vin": Check(vin, vins),
-    "plate": Check(plate),
-    "network_address": Check(network_address),
-    "mac": Check(mac),
+    "plate": Check(plate, column=_plates),
+    "network_address": Check(network_address, column=_network_addresses),
+    "mac": Check(mac, column=_macs),
 }
 
 
-def valid(name: str, values: list[str]) -> np.ndarray:
-    """Which of the whole-cell `values` pass check `name`: one numpy batch a length, the scalar form for values with
-    separators in them."""
+def valid(name: str, values: list[str]) -> NDArray[np.bool_]:
+    """Which of the whole-cell `values` pass check `name`."""
+    import polars as pl
+
+    return passes(name, pl.Series(values, dtype=pl.String))
+
+
+def passes(name: str, values: pl.Series) -> NDArray[np.bool_]:
+    """Which of the whole-cell `values` (String, none missing) pass check `name`: one numpy batch a length, the scalar
+    form for values with separators in them."""
     check = CHECKS[name]
+    if check.column is not None:
+        return check.column(values)
+    lengths = np.where(values.str.contains("^[0-9A-Za-z]+$"), values.str.len_bytes(), 0)
     answer = np.zeros(len(values), dtype=bool)
-    if check.vector is None:
-        answer[:] = [check.scalar(v) for v in values]
-        return answer
-    plain = np.array([len(v) if v.isascii() and v.isalnum() else 0 for v in values], dtype=np.int64)
-    upper = np.array([v.upper() for v in values], dtype=object)
-    for length in np.unique(plain):
-        at = np.flatnonzero(plain == length)
-        if length:
-            answer[at] = check.vector(upper[at].astype(f"S{length}"))
+    for length in np.unique(lengths).tolist():
+        at = np.flatnonzero(lengths == length)
+        chosen = values.gather(at)
+        if length and check.vector is not None:
+            answer[at] = check.vector(_fixed_width(chosen.str.to_uppercase(), length))
         else:
-            answer[at] = [check.scalar(values[i]) for i in at]
+            answer[at] = [check.scalar(v) for v in chosen]
     return answer
+
+
+def _fixed_width(values: pl.Series, length: int) -> np.ndarray:
+    """ASCII values of one length as an array of `S{length}`, without a Python string for each."""
+    import pyarrow as pa
+
+    packed = values.to_arrow().cast(pa.large_string())
+    start = np.frombuffer(packed.buffers()[1], dtype=np.int64)[packed.offset]
+    data = np.frombuffer(packed.buffers()[2], dtype=np.uint8, count=length * len(values), offset=int(start))
+    return data.view(f"S{length}")

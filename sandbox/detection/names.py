@@ -152,14 +152,15 @@ def _build() -> Tagger:
 
 
 # ---- columns ------------------------------------------------------------------------------------------------------
-def persons_and_organisations(values: Sequence[str]) -> tuple[list[int], dict[str, list[int]]]:
+def persons_and_organisations(values: pl.Series | Sequence[str]) -> tuple[list[int], dict[str, list[int]]]:
     """What a sample of distinct values is: (places of the sample in `values`, places of PERSON and ORGANIZATION).
 
     At most 400 values and about 12,000 characters are read, the first 150 of each value. A value counts as PERSON when
     it is a name, or is longer text that mentions one. Only values with a Chinese character can be either.
     """
     # Seeded by the size: the same column, the same sample.
-    looked: list[int] = np.random.default_rng(len(values)).permutation(len(values))[:SAMPLE].tolist()
+    dice = np.random.default_rng(len(values))
+    looked: list[int] = dice.choice(len(values), min(len(values), SAMPLE), replace=False).tolist()
     texts = [values[i][:_VALUE_CHARACTERS] if re.search(f"[{_HAN}]", values[i]) else "" for i in looked]
     room = np.cumsum([len(t) for t in texts]) <= _SAMPLE_CHARACTERS
     looked, texts = looked[: int(room.sum())], texts[: int(room.sum())]

@@ -113,7 +113,7 @@ def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(monkeypatch:
     expected = funnel.plain(cells)
     monkeypatch.setattr(funnel, "DECIDED_FROM", 3)
     monkeypatch.setattr(funnel, "CONFIRMED", 50)
-    monkeypatch.setattr(funnel.checksums, "valid", lambda _, values: np.ones(len(values), dtype=bool))
+    monkeypatch.setattr(funnel.checksums, "passes", lambda _, values: np.ones(len(values), dtype=bool))
     found = funnel.scan_values(pl.Series(cells), pl.Series([1] * len(cells)))
     assert set(found.hits.get("CN_RESIDENT_ID", {})) == {
         i for i, rows in enumerate(expected) if "CN_RESIDENT_ID" in rows

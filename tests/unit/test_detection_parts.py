@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.detection import canon, checksums, names
+from sandbox.detection.mask import mask
 from sandbox.detection.recognizers import ROWS, TABLE
-from sandbox.detection.scan import mask
 from synthetic import providers
 
 
