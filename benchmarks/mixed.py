@@ -110,3 +110,12 @@ def _remarks(rng: np.random.Generator, n: int, mobiles: Words, resident_ids: Wor
     remarks[called] = remarks[called] + "，联系电话" + mobiles[called]
     remarks[named] = "本人身份证" + resident_ids[named] + "，" + remarks[named]
     return remarks
+
+
+def tall(texts: int) -> pl.LazyFrame:
+    """One column of `texts` different remarks of some fifty characters, made while it is written."""
+    number = pl.int_range(texts, eager=False)
+    said = pl.format(
+        "第{}号来信反映小区停车难的问题，街道已派员核实，答复来信人并请其于{}日内补充材料", number, number % 90
+    )
+    return pl.select(备注=said, eager=False)

@@ -3,7 +3,7 @@
 distinct values → canonical form → columns that are mostly whole cells of one shape through checksums (numpy) → union
 pre-filter (polars) for the rest → Presidio in packed calls. A row of the table is *decided* for a column when more than
 `DECIDED_FROM` whole cells pass its check and they are over 30 % of those with its shape: Presidio then confirms a
-random 2,000 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away. Plain
+random 300 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away. Plain
 Presidio over every value gives the same hits; a property test holds the funnel to it.
 """
 
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from sandbox.detection import canon, checksums, engine
 from sandbox.detection.recognizers import RANK, ROWS, STANDS_APART, TABLE, UNION, Context, Recognizer, has_context
 
-DECIDED_FROM: Final = 2000
+DECIDED_FROM: Final = 500
 DECIDED_SHARE: Final = 0.3
-CONFIRMED: Final = 2000
-_LOOK: Final = 2000  # values looked at to see which rows may be decided
+CONFIRMED: Final = 300
+_LOOK: Final = 500  # values looked at to see which rows may be decided
 _BLOCK: Final = 50_000  # values judged at once
 TEXTS_KEPT: Final = 1000  # matched texts kept for each row
 Places = NDArray[np.int64]
@@ -88,13 +88,8 @@ def _settled(values: pl.Series, words: str) -> dict[str, Places]:
     answer: dict[str, Places] = {}
     if len(values) <= DECIDED_FROM:
         return answer
-    look = values.gather(np.random.default_rng(len(values)).integers(0, len(values), _LOOK))
     free = np.ones(len(values), dtype=bool)
-    for row in TABLE:  # in order of precedence
-        if row.need is Context.ALWAYS and not _vouched(row, words):
-            continue
-        if _passed(row, look)[0].mean() < DECIDED_SHARE / 2:
-            continue
+    for row in _frequent(values, words):
         passed, shaped = _passed(row, values)
         passed &= free
         if passed.sum() > max(DECIDED_FROM, DECIDED_SHARE * shaped):
@@ -102,6 +97,20 @@ def _settled(values: pl.Series, words: str) -> dict[str, Places]:
             places = np.flatnonzero(passed)
             answer[row.name] = places[~_worth_judging(values.gather(places), words, _rivals(row))]
     return answer
+
+
+def _frequent(values: pl.Series, words: str) -> list[Recognizer]:
+    """Rows that a random look finds often enough to be decided, in order of precedence."""
+    look = values.gather(np.random.default_rng(len(values)).integers(0, len(values), _LOOK))
+    shapes = pl.DataFrame({"v": look}).select(pl.col("v").str.contains(row.whole).alias(row.name) for row in TABLE)
+    often = {name for name, share in shapes.mean().row(0, named=True).items() if share >= DECIDED_SHARE / 2}
+    return [
+        row
+        for row in TABLE
+        if row.name in often
+        and (row.need is not Context.ALWAYS or _vouched(row, words))
+        and _passed(row, look)[0].mean() >= DECIDED_SHARE / 2
+    ]
 
 
 def _passed(row: Recognizer, values: pl.Series) -> tuple[NDArray[np.bool_], int]:

@@ -160,6 +160,7 @@ def test_companies_are_organisations_and_not_persons(rng: np.random.Generator) -
         ("石牌街道", False),
         ("示范市恒信达电子有限公司", False),
         ("群众反映小区停车难", False),
+        ("第3号来信反映小区停车难的问题，街道已派员核实并答复", False),
         ("3号线", False),
         ("示范市东湖区关于道路管理的通知（示府〔2020〕12号）", False),
     ],
