@@ -25,6 +25,7 @@ ENTITIES: dict[str, Text] = {
     "CN_LANDLINE": Text("固定电话", "landline number"),
     "CN_BANK_CARD": Text("银行卡号", "bank card"),
     "CN_USCC": Text("统一社会信用代码", "social credit code"),
+    "CN_SOLE_TRADER": Text("个体工商户信用代码", "sole trader's credit code"),
     "CN_ORG_CODE": Text("组织机构代码", "organisation code"),
     "CN_PLATE": Text("车牌号", "number plate"),
     "CN_PASSPORT": Text("护照号", "passport"),

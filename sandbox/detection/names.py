@@ -211,8 +211,8 @@ def address_score(value: str) -> int:
     """From 3 on `value` is an address to the door or street.
 
     Divisions named (up to 2) + 2 for a house number + 1 for a road or estate − 2 for an organisation's suffix − 2 for
-    the marks of a sentence − 3 for words of a document's title. Recall .89–.98 at .00–.03 on districts, towns and organisations with a gazetteer
-    (reference figures); here divisions are told by their suffix.
+    the marks of a sentence − 3 for words of a document's title. Recall .89–.98 at .00–.03 on districts, towns and
+    organisations with a gazetteer (reference figures); here divisions are told by their suffix.
     """
     score = min(2, len(re.findall(_ADMIN, value)))
     score += 2 if re.search(_HOUSE, value) else 0

@@ -266,7 +266,7 @@ TABLE: Final[tuple[Recognizer, ...]] = (
         score=0.6,
         check="network_address",
         needle=True,
-        not_after="[A-Za-z]/",  # a browser's version
+        not_after="[A-Za-z]/|//",  # a browser's version; the host of a link is a server, not a person
     ),
     Recognizer(
         "MAC_ADDRESS",

@@ -15,11 +15,11 @@ from typing import Any, Final
 import polars as pl
 
 from sandbox.detection import canon, columns, coordinates, engine
-from sandbox.detection.decide import ENTITY_ROWS, Decision, by_share, decide
+from sandbox.detection.decide import ENTITY_ROWS, IS_SHARE, Decision, by_share, decide
 from sandbox.detection.found import Found
 from sandbox.detection.mask import mask
 from sandbox.detection.recognizers import ACCEPT_IN_TEXT, TABLE
-from sandbox.detection.tally import ColumnTally, count
+from sandbox.detection.tally import SOLE_TRADER, ColumnTally, count
 
 _TEXT_CHUNK: Final = 100_000
 _OVERLAP: Final = 200
@@ -143,9 +143,13 @@ def summarise(tallies: Mapping[str, ColumnTally], comments: Mapping[str, str] | 
 def _entities(tally: ColumnTally, axis: coordinates.Axis | None) -> list[EntityShare]:
     shares = [_pattern_share(tally, entity) for entity in ENTITY_ROWS] if tally.distinct else []
     found = {share.entity: share for share in (*shares, *_name_shares(tally)) if share}
+    if (codes := found.get("CN_USCC")) and (traders := tally.patterns.found(SOLE_TRADER, ["CN_USCC"])).values:
+        share = traders.values / tally.distinct
+        decision: Decision = "contains" if codes.decision == "is" and share < IS_SHARE else codes.decision
+        found[SOLE_TRADER] = _share(SOLE_TRADER, traders, share, decision)
     if axis:
         found["COORDINATES"] = _share("COORDINATES", tally.axes[axis.axis], axis.share, by_share(axis.share))
-    return sorted(found.values(), key=lambda s: (-s.share, s.entity))
+    return sorted(found.values(), key=lambda s: (-s.share, s.entity == SOLE_TRADER, s.entity))
 
 
 def _share(entity: str, found: Found, share: float, decision: Decision) -> EntityShare:

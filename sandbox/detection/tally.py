@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeVar
 
 import numpy as np
@@ -22,6 +23,9 @@ from sandbox.detection.recognizers import RANK, ROWS
 _LONGEST_NAME: Final = 10
 _HAN: Final = r"[\u3400-\u4dbf\u4e00-\u9fff]"
 _FILLED: Final = 0.6
+SOLE_TRADER: Final = "CN_SOLE_TRADER"
+_USCC: Final = "CN_USCC"
+_TRADER: Final = "(?i)(?:^|[^0-9A-Z])92[0-9A-Z]{16}(?:[^0-9A-Z]|$)"
 _Key = TypeVar("_Key")
 
 
@@ -151,6 +155,8 @@ def _patterns(hits: funnel.ColumnHits) -> PatternTally:
         entities.setdefault(ROWS[name].entity, []).append(name)
     for entity, own in entities.items():
         groups.update(_groups(hits, entity, own))
+    if _USCC in hits.hits:
+        groups.update(_sole_traders(hits))
     return PatternTally(rows, groups, hits.id_shapes)
 
 
@@ -179,6 +185,20 @@ def _groups(hits: funnel.ColumnHits, entity: str, owned: list[str]) -> dict[tupl
     return answer
 
 
+def _sole_traders(hits: funnel.ColumnHits) -> dict[tuple[str, frozenset[str]], Found]:
+    """Credit codes of sole traders (authority 9, type 2 of GB 32100): each is one person's."""
+    places = pl.Series(hits.hits[_USCC])
+    traders = hits.values.gather(places).str.contains(_TRADER)
+    own = places.filter(traders).to_numpy()
+    if not len(own):
+        return {}
+    examples = _examples(hits, own, [_USCC])
+    return {(SOLE_TRADER, frozenset({_USCC})): Found(len(own), int(hits.counts.gather(own).sum()), 0, examples)}
+
+
 def _examples(hits: funnel.ColumnHits, places: funnel.Places, rows: list[str]) -> tuple[str, ...]:
-    first = places[:EXAMPLES].tolist()
-    return tuple(mask(next(hits.texts[row][i] for row in rows if i in hits.texts[row])) for i in first)
+    known = (
+        next((hits.texts[row][i] for row in rows if i in hits.texts[row]), None)
+        for i in places[: funnel.TEXTS_KEPT].tolist()
+    )
+    return tuple(mask(text) for text in islice((text for text in known if text), EXAMPLES))
