@@ -157,7 +157,7 @@ def _grade_column(scan: ColumnScan, info: ColumnInfo, policy: GradingEdition) ->
         identifier_role=_strictest(m.rule.parameters.identifier_role for m in matches),
         rule=first.rule.id,
         evidence=evidence,
-        rules=[m.rule.id for m in matches],
+        rules=list(dict.fromkeys(m.rule.id for m in matches)),
         subject=subject,
         record_export=rule.record_export,
     )

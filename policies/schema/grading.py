@@ -287,7 +287,7 @@ class GradingEdition(Edition[Rule]):
         wins (就高从严), and a name beats an entity of the same level.
         """
         entities = tuple(entities)
-        named = [m for m in (self._by_name(name, "name"), self._by_comment(comment)) if m]
+        named = self._by_words(name, comment or "")
         named = named or [m for m in (self._by_abbreviation(name, entities, shapes),) if m]
         explained = {e for m in named for e in (*m.rule.parameters.explains, *m.rule.parameters.entities)}
         found = [
@@ -300,9 +300,25 @@ class GradingEdition(Edition[Rule]):
         every = sorted([*named, *found], key=lambda m: -m.rule.parameters.level)
         return tuple(every) or (Match(self.by_check("unmarked"), "unmarked", ""),)
 
-    def _by_comment(self, comment: str | None) -> Match | None:
-        head = _COMMENT_END.split(comment, maxsplit=1)[0] if comment else ""
-        return self._by_name(head, "comment") if head.strip() else None
+    def _by_words(self, name: str, comment: str) -> list[Match]:
+        """What the name and the first words of the comment say together.
+
+        A written-out comment that ends with the name (地址: 学校地址) says the same more exactly and stands for both. A
+        comment that matches only by `*` adds to a written-out name nothing but a finding about persons, and not one
+        that the name explains (法定代表人: 企业法定代表人姓名).
+        """
+        head = _COMMENT_END.split(comment, maxsplit=1)[0]
+        by_name = self._by_name(name, "name")
+        by_comment = self._by_name(head, "comment") if head.strip() else None
+        if by_name is None or by_comment is None or by_name.rule is by_comment.rule:
+            return [m for m in (by_name or by_comment,) if m]
+        if "*" not in by_comment.evidence and normalise(head).endswith(normalise(name)):
+            return [by_comment]
+        said = by_comment.rule.parameters
+        explained = bool(said.entities) and set(said.entities) <= set(by_name.rule.parameters.explains)
+        if "*" in by_comment.evidence and "*" not in by_name.evidence and (said.subject != "person" or explained):
+            return [by_name]
+        return [by_name, by_comment]
 
     def _by_name(self, name: str, by: Literal["name", "comment"]) -> Match | None:
         return self._named(normalise(name), by) or self._named(normalise(_BRACKETS.sub("", name)), by)

@@ -40,7 +40,7 @@ _HOUSE: Final = (
     r"(?:[0-9]+|[一二三四五六七八九十百]+|[A-Za-z][0-9]*)(?:-[0-9]+)*(?:号|栋|幢|座|单元|室|弄|楼|层|户|#|组|房)"
 )
 _DOCUMENT: Final = r"[《》〔〕【】]|通知|公告|办法|决定|意见|方案|措施|条例|规定"
-_CLAUSES: Final = "[,。;!?]"  # canonical text: full-width marks are folded, the full stop is not
+_CLAUSES: Final = "[,，。;；!！?？]"
 _ROAD: Final = r"路|街|大道|巷|弄|胡同|花园|小区|苑|村|大厦|广场|新村|公寓|社区|里[0-9]|道[0-9]"
 # In running text an address is a road or estate with a house number, with the divisions before it.
 _ADDRESS_TEXT: Final = re.compile(
