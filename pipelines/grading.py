@@ -22,7 +22,7 @@ Role = Literal["direct", "quasi", "sensitive", "none"]
 HIGHEST: Final = 4
 _ROLES: Final[tuple[Role, ...]] = ("none", "quasi", "sensitive", "direct")
 # What the workspace and the export gate count people and firms by, best key first.
-_PERSON_KEYS: Final = ("CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_PASSPORT", "CN_TRAVEL_PERMIT")
+_PERSON_KEYS: Final = ("CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "CN_HK_ID", "CN_TW_ID")
 _WEAK_PERSON_KEYS: Final = ("CN_MOBILE", "CN_BANK_CARD", "CN_PLATE", "VIN", "IMEI", "EMAIL_ADDRESS")
 _ENTERPRISE_KEYS: Final = ("CN_USCC", "CN_ORG_CODE")
 _KEY_ORDER: Final[tuple[tuple[Literal["person", "enterprise"], tuple[str, ...]], ...]] = (
@@ -430,7 +430,12 @@ def _entity_key(grades: list[ColumnGrade], scanned: dict[str, ColumnScan], polic
     filled = [g for g in grades if _filled(scanned[g.name])]
     for kind, entities in _KEY_ORDER:
         for entity in entities:
-            holders = [(g, e) for g in filled for e in scanned[g.name].decided("is") if e.entity == entity]
+            holders = [
+                (g, e)
+                for g in filled
+                for e in scanned[g.name].decided("is")
+                if e.entity == entity and (kind != "person" or g.subject == "person")
+            ]
             if holders:
                 column, share = max(holders, key=lambda h: (h[1].share, scanned[h[0].name].distinct))
                 return EntityKey(column.name, kind, _say(column.rule, _IS, share))

@@ -26,10 +26,11 @@ _USCC_WEIGHTS = tuple(pow(3, i, 31) for i in range(17))
 _ORG_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 _VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", (*range(1, 9), *range(1, 6), 7, 9, *range(2, 10)), strict=True))
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-# Province codes of GB/T 2260; 81–83 are the residence permits of Hong Kong, Macau and Taiwan residents, 91 the
-# permanent residence card of foreigners. Counties are not tested: districts are abolished, numbers stay.
+# Province codes of GB/T 2260; 81–83 are the residence permits of Hong Kong, Macau and Taiwan residents. Counties are
+# not tested: districts are abolished, numbers stay. The permanent residence card of foreigners has a 9, then the
+# province (assumed from the published specimen).
 PROVINCES = frozenset(
-    (*range(11, 16), 21, 22, 23, *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83, 91)
+    (*range(11, 16), 21, 22, 23, *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83)
 )
 _SEPARATORS = re.compile(r"[\s\-.·()]+")
 
@@ -52,7 +53,7 @@ def _calendar(year: int, month: int, day: int) -> bool:
 def resident_id(text: str) -> bool:
     """GB 11643-1999: known province, a birth date from 1850 to today, ISO 7064 MOD 11-2 check character."""
     s = squeeze(text)
-    if not re.fullmatch(r"[0-9]{17}[0-9X]", s) or int(s[:2]) not in PROVINCES:
+    if not re.fullmatch(r"[0-9]{17}[0-9X]", s) or int(s[1:3] if s[0] == "9" else s[:2]) not in PROVINCES:
         return False
     if not _calendar(int(s[6:10]), int(s[10:12]), int(s[12:14])):
         return False
@@ -110,6 +111,34 @@ def vin(text: str) -> bool:
     points = (int(c) if c.isdigit() else _VIN_VALUES[c] for c in s)
     total = sum(p * w for p, w in zip(points, _VIN_WEIGHTS, strict=True)) % 11
     return s[8] == ("X" if total == 10 else str(total))
+
+
+def hk_id(text: str) -> bool:
+    """Hong Kong identity card: one or two letters, six digits, check character (MOD 11; a missing letter counts 36)."""
+    s = squeeze(text)
+    if not re.fullmatch(r"[A-Z]{1,2}[0-9]{6}[0-9A]", s):
+        return False
+    values = [36 if c == " " else int(c, 36) for c in s[:-1].rjust(8)]
+    check = -sum(v * w for v, w in zip(values, (9, 8, 7, 6, 5, 4, 3, 2), strict=True)) % 11
+    return s[-1] == ("A" if check == 10 else str(check))
+
+
+_TW_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYWZIO"  # in the order of their values from 10 on
+
+
+def tw_id(text: str) -> bool:
+    """Taiwan identity card or resident certificate: letter as two digits, weights 1 9 8 … 1 1, sum divisible by 10."""
+    s = squeeze(text)
+    if not re.fullmatch(r"[A-Z][1289][0-9]{8}", s):
+        return False
+    tens, ones = divmod(_TW_LETTERS.index(s[0]) + 10, 10)
+    digits = [tens, ones, *map(int, s[1:])]
+    return sum(d * w for d, w in zip(digits, (1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 1), strict=True)) % 10 == 0
+
+
+def account(text: str) -> bool:
+    """A social account and not merely a word: it holds a digit, an underscore or a hyphen."""
+    return re.search(r"[0-9_\-]", text) is not None
 
 
 def plate(text: str) -> bool:
@@ -175,7 +204,8 @@ def resident_ids(values: np.ndarray) -> np.ndarray:
     digits = np.where(clean[:, None], digits, 0)
     checks = np.frombuffer(_ID_CHECKS.encode(), dtype=np.uint8)[digits @ np.array(_ID_WEIGHTS) % 11]
     born = _dates(_number(digits, 6, 10), _number(digits, 10, 12), _number(digits, 12, 14))
-    return clean & _PROVINCE_TABLE[_number(digits, 0, 2)] & born & (checks == raw[:, 17])
+    province = np.where(digits[:, 0] == 9, _number(digits, 1, 3), _number(digits, 0, 2))
+    return clean & _PROVINCE_TABLE[province] & born & (checks == raw[:, 17])
 
 
 def resident_ids_15(values: np.ndarray) -> np.ndarray:
@@ -263,6 +293,9 @@ CHECKS: dict[str, Check] = {
     "bank_card": Check(bank_card, luhns),
     "imei": Check(luhn, luhns),
     "vin": Check(vin, vins),
+    "hk_id": Check(hk_id),
+    "tw_id": Check(tw_id),
+    "account": Check(account),
     "plate": Check(plate, column=_plates),
     "network_address": Check(network_address, column=_network_addresses),
     "mac": Check(mac, column=_macs),

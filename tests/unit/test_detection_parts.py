@@ -54,6 +54,21 @@ def test_generated_identifiers_pass_their_checks(rng: np.random.Generator) -> No
     assert checksums.valid("vin", list(providers.vins(rng, 300))).all()
 
 
+@pytest.mark.parametrize(
+    ("row", "alphabet"), [("IP_ADDRESS", "0123459.:afIip"), ("MAC_ADDRESS", "0Aaf9:-."), ("CN_PLATE", "粤AD0129港学·")]
+)
+def test_column_form_agrees_with_the_scalar_one_on_whole_cells(row: str, alphabet: str) -> None:
+    found = ROWS[row]
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.lists(st.from_regex(found.core, fullmatch=True, alphabet=alphabet), min_size=1, max_size=8))
+    def check(cells: list[str]) -> None:
+        assert found.check is not None
+        assert checksums.valid(found.check, cells).tolist() == [checksums.CHECKS[found.check].scalar(c) for c in cells]
+
+    check()
+
+
 def test_separated_values_go_through_the_scalar_form() -> None:
     assert checksums.valid("resident_id", ["110105 19491231 002X", "110105-19491231-0021"]).tolist() == [True, False]
 
@@ -100,8 +115,8 @@ def test_no_pattern_uses_word_boundaries_or_crosses_a_line() -> None:
 def test_every_designed_entity_has_a_row() -> None:
     assert {row.entity for row in ROWS.values()} == {
         "CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_MOBILE", "CN_LANDLINE", "CN_BANK_CARD", "CN_USCC", "CN_ORG_CODE",
-        "CN_PLATE", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "VIN", "IMEI", "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS",
-        "COORDINATES",
+        "CN_PLATE", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "CN_HK_ID", "CN_TW_ID", "CN_WECHAT", "CN_QQ", "VIN", "IMEI",
+        "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "COORDINATES",
     }  # fmt: skip
 
 
