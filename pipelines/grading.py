@@ -297,7 +297,8 @@ def _lift_columns(
     minors, unpublished = policy.by_check("minors"), policy.by_check("unpublished")
     child, closed = (_word(rule.parameters.table_words, table) for rule in (minors, unpublished))
     people = _about_people(grades, key, policy)
-    fined = people or any(_is_person(scanned[g.name]) for g in grades if g.subject == "organisation")
+    parties = policy.by_check("person_penalties").parameters.parties
+    fined = people or any(_is_person(scanned[g.name]) for g in grades if not set(g.rules).isdisjoint(parties))
     nobody = _nobody(grades, policy)
     lifted = []
     for g in grades:

@@ -129,9 +129,13 @@ class Movements(Strict):
 
 
 class PersonPenalties(Strict):
-    """Columns of `places` (rule ids) about a natural person's penalty: at least `level`, a sensitive attribute."""
+    """Columns of `places` (rule ids) about a natural person's penalty: at least `level`, a sensitive attribute.
+
+    It is one where a row is about a person, or where columns of the rules `parties` hold names of persons.
+    """
 
     places: Annotated[Names, Field(min_length=1)]
+    parties: Annotated[Names, Field(min_length=1)]
     level: Annotated[int, Field(ge=3, le=4)]
 
 
@@ -368,7 +372,8 @@ class GradingEdition(Edition[Rule]):
         placing = ("movements", "person_penalties", "unpublished", "nobody")
         places = {place for check in placing for place in self.by_check(check).parameters.places}
         beside = self.by_check("nobody").parameters.companions
-        unknown = sorted({*named.names, *named.others, *once, *places, *beside} - ids)
+        parties = self.by_check("person_penalties").parameters.parties
+        unknown = sorted({*named.names, *named.others, *once, *places, *beside, *parties} - ids)
         if unknown:
             raise ValueError(f"引用了不存在的规则 / unknown rule referred to: {', '.join(unknown)}")
         return self
