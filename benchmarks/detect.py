@@ -26,7 +26,7 @@ from benchmarks.figures import Figure
 from policies.text import Text
 
 AIM_SMALL, AIM_LARGE, AIM_MEMORY, AIM_START = 20.0, 80.0, 2_500.0, 10.0
-SMALL, BOTH_WAYS, COLUMNS = 2_000, 10_000, 20
+SMALL, BOTH_WAYS = 2_000, 10_000  # rows of twenty columns
 Cell = tuple[str, int, str]  # column, row, entity
 
 
