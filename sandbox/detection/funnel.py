@@ -9,6 +9,7 @@ Presidio over every value gives the same hits; a property test holds the funnel 
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from sandbox.detection import canon, checksums, engine
 from sandbox.detection.recognizers import RANK, ROWS, STANDS_APART, TABLE, UNION, Context, Recognizer, has_context
 
+_LOG: Final = logging.getLogger(__name__)
 DECIDED_FROM: Final = 500
 DECIDED_SHARE: Final = 0.3
 CONFIRMED: Final = 300
@@ -61,6 +63,7 @@ def scan_values(values: pl.Series, counts: pl.Series, context: Sequence[str] = (
     settled = _settled(values, words)
     found = _judged(values, counts, settled, context, words)
     if found is None:
+        _LOG.warning("validators and Presidio disagree on a sample of %d values: Presidio judges them all", len(values))
         found = _judged(values, counts, {}, context, words)
         assert found is not None  # without settled values nothing can be contradicted
     _disguises(found, context)

@@ -145,7 +145,9 @@ def _agree(cells: list[str], context: list[str]) -> None:
     assert [(c, g) for c, g, e in zip(cells, got, expected, strict=True) if g != e] == []
 
 
-def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A validator that says yes to everything must not outvote Presidio."""
     cells = [f"440106198{n % 10}0101{n:04d}" for n in range(400)]
     expected = funnel.plain(cells)
@@ -156,6 +158,7 @@ def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(monkeypatch:
     assert set(found.hits.get("CN_RESIDENT_ID", {})) == {
         i for i, rows in enumerate(expected) if "CN_RESIDENT_ID" in rows
     }
+    assert "disagree" in caplog.text and not any(cell in caplog.text for cell in cells)
 
 
 def test_a_rare_id_keeps_its_precedence_in_a_decided_card_column(monkeypatch: pytest.MonkeyPatch) -> None:
