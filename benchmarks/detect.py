@@ -2,9 +2,9 @@
 
 The plain side is `BatchAnalyzerEngine` with our recognisers and no language model, given canonical text: its fastest
 form. Rates are cells per second of processor time, all threads counted: on a shared machine the clock tells more about
-the neighbours. `PDS_BENCH_ROWS` sets the rows of the large table (500,000, times 20 columns is 10M cells) and `PDS_BENCH_TALL`
-the different texts of the tall one (20M). The large and the tall table are scanned in processes of their own, so that
-their peak memory is theirs; start-up is measured apart and is in no rate.
+the neighbours. `PDS_BENCH_ROWS` sets the rows of the large table (500,000, times 20 columns is 10M cells) and
+`PDS_BENCH_TALL` the different texts of the tall one (20M). The large and the tall table are scanned in processes of
+their own, so that their peak memory is theirs; start-up is measured apart and is in no rate.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _said(zh: str, en: str) -> Text:
 
 # ---- the two sides ------------------------------------------------------------------------------------------------
 def plain_hits(table: pl.DataFrame) -> tuple[float, set[Cell]]:
-    """Processor seconds and hits of the plain side over every cell; precedence between entities is applied afterwards."""
+    """Processor seconds and hits of the plain side over every cell; precedence is applied afterwards."""
     from presidio_analyzer import BatchAnalyzerEngine
 
     from sandbox.detection import canon, engine
@@ -86,7 +86,7 @@ def plain_hits(table: pl.DataFrame) -> tuple[float, set[Cell]]:
 
 
 def our_hits(table: pl.DataFrame) -> tuple[float, set[Cell], set[Cell]]:
-    """Processor seconds, plain hits and disguised hits of the funnel over every cell (patterns only, as the plain side)."""
+    """Processor seconds, plain hits and disguised hits of the funnel over every cell (patterns only)."""
     from sandbox.detection import canon, columns, funnel
     from sandbox.detection.recognizers import ROWS
 
@@ -112,7 +112,7 @@ def our_hits(table: pl.DataFrame) -> tuple[float, set[Cell], set[Cell]]:
 
 
 def _alternating(table: pl.DataFrame) -> tuple[float, float]:
-    """Cells per processor second of the plain side and of ours, the best of two turns of ours around one of the other."""
+    """Cells per processor second of the plain side and of ours, the better of two turns around the other's."""
     cells = table.height * table.width
     our_hits(table)  # both sides have been called once before either is timed
     first, _, _ = our_hits(table)
