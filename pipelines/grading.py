@@ -8,21 +8,21 @@ highest column, and more where the policy's uplift rules say so. Every step leav
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from policies.text import Text, UserError
 
 if TYPE_CHECKING:
-    from policies.schema.grading import GradingEdition, Match
+    from policies.schema.grading import Agreement, GradingEdition, Match
     from sandbox.detection.scan import ColumnScan, EntityShare, TableScan
 
 Role = Literal["direct", "quasi", "sensitive", "none"]
 HIGHEST: Final = 4
 _ROLES: Final[tuple[Role, ...]] = ("none", "quasi", "sensitive", "direct")
 # What the workspace and the export gate count people and firms by, best key first.
-_PERSON_KEYS: Final = ("CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_PASSPORT", "CN_TRAVEL_PERMIT")
+_PERSON_KEYS: Final = ("CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "CN_HK_ID", "CN_TW_ID")
 _WEAK_PERSON_KEYS: Final = ("CN_MOBILE", "CN_BANK_CARD", "CN_PLATE", "VIN", "IMEI", "EMAIL_ADDRESS")
 _ENTERPRISE_KEYS: Final = ("CN_USCC", "CN_ORG_CODE")
 _KEY_ORDER: Final[tuple[tuple[Literal["person", "enterprise"], tuple[str, ...]], ...]] = (
@@ -30,6 +30,9 @@ _KEY_ORDER: Final[tuple[tuple[Literal["person", "enterprise"], tuple[str, ...]],
     ("enterprise", _ENTERPRISE_KEYS),
     ("person", _WEAK_PERSON_KEYS),
 )
+_FEW_VALUES: Final = 100
+_WHOLE: Final = re.compile("int|整数", re.IGNORECASE)
+_SOLE_TRADER: Final = "CN_SOLE_TRADER"
 _NO_KEY: Final = frozenset({"PERSON", "ADDRESS", "ORGANIZATION"})
 _KEY_FILLED: Final = 0.5
 _TEMPORAL: Final = re.compile("date|time", re.IGNORECASE)
@@ -125,7 +128,7 @@ def grade(scan: TableScan, columns: Sequence[ColumnInfo], policy: GradingEdition
     grades = [_grade_column(scanned[info.name], info, policy) for info in columns]
     timed = {info.name for info in columns if _TEMPORAL.search(info.type)}
     key = _entity_key([g for g in grades if g.name not in timed], scanned, policy)
-    grades = _personal_floor(_lift_columns(grades, policy, table), key, policy)
+    grades = _personal_floor(_lift_columns(grades, key, scanned, policy, table), key, policy)
     uplifts = _uplifts(grades, scan.rows, policy)
     level = max([g.level for g in grades] + [u.level for u in uplifts if u.level] or [HIGHEST])
     return TableGrade(level, grades, uplifts, key, policy.policy, policy.edition, policy.digest)
@@ -140,7 +143,8 @@ def joined_level(left: int, right: int, policy: GradingEdition) -> int:
 
 # ---- one column ---------------------------------------------------------------------------------------------------
 def _grade_column(scan: ColumnScan, info: ColumnInfo, policy: GradingEdition) -> ColumnGrade:
-    matches = policy.matches(info.name, [e.entity for e in scan.decided("is")], info.comment or None)
+    entities = [e.entity for e in scan.decided("is")]
+    matches = policy.matches(info.name, entities, info.comment or None, _shapes(scan, info))
     first = matches[0]
     rule = first.rule.parameters
     evidence = [*(_say_match(match, scan) for match in matches), *_say_seen(matches, scan)]
@@ -153,12 +157,24 @@ def _grade_column(scan: ColumnScan, info: ColumnInfo, policy: GradingEdition) ->
         identifier_role=_strictest(m.rule.parameters.identifier_role for m in matches),
         rule=first.rule.id,
         evidence=evidence,
-        rules=[m.rule.id for m in matches],
+        rules=list(dict.fromkeys(m.rule.id for m in matches)),
         subject=subject,
         record_export=rule.record_export,
     )
-    proposal = _lift_by_content(proposal, matches, scan, policy)
+    proposal = _lift_by_traders(_lift_by_content(proposal, matches, scan, policy), scan, policy)
     return replace(proposal, evidence=[*proposal.evidence, *_say_noise(scan)])
+
+
+def _shapes(scan: ColumnScan, info: ColumnInfo) -> list[Agreement]:
+    """What the values are like, for abbreviations that mean several things."""
+    shapes: list[Agreement] = []
+    if 0 < scan.distinct <= _FEW_VALUES:
+        shapes.append("few_values")
+    if _WHOLE.search(info.type):
+        shapes.append("whole_number")
+    if _TEMPORAL.search(info.type):
+        shapes.append("date")
+    return shapes
 
 
 def _lift_by_content(
@@ -166,7 +182,7 @@ def _lift_by_content(
 ) -> ColumnGrade:
     """Text that holds identifiers: the level rises, and the column is to be treated as a direct identifier."""
     named = [m.rule.parameters for m in matches if m.by in ("name", "comment")]
-    expected = {entity for rule in named for entity in (*rule.explains, *rule.entities)}
+    expected = {entity for rule in named for entity in (*rule.explains, *rule.entities, *rule.resembles)}
     held = [e for e in scan.decided("contains") if e.entity not in expected]
     for rule in policy.all_by_check("text_contains"):
         inside = [e for e in held if e.entity in rule.parameters.entities]
@@ -185,6 +201,16 @@ def _lift_by_content(
             evidence=[*grade_.evidence, *(_say(rule.id, _HOLDS, e) for e in inside)],
         )
     return grade_
+
+
+def _lift_by_traders(g: ColumnGrade, scan: ColumnScan, policy: GradingEdition) -> ColumnGrade:
+    """Firms' codes with sole traders' among them: these are one person's each, so the floor of personal data holds."""
+    floors = policy.by_check("floors")
+    traders = [e for e in scan.decided("contains") if e.entity == _SOLE_TRADER]
+    if not traders or g.level >= floors.parameters.personal:
+        return g
+    evidence = [*g.evidence, _say(floors.id, _HOLDS, traders[0])]
+    return replace(g, level=floors.parameters.personal, rule=floors.id, rules=[*g.rules, floors.id], evidence=evidence)
 
 
 def _strictest(roles: Iterable[Role]) -> Role:
@@ -217,6 +243,14 @@ _NOISE: Final = Text(
 
 _MOVEMENTS: Final = Text("与个人标识同表，构成行踪", "beside a person's identifier it tells movements")
 _MINORS: Final = Text("表名或说明含“{word}”，属未成年人信息", "the table's name or comment says “{word}”: children")
+_FINED: Final = Text("受处罚的是自然人", "a natural person was fined")
+_CLOSED: Final = Text(
+    "表名或说明含“{word}”：未公开，须按重要数据核查",
+    "the table's name or comment says “{word}”: unpublished, to be checked as important data",
+)
+_NOBODY: Final = Text(
+    "表中没有关于个人的列，区划不是任何人的位置", "no column is about a person: areas are nobody's place"
+)
 _FLOOR: Final = Text("每行记录一个人，个人信息不低于 2 级", "each row is about a person: personal data is at least 2")
 _QUASI: Final = Text("{n} 个准标识符同表：{names}", "{n} quasi-identifiers together: {names}")
 _NAME_BESIDE: Final = Text("姓名（{names}）与{others}同表", "a name ({names}) beside {others}")
@@ -256,28 +290,81 @@ def _say_noise(scan: ColumnScan) -> list[str]:
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------
-def _lift_columns(grades: list[ColumnGrade], policy: GradingEdition, table: str) -> list[ColumnGrade]:
-    """Rules by which one column's company raises another: movements, and tables about children."""
-    movements, minors = policy.by_check("movements"), policy.by_check("minors")
-    identified = any(g.subject == "person" and g.identifier_role == "direct" for g in grades)
-    word = next((w for w in minors.parameters.table_words if w.lower() in table.lower()), None)
+def _lift_columns(
+    grades: list[ColumnGrade], key: EntityKey | None, scanned: dict[str, ColumnScan], policy: GradingEdition, table: str
+) -> list[ColumnGrade]:
+    """Rules by which a column's company or the table's name changes its level."""
+    minors, unpublished = policy.by_check("minors"), policy.by_check("unpublished")
+    child, closed = (_word(rule.parameters.table_words, table) for rule in (minors, unpublished))
+    people = _about_people(grades, key, policy)
+    parties = policy.by_check("person_penalties").parameters.parties
+    fined = people or any(_is_person(scanned[g.name]) for g in grades if not set(g.rules).isdisjoint(parties))
+    nobody = _nobody(grades, policy)
     lifted = []
     for g in grades:
-        if identified and set(g.rules) & set(movements.parameters.places):
-            g = _lift(g, movements, _MOVEMENTS)
-        if word and g.subject == "person":
-            g = _lift(g, minors, _MINORS.fill(word=word))
+        if people and _placed(g, policy, "movements"):
+            g = _lift(g, policy.by_check("movements"), _MOVEMENTS)
+        if fined and _placed(g, policy, "person_penalties"):
+            g = replace(_lift(g, policy.by_check("person_penalties"), _FINED, sensitive=False), subject="person")
+        if child and g.subject == "person":
+            g = _lift(g, minors, _MINORS.fill(word=child))
+        if closed and _placed(g, policy, "unpublished"):
+            g = _lift(g, unpublished, _CLOSED.fill(word=closed), sensitive=False)
+        if g.rule in nobody:
+            g = _about_nobody(g, policy)
         lifted.append(g)
     return lifted
 
 
-def _lift(g: ColumnGrade, rule: Any, why: Text) -> ColumnGrade:
+def _word(words: Iterable[str], table: str) -> str | None:
+    return next((word for word in words if word.lower() in table.lower()), None)
+
+
+def _placed(g: ColumnGrade, policy: GradingEdition, check: str) -> bool:
+    return not set(g.rules).isdisjoint(policy.by_check(check).parameters.places)
+
+
+def _about_people(grades: list[ColumnGrade], key: EntityKey | None, policy: GradingEdition) -> bool:
+    """Whether a row is about a person: by its key, or by a name where nothing else tells rows apart. The head of a
+    school or the contact of a firm does not make the row theirs."""
+    if key is not None:
+        return key.kind == "person"
+    names = policy.by_check("name_with_other").parameters.names
+    return any(not set(g.rules).isdisjoint(names) for g in grades)
+
+
+def _is_person(scan: ColumnScan) -> bool:
+    return any(e.entity == "PERSON" for e in scan.decided("is", "contains"))
+
+
+def _nobody(grades: list[ColumnGrade], policy: GradingEdition) -> set[str]:
+    """The deciding rules whose columns say nothing about anybody in this table."""
+    limits = policy.by_check("nobody").parameters
+    places, all_ = set(limits.places), {*limits.places, *limits.companions}
+    if any(g.subject in ("person", "unknown") and g.rule not in places for g in grades):
+        return set()
+    listed = any(g.rule in places for g in grades) and all(g.rule in all_ for g in grades)
+    return all_ if listed else places
+
+
+def _about_nobody(g: ColumnGrade, policy: GradingEdition) -> ColumnGrade:
+    rule = policy.by_check("nobody")
+    said = [*g.evidence, f"{rule.id}：{_NOBODY.zh} / {rule.id}: {_NOBODY.en}"]
+    return replace(
+        g, level=rule.parameters.level, rule=rule.id, rules=[*g.rules, rule.id], subject="public",
+        identifier_role="none", record_export="keep", evidence=said,
+    )  # fmt: skip
+
+
+def _lift(g: ColumnGrade, rule: Any, why: Text, *, sensitive: bool = True) -> ColumnGrade:
+    """`g` at the rule's level at least; `sensitive`: it becomes sensitive personal data, else only an attribute."""
     decides = rule.parameters.level > g.level
     return replace(
         g,
         level=max(g.level, rule.parameters.level),
-        sensitive=True,
+        sensitive=g.sensitive or sensitive,
         identifier_role=_strictest((g.identifier_role, "sensitive")),
+        record_export="aggregates" if decides and g.record_export in ("keep", "generalise") else g.record_export,
         rule=rule.id if decides else g.rule,
         rules=[*g.rules, rule.id],
         evidence=[*g.evidence, f"{rule.id}：{why.zh} / {rule.id}: {why.en}"],
@@ -303,7 +390,7 @@ def _uplifts(grades: list[ColumnGrade], rows: int, policy: GradingEdition) -> li
     highest = max((g.level for g in grades), default=HIGHEST)
     uplifts: list[Uplift] = []
     quasi = policy.by_check("quasi_identifiers_together")
-    together = [g.name for g in grades if g.identifier_role == "quasi" and g.subject == "person"]
+    together = [g.name for g in _apart(grades, quasi.parameters.once)]
     if len(together) >= quasi.parameters.count:
         level = min(HIGHEST, highest + quasi.parameters.raise_by)
         uplifts.append(_uplift(quasi, level, _QUASI.fill(n=len(together), names="、".join(together))))
@@ -314,6 +401,13 @@ def _uplifts(grades: list[ColumnGrade], rows: int, policy: GradingEdition) -> li
         said = _NAME_BESIDE.fill(names="、".join(names), others="、".join(others))
         uplifts.append(_uplift(pair, pair.parameters.level, said))
     return uplifts + _scale(grades, rows, max([highest, *(u.level or 0 for u in uplifts)]), policy)
+
+
+def _apart(grades: list[ColumnGrade], once: Collection[str]) -> list[ColumnGrade]:
+    """The quasi-identifiers of persons; of each rule in `once` only the first."""
+    quasi = [g for g in grades if g.identifier_role == "quasi" and g.subject == "person"]
+    first = {rule: next((g for g in quasi if rule in g.rules), None) for rule in once}
+    return [g for g in quasi if all(rule not in g.rules or g is first[rule] for rule in once)]
 
 
 def _scale(grades: list[ColumnGrade], rows: int, level: int, policy: GradingEdition) -> list[Uplift]:
@@ -337,7 +431,12 @@ def _entity_key(grades: list[ColumnGrade], scanned: dict[str, ColumnScan], polic
     filled = [g for g in grades if _filled(scanned[g.name])]
     for kind, entities in _KEY_ORDER:
         for entity in entities:
-            holders = [(g, e) for g in filled for e in scanned[g.name].decided("is") if e.entity == entity]
+            holders = [
+                (g, e)
+                for g in filled
+                for e in scanned[g.name].decided("is")
+                if e.entity == entity and (kind != "person" or g.subject == "person")
+            ]
             if holders:
                 column, share = max(holders, key=lambda h: (h[1].share, scanned[h[0].name].distinct))
                 return EntityKey(column.name, kind, _say(column.rule, _IS, share))

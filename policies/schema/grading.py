@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +21,8 @@ RecordExport = Literal["keep", "generalise", "drop", "aggregates", "never"]
 Object = Literal["national_security", "economy", "social_order", "public_interest", "organisation", "person"]
 Damage = Literal["especially_serious", "serious", "general"]
 DataClass = Literal["core", "important", "general"]
+# What the values of a column must be for an abbreviation to count; "none" where a rule has no abbreviations.
+Agreement = Literal["entity", "few_values", "whole_number", "date", "none"]
 
 _SEPARATORS = re.compile(r"[\s_\-./·()（）\[\]【】]+")
 _BRACKETS = re.compile(r"[(（\[【].*$")
@@ -40,15 +42,21 @@ def _pattern(written: str) -> re.Pattern[str]:
 class Column(Strict):
     """How a column is recognised and what it then is.
 
-    `names`: column names compared by `normalise`; `*` stands for any characters. `entities`: detected entities that
-    are enough without a name. `explains`: entities a column of this name is expected to hold, which then lift nothing
-    (a legal representative's column holds person names). `level` 1–4; `record_export`: what a record-level product may
-    do with the column.
+    `names`: column names compared by `normalise`; `*` stands for any characters. `abbreviations`: short pinyin codes
+    that mean other things as well (XM is 姓名 or 项目) and count only where the values agree: one of `entities` is
+    detected, or they are few values, whole numbers or dates. `entities`: detected entities that are enough without a
+    name. `explains`: entities a column of this name is expected to hold, which then lift nothing (a legal
+    representative's column holds person names). `resembles`: entities its values merely look like here and there
+    (names of places and firms), which lift only when the whole column is one. `level` 1–4; `record_export`: what a
+    record-level product may do with the column.
     """
 
     names: Names
+    abbreviations: Names
+    agreement: Agreement
     entities: Names
     explains: Names
+    resembles: Names
     subject: Subject
     category: Name
     level: Level
@@ -66,6 +74,8 @@ class Column(Strict):
             raise ValueError("个人信息不得低于 2 级（GB/T 43697 H.4） / personal data is at least level 2")
         if self.identifier_role == "direct" and self.record_export == "keep":
             raise ValueError("直接标识符不得原样出域 / a direct identifier cannot be kept in an export")
+        if bool(self.abbreviations) == (self.agreement == "none"):
+            raise ValueError("缩写须写明与何种内容相符 / abbreviations need an agreement, and nothing else has one")
         return self
 
 
@@ -93,10 +103,14 @@ class DatasetLevel(Strict):
 
 
 class QuasiTogether(Strict):
-    """From `count` quasi-identifiers in one table on, the dataset rises by `raise_by`, at most to 4."""
+    """From `count` quasi-identifiers in one table on, the dataset rises by `raise_by`, at most to 4.
+
+    Columns of one of the rules `once` count as one: province, city and district are one place.
+    """
 
     count: Annotated[int, Field(ge=2, le=3)]
     raise_by: Annotated[int, Field(ge=1, le=3)]
+    once: Names
 
 
 class NameWith(Strict):
@@ -112,6 +126,35 @@ class Movements(Strict):
 
     places: Annotated[Names, Field(min_length=1)]
     level: Literal[4]
+
+
+class PersonPenalties(Strict):
+    """Columns of `places` (rule ids) about a natural person's penalty: at least `level`, a sensitive attribute.
+
+    It is one where a row is about a person, or where columns of the rules `parties` hold names of persons.
+    """
+
+    places: Annotated[Names, Field(min_length=1)]
+    parties: Annotated[Names, Field(min_length=1)]
+    level: Annotated[int, Field(ge=3, le=4)]
+
+
+class Unpublished(Strict):
+    """Columns of `places` (rule ids) in a table whose name or comment says it is not published: `level`, and a person
+    checks for important data (GB/T 43697 appendices F and G)."""
+
+    places: Annotated[Names, Field(min_length=1)]
+    table_words: Annotated[Names, Field(min_length=1)]
+    level: Literal[4]
+
+
+class Nobody(Strict):
+    """Columns of `places` (rule ids) in a table without any column about a person: `level`, no identifier; and those
+    of `companions` too where the table holds nothing but these (a code list of places)."""
+
+    places: Annotated[Names, Field(min_length=1)]
+    companions: Names
+    level: Level
 
 
 class PopulationScale(Strict):
@@ -206,6 +249,9 @@ Rule = Annotated[
     | Assigning[Literal["quasi_identifiers_together"], QuasiTogether]
     | Assigning[Literal["name_with_other"], NameWith]
     | Assigning[Literal["movements"], Movements]
+    | Assigning[Literal["person_penalties"], PersonPenalties]
+    | Assigning[Literal["unpublished"], Unpublished]
+    | Assigning[Literal["nobody"], Nobody]
     | Assigning[Literal["population_scale"], PopulationScale]
     | Assigning[Literal["full_coverage"], FullCoverage]
     | Assigning[Literal["joined_level"], JoinedLevel]
@@ -231,13 +277,22 @@ class GradingEdition(Edition[Rule]):
 
     policy: Literal["grading"]
 
-    def matches(self, name: str, entities: Iterable[str] = (), comment: str | None = None) -> tuple[Match, ...]:
+    def matches(
+        self,
+        name: str,
+        entities: Iterable[str] = (),
+        comment: str | None = None,
+        shapes: Collection[Agreement] = (),
+    ) -> tuple[Match, ...]:
         """The rules that apply to a column, the deciding one first; never empty (`unmarked` is level 4).
 
-        `entities` are those that detection decided the column *is*. A name written out beats one with `*`; after that
-        the highest level wins (就高从严), and a name beats an entity of the same level.
+        `entities` are those that detection decided the column *is*, `shapes` what its values are like (for
+        abbreviations). A name that says more beats one with `*` that it is a case of; after that the highest level
+        wins (就高从严), and a name beats an entity of the same level.
         """
-        named = [m for m in (self._by_name(name, "name"), self._by_comment(comment)) if m]
+        entities = tuple(entities)
+        named = self._by_words(name, comment or "")
+        named = named or [m for m in (self._by_abbreviation(name, entities, shapes),) if m]
         explained = {e for m in named for e in (*m.rule.parameters.explains, *m.rule.parameters.entities)}
         found = [
             Match(rule, "entity", entity)
@@ -249,32 +304,76 @@ class GradingEdition(Edition[Rule]):
         every = sorted([*named, *found], key=lambda m: -m.rule.parameters.level)
         return tuple(every) or (Match(self.by_check("unmarked"), "unmarked", ""),)
 
-    def _by_comment(self, comment: str | None) -> Match | None:
-        head = _COMMENT_END.split(comment, maxsplit=1)[0] if comment else ""
-        return self._by_name(head, "comment") if head.strip() else None
+    def _by_words(self, name: str, comment: str) -> list[Match]:
+        """What the name and the first words of the comment say together.
+
+        A written-out comment that ends with the name (地址: 学校地址) says the same more exactly and stands for both. A
+        comment that matches only by `*` adds to a written-out name nothing but a finding about persons, and not one
+        that the name explains (法定代表人: 企业法定代表人姓名).
+        """
+        head = _COMMENT_END.split(comment, maxsplit=1)[0]
+        by_name = self._by_name(name, "name")
+        by_comment = self._by_name(head, "comment") if head.strip() else None
+        if by_name is None or by_comment is None or by_name.rule is by_comment.rule:
+            return [m for m in (by_name or by_comment,) if m]
+        if "*" not in by_comment.evidence and normalise(head).endswith(normalise(name)):
+            return [by_comment]
+        said = by_comment.rule.parameters
+        explained = bool(said.entities) and set(said.entities) <= set(by_name.rule.parameters.explains)
+        if "*" in by_comment.evidence and "*" not in by_name.evidence and (said.subject != "person" or explained):
+            return [by_name]
+        return [by_name, by_comment]
 
     def _by_name(self, name: str, by: Literal["name", "comment"]) -> Match | None:
         return self._named(normalise(name), by) or self._named(normalise(_BRACKETS.sub("", name)), by)
 
     def _named(self, wanted: str, by: Literal["name", "comment"]) -> Match | None:
-        hits = [
-            ("*" not in written, rule.parameters.level, -place, Match(rule, by, written))
-            for place, rule in enumerate(self.all_by_check("column"))
+        hits = {
+            normalise(written): Match(rule, by, written)
+            for rule in reversed(self.all_by_check("column"))
             for written in rule.parameters.names
             if _pattern(written).fullmatch(wanted)
-        ]
-        return max(hits, key=lambda hit: hit[:3])[3] if hits else None
+        }
+        # `*信用代码` says more than `*代码`: a name gives way to another that is a case of it.
+        apt = [hits[h] for h in hits if not any(g != h and _pattern(h).fullmatch(g) for g in hits)]
+        return max(reversed(apt), key=lambda match: match.rule.parameters.level, default=None)
+
+    def _by_abbreviation(self, name: str, entities: Collection[str], shapes: Collection[Agreement]) -> Match | None:
+        wanted = normalise(name)
+        for rule in self.all_by_check("column"):
+            column = rule.parameters
+            agrees = column.agreement in shapes or (
+                column.agreement == "entity" and not set(entities).isdisjoint({*column.entities, *column.explains})
+            )
+            if agrees and wanted in map(normalise, column.abbreviations):
+                return Match(rule, "name", name)
+        return None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         single = {"unmarked", "dataset_level", "quasi_identifiers_together", "name_with_other", "population_scale"}
-        single |= {"movements", "full_coverage", "joined_level", "minors", "floors", "lowering", "damage_table"}
+        single |= {
+            "movements",
+            "person_penalties",
+            "unpublished",
+            "nobody",
+            "full_coverage",
+            "joined_level",
+            "minors",
+            "floors",
+            "lowering",
+            "damage_table",
+        }
         require_checks(self, frozenset(single))
         require_checks(self, frozenset({"column", "text_contains"}), once=False)
         ids = {rule.id for rule in self.all_by_check("column")}
         named = self.by_check("name_with_other").parameters
-        places = self.by_check("movements").parameters.places
-        unknown = sorted({*named.names, *named.others, *places} - ids)
+        once = self.by_check("quasi_identifiers_together").parameters.once
+        placing = ("movements", "person_penalties", "unpublished", "nobody")
+        places = {place for check in placing for place in self.by_check(check).parameters.places}
+        beside = self.by_check("nobody").parameters.companions
+        parties = self.by_check("person_penalties").parameters.parties
+        unknown = sorted({*named.names, *named.others, *once, *places, *beside, *parties} - ids)
         if unknown:
             raise ValueError(f"引用了不存在的规则 / unknown rule referred to: {', '.join(unknown)}")
         return self
@@ -284,7 +383,7 @@ class GradingEdition(Edition[Rule]):
         seen: dict[str, str] = {}
         twice: list[str] = []
         for rule in self.all_by_check("column"):
-            for written in rule.parameters.names:
+            for written in (*rule.parameters.names, *rule.parameters.abbreviations):
                 first = seen.setdefault("*".join(normalise(part) for part in written.split("*")), rule.id)
                 if first != rule.id:
                     twice.append(f"{written}（{first}、{rule.id}）")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from sandbox.detection.decide import Decision
+from sandbox.detection.mask import mask
 from sandbox.detection.scan import (
     ColumnScan,
     EntityShare,
     TableScan,
     TextHit,
-    mask,
     scan_table,
     scan_text,
+    summarise,
+    tally_column,
 )
+from sandbox.detection.tally import ColumnTally
 
-__all__ = ["ColumnScan", "Decision", "EntityShare", "TableScan", "TextHit", "mask", "scan_table", "scan_text"]
+__all__ = [
+    "ColumnScan", "ColumnTally", "Decision", "EntityShare", "TableScan", "TextHit", "mask", "scan_table", "scan_text",
+    "summarise", "tally_column",
+]  # fmt: skip

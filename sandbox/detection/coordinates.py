@@ -9,6 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from sandbox.detection.found import Found
+
 _FOUR_DECIMALS: Final = r"^-?[0-9]{1,3}\.[0-9]{4,}$"
 # Range of China's territory in degrees (CGCS2000 / GCJ-02 do not differ at this width).
 _RANGES: Final = {"longitude": (73.0, 135.1), "latitude": (3.8, 53.6)}
@@ -27,22 +29,25 @@ class Axis:
     axis: str
     named: bool
     share: float
-    hits: tuple[int, ...]
 
 
-def axis_of(column: str, place: int, comment: str, values: pl.Series) -> Axis | None:
-    """The axis most of the distinct values (text form of numbers) fit, or none."""
-    fine = values.str.contains(_FOUR_DECIMALS)
-    if not fine.any():
-        return None
-    numbers = values.str.strip_chars().cast(pl.Float64, strict=False)
+def on_axes(values: pl.Series) -> dict[str, pl.Series]:
+    """Places of the values (text form of numbers) that lie on each axis with four decimals or more."""
+    fine = values.str.contains(_FOUR_DECIMALS).arg_true()
+    if not len(fine):
+        return {}
+    numbers = values.gather(fine).str.strip_chars().cast(pl.Float64, strict=False)
+    return {axis: fine.filter(numbers.is_between(low, high).fill_null(False)) for axis, (low, high) in _RANGES.items()}
+
+
+def axis_of(column: str, place: int, comment: str, found: Mapping[str, Found], distinct: int) -> Axis | None:
+    """The axis most of the `distinct` values lie on, or none; `found` holds the values on each axis."""
     best: Axis | None = None
-    for axis, (low, high) in _RANGES.items():
-        hits = (fine & numbers.is_between(low, high)).fill_null(False)
-        share = float(hits.sum()) / len(values)
+    for axis, hits in found.items():
+        share = hits.values / distinct
         named = bool(_WORDS[axis].search(column) or _WORDS[axis].search(comment))
         if share >= 0.5 and (best is None or share > best.share):
-            best = Axis(column, place, axis, named, share, tuple(hits.arg_true().to_list()))
+            best = Axis(column, place, axis, named, share)
     return best
 
 

@@ -11,17 +11,15 @@ come about by accident. Thresholds: reference figures measured on 11 kinds of co
 from __future__ import annotations
 
 import math
-from itertools import islice
 from typing import Final, Literal
 
-from sandbox.detection.funnel import ColumnHits
+from sandbox.detection.found import Found
 from sandbox.detection.recognizers import RANDOM_ID_SHARE, ROWS, TABLE, Context, Recognizer
+from sandbox.detection.tally import PatternTally
 
 Decision = Literal["is", "contains", "noise"]
 IS_SHARE: Final = 0.5
 CONTAINS_SHARE: Final = 0.10
-_FILLED: Final = 0.6
-_LOOK: Final = 1000
 _SIGMAS: Final = 4.0
 _BY_CHANCE: Final = 1e-3
 
@@ -31,43 +29,37 @@ def by_share(share: float) -> Decision:
     return "is" if share >= IS_SHARE else "contains" if share >= CONTAINS_SHARE else "noise"
 
 
-def decide(found: ColumnHits, rows: list[Recognizer], distinct: int) -> tuple[Decision, set[int]]:
-    """The decision for one entity (all its `rows`) and the places of the hits it rests on."""
-    sound = [row for row in rows if _above_floor(row, found)]
-    places = _places(found, sound)
-    if not places:
-        return "noise", _places(found, rows)
-    share = len(places) / distinct
-    vouched = any(row.need is Context.HELPS or found.in_context[row.name] for row in sound)
-    if share >= IS_SHARE and _fills_cells(found, sound):
-        return "is", places
+def decide(tally: PatternTally, entity: str, distinct: int) -> tuple[Decision, Found]:
+    """The decision for one entity over `distinct` values, and the values it rests on."""
+    rows = [row for row in ENTITY_ROWS[entity] if row.name in tally.rows]
+    sound = [row for row in rows if _above_floor(row, tally)]
+    found = tally.found(entity, [row.name for row in sound])
+    if not found.values:
+        return "noise", tally.found(entity, [row.name for row in rows])
+    share = found.values / distinct
+    vouched = any(row.need is Context.HELPS or tally.rows[row.name].in_context for row in sound)
+    if share >= IS_SHARE and _fills_cells(tally, sound):
+        return "is", found
     if share >= CONTAINS_SHARE and (vouched or share >= IS_SHARE):
-        return "contains", places
-    rare = any(row.needle or (row.need is not Context.HELPS and found.in_context[row.name]) for row in sound)
-    return ("contains" if rare else "noise"), places
+        return "contains", found
+    rare = any(row.needle or (row.need is not Context.HELPS and tally.rows[row.name].in_context) for row in sound)
+    return ("contains" if rare else "noise"), found
 
 
-def _places(found: ColumnHits, rows: list[Recognizer]) -> set[int]:
-    return {place for row in rows for place in found.hits.get(row.name, {})}
+def _fills_cells(tally: PatternTally, rows: list[Recognizer]) -> bool:
+    """Whether the hits are the cells and not words in longer texts, on those looked at."""
+    looked = [tally.rows[row.name] for row in rows]
+    return sum(t.filled for t in looked) >= sum(t.looked for t in looked) / 2
 
 
-def _fills_cells(found: ColumnHits, rows: list[Recognizer]) -> bool:
-    """Whether the hits are the cells and not words in longer texts, on the first thousand of them."""
-    hits = [(i, text) for row in rows for i, text in islice(found.hits.get(row.name, {}).items(), _LOOK)]
-    filled = [len(text) >= _FILLED * len(found.values[i]) for i, text in hits]
-    return sum(filled) >= len(filled) / 2
-
-
-def _above_floor(row: Recognizer, found: ColumnHits) -> bool:
+def _above_floor(row: Recognizer, tally: PatternTally) -> bool:
     """Whether there are more hits than look-alikes give by accident."""
-    hits = len(found.hits.get(row.name, {}))
-    if not hits:
-        return False
-    candidates, p = max(hits, found.candidates.get(row.name, 0)), row.floor
+    counted = tally.rows[row.name]
+    hits, candidates, p = counted.hits, max(counted.hits, counted.candidates), row.floor
     if hits > candidates * p + _SIGMAS * math.sqrt(candidates * p * (1 - p)):
         return True
     # Too few to test, but every plausible ID is valid, and the other 18-digit numbers are too few to explain it.
-    return row.name == TABLE[0].name and hits == candidates and _chance(hits, found.id_shapes) < _BY_CHANCE
+    return row.name == TABLE[0].name and hits == candidates and _chance(hits, tally.id_shapes) < _BY_CHANCE
 
 
 def _chance(hits: int, shapes: int) -> float:

@@ -1,64 +1,57 @@
 """From all rows of a column to the hits in it, with Presidio as the judge of what is not beyond doubt.
 
-distinct values → canonical form → union pre-filter (polars) → per row of the table: whole cells through checksums
-(numpy), everything else to Presidio in packed calls. A row of the table is *decided* for a column when more than
-`DECIDED_FROM` whole cells pass its check and they are over 30 % of its candidates: Presidio then confirms a random
-2,000 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away. Plain
+distinct values → canonical form → columns that are mostly whole cells of one shape through checksums (numpy) → union
+pre-filter (polars) for the rest → Presidio in packed calls. A row of the table is *decided* for a column when more than
+`DECIDED_FROM` whole cells pass its check and they are over 30 % of those with its shape: Presidio then confirms a
+random 300 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away. Plain
 Presidio over every value gives the same hits; a property test holds the funnel to it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sandbox.detection import canon, checksums, engine
-from sandbox.detection.recognizers import (
-    RANK,
-    ROWS,
-    TABLE,
-    UNION,
-    Context,
-    Recognizer,
-    has_context,
-)
+from sandbox.detection.recognizers import RANK, ROWS, STANDS_APART, TABLE, UNION, Context, Recognizer, has_context
 
-DECIDED_FROM: Final = 2000
+_LOG: Final = logging.getLogger(__name__)
+DECIDED_FROM: Final = 500
 DECIDED_SHARE: Final = 0.3
-CONFIRMED: Final = 2000
+CONFIRMED: Final = 300
+_LOOK: Final = 500  # values looked at to see which rows may be decided
+_BLOCK: Final = 50_000  # values judged at once
+TEXTS_KEPT: Final = 1000  # matched texts kept for each row
+Places = NDArray[np.int64]
+_NONE: Final[Places] = np.empty(0, dtype=np.int64)
 
 
 @dataclass(slots=True)
 class ColumnHits:
     """Hits over the distinct values of one column, by row of the recogniser table.
 
-    `values`/`counts`: distinct canonical values and how many cells hold each. `hits[row]`: places in `values` →
-    the text that matched. `candidates[row]`: how many distinct values look like it (for the noise floor);
-    `id_shapes`: 18-character ID shapes, valid or not. `disguised[row]`: places found only in a disguised reading.
-    `in_context[row]`: hits that carry enough by themselves (a passed check, a plain shape, or a context word).
+    `values`/`counts`: distinct canonical values and how many cells hold each. `hits[row]`: places in `values`, rising.
+    `texts[row]`: what matched, for the first thousand places at least. `candidates[row]`: how many distinct values look
+    like it (for the noise floor); `id_shapes`: 18-character ID shapes, valid or not. `disguised[row]`: places found
+    only in a disguised reading. `in_context[row]`: hits that carry enough by themselves (a passed check, a plain
+    shape, or a context word).
     """
 
     values: pl.Series
     counts: pl.Series
-    hits: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
+    hits: dict[str, Places] = field(default_factory=dict)
+    texts: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     candidates: dict[str, int] = field(default_factory=dict)
     disguised: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     id_shapes: int = 0
     in_context: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Places of one row's candidates: whole cells that pass its check, and those that only Presidio can judge."""
-
-    passed: list[int]
-    open: list[int]
-    decided: bool
 
 
 def scan_values(values: pl.Series, counts: pl.Series, context: Sequence[str] = ()) -> ColumnHits:
@@ -66,15 +59,13 @@ def scan_values(values: pl.Series, counts: pl.Series, context: Sequence[str] = (
 
     `context`: the column's name and comment.
     """
-    found = ColumnHits(values, counts)
     words = " ".join(context).lower()
-    places = values.str.contains(UNION).arg_true()
-    if len(places):
-        kept = values.gather(places)
-        sets = {row.name: _candidates(row, kept, words) for row in TABLE}
-        if _judge(found, kept, places.to_list(), sets, context):
-            undecided = {name: replace(c, decided=False) for name, c in sets.items()}
-            _judge(found, kept, places.to_list(), undecided, context)
+    settled = _settled(values, words)
+    found = _judged(values, counts, settled, context, words)
+    if found is None:
+        _LOG.warning("validators and Presidio disagree on a sample of %d values: Presidio judges them all", len(values))
+        found = _judged(values, counts, {}, context, words)
+        assert found is not None  # without settled values nothing can be contradicted
     _disguises(found, context)
     for row in (r for r in TABLE if r.name in found.hits):
         found.candidates[row.name] = _look_alikes(row, values)
@@ -90,106 +81,172 @@ def _look_alikes(row: Recognizer, values: pl.Series) -> int:
     return int(values.str.contains(row.exists if row.name == TABLE[0].name else row.look_alike).sum())
 
 
-def _candidates(row: Recognizer, kept: pl.Series, words: str) -> _Candidates:
-    """Sorts the pre-filtered values of one row into passed whole cells and open ones; failed whole cells drop out."""
-    exists = kept.str.contains(row.exists)
-    vouched = row.need is Context.HELPS or has_context(row, words)
-    if not vouched:
-        # Without a word in the column's name, a match inside longer text needs one in the cell itself.
-        spoken = kept.str.to_lowercase().str.contains_any(list(row.context)) | kept.str.contains("\n", literal=True)
-    whole = exists & kept.str.contains(row.whole)
-    embedded = exists & ~whole
-    if not vouched and row.need is Context.ALWAYS:
-        return _Candidates([], (exists & spoken).arg_true().to_list(), decided=False)
-    open_places = (embedded if vouched else embedded & spoken).arg_true().to_list()
-    at = whole.arg_true().to_list()
-    passed = at
-    if row.check and at:
-        # A shape fills its cell in one way only, so a failed check settles this row for the cell.
-        ok = checksums.valid(row.check, kept.gather(at).to_list())
-        passed = [i for i, good in zip(at, ok, strict=True) if good]
-    decided = len(passed) > DECIDED_FROM and len(passed) > DECIDED_SHARE * (len(at) + len(open_places))
-    return _Candidates(passed, open_places, decided)
+def _vouched(row: Recognizer, words: str) -> bool:
+    return row.need is Context.HELPS or has_context(row, words)
 
 
-def _judge(
-    found: ColumnHits, kept: pl.Series, places: list[int], sets: dict[str, _Candidates], context: Sequence[str]
-) -> bool:
-    """Fills `found.hits`; True when Presidio disagreed with a decided row, so that all must be judged."""
-    settled, sample = _settle(sets)
-    wanted = {i for name, c in sets.items() for i in c.open} | sample
-    for name, c in sets.items():
-        if not c.decided:
-            # A whole cell settled for a row of higher precedence can be no hit of this one.
-            wanted |= {i for i in c.passed if i not in settled or RANK[settled[i]] > RANK[name]}
-    order = sorted(wanted)
-    judged = engine.judge_packed(kept.gather(order).to_list(), context) if order else []
-    found.hits = defaultdict(dict)
-    found.in_context = defaultdict(int)
-    for i, hits in zip(order, judged, strict=True):
-        if i in sample and i in settled and settled[i] not in {h.row for h in hits}:
-            return True
-        text = kept[i]
-        for hit in hits:
-            found.hits[hit.row].setdefault(places[i], text[hit.start : hit.end])
+# ---- whole cells beyond doubt -------------------------------------------------------------------------------------
+def _settled(values: pl.Series, words: str) -> dict[str, Places]:
+    """Whole cells of decided rows, each value with the row of highest precedence that it can be a hit of."""
+    answer: dict[str, Places] = {}
+    if len(values) <= DECIDED_FROM:
+        return answer
+    free = np.ones(len(values), dtype=bool)
+    for row in _frequent(values, words):
+        passed, shaped = _passed(row, values)
+        passed &= free
+        if passed.sum() > max(DECIDED_FROM, DECIDED_SHARE * shaped):
+            free &= ~passed
+            places = np.flatnonzero(passed)
+            answer[row.name] = places[~_worth_judging(values.gather(places), words, _rivals(row))]
+    return answer
+
+
+def _frequent(values: pl.Series, words: str) -> list[Recognizer]:
+    """Rows that a random look finds often enough to be decided, in order of precedence."""
+    look = values.gather(np.random.default_rng(len(values)).integers(0, len(values), _LOOK))
+    shapes = pl.DataFrame({"v": look}).select(pl.col("v").str.contains(row.whole).alias(row.name) for row in TABLE)
+    often = {name for name, share in shapes.mean().row(0, named=True).items() if share >= DECIDED_SHARE / 2}
+    return [
+        row
+        for row in TABLE
+        if row.name in often
+        and (row.need is not Context.ALWAYS or _vouched(row, words))
+        and _passed(row, look)[0].mean() >= DECIDED_SHARE / 2
+    ]
+
+
+def _passed(row: Recognizer, values: pl.Series) -> tuple[NDArray[np.bool_], int]:
+    """Which values are whole cells of the row's shape that pass its check; and how many have the shape."""
+    shaped = values.str.contains(row.whole).to_numpy()
+    at = np.flatnonzero(shaped)
+    if row.check is None or not len(at):
+        return shaped, len(at)
+    passed = np.zeros(len(values), dtype=bool)
+    passed[at] = checksums.passes(row.check, values.gather(at))
+    return passed, len(at)
+
+
+def _rivals(row: Recognizer) -> list[Recognizer]:
+    """Rows that might hit a settled cell of `row` as well: those of higher precedence, and where one of the two stands
+    apart neither takes the other's characters."""
+    apart = row.name in STANDS_APART
+    return [r for r in TABLE if r is not row and (apart or RANK[r.name] < RANK[row.name] or r.name in STANDS_APART)]
+
+
+# ---- everything else ----------------------------------------------------------------------------------------------
+def _judged(
+    values: pl.Series, counts: pl.Series, settled: dict[str, Places], context: Sequence[str], words: str
+) -> ColumnHits | None:
+    """The settled hits and what Presidio says of all other candidates; none when it contradicts a settled one."""
+    found = ColumnHits(values, counts)
+    open_ = np.ones(len(values), dtype=bool)
+    hits: dict[str, list[Places]] = defaultdict(list)
+    for name, places in settled.items():
+        open_[places] = False
+        sample = np.sort(np.random.default_rng(len(places)).permutation(places)[:CONFIRMED])
+        judged = engine.judge_packed(values.gather(sample).to_list(), context)
+        if any(name not in {hit.row for hit in one} for one in judged):
+            return None
+        hits[name].append(places)
+        cells = values.gather(places[:TEXTS_KEPT]).to_list()
+        found.texts[name] = dict(zip(places.tolist(), cells, strict=False))
+        found.in_context[name] += len(places) if _vouched(ROWS[name], words) else 0
+    rest = np.flatnonzero(open_)
+    chosen = rest[_worth_judging(values.gather(rest), words, TABLE)] if len(rest) else rest
+    for first in range(0, len(chosen), _BLOCK):
+        _judge(found, hits, chosen[first : first + _BLOCK], context)
+    found.hits = {name: np.sort(np.concatenate(hits[name])) for name in ROWS if name in hits}
+    return found
+
+
+def _judge(found: ColumnHits, hits: dict[str, list[Places]], places: Places, context: Sequence[str]) -> None:
+    cells = found.values.gather(places).to_list()
+    told: dict[str, list[int]] = defaultdict(list)
+    for place, text, judged in zip(places.tolist(), cells, engine.judge_packed(cells, context), strict=True):
+        for hit in judged:
+            if not told[hit.row] or told[hit.row][-1] != place:
+                told[hit.row].append(place)
+            if len(told[hit.row]) <= TEXTS_KEPT:
+                found.texts[hit.row].setdefault(place, text[hit.start : hit.end])
             found.in_context[hit.row] += hit.score >= 0.5
-    cells = kept.to_list() if settled else []
-    for i in settled.keys() - wanted:
-        found.hits[settled[i]][places[i]] = cells[i]
-        found.in_context[settled[i]] += _vouched(settled[i], context)
-    return False
+    for name, at in told.items():
+        hits[name].append(np.array(at, dtype=np.int64))
 
 
-def _vouched(row: str, context: Sequence[str]) -> bool:
-    return ROWS[row].need is Context.HELPS or has_context(ROWS[row], " ".join(context).lower())
+def _worth_judging(values: pl.Series, words: str, rows: Sequence[Recognizer]) -> NDArray[np.bool_]:
+    """Values that one of `rows` may hit: they have its shape, and a whole cell of a shape with a check passes it."""
+    wanted = np.zeros(len(values), dtype=bool)
+    places = values.str.contains(UNION).arg_true() if rows is TABLE else pl.Series(np.arange(len(values)))
+    kept = values.gather(places)
+    for row in rows if len(kept) else ():
+        exists = kept.str.contains(row.exists).arg_true()
+        if not len(exists):
+            continue
+        cells = kept.gather(exists)
+        whole = cells.str.contains(row.whole)
+        vouched = _vouched(row, words)
+        # Without a word in the column's name, a match inside longer text needs one in the cell itself.
+        may = pl.Series([True]).new_from_index(0, len(cells)) if vouched else _speaks(row, cells)
+        if vouched or row.need is not Context.ALWAYS:
+            may = may | whole
+            if row.check is not None:
+                # A shape fills its cell in one way only, so a failed check settles this row for the cell.
+                at = whole.arg_true()
+                failed = at.filter(pl.Series(~checksums.passes(row.check, cells.gather(at)))) if len(at) else at
+                may = may.scatter(failed, False) if len(failed) else may
+        wanted[places.gather(exists.filter(may)).to_numpy()] = True
+    return wanted
 
 
-def _settle(sets: dict[str, _Candidates]) -> tuple[dict[int, str], set[int]]:
-    """Whole cells of decided rows → the row of highest precedence; and the random sample that Presidio confirms."""
-    settled: dict[int, str] = {}
-    sample: set[int] = set()
-    for name, candidates in sets.items():  # in order of precedence
-        if candidates.decided:
-            own = [i for i in candidates.passed if i not in settled]
-            settled.update(dict.fromkeys(own, name))
-            sample |= set(np.random.default_rng(len(own)).permutation(own)[:CONFIRMED].tolist())
-    return settled, sample
+def _speaks(row: Recognizer, cells: pl.Series) -> pl.Series:
+    return cells.str.to_lowercase().str.contains_any(list(row.context)) | cells.str.contains("\n", literal=True)
 
 
 # ---- disguises ----------------------------------------------------------------------------------------------------
 def _disguises(found: ColumnHits, context: Sequence[str]) -> None:
     """Further readings of values that could hide something (canon.views), all judged by Presidio."""
-    texts: list[str] = []
-    owners: list[tuple[int, bool]] = []
-    for place in _suspicious(found.values):
-        for view in canon.views(found.values[place]):
-            texts.append(view.text)
-            owners.append((place, view.strong_only))
     strong = {row.name for row in TABLE if row.through_disguise}
-    for (place, only), hits in zip(owners, engine.judge_packed(texts, context), strict=True):
-        for hit in hits:
-            if (only and hit.row not in strong) or place in found.hits.get(hit.row, {}):
-                continue
-            found.hits[hit.row][place] = "*" * (hit.end - hit.start)
-            found.disguised[hit.row].add(place)
+    places = _suspicious(found.values)
+    for first in range(0, len(places), _BLOCK):
+        texts: list[str] = []
+        owners: list[tuple[int, bool]] = []
+        block = places[first : first + _BLOCK]
+        for place, value in zip(block.tolist(), found.values.gather(block).to_list(), strict=True):
+            for view in canon.views(value):
+                texts.append(view.text)
+                owners.append((place, view.strong_only))
+        for (place, only), hits in zip(owners, engine.judge_packed(texts, context), strict=True):
+            for hit in hits:
+                if only and hit.row not in strong:
+                    continue
+                known = found.hits.get(hit.row, _NONE)
+                at = int(np.searchsorted(known, place))
+                if at == len(known) or known[at] != place:
+                    found.disguised[hit.row].add(place)
+                    found.texts[hit.row].setdefault(place, "*" * (hit.end - hit.start))
+    for name, added in found.disguised.items():
+        found.hits[name] = np.union1d(found.hits.get(name, _NONE), np.array(sorted(added), dtype=np.int64))
 
 
-def _suspicious(values: pl.Series) -> list[int]:
+def _suspicious(values: pl.Series) -> Places:
     """Places of values for which `canon.views` can yield anything (a superset, by the same expressions)."""
-    jointed = values.str.contains(canon.JOINABLE)
-    joined = pl.Series("joined", [False] * len(values), dtype=pl.Boolean)
-    if jointed.any():
-        at = jointed.arg_true()
-        strong = canon.join_values(values.gather(at)).str.contains(canon.STRONG)
-        joined = joined.scatter(at.filter(strong), True) if strong.any() else joined
-    numerals = values.str.contains(canon.NUMERALS) & values.str.contains(canon.NUMERAL_CHARACTER)
-    encoded = values.str.contains(canon.ENCODED)
-    return (joined | numerals | encoded).arg_true().to_list()
+    value = pl.col("v")
+    told = pl.DataFrame({"v": values}).select(
+        jointed=value.str.contains(canon.JOINABLE),
+        numerals=value.str.contains(canon.NUMERAL_CHARACTER) & value.str.contains(canon.NUMERALS),
+        encoded=value.str.contains(canon.ENCODED),
+    )
+    suspicious = (told["numerals"] | told["encoded"]).to_numpy().copy()
+    at = np.flatnonzero(told["jointed"].to_numpy())
+    if len(at):
+        suspicious[at[canon.join_values(values.gather(at)).str.contains(canon.STRONG).to_numpy()]] = True
+    return np.flatnonzero(suspicious)
 
 
 def plain(values: Sequence[str], context: Sequence[str] = ()) -> list[set[str]]:
     """The same judgement without the funnel: Presidio on every value and every view, one call each. Slow; the oracle
-    of the property test and of the benchmark."""
+    of the property test."""
     strong = {row.name for row in TABLE if row.through_disguise}
     answer = []
     for value in values:

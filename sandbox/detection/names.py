@@ -40,6 +40,7 @@ _HOUSE: Final = (
     r"(?:[0-9]+|[一二三四五六七八九十百]+|[A-Za-z][0-9]*)(?:-[0-9]+)*(?:号|栋|幢|座|单元|室|弄|楼|层|户|#|组|房)"
 )
 _DOCUMENT: Final = r"[《》〔〕【】]|通知|公告|办法|决定|意见|方案|措施|条例|规定"
+_CLAUSES: Final = "[,，。;；!！?？]"
 _ROAD: Final = r"路|街|大道|巷|弄|胡同|花园|小区|苑|村|大厦|广场|新村|公寓|社区|里[0-9]|道[0-9]"
 # In running text an address is a road or estate with a house number, with the divisions before it.
 _ADDRESS_TEXT: Final = re.compile(
@@ -47,6 +48,7 @@ _ADDRESS_TEXT: Final = re.compile(
     rf"[{_HAN}]{{1,8}}?(?:路|街|大道|巷|弄|胡同|花园|小区|苑|村|里|道)[{_HAN}A-Za-z]{{0,6}}?[0-9]{{1,5}}(?:-[0-9]+)*"
     r"(?:号|栋|幢|座|弄)(?:[0-9A-Za-z之\-]{1,6}(?:号楼|栋|幢|座|单元|室|房|楼|层|号))*"
 )
+_LOWERING: Final = ((ORG_SUFFIX, 2), (_CLAUSES, 2), (_DOCUMENT, 3))
 _FOREIGN_NAME: Final = rf"^[{_HAN}]{{1,8}}(?:[·•][{_HAN}]{{1,8}}){{1,3}}$"
 _NAME: Final = rf"^[{_HAN}]{{2,4}}$"
 
@@ -152,14 +154,15 @@ def _build() -> Tagger:
 
 
 # ---- columns ------------------------------------------------------------------------------------------------------
-def persons_and_organisations(values: Sequence[str]) -> tuple[list[int], dict[str, list[int]]]:
+def persons_and_organisations(values: pl.Series | Sequence[str]) -> tuple[list[int], dict[str, list[int]]]:
     """What a sample of distinct values is: (places of the sample in `values`, places of PERSON and ORGANIZATION).
 
     At most 400 values and about 12,000 characters are read, the first 150 of each value. A value counts as PERSON when
     it is a name, or is longer text that mentions one. Only values with a Chinese character can be either.
     """
     # Seeded by the size: the same column, the same sample.
-    looked: list[int] = np.random.default_rng(len(values)).permutation(len(values))[:SAMPLE].tolist()
+    dice = np.random.default_rng(len(values))
+    looked: list[int] = dice.choice(len(values), min(len(values), SAMPLE), replace=False).tolist()
     texts = [values[i][:_VALUE_CHARACTERS] if re.search(f"[{_HAN}]", values[i]) else "" for i in looked]
     room = np.cumsum([len(t) for t in texts]) <= _SAMPLE_CHARACTERS
     looked, texts = looked[: int(room.sum())], texts[: int(room.sum())]
@@ -207,14 +210,14 @@ def _second_look(sample: Sequence[str], sure: set[int]) -> set[int]:
 def address_score(value: str) -> int:
     """From 3 on `value` is an address to the door or street.
 
-    Divisions named (up to 2) + 2 for a house number + 1 for a road or estate − 2 for an organisation's suffix − 3 for
-    words of a document's title. Recall .89–.98 at .00–.03 on districts, towns and organisations with a gazetteer
-    (reference figures); here divisions are told by their suffix.
+    Divisions named (up to 2) + 2 for a house number + 1 for a road or estate − 2 for an organisation's suffix − 2 for
+    the marks of a sentence − 3 for words of a document's title. Recall .89–.98 at .00–.03 on districts, towns and
+    organisations with a gazetteer (reference figures); here divisions are told by their suffix.
     """
     score = min(2, len(re.findall(_ADMIN, value)))
     score += 2 if re.search(_HOUSE, value) else 0
     score += 1 if re.search(_ROAD, value) else 0
-    return score - (2 if re.search(ORG_SUFFIX, value) else 0) - (3 if re.search(_DOCUMENT, value) else 0)
+    return score - sum(by for lowering, by in _LOWERING if re.search(lowering, value))
 
 
 def addresses(values: pl.Series) -> pl.Series:
@@ -223,7 +226,7 @@ def addresses(values: pl.Series) -> pl.Series:
 
     score = values.str.count_matches(_ADMIN).clip(0, 2).cast(pl.Int64)
     score = score + values.str.contains(_HOUSE).cast(pl.Int64) * 2 + values.str.contains(_ROAD).cast(pl.Int64)
-    for lowering, by in ((ORG_SUFFIX, 2), (_DOCUMENT, 3)):
+    for lowering, by in _LOWERING:
         score = score - values.str.contains(lowering).cast(pl.Int64) * by
     return (score >= 3) & (values.str.len_chars() <= 120)
 

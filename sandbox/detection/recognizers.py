@@ -75,12 +75,13 @@ def _spaced(core: str) -> str:
 
 _DIGIT: Final = "0-9"
 _ALNUM: Final = "0-9A-Za-z"
-_PROVINCE = "(?:1~[1-5]|2~[1-3]|3~[1-7]|4~[1-6]|5~[0-4]|6~[1-5]|7~1|8~[1-3]|9~1)"
+_PROVINCE = "(?:1~[1-5]|2~[1-3]|3~[1-7]|4~[1-6]|5~[0-4]|6~[1-5]|7~1|8~[1-3]|9~[1-6])"
 _MONTH_DAY = "(?:0~[1-9]|1~[0-2])~(?:0~[1-9]|[12]~d|3~[01])"
 _REGION = f"{_PROVINCE}~d~d~d~d"
 _AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 _USCC = "[0-9A-HJ-NPQRTUWXY]"
-_PLATE = "[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-Z]"
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_PLATE = f"[{_PROVINCES}][A-HJ-Z]"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _HEX4 = "[0-9A-Fa-f]{1,4}"
 _IPV6 = f"(?:{_HEX4}:){{7}}{_HEX4}|[0-9A-Fa-f]{{4}}(?::{_HEX4}){{0,6}}::(?:{_HEX4}(?::{_HEX4}){{0,6}})?"
@@ -207,11 +208,55 @@ TABLE: Final[tuple[Recognizer, ...]] = (
         "CN_PLATE",
         "CN_PLATE",
         rf"{_PLATE}[ ·.\-]{{0,2}}(?:[DABCEFGHJK][0-9A-HJ-NP-Z][0-9]{{4}}|[0-9]{{5}}[DABCEFGHJK]"
-        r"|[0-9A-HJ-NP-Z]{4}[0-9A-HJ-NP-Z挂学警港澳领使])",
+        rf"|[0-9A-HJ-NP-Z]{{4}}[0-9A-HJ-NP-Z挂学警港澳领使])|WJ[{_PROVINCES}]?[ ·.\-]{{0,2}}[0-9]{{4}}[0-9A-HJ-NP-Z]",
         _ALNUM,
         ("车牌", "号牌", "plate"),
         score=0.8,
         check="plate",
+        needle=True,
+    ),
+    Recognizer(  # embassies and consulates (GA 36-2018), old and new order; the shape alone is also "领 100000 元"
+        "CN_PLATE:embassy",
+        "CN_PLATE",
+        r"[使领][ ·.\-]?[0-9]{3}[ ·.\-]?[0-9]{3}|[0-9]{3}[ ·.\-]?[0-9]{3}[使领]",
+        _ALNUM,
+        ("车牌", "号牌", "plate"),
+        need=Context.ALWAYS,
+    ),
+    Recognizer(  # Hong Kong identity card: check character in brackets
+        "CN_HK_ID",
+        "CN_HK_ID",
+        r"[A-Z]{1,2}[0-9]{6}\([0-9A]\)",
+        _ALNUM,
+        ("香港", "身份证", "hkid"),
+        check="hk_id",
+        floor=1 / 11,
+    ),
+    Recognizer(  # Taiwan identity card and resident certificate
+        "CN_TW_ID",
+        "CN_TW_ID",
+        r"[A-Z][1289][0-9]{8}",
+        _ALNUM,
+        ("台湾", "身份证", "身份證", "居留证"),
+        check="tw_id",
+        need=Context.NEEDED,
+        floor=0.1,
+    ),
+    Recognizer(  # accounts have no form of their own, so the word before them is part of it (assumed)
+        "CN_WECHAT",
+        "CN_WECHAT",
+        r"(?:微信|wechat|weixin|wxid|vx)(?:号码|号|id)?[ :=是为_]{0,3}[A-Za-z][0-9A-Za-z_\-]{5,19}",
+        _ALNUM,
+        ("微信", "wechat"),
+        check="account",
+        needle=True,
+    ),
+    Recognizer(
+        "CN_QQ",
+        "CN_QQ",
+        r"qq(?:号码|号)?[ :=是为]{0,3}[1-9][0-9]{4,10}",
+        _ALNUM,
+        ("qq",),
         needle=True,
     ),
     Recognizer(
@@ -266,7 +311,7 @@ TABLE: Final[tuple[Recognizer, ...]] = (
         score=0.6,
         check="network_address",
         needle=True,
-        not_after="[A-Za-z]/",  # a browser's version
+        not_after="[A-Za-z]/|//",  # a browser's version; the host of a link is a server, not a person
     ),
     Recognizer(
         "MAC_ADDRESS",

@@ -6,23 +6,24 @@ at most 400 distinct values. What is shown of a value is masked.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import Any, Final
 
 import polars as pl
 
-from sandbox.detection import canon, columns, coordinates, engine, funnel, names
-from sandbox.detection.decide import ENTITY_ROWS, Decision, by_share, decide
+from sandbox.detection import canon, columns, coordinates, engine
+from sandbox.detection.decide import ENTITY_ROWS, IS_SHARE, Decision, by_share, decide
+from sandbox.detection.found import Found
+from sandbox.detection.mask import mask
 from sandbox.detection.recognizers import ACCEPT_IN_TEXT, TABLE
+from sandbox.detection.tally import SOLE_TRADER, ColumnTally, count
 
-_EXAMPLES: Final = 3
-_LONGEST_NAME: Final = 10
 _TEXT_CHUNK: Final = 100_000
 _OVERLAP: Final = 200
 _LONG_TEXT: Final = 1_000_000
-_HAN: Final = r"[\u3400-\u4dbf\u4e00-\u9fff]"
 _STRONG: Final = frozenset(row.entity for row in TABLE if row.through_disguise)
 
 
@@ -94,16 +95,6 @@ class TextHit:
         return asdict(self)
 
 
-def mask(value: str) -> str:
-    """A value as evidence: Chinese text keeps its first character (姓*), other text at most the first three and last
-    two characters and never more than a third of them. Anything up to four characters is hidden whole."""
-    text = value.strip()
-    if re.search(_HAN, text):
-        return text[0] + "*" * min(3, max(1, len(text) - 1)) if re.match(_HAN, text) else "***"
-    head, tail = (min(3, len(text) // 5), min(2, len(text) // 8)) if len(text) > 4 else (0, 0)
-    return text[:head] + "*" * min(24, max(3, len(text) - head - tail)) + text[len(text) - tail :]
-
-
 # ---- tables -------------------------------------------------------------------------------------------------------
 def scan_table(frame: pl.LazyFrame | pl.DataFrame, comments: Mapping[str, str] | None = None) -> TableScan:
     """Entities in every column over all rows.
@@ -111,85 +102,81 @@ def scan_table(frame: pl.LazyFrame | pl.DataFrame, comments: Mapping[str, str] |
     `comments`: column name → description, used as context beside the name. Dates and booleans are not looked into;
     integers from 10⁶ and whole floats from 10¹⁰ are read as text, because identifiers hide there.
     """
-    lazy = frame.lazy()
-    scans: list[ColumnScan] = []
+    lazy, comments = frame.lazy(), comments or {}
+    schema = lazy.collect_schema()
+    sizes = columns.sizes(lazy, schema) if schema else {}
+    tallies = {
+        name: _tally(columns.parts(lazy, name, dtype, sizes[name]), name, comments.get(name, ""))
+        for name, dtype in schema.items()
+    }
+    return summarise(tallies, comments)
+
+
+def tally_column(frame: pl.LazyFrame, name: str, comment: str = "") -> ColumnTally:
+    """What is counted in one column over all rows: the part of `scan_table` that can run anywhere."""
+    only = frame.select(name)
+    schema = only.collect_schema()
+    return _tally(columns.parts(only, name, schema[name], columns.sizes(only, schema)[name]), name, comment)
+
+
+def _tally(parts: Iterable[columns.Column], name: str, comment: str) -> ColumnTally:
+    context = [word for word in (name, comment) if word]
+    # A part is a random share of the distinct values: the first will do for the sample of names.
+    return reduce(operator.add, (count(part, context, names_too=not n) for n, part in enumerate(parts)))
+
+
+def summarise(tallies: Mapping[str, ColumnTally], comments: Mapping[str, str] | None = None) -> TableScan:
+    """The scan of a table from the tallies of its columns, in their order."""
+    comments = comments or {}
     axes: dict[str, coordinates.Axis] = {}
-    positions: dict[str, EntityShare] = {}
-    for place, (name, dtype) in enumerate(lazy.collect_schema().items()):
-        comment = (comments or {}).get(name, "")
-        column = columns.read(lazy, name, dtype)
-        scans.append(ColumnScan(name, column.rows, column.missing, column.distinct, _entities(column, comment)))
-        axis = coordinates.axis_of(name, place, comment, column.texts)
-        if axis:
+    for place, (name, tally) in enumerate(tallies.items()):
+        if axis := coordinates.axis_of(name, place, comments.get(name, ""), tally.axes, tally.distinct):
             axes[name] = axis
-            positions[name] = _position(column, axis)
-    found = coordinates.positions(axes)
-    scans = [_with(scan, positions[scan.name]) if scan.name in found else scan for scan in scans]
+    positions = coordinates.positions(axes)
+    scans = [
+        ColumnScan(name, tally.rows, tally.missing, tally.distinct, _entities(tally, positions.get(name)))
+        for name, tally in tallies.items()
+    ]
     return TableScan(scans[0].rows if scans else 0, scans)
 
 
-def _entities(column: columns.Column, comment: str) -> list[EntityShare]:
-    if not column.distinct:
-        return []
-    at = column.looked_at
-    context = [word for word in (column.name, comment) if word]
-    found = funnel.scan_values(column.texts.gather(at), column.counts.gather(at), context)
-    shares = [_pattern_share(found, entity, column.distinct) for entity in ENTITY_ROWS]
-    if column.is_text:
-        shares += _name_shares(column)
-    return sorted((s for s in shares if s), key=lambda s: (-s.share, s.entity))
+def _entities(tally: ColumnTally, axis: coordinates.Axis | None) -> list[EntityShare]:
+    shares = [_pattern_share(tally, entity) for entity in ENTITY_ROWS] if tally.distinct else []
+    found = {share.entity: share for share in (*shares, *_name_shares(tally)) if share}
+    if (codes := found.get("CN_USCC")) and (traders := tally.patterns.found(SOLE_TRADER, ["CN_USCC"])).values:
+        share = traders.values / tally.distinct
+        decision: Decision = "contains" if codes.decision == "is" and share < IS_SHARE else codes.decision
+        found[SOLE_TRADER] = _share(SOLE_TRADER, traders, share, decision)
+    if axis:
+        found["COORDINATES"] = _share("COORDINATES", tally.axes[axis.axis], axis.share, by_share(axis.share))
+    return sorted(found.values(), key=lambda s: (-s.share, s.entity == SOLE_TRADER, s.entity))
 
 
-def _pattern_share(found: funnel.ColumnHits, entity: str, distinct: int) -> EntityShare | None:
-    rows = ENTITY_ROWS[entity]
-    decision, places = decide(found, rows, distinct)
-    if not places:
-        return None
-    order = sorted(places)
-    texts = [next(found.hits[r.name][i] for r in rows if i in found.hits.get(r.name, {})) for i in order[:_EXAMPLES]]
-    disguised = set().union(*(found.disguised.get(row.name, set()) for row in rows)) & places
-    cells = int(found.counts.gather(order).sum())
-    share = round(len(places) / distinct, 6)
-    return EntityShare(entity, cells, share, decision, [mask(t) for t in texts], disguised=len(disguised))
+def _share(entity: str, found: Found, share: float, decision: Decision) -> EntityShare:
+    examples = list(found.examples)
+    return EntityShare(entity, found.cells, round(share, 6), decision, examples, disguised=found.disguised)
 
 
-def _name_shares(column: columns.Column) -> list[EntityShare | None]:
-    texts = column.texts
-    han = texts.str.contains(_HAN)
-    if not han.any():
-        return []
-    address = names.addresses(texts).fill_null(False).arg_true()
-    shares = [_share(column, "ADDRESS", address.to_list(), list(range(column.distinct)))]
-    looked, found = names.persons_and_organisations(texts.to_list())
-    return shares + [_share(column, entity, places, looked) for entity, places in found.items()]
+def _pattern_share(tally: ColumnTally, entity: str) -> EntityShare | None:
+    decision, found = decide(tally.patterns, entity, tally.distinct)
+    return _share(entity, found, found.values / tally.distinct, decision) if found.values else None
 
 
-def _share(column: columns.Column, entity: str, places: list[int], looked: list[int]) -> EntityShare | None:
-    """Share over the looked-at values; cells projected to the column where not all were looked at."""
-    if not places:
-        return None
-    share = len(places) / len(looked)
-    cells, seen = (int(column.counts.gather(at).sum()) for at in (places, looked))
-    all_seen = len(looked) == column.distinct
-    hits = cells if all_seen else round(cells * (column.rows - column.missing) / seen)
-    examples = [mask(column.texts[i]) for i in places[:_EXAMPLES]]
-    decision = by_share(share)
-    lengths = sorted(len(column.texts[i]) for i in places)
-    if entity == "PERSON" and decision == "is" and lengths[len(lengths) // 2] > _LONGEST_NAME:
-        decision = "contains"  # remarks that mention people
-    return EntityShare(entity, hits, round(share, 6), decision, examples, estimated=not all_seen)
-
-
-def _position(column: columns.Column, axis: coordinates.Axis) -> EntityShare:
-    hits = list(axis.hits)
-    examples = [mask(column.texts[i]) for i in hits[:_EXAMPLES]]
-    cells = int(column.counts.gather(hits).sum())
-    return EntityShare("COORDINATES", cells, round(axis.share, 6), by_share(axis.share), examples)
-
-
-def _with(scan: ColumnScan, share: EntityShare) -> ColumnScan:
-    rest = [e for e in scan.entities if e.entity != share.entity]
-    return replace(scan, entities=sorted([share, *rest], key=lambda s: (-s.share, s.entity)))
+def _name_shares(tally: ColumnTally) -> Iterator[EntityShare]:
+    if tally.addresses.values:
+        share = tally.addresses.values / tally.distinct
+        yield _share("ADDRESS", tally.addresses, share, by_share(share))
+    sample = tally.names
+    for entity, found in sample.found.items():
+        if not found.values:
+            continue
+        share = found.values / sample.looked
+        decision = by_share(share)
+        if entity == "PERSON" and decision == "is" and sample.long_persons > found.values / 2:
+            decision = "contains"  # remarks that mention people
+        estimated = sample.looked < tally.distinct
+        cells = round(found.cells * (tally.rows - tally.missing) / sample.cells) if estimated else found.cells
+        yield replace(_share(entity, replace(found, cells=cells), share, decision), estimated=estimated)
 
 
 # ---- texts --------------------------------------------------------------------------------------------------------

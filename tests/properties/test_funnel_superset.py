@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
@@ -63,6 +64,7 @@ def pool() -> list[str]:
         ],
         [f"2024-{m:02d}-{m:02d} 10:20:{m:02d}" for m in range(1, 13)],
         [f"192.168.1.{n}" for n in range(20)],
+        ["A123456(3)", "G123456(A)", "A123456789", "微信号zhangsan_88", "QQ123456789", "WJ粤1234X", "使014578"],
         ["00:1A:2B:3C:4D:5E", "113.264385,23.129112", "无", "东城区", "12.50", "490154203237518", "110105491231002"],
     ]
     plain = [str(v) for kind in kinds for v in kind]
@@ -97,6 +99,42 @@ def test_funnel_equals_plain_presidio_on_drawn_columns(pool: list[str], data: st
     _agree(sorted(cells), [])
 
 
+_DISGUISES: dict[str, Callable[[str], str]] = {
+    "dots": lambda v: ".".join((v[:6], v[6:14], v[14:])),
+    "underscores": lambda v: "_".join(v),
+    "two spaces": lambda v: "  ".join((v[:6], v[6:])),
+    "slashes": lambda v: "/".join((v[:4], v[4:])),
+    "numerals": lambda v: v.translate(str.maketrans("0123456789", "〇一二三四五六七八九")),
+    "banker's numerals": lambda v: v.translate(str.maketrans("0123456789", "零壹贰叁肆伍陆柒捌玖")),
+    "full width": lambda v: v.translate(str.maketrans("0123456789", "０１２３４５６７８９")),
+    "zero width": "\u200b".join,
+    "base64": lambda v: base64.b64encode(v.encode()).decode(),
+    "hexadecimal": lambda v: v.encode().hex(),
+    "URL": lambda v: "".join(f"%{byte:02x}" for byte in v.encode()),
+    "after %3D": lambda v: f"id%3D{v}",
+}
+
+
+@_QUIET
+@given(data=st.data())
+def test_funnel_equals_plain_presidio_on_disguised_values(pool: list[str], data: st.DataObject) -> None:
+    drawn = st.tuples(st.sampled_from(sorted(_DISGUISES)), st.sampled_from(pool), _AROUND)
+    cells = {
+        canon.canonical_cell(around + _DISGUISES[name](v))
+        for name, v, around in data.draw(st.lists(drawn, min_size=1, max_size=8))
+    }
+    _agree(sorted(cells - {""}), data.draw(st.sampled_from([[], ["联系电话"]])))
+
+
+@pytest.mark.parametrize("name", _DISGUISES)
+def test_a_disguise_is_told_as_one_unless_folding_undoes_it(pool: list[str], name: str) -> None:
+    cell = canon.canonical_cell(_DISGUISES[name](pool[0]))
+    found = funnel.scan_values(pl.Series([cell]), pl.Series([1]))
+    assert list(found.hits["CN_RESIDENT_ID"]) == [0]
+    folded = name in ("full width", "zero width", "after %3D")
+    assert (found.disguised["CN_RESIDENT_ID"] == {0}) is not folded
+
+
 def _agree(cells: list[str], context: list[str]) -> None:
     found = funnel.scan_values(pl.Series(cells), pl.Series([1] * len(cells)), context)
     got: list[set[str]] = [set() for _ in cells]
@@ -107,17 +145,20 @@ def _agree(cells: list[str], context: list[str]) -> None:
     assert [(c, g) for c, g, e in zip(cells, got, expected, strict=True) if g != e] == []
 
 
-def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disagreement_in_the_sample_sends_the_column_to_the_judge(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A validator that says yes to everything must not outvote Presidio."""
     cells = [f"440106198{n % 10}0101{n:04d}" for n in range(400)]
     expected = funnel.plain(cells)
     monkeypatch.setattr(funnel, "DECIDED_FROM", 3)
     monkeypatch.setattr(funnel, "CONFIRMED", 50)
-    monkeypatch.setattr(funnel.checksums, "valid", lambda _, values: np.ones(len(values), dtype=bool))
+    monkeypatch.setattr(funnel.checksums, "passes", lambda _, values: np.ones(len(values), dtype=bool))
     found = funnel.scan_values(pl.Series(cells), pl.Series([1] * len(cells)))
     assert set(found.hits.get("CN_RESIDENT_ID", {})) == {
         i for i, rows in enumerate(expected) if "CN_RESIDENT_ID" in rows
     }
+    assert "disagree" in caplog.text and not any(cell in caplog.text for cell in cells)
 
 
 def test_a_rare_id_keeps_its_precedence_in_a_decided_card_column(monkeypatch: pytest.MonkeyPatch) -> None:

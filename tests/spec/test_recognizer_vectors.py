@@ -24,7 +24,10 @@ def _entities(text: str, accept: float = 0.3) -> set[str]:
         ("resident_id", "11010519491231002X", True),
         ("resident_id", "440524188001010014", True),
         ("resident_id", "830000199201300022", True),
-        ("resident_id", "911124198108030024", True),  # permanent residence card of a foreigner
+        ("resident_id", "911124198108030024", True),  # permanent residence card of a foreigner, Beijing
+        ("resident_id", "944115198501010013", True),  # the same, Guangdong
+        ("resident_id", "810000199201300029", True),  # residence permit, Hong Kong
+        ("resident_id", "820000199201300020", True),  # residence permit, Macau
         ("resident_id", "110105194912310021", False),  # wrong check character
         ("resident_id", "110105194902300020", False),  # right check character, 30 February
         ("resident_id_15", "110105491231002", True),
@@ -44,6 +47,11 @@ def _entities(text: str, accept: float = 0.3) -> set[str]:
         ("vin", "20240115103045678", False),  # a time stamp is no VIN
         ("imei", "490154203237518", True),
         ("imei", "490154203237519", False),
+        ("hk_id", "A123456(3)", True),
+        ("hk_id", "G123456(A)", True),
+        ("hk_id", "A123456(4)", False),
+        ("tw_id", "A123456789", True),
+        ("tw_id", "A123456788", False),
     ],
 )
 def test_check_digit(check: str, text: str, valid: bool) -> None:
@@ -82,6 +90,19 @@ def test_check_digit(check: str, text: str, valid: bool) -> None:
         ("粤A1234学", "CN_PLATE"),
         ("京O12345", "CN_PLATE"),
         ("粤B·12345", "CN_PLATE"),
+        ("WJ粤1234X", "CN_PLATE"),
+        ("京A1234领", "CN_PLATE"),
+        ("车牌使014578", "CN_PLATE"),
+        ("车牌014578使", "CN_PLATE"),
+        ("粤B1234挂", "CN_PLATE"),
+        ("粤B1234警", "CN_PLATE"),
+        ("粤Z1234澳", "CN_PLATE"),
+        ("香港身份证A123456(3)", "CN_HK_ID"),
+        ("G123456(A)", "CN_HK_ID"),
+        ("台湾身份证A123456789", "CN_TW_ID"),
+        ("微信号：zhangsan_88", "CN_WECHAT"),
+        ("加微信wx123456详谈", "CN_WECHAT"),
+        ("QQ：123456789", "CN_QQ"),
         ("护照E12345678", "CN_PASSPORT"),
         ("护照号：EA1234567", "CN_PASSPORT"),
         ("港澳通行证H12345678", "CN_TRAVEL_PERMIT"),
@@ -117,6 +138,11 @@ def test_found_in_chinese_text(text: str, entity: str) -> None:
         ("20240115103045", "CN_MOBILE"),
         ("SKU-D9799026", "CN_PASSPORT"),
         ("于20240115办理", "CN_TRAVEL_PERMIT"),
+        ("A123456(4)", "CN_HK_ID"),
+        ("台湾身份证A123456788", "CN_TW_ID"),
+        ("微信支付failed", "CN_WECHAT"),
+        ("申领100000元", "CN_PLATE"),
+        ("http://1.2.3.4/a", "IP_ADDRESS"),  # a server, not a person
         ("12:30:45", "IP_ADDRESS"),
         ("版本1.2.3", "IP_ADDRESS"),
         ("Chrome/86.0.42.19", "IP_ADDRESS"),
@@ -144,6 +170,10 @@ def test_one_span_has_one_owner(text: str, kept: str, dropped: str) -> None:
 
 def test_a_mobile_inside_an_email_is_told_beside_it() -> None:
     assert _entities("13800138000@example.com") == {"EMAIL_ADDRESS", "CN_MOBILE"}
+
+
+def test_the_disguises_of_one_id_are_thirty_and_none_is_given_up() -> None:
+    assert len(_DISGUISES) == 30
 
 
 def test_not_allotted_segments_score_lower() -> None:

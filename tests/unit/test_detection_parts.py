@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.detection import canon, checksums, names
+from sandbox.detection.mask import mask
 from sandbox.detection.recognizers import ROWS, TABLE
-from sandbox.detection.scan import mask
 from synthetic import providers
 
 
@@ -52,6 +52,21 @@ def test_generated_identifiers_pass_their_checks(rng: np.random.Generator) -> No
     assert checksums.valid("uscc", list(providers.usccs(rng, 300))).all()
     assert checksums.valid("bank_card", list(providers.bank_cards(rng, 300))).all()
     assert checksums.valid("vin", list(providers.vins(rng, 300))).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "alphabet"), [("IP_ADDRESS", "0123459.:afIip"), ("MAC_ADDRESS", "0Aaf9:-."), ("CN_PLATE", "粤AD0129港学·")]
+)
+def test_column_form_agrees_with_the_scalar_one_on_whole_cells(row: str, alphabet: str) -> None:
+    found = ROWS[row]
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.lists(st.from_regex(found.core, fullmatch=True, alphabet=alphabet), min_size=1, max_size=8))
+    def check(cells: list[str]) -> None:
+        assert found.check is not None
+        assert checksums.valid(found.check, cells).tolist() == [checksums.CHECKS[found.check].scalar(c) for c in cells]
+
+    check()
 
 
 def test_separated_values_go_through_the_scalar_form() -> None:
@@ -100,8 +115,8 @@ def test_no_pattern_uses_word_boundaries_or_crosses_a_line() -> None:
 def test_every_designed_entity_has_a_row() -> None:
     assert {row.entity for row in ROWS.values()} == {
         "CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_MOBILE", "CN_LANDLINE", "CN_BANK_CARD", "CN_USCC", "CN_ORG_CODE",
-        "CN_PLATE", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "VIN", "IMEI", "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS",
-        "COORDINATES",
+        "CN_PLATE", "CN_PASSPORT", "CN_TRAVEL_PERMIT", "CN_HK_ID", "CN_TW_ID", "CN_WECHAT", "CN_QQ", "VIN", "IMEI",
+        "EMAIL_ADDRESS", "IP_ADDRESS", "MAC_ADDRESS", "COORDINATES",
     }  # fmt: skip
 
 
@@ -160,6 +175,7 @@ def test_companies_are_organisations_and_not_persons(rng: np.random.Generator) -
         ("石牌街道", False),
         ("示范市恒信达电子有限公司", False),
         ("群众反映小区停车难", False),
+        ("第3号来信反映小区停车难的问题，街道已派员核实并答复", False),
         ("3号线", False),
         ("示范市东湖区关于道路管理的通知（示府〔2020〕12号）", False),
     ],

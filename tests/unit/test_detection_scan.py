@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 from datetime import date
 
@@ -10,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sandbox.detection import funnel
-from sandbox.detection.scan import ColumnScan, scan_table, scan_text
+from sandbox.detection import columns, funnel
+from sandbox.detection.scan import ColumnScan, scan_table, scan_text, summarise, tally_column
 from synthetic import providers
 
 ROWS = 800
@@ -245,3 +246,40 @@ def test_scans_from_several_threads_agree() -> None:
     for thread in threads:
         thread.join()
     assert len(answers) == 4 and all(a == answers[0] and a for a in answers)
+
+
+# ---- parts --------------------------------------------------------------------------------------------------------
+def test_a_column_in_parts_is_told_the_same_as_in_one(
+    kinds: dict[str, list[str]], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patterns, addresses and positions to the last cell; names from one part's sample, with the same decision."""
+    cases = [_case_number(rng) for _ in range(3 * ROWS)]
+    frame = pl.DataFrame(
+        {
+            "号码": kinds["CN_RESIDENT_ID"] + kinds["CN_RESIDENT_ID"][:100] + cases[: 2 * ROWS - 100],
+            "案号": cases,
+            "码": [f"SKU-D{n:07d}" for n in range(3 * ROWS - 2)]
+            + ["１１０１０５１９４９１２３１００２ｘ", "1101051949.1231.002X"],
+            "地址": kinds["ADDRESS"] * 3,
+            "姓名": [*(kinds["PERSON"] * 3)[: 3 * ROWS - 3], "-", "", "无"],
+            "经度": [f"113.{n:06d}" for n in range(3 * ROWS)],
+        }
+    )
+    whole = scan_table(frame)
+    monkeypatch.setattr(columns, "PART_BYTES", 20_000)
+    parts = scan_table(frame)
+    plain = lambda scan: [  # noqa: E731
+        (c.name, c.rows, c.missing, c.distinct, e.entity, e.hits, e.share, e.decision, e.disguised)
+        for c in scan.columns
+        for e in c.entities
+        if e.entity not in ("PERSON", "ORGANIZATION")
+    ]
+    assert plain(parts) == plain(whole)
+    assert [_decisions(c) for c in parts.columns] == [_decisions(c) for c in whole.columns]
+
+
+def test_tallies_of_columns_taken_elsewhere_make_the_same_scan(kinds: dict[str, list[str]]) -> None:
+    frame = pl.DataFrame({"号码": kinds["CN_USCC"], "姓名": kinds["PERSON"], "数": range(ROWS)})
+    comments = {"姓名": "法定代表人"}
+    tallies = {name: tally_column(frame.lazy(), name, comments.get(name, "")) for name in frame.columns}
+    assert summarise(pickle.loads(pickle.dumps(tallies)), comments) == scan_table(frame, comments)
