@@ -53,8 +53,9 @@ def _measured(reading: TableReading, rules: Sequence[Any], texts: dict[str, list
     others = {name: files for name, files in texts.items() if name != reading.name}
     columns, policy = reading.recipe.columns, load("quality")
     report = quality.measure(
-        texts[reading.name], columns, rules, reading.accounting, policy, name=reading.name, others=others
-    )
+        texts[reading.name], columns, rules, reading.accounting, policy, name=reading.name,
+        around=quality.Around(others=others),
+    )  # fmt: skip
     return report.as_dict()
 
 
