@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.quality.report import QualityReport, Sample
+from pipelines.quality.summary import SAMPLES
 from pipelines.reading.landing import Accounting
 
 HIDDEN = "***"
@@ -41,6 +44,30 @@ class Places:
                 break
             line += 1
         return line
+
+
+@dataclass(frozen=True, slots=True)
+class SetApart:
+    """Records in quarantine for one reason; `lines` are their places in the file, None where unknown."""
+
+    reason: str
+    lines: tuple[int | None, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Reason, how many, and the first places."""
+        known = [line for line in self.lines if line is not None]
+        return {"reason": self.reason, "count": len(self.lines), "lines": known[:SAMPLES]}
+
+
+def set_apart(quarantine: Path | None) -> list[SetApart]:
+    """The records in quarantine by reason, the commonest first; their text is not looked at."""
+    if quarantine is None:
+        return []
+    lines: dict[str, list[int | None]] = {}
+    for row in pq.read_table(quarantine, columns=["reason", "line"]).to_pylist():
+        lines.setdefault(row["reason"], []).append(row["line"])
+    found = [SetApart(reason, tuple(at)) for reason, at in lines.items()]
+    return sorted(found, key=lambda one: (-len(one.lines), one.reason))
 
 
 def with_samples(report: QualityReport, files: Sequence[str], hidden: Collection[str], places: Places) -> QualityReport:
