@@ -97,7 +97,8 @@ def _chunk(rng: np.random.Generator, start: int, n: int) -> list[list[str]]:
         [("汉族", "壮族", "瑶族", "苗族")[x] for x in rng.integers(0, 4, n).tolist()], numbers(1, 10, "{}区"),
         numbers(1, 60, "{}街道"), pairs("示范市{}区{}路{}号", 99, 999, 999),
         gaps(numbers(0, 10**7, "{:.2f}", 100), 0.02), numbers(0, 10**6, "{:.2f}", 100), numbers(0, 500, "{:.1f}", 10),
-        numbers(0, _CODES + 9000, "91{:016d}"),         numbers(110000, 700000), [f"T25{x:09d}" for x in range(start, start + n)],
+        numbers(0, _CODES + 9000, "91{:016d}"), numbers(110000, 700000),
+        [f"T25{x:09d}" for x in range(start, start + n)],
         pairs("2025-11-{:02d} {:02d}:{:02d}:00", 30, 24, 60),
         [("正常", "注销")[x > 7] for x in rng.integers(0, 10, n).tolist()], gaps(numbers(0, 10**6, "备注{}"), 0.86),
     ]  # fmt: skip

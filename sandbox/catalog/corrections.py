@@ -92,8 +92,11 @@ def _something_failed(_unit: Unit, slip: Correction) -> None:
         )
 
 
-def issue(unit: Unit, resource_id: str) -> Correction:
-    """The operator asks the department to correct the current version. One slip a resource is open at a time."""
+def check_issue(unit: Unit, resource_id: str) -> Correction:
+    """The slip of the resource's current version as it would be issued; raises why it cannot be.
+
+    One slip a resource is open at a time.
+    """
     permissions.check(unit.actor, "correction:issue")
     resource = unit.session.get(Resource, resource_id)
     if resource is None or resource.current_version is None:
@@ -112,9 +115,17 @@ def issue(unit: Unit, resource_id: str) -> Correction:
         content=content_of(resource, found), verified_version=None,
     )  # fmt: skip
     CORRECTION.check(unit, slip, "issue")
+    return slip
+
+
+def issue(unit: Unit, resource_id: str) -> Correction:
+    """The operator asks the department to correct the current version."""
+    slip = check_issue(unit, resource_id)
     unit.session.add(slip)
     unit.session.flush()
-    CORRECTION.advance(unit, slip, "issue", resource=resource.id, version=found.number, failed=slip.content["failed"])
+    CORRECTION.advance(
+        unit, slip, "issue", resource=resource_id, version=slip.version_number, failed=slip.content["failed"]
+    )
     return slip
 
 
