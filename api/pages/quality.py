@@ -19,6 +19,7 @@ from sandbox.kernel.unit import Unit
 MOST_VERSIONS = 12
 """versions that the trend shows, newest last"""
 _WIDTH, _HEIGHT = 120, 28
+_LEAST_SPAN = 0.02  # changes below two points do not look like a fall
 
 DIMENSIONS: dict[str, Text] = {
     "01": Text("规范性", "Conformity"),
@@ -160,16 +161,18 @@ def _trends(versions: Sequence[Sequence[Indicator]]) -> list[Trend]:
 
 
 def _lines(values: Sequence[float | None]) -> list[str]:
-    """Points of each stretch of assessed versions; the box spans what occurs, a level line runs through the middle."""
+    """Points of each stretch of assessed versions; the box spans what occurs, two points at least."""
     there = [v for v in values if v is not None]
-    low, span = min(there, default=0.0), max(there, default=0.0) - min(there, default=0.0)
+    low, high = min(there, default=0.0), max(there, default=0.0)
+    span = max(high - low, _LEAST_SPAN)
+    low -= (span - (high - low)) / 2
     step = (_WIDTH - 8) / max(1, len(values) - 1)
     stretches: list[list[str]] = [[]]
     for place, value in enumerate(values):
         if value is None:
             stretches.append([])
             continue
-        share = (value - low) / span if span else 0.5
+        share = (value - low) / span
         stretches[-1].append(f"{4 + place * step:.1f},{_HEIGHT - 4 - share * (_HEIGHT - 8):.1f}")
     return [" ".join(points) for points in stretches if points]
 

@@ -15,6 +15,7 @@ from pipelines.quality.summary import SAMPLES
 from pipelines.reading.landing import Accounting
 
 HIDDEN = "***"
+_SHORT = 2  # characters of a value that masking would leave as good as readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,10 @@ def with_samples(report: QualityReport, files: Sequence[str], hidden: Collection
 def _shown(value: str | None, hide: bool) -> str:
     from sandbox.detection.scan import mask
 
-    if value is None or not value.strip():
+    text = (value or "").strip()
+    if not text:
         return ""
-    return HIDDEN if hide else mask(value)
+    return HIDDEN if hide or len(text) <= _SHORT else mask(text)
 
 
 def _read(files: Sequence[str], wanted: Mapping[int, Collection[str]]) -> dict[int, dict[str, str | None]]:

@@ -12,7 +12,6 @@ _WANTED: dict[str, Text] = {
     "unique_key": Text("“{columns}”齐全且不重复", "“{columns}” is complete and never repeated"),
     "reference": Text("“{columns}”应在“{to_table}”中存在", "“{columns}” is found in “{to_table}”"),
     "date_order": Text("日期先后：{order}", "dates in order: {order}"),
-    "check_digit": Text("“{column}”的校验位应正确（{scheme}）", "the check digit of “{column}” holds ({scheme})"),
     "required": Text("“{columns}”必须填写", "“{columns}” is filled in"),
     "expected_rows": Text("应有 {rows} 条记录", "{rows} records are expected"),
     "column_type": Text("“{column}”的类型应为 {type}", "“{column}” is of type {type}"),
@@ -26,6 +25,13 @@ _WANTED: dict[str, Text] = {
     "same_data": Text("“{column}”应与“{to_table}”中的相同", "“{column}” is the same in “{to_table}”"),
     "total": Text("“{column}”应等于 {sum}", "“{column}” is {sum}"),
     "update_cycle": Text("每 {days} 天内更新一次", "updated every {days} days"),
+}
+_SCHEMES: dict[str, Text] = {
+    "resident_id": Text("公民身份号码", "resident ID"),
+    "uscc": Text("统一社会信用代码", "unified social credit code"),
+    "org_code": Text("组织机构代码", "organisation code"),
+    "luhn": Text("卡号", "number with a Luhn digit"),
+    "vin": Text("车辆识别代号", "vehicle identification number"),
 }
 _ADVICE: dict[str, Text] = {
     "regex": Text("按格式改正所列各行", "Correct the listed rows to the format"),
@@ -60,6 +66,11 @@ def wanted(rule: Any) -> Text:
     """What the rule wants, in words."""
     if rule.kind == "range":
         return _range(rule)
+    if rule.kind == "check_digit":
+        said = _SCHEMES[rule.scheme]
+        return Text(
+            f"“{rule.column}”应是有效的{said.zh}（校验位正确）", f"“{rule.column}” is a valid {said.en} (check digit)"
+        )
     values = {name: getattr(rule, name) for name in type(rule).model_fields}
     columns = tuple(values.get("columns", ()))
     values["count"] = len(values.get("values", columns))
