@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -71,13 +73,15 @@ def conclude(
     """The report of a table from its summary. The spilled files of the summary must still be there."""
     case = _Case(found, {c.name: c for c in columns}, around, folder)
     kinds = {k.kind: k.indicator for k in policy.by_check("declared_rules").parameters.kinds}
-    results = []
-    for place, rule in enumerate(rules):
-        a, b, failing, rows = _JUDGES.get(rule.kind, _counted)(case, place, rule)
-        results.append(
-            RuleResult(rule.kind, columns_of(rule), kinds[rule.kind], a, b, failing, rows, wanted(rule), advice(rule))
-        )
-    repeated = found.rows - keys.repeats(found.sets[ROWS], 0).different
+
+    def judge(place: int, rule: Any) -> RuleResult:
+        told = _JUDGES.get(rule.kind, _counted)(case, place, rule)
+        return RuleResult(rule.kind, columns_of(rule), kinds[rule.kind], *told, wanted(rule), advice(rule))
+
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+        different = threads.submit(lambda: keys.repeats(found.sets[ROWS], 0).different)
+        results = threads.map(judge, range(len(rules)), rules)
+        repeated = found.rows - different.result()
     measured = Measured(found.rows, found.missing, found.invalid, repeated, tuple(results))
     return report(name, measured, accounting, policy)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -84,8 +84,14 @@ def summarise(
     spellings = policy.by_check("missing_spellings").parameters.spellings
     counter = _Counter(looks(schema, columns, spellings, rules), rules, keys.Spill(folder, part))
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+        ahead: list[Future[Facets]] = []
         for batch in batches(files, threads):
-            counter.take(batch, threads)
+            looking = counter.look(batch, threads)
+            if ahead:
+                counter.add([one.result() for one in ahead])
+            ahead = looking
+        if ahead:
+            counter.add([one.result() for one in ahead])
     return counter.finish()
 
 
@@ -138,7 +144,7 @@ class _Counter:
         self._invalid = {c.recipe.name: 0 for c in looks if c.recipe.type != "text"}
         self._found = [Counted() for _ in rules]
         nothing = {c.recipe.name: Cells(pl.Series([], dtype=c.stated)) for c in looks}
-        self._add(nothing, [c.look(nothing[c.recipe.name], 0) for c in looks])  # an empty table has its zeros
+        self.add([c.look(nothing[c.recipe.name], 0) for c in looks])  # an empty table has its zeros
 
     def _questions(self) -> Iterator[pl.Expr]:
         for place, (applies, ok) in self._tests.items():
@@ -148,12 +154,13 @@ class _Counter:
             if rule.kind == "fresh_within":
                 yield moment(rule.column).max().alias(f"newest{place}")
 
-    def take(self, batch: Batch, threads: Executor) -> None:
-        """Count one batch; its first row follows the last one of the batch before."""
-        self._add(batch, list(threads.map(lambda c: c.look(batch[c.recipe.name], SAMPLES), self._looks)))
+    def look(self, batch: Batch, threads: Executor) -> list[Future[Facets]]:
+        """Start looking at the columns of one batch."""
+        return [threads.submit(c.look, batch[c.recipe.name], SAMPLES) for c in self._looks]
 
-    def _add(self, batch: Batch, facets: Sequence[Facets]) -> None:
-        size = len(next(iter(batch.values())))
+    def add(self, facets: Sequence[Facets]) -> None:
+        """Count what was found in one batch; its first row follows the last one of the batch before."""
+        size = len(facets[0].lanes[0])
         named = {c.recipe.name: f for c, f in zip(self._looks, facets, strict=True)}
         for name, found in named.items():
             self._missing[name] += found.missing
