@@ -79,10 +79,10 @@ def conclude(
         return RuleResult(rule.kind, columns_of(rule), kinds[rule.kind], *told, wanted(rule), advice(rule))
 
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
-        different = threads.submit(lambda: keys.repeats(found.sets[ROWS], 0).different)
-        results = threads.map(judge, range(len(rules)), rules)
-        repeated = found.rows - different.result()
-    measured = Measured(found.rows, found.missing, found.invalid, repeated, tuple(results))
+        results = tuple(threads.map(judge, range(len(rules)), rules))
+    keyed = any(r.kind == "unique_key" and not r.failing for r in results)  # then no whole row can repeat another
+    repeated = 0 if keyed else found.rows - keys.repeats(found.sets[ROWS], 0).different
+    measured = Measured(found.rows, found.missing, found.invalid, repeated, results)
     return report(name, measured, accounting, policy)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from policies.text import UserError
+from policies.text import Text, UserError
 from sandbox.catalog import corrections, service
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.errors import Conflict, InvalidTransition, NotPermitted
@@ -70,7 +70,7 @@ def test_a_delivery_answers_the_slip_and_its_report_settles_it(
     assert state(world, slip)[0] == "answered"
     if report is None:
         with world.system() as unit:
-            service.delivery_failed(unit, resource, UserError("reading.empty", world_text()))
+            service.delivery_failed(unit, resource, UserError("reading.empty", Text("空文件", "empty file")))
     else:
         world.take_in(resource, quality=report)
     found = state(world, slip)
@@ -81,12 +81,6 @@ def test_a_delivery_answers_the_slip_and_its_report_settles_it(
         events = [e.event for e in oversight.trail(unit, slip)]
     last = "correction:verify" if wanted == "verified" else "correction:reopen"
     assert events == ["correction:issue", "correction:answer", last]
-
-
-def world_text() -> Any:
-    from policies.text import Text
-
-    return Text("空文件", "empty file")
 
 
 def test_nothing_to_correct_is_refused_and_so_is_a_second_open_slip(world: World) -> None:
