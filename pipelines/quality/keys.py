@@ -156,6 +156,17 @@ def _candidates(part: _Part) -> pl.DataFrame:
     return part.frame(mask.to_numpy())
 
 
+def not_unique(files: Sequence[str]) -> NDArray[np.bool_]:
+    """The records whose key is incomplete or not theirs alone."""
+    doubtful = np.ones(count(files), dtype=bool)
+    buckets = _buckets(files)
+    for bucket in buckets:
+        part = _part(files, bucket, len(buckets))
+        doubtful[part.rows] = False
+        doubtful[_candidates(part)["row"].to_numpy()] = True
+    return doubtful
+
+
 def rows_without_key(files: Sequence[str], samples: int) -> list[int]:
     """The first rows whose key is incomplete."""
     rows: list[int] = []

@@ -17,8 +17,9 @@ import polars as pl
 
 from pipelines.quality import keys, summary
 from pipelines.quality.report import Measured, QualityReport, RuleResult, report
+from pipelines.quality.rows import looks
 from pipelines.quality.samples import Places, with_samples
-from pipelines.quality.summary import ROWS, SAMPLES, Counted, Summary, only_with
+from pipelines.quality.summary import ROWS, SAMPLES, Counted, Summary, only_with, repeated_among
 from pipelines.quality.texts import moment, number
 from pipelines.quality.words import advice, wanted
 from pipelines.reading.landing import Accounting
@@ -80,10 +81,21 @@ def conclude(
 
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
         results = tuple(threads.map(judge, range(len(rules)), rules))
-    keyed = any(r.kind == "unique_key" and not r.failing for r in results)  # then no whole row can repeat another
-    repeated = 0 if keyed else found.rows - keys.repeats(found.sets[ROWS], 0).different
-    measured = Measured(found.rows, found.missing, found.invalid, repeated, results)
+    measured = Measured(found.rows, found.missing, found.invalid, _repeated(case, results, columns), results)
     return report(name, measured, accounting, policy)
+
+
+def _repeated(case: _Case, results: Sequence[RuleResult], columns: Sequence[ColumnRecipe]) -> int:
+    """Rows that repeat another one. Where a key is declared, only rows that share it (or lack it) can be alike."""
+    found = case.found
+    if ROWS in found.sets:
+        return found.rows - keys.repeats(found.sets[ROWS], 0).different
+    failing, place = min((r.failing, i) for i, r in enumerate(results) if r.kind == "unique_key")
+    if not failing:
+        return 0
+    schema = pl.scan_parquet(list(found.files)).collect_schema()
+    plain = looks(schema, columns, (), ())
+    return repeated_among(found, keys.not_unique(found.sets[str(place)]), plain, case.folder)
 
 
 @dataclass(frozen=True, slots=True)

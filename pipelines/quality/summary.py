@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pipelines.quality import keys
 from pipelines.quality.batches import Batch, Cells, batches
@@ -23,7 +25,7 @@ from policies.text import Text, UserError
 SAMPLES = 10
 """failing rows that are named for each rule"""
 ROWS = "rows"
-"""the set of whole rows, for 0303"""
+"""the set of whole rows, for 0303; there is none where a declared key tells which rows may be alike"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Counted:
 class Summary:
     """All that a report needs of a table or of a part of it. Counts, row numbers and names of spilled files: no value.
 
-    `sets`: set of keys → files of fingerprints, in order of rows (`pipelines.quality.keys`).
+    `sets`: set of keys → files of fingerprints, in order of rows (`pipelines.quality.keys`). `files`: the files that
+    were summarised, in order.
     """
 
     rows: int
@@ -57,6 +60,7 @@ class Summary:
     invalid: Mapping[str, int]
     rules: tuple[Counted, ...]
     sets: Mapping[str, tuple[str, ...]]
+    files: tuple[str, ...]
 
 
 def merge(first: Summary, second: Summary) -> Summary:
@@ -67,6 +71,7 @@ def merge(first: Summary, second: Summary) -> Summary:
         {name: n + second.invalid[name] for name, n in first.invalid.items()},
         tuple(a.plus(b, first.rows) for a, b in zip(first.rules, second.rules, strict=True)),
         {name: files + second.sets[name] for name, files in first.sets.items()},
+        first.files + second.files,
     )
 
 
@@ -85,14 +90,30 @@ def summarise(
     counter = _Counter(looks(schema, columns, spellings, rules), rules, keys.Spill(folder, part))
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
         ahead: list[Future[Facets]] = []
+        size = 0
         for batch in batches(files, threads):
             looking = counter.look(batch, threads)
             if ahead:
-                counter.add([one.result() for one in ahead])
-            ahead = looking
+                counter.add([one.result() for one in ahead], size)
+            ahead, size = looking, len(next(iter(batch.values())))
         if ahead:
-            counter.add([one.result() for one in ahead])
-    return counter.finish()
+            counter.add([one.result() for one in ahead], size)
+    return counter.finish(files)
+
+
+def repeated_among(found: Summary, doubtful: NDArray[np.bool_], columns: Sequence[Column], folder: Path) -> int:
+    """How many of the doubtful rows repeat another one, cell by cell; the files are read once more."""
+    spill, start = keys.Spill(folder, "again"), 0
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+        for batch in batches(found.files, threads):
+            size = len(next(iter(batch.values())))
+            mine = np.flatnonzero(doubtful[start : start + size])
+            lanes = threads.map(lambda c, b=batch: c.lanes(b[c.recipe.name]), columns)
+            first, second = keys.added(list(lanes))
+            spill.add(ROWS, (first[mine], second[mine]))
+            start += size
+    files = spill.close().get(ROWS, ())
+    return keys.count(files) - keys.repeats(files, 0).different
 
 
 def refuse_unknown(rules: Sequence[Any], columns: Sequence[ColumnRecipe], policy: Any) -> None:
@@ -143,8 +164,11 @@ class _Counter:
         self._missing = {c.recipe.name: 0 for c in looks}
         self._invalid = {c.recipe.name: 0 for c in looks if c.recipe.type != "text"}
         self._found = [Counted() for _ in rules]
+        self._whole = not any(r.kind == "unique_key" for r in rules)  # else rows with one key are compared, no others
         nothing = {c.recipe.name: Cells(pl.Series([], dtype=c.stated)) for c in looks}
-        self.add([c.look(nothing[c.recipe.name], 0) for c in looks])  # an empty table has its zeros
+        self.add(
+            [c.look(nothing[c.recipe.name], 0, whole=self._whole) for c in looks], 0
+        )  # an empty table has its zeros
 
     def _questions(self) -> Iterator[pl.Expr]:
         for place, (applies, ok) in self._tests.items():
@@ -156,11 +180,10 @@ class _Counter:
 
     def look(self, batch: Batch, threads: Executor) -> list[Future[Facets]]:
         """Start looking at the columns of one batch."""
-        return [threads.submit(c.look, batch[c.recipe.name], SAMPLES) for c in self._looks]
+        return [threads.submit(c.look, batch[c.recipe.name], SAMPLES, whole=self._whole) for c in self._looks]
 
-    def add(self, facets: Sequence[Facets]) -> None:
-        """Count what was found in one batch; its first row follows the last one of the batch before."""
-        size = len(facets[0].lanes[0])
+    def add(self, facets: Sequence[Facets], size: int) -> None:
+        """Count what was found in one batch of `size` rows, which follow those of the batch before."""
         named = {c.recipe.name: f for c, f in zip(self._looks, facets, strict=True)}
         for name, found in named.items():
             self._missing[name] += found.missing
@@ -176,7 +199,8 @@ class _Counter:
                 else self._one(place, rule, counted, named, texts, size)
             )
             self._found[place] = self._found[place].plus(one, self._rows)
-        self._spill.add(ROWS, keys.added([found.lanes for found in facets]))
+        if self._whole:
+            self._spill.add(ROWS, keys.added([found.lanes for found in facets if found.lanes is not None]))
         for name, parts in self._sets.items():
             self._spill.add(name, keys.fingerprints(texts, parts))
         self._rows += size
@@ -200,5 +224,6 @@ class _Counter:
         wanted = SAMPLES - len(self._found[place].rows)
         return tuple(texts.select(failing.arg_true().head(wanted)).to_series().to_list()) if wanted else ()
 
-    def finish(self) -> Summary:
-        return Summary(self._rows, self._missing, self._invalid, tuple(self._found), self._spill.close())
+    def finish(self, files: Sequence[str]) -> Summary:
+        found = tuple(self._found)
+        return Summary(self._rows, self._missing, self._invalid, found, self._spill.close(), tuple(files))

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.quality.batches import Cells
+from pipelines.quality.keys import Lanes
 from pipelines.reading.recipe import ColumnRecipe
 from pipelines.reading.values import DATES, DECIMAL, EITHER_ORDER, INTEGER, conversion, date_text, number_text
 from pipelines.reading.values import parsed_dates as _parsed
@@ -40,7 +41,7 @@ class Facets:
 
     `gaps`: the first rows without a value. `tests`: A, B and the first failing rows of each rule about this column
     alone. `series`: its text and its values, for rules about several columns. `lanes`: two hashes of every cell as it
-    was delivered.
+    was delivered, where they are asked for.
     """
 
     missing: int
@@ -48,7 +49,7 @@ class Facets:
     invalid: int
     tests: tuple[tuple[int, int, tuple[int, ...]], ...]
     series: tuple[pl.Series, ...]
-    lanes: tuple[NDArray[np.uint64], NDArray[np.uint64]]
+    lanes: Lanes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,11 @@ class Column:
         said, asked = pl.Series(spelled, dtype=pl.String), (frozenset(wants), frozenset(spread))
         return cls(place, recipe, stated, said, first, longest, *asked, tuple(tests))
 
-    def look(self, cells: Cells, samples: int) -> Facets:
-        """All that is wanted of the cells of one batch; `samples` is how many failing rows to name for each test."""
+    def look(self, cells: Cells, samples: int, *, whole: bool) -> Facets:
+        """All that is wanted of the cells of one batch.
+
+        `samples`: how many failing rows to name for each test. `whole`: whether whole rows will be compared.
+        """
         name = self.recipe.name
         raw = cells.values
         if self.stated == pl.String:
@@ -95,9 +99,11 @@ class Column:
         tests = tuple(self._test(cells, pl.DataFrame(list(faces.values())), t, gone, samples) for t in self.tests)
         invalid = cells.count(bad.to_numpy()) if bad is not None else 0
         series = tuple(cells.spread(faces[want]) for want in sorted(self.spread))
-        return Facets(cells.count(gone), cells.first(gone, samples), invalid, tests, series, self._lanes(cells))
+        lanes = self.lanes(cells) if whole else None
+        return Facets(cells.count(gone), cells.first(gone, samples), invalid, tests, series, lanes)
 
-    def _lanes(self, cells: Cells) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def lanes(self, cells: Cells) -> Lanes:
+        """Two hashes of every cell as it was delivered."""
         first, second = (cells.values.hash(2 * self.place + lane).to_numpy() for lane in (0, 1))
         return (first, second) if cells.codes is None else (first.take(cells.codes), second.take(cells.codes))
 

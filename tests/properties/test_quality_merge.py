@@ -83,11 +83,16 @@ def write(path: Path, rows: list[Row], *, coded: bool = True, group: int = 1000)
     return str(path)
 
 
-def report(summary: Summary, folder: Path, rows: list[Row]) -> QualityReport:
+def declared(keyed: bool) -> list[Any]:
+    """The rules; without those of unique keys, repeated rows are found by whole rows."""
+    return [r for r in DECLARED if keyed or r.kind != "unique_key"]
+
+
+def report(summary: Summary, folder: Path, rows: list[Row], keyed: bool) -> QualityReport:
     others = {"other": [write(folder / "other.parquet", rows[::2])]}
     around = Around(others, (date(2025, 10, 1), date(2025, 10, 20)), date(2025, 12, 1))
     account = Accounting(lines=len(rows), rows_loaded=len(rows))
-    return conclude(summary, RECIPES, DECLARED, account, POLICY, folder, name="t", around=around)
+    return conclude(summary, RECIPES, declared(keyed), account, POLICY, folder, name="t", around=around)
 
 
 def test_the_rules_are_of_every_kind() -> None:
@@ -95,20 +100,26 @@ def test_the_rules_are_of_every_kind() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=3), coded=st.booleans(), group=st.integers(1, 50))
-def test_parts_merged_are_the_whole(rows: list[Row], cuts: list[int], coded: bool, group: int) -> None:
+@given(
+    rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=3), coded=st.booleans(), group=st.integers(1, 50),
+    keyed=st.booleans(),
+)  # fmt: skip
+def test_parts_merged_are_the_whole(rows: list[Row], cuts: list[int], coded: bool, group: int, keyed: bool) -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
         places = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
         parts = []
         for number, (start, end) in enumerate(pairwise(places)):
             file = write(folder / f"part{number}.parquet", rows[start:end], coded=coded, group=group)
-            parts.append(summarise([file], RECIPES, DECLARED, POLICY, folder, part=f"p{number}"))
+            parts.append(summarise([file], RECIPES, declared(keyed), POLICY, folder, part=f"p{number}"))
         merged = parts[0]
         for part in parts[1:]:
             merged = merge(merged, part)
-        whole = summarise([write(folder / "all.parquet", rows)], RECIPES, DECLARED, POLICY, folder, part="all")
-        assert report(merged, folder, rows).as_dict() == report(whole, folder, rows).as_dict()
+        file = write(folder / "all.parquet", rows)
+        whole = summarise([file], RECIPES, declared(keyed), POLICY, folder, part="all")
+        told = report(merged, folder, rows, keyed)
+        assert told.as_dict() == report(whole, folder, rows, keyed).as_dict()
+        assert told.indicator("0303").a == len(rows) - len(set(rows))
 
 
 @settings(max_examples=20, deadline=None)
