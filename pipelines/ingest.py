@@ -148,6 +148,7 @@ def _quality(
         around=quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today),
         direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
         places=Places.of(reading.accounting, [line for one in apart for line in one.lines]),
+        work=work.folder,
     )  # fmt: skip
     return {**report.as_dict(), "quarantine": [one.as_dict() for one in apart]}
 

@@ -43,7 +43,7 @@ class Around:
 def measure(
     files: Sequence[str], columns: Sequence[ColumnRecipe], rules: Sequence[Any], accounting: Accounting, policy: Any,
     *, name: str = "", around: Around | None = None, direct: Collection[str] | None = None,
-    places: Places | None = None,
+    places: Places | None = None, work: Path | None = None,
 ) -> QualityReport:  # fmt: skip
     """Measure one table.
 
@@ -56,11 +56,12 @@ def measure(
         direct: the columns that are direct identifiers, whose values no sample shows; None: nobody knows, none is
             shown at all.
         places: lines of the file that the rows came from.
+        work: the folder in which fingerprints are spilled while this runs; None: that of the system.
 
     Raises:
         UserError: `quality.unknown_column`: a rule names a column the table does not have.
     """
-    with tempfile.TemporaryDirectory(prefix="pds-quality-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pds-quality-", dir=work) as folder:
         found = summary.summarise(files, columns, rules, policy, Path(folder))
         told = conclude(found, columns, rules, accounting, policy, Path(folder), name=name, around=around or Around())
     hidden = {c.name for c in columns} if direct is None else frozenset(direct)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -17,8 +17,8 @@ from pipelines.quality.samples import Places, SetApart
 from pipelines.reading import read
 from pipelines.reading.landing import Accounting
 from pipelines.reading.recipe import ColumnRecipe
-from policies.editions import load
-from policies.schema.quality import DeclaredRule
+from policies.editions import load, load_resource_rules
+from policies.schema.quality import DeclaredRule, RuleKind
 
 RULES: TypeAdapter[Any] = TypeAdapter(list[DeclaredRule])
 TEXT = """身份证号,姓名,性别,出生日期,手机,状态,注销日期,合计,甲项,乙项
@@ -188,6 +188,13 @@ def test_keys_in_several_buckets_are_counted_as_in_one(tmp_path: Path, monkeypat
     assert one[0] == keys.Repeats(700, 5, tuple(range(700, 710)))
     assert one[1].count(keys.FOUND) == 800
     assert one[1][1000:] == [keys.INCOMPLETE] * 5
+
+
+def test_the_rules_of_the_documentation_hold_and_show_every_kind(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quality.md").read_text("utf-8")
+    file = tmp_path / "rules.yaml"
+    file.write_text(page.split("```yaml\n")[1].split("```")[0], "utf-8")
+    assert {r.kind for r in load_resource_rules(file).of("门诊就诊")} == set(get_args(RuleKind))
 
 
 def test_a_table_without_rows_assesses_nothing(tmp_path: Path) -> None:
