@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 _ROWS = 262_144
+_MOST = 600_000  # rows of a group that is still read in one piece
 _CODED = 6.0  # bytes a value below which a column chunk is its dictionary and small codes
 
 
@@ -55,7 +56,7 @@ def batches(files: Sequence[str], threads: Executor) -> Iterator[Batch]:
     """All rows in order. The next batch is read while the last one is worked on."""
     ahead = None
     for piece in _pieces(files):
-        following = threads.submit(_read, *piece)
+        following = threads.submit(_read, piece)
         if ahead is not None:
             yield ahead.result()
         ahead = following
@@ -63,29 +64,51 @@ def batches(files: Sequence[str], threads: Executor) -> Iterator[Batch]:
         yield ahead.result()
 
 
-def _pieces(files: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
-    """File, row group, first row in the file, first row in the group, rows."""
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows of one file: `rows` from `start` on. `offset` counts from the first row of `groups`, which hold them."""
+
+    file: str
+    groups: tuple[int, ...]
+    start: int
+    offset: int
+    rows: int
+
+
+def _pieces(files: Sequence[str]) -> Iterator[_Piece]:
+    """Small row groups together, large ones in parts."""
     for file in files:
         metadata, start = pq.read_metadata(file), 0
+        groups: list[int] = []
+        held = 0
         for group in range(metadata.num_row_groups):
             rows = metadata.row_group(group).num_rows
-            for offset in range(0, rows, _ROWS):
-                yield file, group, start + offset, offset, min(_ROWS, rows - offset)
+            if held and held + rows > _ROWS:
+                yield _Piece(file, tuple(groups), start - held, 0, held)
+                groups, held = [], 0
+            if rows > _MOST:
+                offsets = range(0, rows, _ROWS)
+                yield from (_Piece(file, (group,), start + at, at, min(_ROWS, rows - at)) for at in offsets)
+            elif rows:
+                groups, held = [*groups, group], held + rows
             start += rows
+        if held:
+            yield _Piece(file, tuple(groups), start - held, 0, held)
 
 
-def _read(file: str, group: int, start: int, offset: int, rows: int) -> Batch:
-    source = pq.ParquetFile(file)
-    coded = _coded(source, group)
+def _read(piece: _Piece) -> Batch:
+    source = pq.ParquetFile(piece.file)
+    coded = _coded(source, piece.groups[0])
     names = source.schema_arrow.names
     found: Batch = {}
     if coded:
-        table = pq.ParquetFile(file, read_dictionary=coded).read_row_group(group, columns=coded, use_threads=False)
+        by_code = pq.ParquetFile(piece.file, read_dictionary=coded)
+        table = by_code.read_row_groups(list(piece.groups), columns=coded, use_threads=False)
         for name in coded:
-            found[name] = _cells(table.column(name).slice(offset, rows))
+            found[name] = _cells(table.column(name).slice(piece.offset, piece.rows))
     rest = [n for n in names if n not in found]
     if rest:
-        frame = pl.scan_parquet(file).select(rest).slice(start, rows).collect()
+        frame = pl.scan_parquet(piece.file).select(rest).slice(piece.start, piece.rows).collect()
         found |= {name: Cells(frame[name]) for name in rest}
     return {name: found[name] for name in names}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -78,15 +78,16 @@ def _lanes(file: str) -> Lanes:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The complete keys of one bucket: their first lane, their rows (None: all, in order), and where lanes lie."""
+    """The complete keys of one bucket: their first lane, their rows (None: all, in order), and the files of the set."""
 
     first: NDArray[np.uint64]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
     files: Sequence[str]
 
-    def frame(self, which: NDArray[Any] | None = None) -> pl.DataFrame:
-        """Both lanes and the row numbers of the keys, or of those at the places of `which`."""
-        first, rows = (self.first, self.rows) if which is None else (self.first[which], self.rows[which])
+    def frame(self, which: NDArray[np.bool_] | None = None) -> pl.DataFrame:
+        """Both lanes and the row numbers of the keys, or of the marked ones."""
+        rows = np.arange(len(self.first)) if self.rows is None else self.rows
+        first, rows = (self.first, rows) if which is None else (self.first[which], rows[which])
         second = np.empty(len(rows), dtype=np.uint64)
         start = 0
         for file in self.files:
@@ -98,16 +99,18 @@ class _Part:
 
 
 def _part(files: Sequence[str], bucket: int, buckets: int) -> _Part:
-    lanes, places, start = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)], 0
-    for file in files:
-        lane = _lanes(file)[0]
+    lanes = [lane for file in files if len(lane := _lanes(file)[0])] or [np.zeros(0, dtype=np.uint64)]
+    if buckets == 1 and all(lane.all() for lane in lanes):
+        return _Part(lanes[0] if len(lanes) == 1 else np.concatenate(lanes), None, files)
+    places, kept, start = [], [], 0
+    for lane in lanes:
         mine = lane != 0
         if buckets > 1:
             mine &= lane % np.uint64(buckets) == bucket
         places.append(np.flatnonzero(mine) + start)
-        lanes.append(lane[mine])
+        kept.append(lane[mine])
         start += len(lane)
-    return _Part(np.concatenate(lanes), np.concatenate(places), files)
+    return _Part(np.concatenate(kept), np.concatenate(places), files)
 
 
 def count(files: Sequence[str]) -> int:
@@ -147,9 +150,8 @@ def repeats(files: Sequence[str], samples: int) -> Repeats:
 
 def _candidates(part: _Part) -> pl.DataFrame:
     """The keys whose first lane is not theirs alone: looking at one lane is far cheaper than grouping by both."""
-    nobody = part.frame(np.zeros(0, dtype=np.int64))
     if pl.Series(part.first).n_unique() == len(part.first):
-        return nobody
+        return part.frame(np.zeros(len(part.first), dtype=bool))
     lane = np.sort(part.first)
     twice = np.unique(lane[1:][lane[1:] == lane[:-1]])
     mask = pl.Series(part.first).is_in(pl.Series(twice).implode())
@@ -162,7 +164,7 @@ def not_unique(files: Sequence[str]) -> NDArray[np.bool_]:
     buckets = _buckets(files)
     for bucket in buckets:
         part = _part(files, bucket, len(buckets))
-        doubtful[part.rows] = False
+        doubtful[slice(None) if part.rows is None else part.rows] = False
         doubtful[_candidates(part)["row"].to_numpy()] = True
     return doubtful
 
