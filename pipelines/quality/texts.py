@@ -17,8 +17,16 @@ from numpy.typing import NDArray
 from pipelines.quality.batches import Cells
 from pipelines.quality.keys import Lanes
 from pipelines.reading.recipe import ColumnRecipe
-from pipelines.reading.values import DATES, DECIMAL, EITHER_ORDER, INTEGER, conversion, date_text, number_text
-from pipelines.reading.values import parsed_dates as _parsed
+from pipelines.reading.values import (
+    DATES,
+    DECIMAL,
+    EITHER_ORDER,
+    INTEGER,
+    conversion,
+    date_text,
+    number_text,
+    parsed_dates,
+)
 
 FORMATS = tuple(f for f in DATES if f not in EITHER_ORDER)
 """Spellings of dates that are looked for where the recipe decided none"""
@@ -111,8 +119,13 @@ class Column:
         """The values by the recipe, and which of the texts do not fit it; None where nothing can misfit."""
         if self.recipe.type == "text":
             return text, None
-        name = self.recipe.name
-        value = text.to_frame(name).select(conversion(pl.col(name), self.recipe)).to_series()
+        recipe, frame = self.recipe, text.to_frame(self.recipe.name)
+        cell = pl.col(recipe.name)
+        if recipe.type in ("date", "timestamp"):  # in two steps: one expression would spell the text out for each use
+            frame = frame.select(date_text(cell, recipe.formats, fold=recipe.fold_width).alias(recipe.name))
+            value = frame.lazy().select(parsed_dates(cell, recipe.formats)).collect().to_series()
+        else:
+            value = frame.select(conversion(cell, recipe)).to_series()
         return value, text.is_not_null() & value.is_null()
 
     def _test(
@@ -172,7 +185,7 @@ def number(texts: pl.Series, recipe: ColumnRecipe | None = None) -> pl.Series:
 
 def moment(texts: pl.Series) -> pl.Series:
     """Texts as local date-times in any unambiguous spelling; null where they are none."""
-    parsed = _parsed(date_text(pl.col("moment"), FORMATS, fold=True), FORMATS)
+    parsed = parsed_dates(date_text(pl.col("moment"), FORMATS, fold=True), FORMATS)
     return texts.to_frame("moment").select(parsed).to_series()
 
 
