@@ -93,6 +93,8 @@ class Column:
         `samples`: how many failing rows to name for each test. `whole`: whether whole rows will be compared.
         """
         name = self.recipe.name
+        if self.stated == pl.String and self.recipe.type in ("date", "timestamp"):  # the dearest to convert
+            cells = cells.coded()
         raw = cells.values
         if self.stated == pl.String:
             text, gone = self._clean(raw)

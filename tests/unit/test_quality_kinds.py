@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
 from pipelines.quality import Around, QualityReport, keys, measure
+from pipelines.quality.batches import Cells
 from pipelines.quality.samples import Places, SetApart
 from pipelines.reading import read
 from pipelines.reading.landing import Accounting
@@ -195,6 +198,28 @@ def test_the_rules_of_the_documentation_hold_and_show_every_kind(tmp_path: Path)
     file = tmp_path / "rules.yaml"
     file.write_text(page.split("```yaml\n")[1].split("```")[0], "utf-8")
     assert {r.kind for r in load_resource_rules(file).of("门诊就诊")} == set(get_args(RuleKind))
+
+
+@pytest.mark.parametrize("distinct", [5, 1500, 20_000])
+def test_dates_are_judged_alike_whether_cells_come_by_code_or_one_by_one(tmp_path: Path, distinct: int) -> None:
+    """20,000 rows; every tenth value is no day, some are missing; written with and without a dictionary."""
+    days = [str(date(1990, 1, 1) + timedelta(days=n)) for n in range(distinct)]
+    cells = [None if n % 97 == 0 else f"{n}-13-45" if n % 10 == 0 else day for n, day in enumerate(days)]
+    rows = [cells[n % distinct] for n in range(20_000)]
+    table = pa.table({"t": pa.array(rows, pa.large_string())})
+    column = [ColumnRecipe(name="t", type="date", formats=("Y-m-d",))]
+    rules = RULES.validate_json('[{"kind": "range", "column": "t", "min": "2025-02-01", "max": null}]')
+    told = []
+    for coded in (True, False):
+        pq.write_table(table, tmp_path / "t.parquet", use_dictionary=coded)
+        account = Accounting(lines=20_000, rows_loaded=20_000)
+        found = measure([str(tmp_path / "t.parquet")], column, rules, account, load("quality", "2026-01"))
+        told.append(found.as_dict())
+    assert told[0] == told[1]
+    present = Cells(pl.Series(rows, dtype=pl.String))
+    coded_cells = present.coded()
+    assert (coded_cells.codes is not None) == (distinct < 5000)
+    assert coded_cells.spread(coded_cells.values).to_list() == rows
 
 
 def test_a_table_without_rows_assesses_nothing(tmp_path: Path) -> None:
