@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipelines import quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
+from pipelines.quality.samples import Places, set_apart
 from pipelines.reading import Recipe, TableReading, read, typed
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
@@ -45,6 +46,8 @@ class Delivery:
     grading: Any
     quality: Any
     today: date
+    earlier: tuple[date, ...]
+    """days of the earlier deliveries"""
 
 
 class Ingest:
@@ -55,9 +58,9 @@ class Ingest:
         reading = work.step("read", 5, lambda: _read(delivery, work.folder))
         lake = Lake(work.platform.settings.lake_root)
         version = work.step("land", 35, lambda: _land(lake, delivery, reading, work.job.id))
-        measured = work.step("quality", 50, lambda: _quality(lake, delivery, reading, work))
-        scan = work.step("detect", 65, lambda: _scan(reading, delivery))
-        graded = work.step("grade", 90, lambda: _grade(scan, reading, delivery))
+        scan = work.step("detect", 50, lambda: _scan(reading, delivery))
+        graded = work.step("grade", 65, lambda: _grade(scan, reading, delivery))
+        measured = work.step("quality", 90, lambda: _quality(lake, delivery, reading, graded, work))
         taken = _taken(lake, delivery, reading, version, measured, scan, graded)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
@@ -82,6 +85,7 @@ def _delivery(work: Work) -> Delivery:
             recipe=Recipe.model_validate(earlier) if earlier else None,
             grading=editions.in_force(unit, "grading"), quality=editions.in_force(unit, "quality"),
             today=city_date(unit.now),
+            earlier=tuple(city_date(v.created_at) for v in repository.versions(unit.session, resource.id)),
         )  # fmt: skip
 
 
@@ -119,18 +123,28 @@ def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> i
     return lake.adopt(f"{base}/typed", typed(reading), mode="overwrite", facts=facts, once=once)
 
 
-def _quality(lake: Lake, delivery: Delivery, reading: TableReading, work: Work) -> dict[str, Any]:
-    """The indicators over the rows as they were delivered, by the rules the department declared."""
+def _quality(
+    lake: Lake, delivery: Delivery, reading: TableReading, graded: TableGrade, work: Work
+) -> dict[str, Any]:
+    """The indicators over the rows as they were delivered, by the rules the department declared.
+
+    It comes after grading, so that no sample shows a value of a column that names people.
+    """
+    apart = set_apart(reading.quarantine_parquet)
     report = quality.measure(
         [str(reading.text_parquet)], reading.recipe.columns, _rules(delivery), reading.accounting, delivery.quality,
-        name=delivery.resource_name, today=delivery.today, others=_references(lake, delivery, work),
+        name=delivery.resource_name,
+        around=quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today),
+        direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
+        places=Places.of(reading.accounting, [line for one in apart for line in one.lines]),
+        work=work.folder,
     )  # fmt: skip
-    return report.as_dict()
+    return {**report.as_dict(), "quarantine": [one.as_dict() for one in apart]}
 
 
 def _rules(delivery: Delivery) -> tuple[Any, ...]:
     """The declared quality rules, checked against the policy's own form. Raises `BadInput` when one does not hold."""
-    declared = delivery.declared.get("quality", [])
+    declared = [*delivery.declared.get("quality", []), *_dictionary(delivery)]
     if not declared:
         return ()
     try:
@@ -143,6 +157,12 @@ def _rules(delivery: Delivery) -> tuple[Any, ...]:
             Text(f"登记的质量规则有误：{'、'.join(fields)}", f"The declared rules do not hold: {', '.join(fields)}"),
             fix=Text("请数源部门修改登记信息", "The department should correct the registration"),
         ) from wrong
+
+
+def _dictionary(delivery: Delivery) -> list[dict[str, Any]]:
+    """The registered meanings of the columns, as the dictionary that 0103 is measured against."""
+    described = [name for name, comment in _comments(delivery).items() if comment.strip()]
+    return [{"kind": "dictionary", "columns": described}] if described else []
 
 
 def _references(lake: Lake, delivery: Delivery, work: Work) -> dict[str, list[str]]:

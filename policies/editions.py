@@ -6,7 +6,7 @@ shipped file that differs from its line, or has none, is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from policies.schema.quality import ResourceRules
 
 __all__ = [
-    "HOME", "KINDS", "CalendarMissing", "Change", "Edition", "PolicyError", "Problem", "diff", "load", "load_file",
-    "load_resource_rules", "load_text", "locked", "publish", "shipped",
+    "HOME", "KINDS", "CalendarMissing", "Change", "Edition", "PolicyError", "Problem", "check_resource_rules", "diff",
+    "load", "load_file", "load_resource_rules", "load_text", "locked", "publish", "shipped",
 ]  # fmt: skip
 
 HOME = Path(__file__).parent
@@ -103,6 +103,42 @@ def load_resource_rules(path: Path | str) -> ResourceRules:
     from policies.schema.quality import ResourceRules
 
     return _fit(ResourceRules, read(Path(path).read_text("utf-8"), str(path)))
+
+
+def check_resource_rules(path: Path | str, tables: Mapping[str, Collection[str]]) -> None:
+    """Hold a department's rules against the tables they are for (name → columns).
+
+    Raises `PolicyError` with file, line and field for every column that its table lacks, and for a file that names none
+    of the tables: rules that no table takes up would pass in silence.
+    """
+    from policies.reading import dotted, read
+
+    document = read(Path(path).read_text("utf-8"), str(path))
+    rules = load_resource_rules(path)
+    problems = [
+        Problem(str(path), document.line_of(place), dotted(place), Text(f"没有列 {column}", f"no column {column}"))
+        for place, column in _unknown_columns(rules, tables)
+    ]
+    if not any(entry.table in tables for entry in rules.tables):
+        there = Text("、".join(tables), ", ".join(tables))
+        text = Text(f"没有一张表叫这个名字；现有：{there.zh}", f"no table is called so; there are: {there.en}")
+        problems.append(Problem(str(path), document.line_of(("tables", 0, "table")), "tables[1].table", text))
+    if problems:
+        raise _invalid(str(path), problems)
+
+
+def _unknown_columns(
+    rules: ResourceRules, tables: Mapping[str, Collection[str]]
+) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    """Where a rule names a column that its table lacks: the place in the file, and the column."""
+    from policies.schema.quality import columns_of
+
+    for at, entry in enumerate(rules.tables):
+        for number, rule in enumerate(entry.rules if entry.table in tables else ()):
+            unknown = set(columns_of(rule)) - set(tables[entry.table])
+            for field, written in rule.model_dump().items():
+                named = written if isinstance(written, tuple) else (written,)
+                yield from ((("tables", at, "rules", number, field), c) for c in named if c in unknown)
 
 
 def shipped(kind: str, *, root: Path = HOME) -> tuple[str, ...]:

@@ -60,6 +60,30 @@ def verdict(outcome: Outcome = Outcome.PASS) -> Verdict:
     return Verdict.conclude("export", "2026-01", "0" * 64, [RuleRun("EXP-CELL-01", outcome, 12, 10)], [])
 
 
+def poor_report(*, repaired: bool = False) -> dict[str, Any]:
+    """A quality report below the publication line in uniqueness, or the same with that repaired."""
+    name, wanted = {"zh": "数据唯一性", "en": "uniqueness"}, {"zh": "“编号”齐全且不重复", "en": "“id” is unique"}
+    sample = {"row": 3, "line": 5, "values": {"编号": "***"}}
+    outcome, a = ("pass", 100) if repaired else ("review", 90)
+    rule = {
+        "kind": "unique_key", "columns": ["编号"], "indicator": "0304", "a": a, "b": 100, "failing": 100 - a,
+        "rows": [], "text": wanted, "fix": {"zh": "删去重复记录", "en": "remove repeats"}, "samples": [sample],
+    }  # fmt: skip
+    indicator = {
+        "code": "0304", "name": name, "a": a, "b": 100, "x": a / 100, "assessed": True, "direction": "high",
+        "threshold": 0.99, "meets": repaired, "needs": name,
+    }  # fmt: skip
+    return {
+        "name": "低质量", "rows": 100, "indicators": [indicator], "columns": [], "rules": [rule],
+        "quarantine": [{"reason": "broken_quote", "count": 1, "lines": [7]}],
+        "verdict": {
+            "policy": "quality", "edition": "2026-01", "digest": "0" * 64, "outcome": outcome, "findings": [],
+            "rules": [{"rule": "QUA-IND-0304", "outcome": outcome, "measured": a / 100, "threshold": 0.99}],
+        },
+    }  # fmt: skip
+
+
+
 @dataclass
 class World:
     """One platform with its people: who acts is an `Actor`, what they made is found by id."""
@@ -132,8 +156,11 @@ class World:
             catalog.deliver(unit, resource_id, file_name="门诊.csv", sha256=digest, size=size)
         return digest
 
-    def take_in(self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: str = "pass") -> None:
-        """The delivery becomes a version with proposed grades (`columns`: name → level)."""
+    def take_in(self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: Any = "pass") -> None:
+        """The delivery becomes a version with proposed grades (`columns`: name → level).
+
+        `quality`: the outcome of its report, or the report.
+        """
         levels = dict(columns or {"身份证号": 3, "区": 1, "费用": 2})
         graded = [
             catalog.GradedColumn(
@@ -141,10 +168,11 @@ class World:
             )
             for n, level in levels.items()
         ]  # fmt: skip
+        report = quality if isinstance(quality, dict) else {"verdict": {"outcome": quality}}
         taken = catalog.TakenIn(
             file_name="门诊.csv", file_sha256=hashlib.sha256(new_id("file").encode()).hexdigest(), lake_version=0,
             lake_digest="0" * 64, rows_in=100, rows_loaded=99, rows_quarantined=1, recipe={}, accounting={},
-            findings=[], quality={"verdict": {"outcome": quality}}, grading={"edition": "2026-01"},
+            findings=[], quality=report, grading={"edition": "2026-01"},
             level=max(levels.values()), columns=graded,
         )  # fmt: skip
         with self.system() as unit:

@@ -114,7 +114,8 @@ def _measured(table: CityTable, reading: TableReading, readings: dict[str, Table
     rules = ResourceRules.model_validate_json(form).of(table.name) if said else ()
     return quality.measure(
         [str(reading.text_parquet)], reading.recipe.columns, rules, reading.accounting, load("quality"),
-        name=table.name, today=STARTS.date(), others={n: [str(r.text_parquet)] for n, r in readings.items()},
+        name=table.name,
+        around=quality.Around({n: [str(r.text_parquet)] for n, r in readings.items()}, today=STARTS.date()),
     )  # fmt: skip
 
 

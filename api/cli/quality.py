@@ -30,6 +30,10 @@ def command(
     """按 GB/T 36344 度量质量（低于发布线时退出码 1）· Measure quality; exit 1 below the publication line"""
     declared = _rules_of(rules)
     with quiet(), opened(path, recipe) as readings:
+        if rules is not None:
+            from policies.editions import check_resource_rules
+
+            check_resource_rules(rules, {r.name: [c.name for c in r.recipe.columns] for r in readings})
         texts = {reading.name: [str(reading.text_parquet)] for reading in readings}
         tables = [_measured(reading, declared(reading.name), texts) for reading in readings]
     below = any(t["verdict"]["outcome"] != "pass" for t in tables)
@@ -53,8 +57,9 @@ def _measured(reading: TableReading, rules: Sequence[Any], texts: dict[str, list
     others = {name: files for name, files in texts.items() if name != reading.name}
     columns, policy = reading.recipe.columns, load("quality")
     report = quality.measure(
-        texts[reading.name], columns, rules, reading.accounting, policy, name=reading.name, others=others
-    )
+        texts[reading.name], columns, rules, reading.accounting, policy, name=reading.name,
+        around=quality.Around(others=others),
+    )  # fmt: skip
     return report.as_dict()
 
 

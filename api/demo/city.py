@@ -79,11 +79,15 @@ QUALITY: dict[str, list[dict[str, Any]]] = {
         {"kind": "check_digit", "column": "身份证号", "scheme": "resident_id"},
         {"kind": "range", "column": "年龄", "min": 0.0, "max": 120.0},
         {"kind": "code_list", "column": "性别", "values": ["男", "女"]},
+        {"kind": "date_order", "columns": ["出生日期", "登记日期"]},
+        {"kind": "encoded", "column": "出生日期", "id_column": "身份证号", "part": "birth"},
+        {"kind": "update_cycle", "days": 31},
     ],
     "门诊就诊": [
         {"kind": "unique_key", "columns": ["就诊流水号"]},
         {"kind": "required", "columns": ["就诊流水号", "身份证号", "就诊日期", "费用"]},
         {"kind": "range", "column": "费用", "min": 0.0, "max": 1_000_000.0},
+        {"kind": "total", "column": "费用", "parts": ["医保支付", "自付金额"], "tolerance": 0.005},
         {"kind": "reference", "columns": ["身份证号"], "to_table": "居民登记", "to_columns": ["身份证号"]},
     ],
     "企业登记": [

@@ -8,6 +8,7 @@ from api.pages import (
     applications,
     audit,
     catalog,
+    corrections,
     demonstration,
     exports,
     home,
@@ -22,8 +23,8 @@ from api.pages import (
 )
 
 MODULES = (
-    home, session, catalog, resources, onboarding, applications, workspaces, exports, audit, jobs, policies, reports,
-    demonstration,
+    home, session, catalog, resources, corrections, onboarding, applications, workspaces, exports, audit, jobs,
+    policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

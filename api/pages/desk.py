@@ -13,7 +13,9 @@ from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
 from sandbox.applications.repository import Application
+from sandbox.catalog import corrections
 from sandbox.catalog import service as catalogue
+from sandbox.catalog.corrections import CORRECTION, Correction
 from sandbox.catalog.model import RESOURCE
 from sandbox.catalog.repository import Resource
 from sandbox.exports import repository as export_records
@@ -34,7 +36,7 @@ from sandbox.workspaces.repository import Workspace
 
 REVIEWING = ("in_review", "second_review")
 RESTING = frozenset({"published", "withdrawn", "admitted", "active", "expired", "revoked", "closed", "rejected",
-                     "check_rejected", "released", "recalled", "open", "succeeded", "failed"})  # fmt: skip
+                     "check_rejected", "released", "recalled", "open", "succeeded", "failed", "verified"})  # fmt: skip
 """states in which nothing is under way"""
 
 
@@ -66,6 +68,10 @@ class Desk:
 
     def resource(self, record: Resource) -> views.QueueItem:
         return self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+
+    def correction(self, record: Correction) -> views.QueueItem:
+        note = words.text("correction.of_version", number=record.version_number)
+        return self.row(CORRECTION, record, record.content["resource"], f"/corrections/{record.id}", note)
 
     def onboarding(self, record: Onboarding) -> views.QueueItem:
         title = self.names.get(record.organisation_id, record.id)
@@ -115,6 +121,7 @@ class Desk:
         found: Sequence[tuple[str, Any, Any]] = (
             ("onboarding:read", merchants.list_for, self.onboarding),
             ("resource:read", catalogue.list_for, self.resource),
+            ("correction:read", corrections.list_for, self.correction),
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
         )

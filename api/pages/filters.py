@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -81,7 +82,10 @@ def duration(context: Context, value: timedelta | float | None) -> str:
 
 @pass_context
 def tr(context: Context, value: object) -> object:
-    """A `Text` in the page's language; anything else (a name, a number, rendered markup) as it is; None as nothing."""
+    """A `Text`, or one that was stored, in the page's language; anything else (a name, a number, rendered markup) as it
+    is; None as nothing."""
+    if isinstance(value, Mapping):
+        value = Text(value["zh"], value["en"])
     if isinstance(value, Text):
         return value.of(context["lang"])
     return "" if value is None else value

@@ -11,7 +11,7 @@ from api.deps import Acting, Asking
 from api.pages import common, frame, inputs
 from api.pages.common import Step
 from api.pages.desk import Desk
-from api.pages.quality import indicators
+from api.pages.quality import quality_tab
 from api.pages.views import Choice, Crumb, Tab
 from api.pages.words import text
 from api.pages.words_catalog import ENTITIES, ROLES, TYPES
@@ -112,7 +112,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
     return frame.render(
         request, "resources/detail.html", resource=resource, state=RESOURCE.state(resource.state), tab=tab,
         tabs=[Tab(k, text(f"resource.tab_{k}"), f"?tab={k}", _count(k, columns, versions)) for k in TABS],
-        columns=columns, versions=versions, latest=latest, indicators=indicators(latest.quality) if latest else [],
+        columns=columns, versions=versions, latest=latest, quality=quality_tab(unit, resource, versions),
         verdict=_verdict(latest), recipe=_recipe(latest), accounting=_accounting(latest),
         department=common.organisation(unit, resource.organisation_id), refusal=_refusal(unit, resource),
         events=common.trail(unit, resource.id) if tab == "trail" else [],

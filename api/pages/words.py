@@ -14,6 +14,7 @@ from api.pages.words_exports import WORDS as EXPORTS
 from api.pages.words_home import WORDS as HOME
 from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
+from api.pages.words_quality import WORDS as QUALITY
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_workspaces import WORDS as WORKSPACES
 from policies.text import Text
@@ -180,6 +181,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     HOME,
     CATALOG,
     RESOURCES,
+    QUALITY,
     ONBOARDING,
     APPLICATIONS,
     WORKSPACES,

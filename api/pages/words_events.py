@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policies.text import Text
 from sandbox.applications.model import APPLICATION, APPROVAL
+from sandbox.catalog.corrections import CORRECTION
 from sandbox.catalog.model import RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.merchants.model import MERCHANT, ONBOARDING
@@ -11,7 +12,8 @@ from sandbox.products.model import RUN
 from sandbox.workspaces.model import WORKSPACE
 
 LIFECYCLES = {
-    life.noun: life for life in (RESOURCE, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
+    life.noun: life
+    for life in (RESOURCE, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
 }
 
 _OTHERS: dict[str, Text] = {
@@ -63,9 +65,9 @@ EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS
 """Audit event → what happened."""
 
 _GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "approve_by_lapse", "confirm_grade",
-         "pass_check", "activate", "release", "succeed", "lapse", "resume", "unfreeze")  # fmt: skip
+         "pass_check", "activate", "verify", "release", "succeed", "lapse", "resume", "unfreeze")  # fmt: skip
 _BAD = ("reject", "reject_check", "ingest_failed", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",
-        "revoke", "freeze", "alarm")  # fmt: skip
+        "revoke", "freeze", "alarm", "reopen")  # fmt: skip
 
 
 def event_words(event: str) -> Text | None:

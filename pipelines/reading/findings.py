@@ -219,6 +219,13 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
             "Check delimiter, quotes and columns; if right, raise max_quarantined_share in the recipe",
         ),
     ),
+    "quarantine_too_large": (
+        Text(
+            "不合格的行共 {size} MB，超过可隔离的上限 {limit} MB：没有读入",
+            "The unfit records have {size} MB, more than the {limit} MB that quarantine takes: nothing was read",
+        ),
+        Text("请检查分隔符、未闭合的引号与换行", "Look at delimiter, quotes that never close and line ends"),
+    ),
     "changed_while_reading": (
         Text("读取期间文件 {name} 被改动，结果作废", "The file {name} changed while it was read; the result is void"),
         Text("请等写入完成后重新读取", "Wait until it is complete and read it again"),

@@ -28,6 +28,7 @@ _REASONS = {
 _LONG_LINE = 64_000_000
 _KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
 _FOOTER_LINES = 32
+_MOST_REFUSED = 256_000_000  # bytes of refused records that are held in memory
 _DICTIONARY = 10_000  # distinct values of a column and row group up to which it is stored as a dictionary
 Span = tuple[int, int]
 
@@ -110,6 +111,9 @@ def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -
                 f"COPY (SELECT {_cells(sink.shape)} {source}) TO {_literal(str(sink.parsed_path))} (FORMAT parquet,"
                 f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY})"
             )
+            size = con.execute("SELECT coalesce(sum(strlen(csv_line)), 0) FROM reject_errors").fetchall()[0][0]
+            if size > _MOST_REFUSED:
+                raise refusal("quarantine_too_large", size=size // 1_000_000, limit=_MOST_REFUSED // 1_000_000)
             rejects = con.execute(
                 "SELECT line_byte_position - 1, list_sort(list(DISTINCT error_type::VARCHAR)), any_value(csv_line)"
                 " FROM reject_errors GROUP BY 1 ORDER BY 1"

@@ -1,4 +1,4 @@
-"""Deadlines: the four working-day clocks and the terms that outlive a request."""
+"""Deadlines: the five working-day clocks and the terms that outlive a request."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Retention(Strict):
     log_months: Annotated[int, Field(ge=6)]
 
 
-Alarm = Assigning[Literal["onboarding_check", "application_check", "export_review"], AlarmClock]
+Alarm = Assigning[
+    Literal["onboarding_check", "application_check", "export_review", "quality_correction"], AlarmClock
+]
 Approval = Assigning[Literal["application_approval"], ApprovalClock]
 
 Rule = Annotated[
@@ -81,7 +83,7 @@ Rule = Annotated[
     Field(discriminator="check"),
 ]
 
-CLOCKS = ("onboarding_check", "application_check", "application_approval", "export_review")
+CLOCKS = ("onboarding_check", "application_check", "application_approval", "export_review", "quality_correction")
 
 
 class DeadlinesEdition(Edition[Rule]):

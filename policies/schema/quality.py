@@ -49,6 +49,7 @@ LOW_IS_BETTER = frozenset({"0303", "0305"})
 RuleKind = Literal[
     "range", "regex", "code_list", "unique_key", "reference", "date_order", "check_digit",
     "required", "expected_rows", "column_type", "fresh_within", "period",
+    "dictionary", "condition", "masked", "truth", "encoded", "same_data", "total", "update_cycle",
 ]  # fmt: skip
 
 
@@ -68,7 +69,7 @@ class Indicator(Strict):
 
 
 class MissingSpellings(Strict):
-    """Texts that mean "no value", compared after trimming and NFKC, without regard to case."""
+    """Texts that mean "no value", compared after trimming, without regard to case and to full or half width."""
 
     spellings: Names
 
@@ -253,11 +254,103 @@ class Period(Strict):
     end: date
 
 
+class Dictionary(Strict):
+    """The columns that the data dictionary describes (0103): A = those there are, B = all in either."""
+
+    kind: Literal["dictionary"]
+    columns: Names
+
+
+class Condition(Strict):
+    """A business rule (0104): where `column` is one of `values`, `then_column` is one of `then_values`.
+
+    `then_values: null` asks only that it is filled.
+    """
+
+    kind: Literal["condition"]
+    column: Name
+    values: Names
+    then_column: Name
+    then_values: Names | None
+
+
+class Masked(Strict):
+    """A security rule (0106): in every value of `column` at least `hidden` characters are masked."""
+
+    kind: Literal["masked"]
+    column: Name
+    hidden: Positive
+
+
+class _Elsewhere(Strict):
+    """`column` against `to_column` of `to_table`, row by row through a key (`columns` ↔ `to_columns`).
+
+    B = rows whose key is there with a value on both sides, A = those whose value is the same there.
+    """
+
+    columns: Names
+    column: Name
+    to_table: Name
+    to_columns: Names
+    to_column: Name
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.columns) != len(self.to_columns):
+            raise ValueError("两边列数须相同 / both sides need the same number of columns")
+        return self
+
+
+class SameData(_Elsewhere):
+    """The same data kept in two tables (0401)."""
+
+    kind: Literal["same_data"]
+
+
+class Truth(_Elsewhere):
+    """The other table is the authority on the value (0301)."""
+
+    kind: Literal["truth"]
+
+
+class Encoded(Strict):
+    """The birth date or sex that a valid resident ID of the same row encodes is the expected value (0301)."""
+
+    kind: Literal["encoded"]
+    column: Name
+    id_column: Name
+    part: Literal["birth", "sex"]
+
+
+class Total(Strict):
+    """Consistency inside a row (0402): `column` is the sum of `parts`, within `tolerance`."""
+
+    kind: Literal["total"]
+    column: Name
+    parts: Annotated[tuple[Name, ...], Field(min_length=2)]
+    tolerance: Annotated[float, Field(ge=0)]
+
+
+class UpdateCycle(Strict):
+    """Deliveries follow each other within `days` (0502): B = updates due, A = those in time."""
+
+    kind: Literal["update_cycle"]
+    days: Positive
+
+
 DeclaredRule = Annotated[
     Range | Regex | CodeList | UniqueKey | Reference | DateOrder | CheckDigit | Required | ExpectedRows | ColumnType
-    | FreshWithin | Period,
+    | FreshWithin | Period | Dictionary | Condition | Masked | SameData | Truth | Encoded | Total | UpdateCycle,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+def columns_of(rule: Any) -> tuple[str, ...]:
+    """The columns of the table itself that a declared rule is about, each once; a dictionary presupposes none."""
+    if rule.kind == "dictionary":
+        return ()
+    named = [getattr(rule, n) for n in ("column", "id_column", "then_column") if hasattr(rule, n)]
+    return tuple(dict.fromkeys([*getattr(rule, "columns", ()), *named, *getattr(rule, "parts", ())]))
 
 
 class TableRules(Strict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from policies.text import Text, UserError
+from sandbox.catalog import corrections
 from sandbox.catalog.model import RESOURCE
 from sandbox.catalog.repository import (
     Resource,
@@ -137,6 +138,7 @@ def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: 
             id=resource.id,
         )
     RESOURCE.advance(unit, resource, "deliver", sha256=sha256, bytes=size)
+    corrections.answer(unit, resource.id)
     unit.enqueue("ingest", "resource", resource.id, sha256=sha256, file_name=file_name)
     return resource
 
@@ -158,6 +160,7 @@ def take_in(unit: Unit, resource_id: str, taken: TakenIn) -> ResourceVersion:
     )  # fmt: skip
     unit.session.add(row)
     resource.current_version, resource.level = number, taken.level
+    corrections.judge(unit, resource.id, number, taken.quality)
     _replace_columns(unit, resource, taken.columns)
     return row
 
@@ -181,6 +184,7 @@ def _replace_columns(unit: Unit, resource: Resource, graded: list[GradedColumn])
 def delivery_failed(unit: Unit, resource_id: str, error: UserError) -> None:
     """The ingest job could not take the delivery in: back to the department with the reason."""
     RESOURCE.advance(unit, get(unit.session, resource_id), "ingest_failed", code=error.code)
+    corrections.judge(unit, resource_id, None, {})
 
 
 def change_grade(unit: Unit, resource_id: str, column_name: str, level: int, reason: str) -> ResourceColumn:

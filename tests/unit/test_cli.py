@@ -167,6 +167,24 @@ def test_quality_gives_a_b_and_x_of_every_indicator(call: Call, people: Path, tm
     assert all(i["x"] is None for i in indicators if not i["assessed"])
 
 
+def test_quality_rules_that_do_not_fit_the_table_are_refused_with_line_and_field(
+    call: Call, people: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "tables:\n  - table: people\n    rules:\n      - {kind: unique_key, columns: [身份证号]}\n"
+        "      - kind: date_order\n        columns:\n          - 出生日期\n          - 没有的列\n",
+        "utf-8",
+    )
+    code, document = call("quality", people, "--rules", rules)
+    assert code == 1
+    assert f"{rules}:6 tables[1].rules[2].columns" in json.dumps(document, ensure_ascii=False)
+    rules.write_text("tables:\n  - table: 别的表\n    rules:\n      - {kind: expected_rows, rows: 3}\n", "utf-8")
+    code, document = call("quality", people, "--rules", rules)
+    assert code == 1
+    assert f"{rules}:2 tables[1].table" in json.dumps(document, ensure_ascii=False)
+
+
 def test_simulate_writes_marked_files_without_a_real_row(call: Call, people: Path, tmp_path: Path) -> None:
     code, document = call("simulate", people, "--rows", 9, "--seed", 5, "--out", tmp_path / "out")
     one = document["tables"][0]

@@ -39,6 +39,7 @@ from tests.lifecycles import LIFECYCLES
 every_lifecycle = pytest.mark.parametrize("lifecycle", LIFECYCLES, ids=lambda x: x.noun)
 TERMINAL = {
     "resource": {"withdrawn"},
+    "correction": {"verified", "withdrawn"},
     "onboarding": {"rejected", "admitted"},
     "merchant": set(),
     "application": {"check_rejected", "rejected", "expired", "revoked", "closed", "withdrawn"},

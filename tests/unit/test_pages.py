@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import deps
-from api.pages import MODULES, applications, exports, frame, onboarding, resources, sheets, workspaces
+from api.pages import MODULES, applications, corrections, exports, frame, onboarding, resources, sheets, workspaces
 from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
 from policies.verdict import Finding, Outcome
+from sandbox.catalog import corrections as slips
 from sandbox.catalog import service as catalog
 from sandbox.exports import service as export_service
 from sandbox.kernel.clock import FixedClock
@@ -28,7 +29,7 @@ from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from sandbox.products import spec
 from tests.conftest import MONDAY
-from tests.factories import World
+from tests.factories import World, poor_report
 from tests.pages import Person, application, reviewed_verdict, words_of
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,8 @@ PAGES: dict[str, set[str]] = {
     **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
     "/audit": {"auditor"}, "/audit?before=20": {"auditor"}, "/audit?object_id={published}": {"auditor"},
     "/jobs": {"operator", "auditor"}, "/jobs?state=queued": {"operator", "auditor"}, "/policies": ANYBODY,
-    "/policies/{policy}": ANYBODY,
+    "/policies/{policy}": ANYBODY, "/corrections": GOVERNING, "/corrections/{slip}": GOVERNING,
+    "/resources/{dirty}?tab=quality": GOVERNING,
 }  # fmt: skip
 
 
@@ -100,6 +102,10 @@ def furnish(world: World) -> dict[str, str]:
         catalog.confirm_grade(unit, twinless)
     with world.by(world.operator) as unit:
         catalog.publish(unit, twinless)
+    dirty = world.delivered(name="低质量")
+    world.take_in(dirty, quality=poor_report())
+    with world.by(world.operator) as unit:
+        slip = slips.issue(unit, dirty).id
     states = ("checking", "approving", "approved", "active")
     ids = {state: world.application(state, resource) for state in states}
     workspace = world.workspace(ids["active"])
@@ -115,6 +121,7 @@ def furnish(world: World) -> dict[str, str]:
         ids["run"] = products.artefact(unit.session, released.artefact_id).run_id
         ids["policy"] = next(e.id for e in editions.every(unit.session) if e.kind == "export")
     return ids | {
+        "slip": slip, "dirty": dirty,
         "published": resource, "proposed": proposed, "twinless": twinless, "delivered": world.delivered(name="交付"),
         "drafted": world.drafted(resource, scenario="草稿场景"), "workspace": workspace,
         "waiting": world.requested_run(workspace), "onboarding": world.applied(world.stranger),
@@ -206,6 +213,7 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
+        "correction": {*corrections.STEPS, "issue", "answer"},
     }  # fmt: skip
     for noun, life in LIFECYCLES.items():
         human = {t.name for t in life.transitions if Role.SYSTEM not in PERMISSIONS[t.action]}

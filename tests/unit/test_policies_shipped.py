@@ -82,6 +82,7 @@ def test_guangzhou_day_counts_are_marked_assumed() -> None:
         "application_check": 5,
         "application_approval": 10,
         "export_review": 10,
+        "quality_correction": 10,
     }
     assert {rule.status for rule in clocks} == {"assumed"}
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pydantic import TypeAdapter
 
-from pipelines.quality import QualityReport, measure
+from pipelines.quality import Around, QualityReport, measure
 from pipelines.reading import ColumnRecipe, Recipe, read, typed
 from pipelines.reading.landing import Accounting
 from policies.editions import load
@@ -34,7 +34,7 @@ def rules(*items: dict[str, Any]) -> list[Any]:
     return RULES.validate_json(json.dumps(items, default=str))
 
 
-def report(tmp_path: Path, text: str, *items: dict[str, Any], as_typed: bool = False, **other: Any) -> QualityReport:
+def report(tmp_path: Path, text: str, *items: dict[str, Any], as_typed: bool = False, **around: Any) -> QualityReport:
     path = tmp_path / "t.csv"
     path.write_text(text, encoding="utf-8")
     (reading,) = read(path, work=tmp_path / "work")
@@ -49,7 +49,8 @@ def report(tmp_path: Path, text: str, *items: dict[str, Any], as_typed: bool = F
         (reading,) = read(path, work=tmp_path / "again", recipe=Recipe(columns=tuple(recipes)))
         files = [str(tmp_path / "typed.parquet")]
         pl.read_parquet(typed(reading)).write_parquet(files[0])
-    return measure(files, recipes, rules(*items), reading.accounting, load("quality", "2026-01"), name="t", **other)
+    policy = load("quality", "2026-01")
+    return measure(files, recipes, rules(*items), reading.accounting, policy, name="t", around=Around(**around))
 
 
 def ab(found: QualityReport, code: str) -> tuple[int | None, int | None, float | None, bool]:

@@ -1,29 +1,35 @@
-"""Data quality by GB/T 36344-2018: X = A / B with both kept, and "not assessed" where an input is missing."""
+"""The quality of a table by GB/T 36344-2018: X = A / B with both kept, "not assessed" where an input is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipelines.quality_rules import Table, TableFiles, evaluate, repeated_rows, wrong_types
-from pipelines.reading.recipe import ColumnRecipe
+from pipelines.reading.landing import Accounting
 from policies.schema.quality import INDICATORS
-from policies.text import Text, UserError
+from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
 
-if TYPE_CHECKING:
-    from pipelines.reading.landing import Accounting
 
-_SAMPLES = 10
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One failing row: its number from 0, its line or sheet row in the file where known, masked values by column."""
+
+    row: int
+    line: int | None
+    values: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"row": self.row, "line": self.line, "values": dict(self.values)}
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
     """One declared rule: `a` of `b` evaluated elements meet it. `rows` are numbers of failing rows (from 0), no values.
 
-    `a` and `b` are None when the rule could not run (the table it refers to was not given).
+    `a` and `b` are None when the rule could not run (the table it refers to was not given). `text` says what the rule
+    wants, `fix` what the department can do.
     """
 
     kind: str
@@ -33,11 +39,15 @@ class RuleResult:
     b: int | None
     failing: int
     rows: tuple[int, ...]
+    text: Text
+    fix: Text
+    samples: tuple[Sample, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind, "columns": list(self.columns), "indicator": self.indicator, "a": self.a, "b": self.b,
-            "failing": self.failing, "rows": list(self.rows),
+            "failing": self.failing, "rows": list(self.rows), "text": self.text.as_dict(), "fix": self.fix.as_dict(),
+            "samples": [s.as_dict() for s in self.samples],
         }  # fmt: skip
 
 
@@ -124,81 +134,45 @@ class QualityReport:
         }
 
 
-def measure(
-    files: Sequence[str], columns: Sequence[ColumnRecipe], rules: Sequence[Any], accounting: Accounting, policy: Any,
-    *, name: str = "", today: date | None = None, others: Mapping[str, Sequence[str]] | None = None,
-) -> QualityReport:  # fmt: skip
-    """Measure one table.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The figures that a report is made of: `missing` and `invalid` by column, `repeated` rows, one result a rule."""
 
-    Args:
-        files: Parquet files of the table: the text version (values are judged as they were delivered) or the typed one.
-        columns: the recipe of each column: its type and its spellings of missing.
-        rules: declared rules of the table (`policies.schema.quality.DeclaredRule`).
-        accounting: row counts of the reading.
-        policy: an edition of the quality policy.
-        today: the day timeliness is judged on.
-        others: files of other tables by name, for references.
-
-    Raises:
-        UserError: `quality.unknown_column`: a rule names a column the table does not have.
-    """
-    declared = {k.kind: k.indicator for k in policy.by_check("declared_rules").parameters.kinds}
-    spellings = tuple(policy.by_check("missing_spellings").parameters.spellings)
-    table = Table.open(files, columns, spellings)
-    _refuse_unknown(rules, table, declared)
-    around = TableFiles({k: list(v) for k, v in (others or {}).items()}, today or date.today(), _SAMPLES)
-    outcomes = evaluate(table, rules, around)
-    results = tuple(
-        RuleResult(r.kind, _columns(r), declared[r.kind], o.a, o.b, o.failing, o.rows)
-        for r, o in zip(rules, outcomes, strict=True)
-    )
-    invalid = wrong_types(table)
-    totals = _totals(results)
-    totals["0303"] = (repeated_rows(files), table.rows)
-    totals["0305"] = (sum(bad for bad, _ in invalid.values()), sum(there for _, there in invalid.values()))
-    indicators = tuple(_indicators(policy, totals))
-    found = tuple(_column(table, c.name, results, invalid) for c in columns)
-    verdict = _verdict(policy, indicators, accounting, table.rows)
-    return QualityReport(name, table.rows, indicators, found, results, verdict)
+    rows: int
+    missing: Mapping[str, int]
+    invalid: Mapping[str, int]
+    repeated: int
+    rules: tuple[RuleResult, ...]
 
 
-def _refuse_unknown(rules: Sequence[Any], table: Table, declared: Mapping[str, str]) -> None:
-    for rule in rules:
-        unknown = [c for c in _columns(rule) if c not in table.recipes]
-        if unknown or rule.kind not in declared:
-            raise UserError(
-                "quality.unknown_column" if unknown else "quality.unknown_rule",
-                Text(
-                    f"质量规则 {rule.kind} 引用了表中没有的列：{'、'.join(unknown)}" if unknown
-                    else f"现行质量规则版本不允许声明 {rule.kind}",
-                    f"The quality rule {rule.kind} names columns the table lacks: {', '.join(unknown)}" if unknown
-                    else f"The policy in force does not let departments declare {rule.kind}",
-                ),
-                fix=Text("请改正规则文件中的列名或规则种类", "Correct the column or the kind in the rules file"),
-                columns=unknown,
-            )  # fmt: skip
+def report(name: str, measured: Measured, accounting: Accounting, policy: Any) -> QualityReport:
+    """Indicators, columns and verdict under an edition of the quality policy."""
+    indicators = tuple(_indicators(policy, _totals(measured)))
+    columns = tuple(_column(measured, c) for c in measured.missing)
+    verdict = _verdict(policy, indicators, accounting, measured.rows)
+    return QualityReport(name, measured.rows, indicators, columns, measured.rules, verdict)
 
 
-def _columns(rule: Any) -> tuple[str, ...]:
-    if hasattr(rule, "columns"):
-        return tuple(rule.columns)
-    return (rule.column,) if hasattr(rule, "column") else ()
+def _present(measured: Measured, column: str) -> int:
+    return measured.rows - measured.missing[column]
 
 
-def _totals(results: Sequence[RuleResult]) -> dict[str, tuple[int, int]]:
+def _totals(measured: Measured) -> dict[str, tuple[int, int]]:
     """A and B of each indicator: rules of one indicator add up; 0102 counts the keys and references that hold."""
     totals: dict[str, tuple[int, int]] = {}
-    for result in results:
+    for result in measured.rules:
         if result.a is not None and result.b is not None:
             a, b = totals.get(result.indicator, (0, 0))
             totals[result.indicator] = (a + result.a, b + result.b)
-    model = [r for r in results if r.kind in ("unique_key", "reference") and r.a is not None]
+    model = [r for r in measured.rules if r.kind in ("unique_key", "reference") and r.b]
     if model:
         totals["0102"] = (sum(r.failing == 0 for r in model), len(model))
+    totals["0303"] = (measured.repeated, measured.rows)
+    totals["0305"] = (sum(measured.invalid.values()), sum(_present(measured, c) for c in measured.invalid))
     return totals
 
 
-def _indicators(policy: Any, totals: Mapping[str, tuple[int, int]]) -> Iterable[IndicatorValue]:
+def _indicators(policy: Any, totals: Mapping[str, tuple[int, int]]) -> Iterator[IndicatorValue]:
     for check in INDICATORS:
         rule = policy.by_check(check)
         told = rule.parameters
@@ -207,19 +181,18 @@ def _indicators(policy: Any, totals: Mapping[str, tuple[int, int]]) -> Iterable[
         yield IndicatorValue(told.code, title, a, b, told.direction, told.publish_at, told.needs)
 
 
-def _column(
-    table: Table, name: str, results: Sequence[RuleResult], invalid: Mapping[str, tuple[int, int]]
-) -> ColumnQuality:
-    """Rules of several columns count for the table only; here those of this column alone."""
+def _column(measured: Measured, name: str) -> ColumnQuality:
+    """Rules of several columns count for the table only; here those of this column alone, and what needs no rule."""
     counted: dict[str, tuple[int, int]] = {}
-    for result in results:
+    for result in measured.rules:
         if result.columns == (name,) and result.a is not None and result.b is not None:
             a, b = counted.get(result.indicator, (0, 0))
             counted[result.indicator] = (a + result.a, b + result.b)
-    bad, there = invalid.get(name, (0, 0))
-    if there:
-        counted["0305"] = (bad, there)
-    return ColumnQuality(name, table.rows, table.missing[name], bad, counted)
+        elif result.kind == "required" and name in result.columns:
+            counted[result.indicator] = (_present(measured, name), measured.rows)
+    if name in measured.invalid:
+        counted["0305"] = (measured.invalid[name], _present(measured, name))
+    return ColumnQuality(name, measured.rows, measured.missing[name], measured.invalid.get(name, 0), counted)
 
 
 def _verdict(policy: Any, indicators: Sequence[IndicatorValue], accounting: Accounting, rows: int) -> Verdict:
