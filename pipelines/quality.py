@@ -126,7 +126,7 @@ class QualityReport:
 
 def measure(
     files: Sequence[str], columns: Sequence[ColumnRecipe], rules: Sequence[Any], accounting: Accounting, policy: Any,
-    *, name: str = "", today: date | None = None, others: Mapping[str, Sequence[str]] | None = None,
+    *, name: str = "", today: date | None = None, others: Mapping[str, Sequence[str]] | None = None, before: int = 0,
 ) -> QualityReport:  # fmt: skip
     """Measure one table.
 
@@ -138,6 +138,7 @@ def measure(
         policy: an edition of the quality policy.
         today: the day timeliness is judged on.
         others: files of other tables by name, for references.
+        before: rows of the table that earlier deliveries brought; `accounting` speaks of the others.
 
     Raises:
         UserError: `quality.unknown_column`: a rule names a column the table does not have.
@@ -158,7 +159,7 @@ def measure(
     totals["0305"] = (sum(bad for bad, _ in invalid.values()), sum(there for _, there in invalid.values()))
     indicators = tuple(_indicators(policy, totals))
     found = tuple(_column(table, c.name, results, invalid) for c in columns)
-    verdict = _verdict(policy, indicators, accounting, table.rows)
+    verdict = _verdict(policy, indicators, accounting, table.rows - before)
     return QualityReport(name, table.rows, indicators, found, results, verdict)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.applications.model import APPLICATION, APPROVAL
-from sandbox.catalog.model import RESOURCE
+from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.kernel.identity import ROLE_NAMES
 from sandbox.kernel.lifecycle import Lifecycle, Transition
@@ -12,7 +12,7 @@ from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
 from sandbox.workspaces.model import WORKSPACE
 
-LIFECYCLES = (RESOURCE, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
+LIFECYCLES = (RESOURCE, DELIVERY, LOWERING, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
 
 HEAD = """# 状态与流转 · Lifecycles
 

@@ -8,8 +8,10 @@ from api.pages import (
     applications,
     audit,
     catalog,
+    deliveries,
     demonstration,
     exports,
+    grading,
     home,
     jobs,
     onboarding,
@@ -22,8 +24,8 @@ from api.pages import (
 )
 
 MODULES = (
-    home, session, catalog, resources, onboarding, applications, workspaces, exports, audit, jobs, policies, reports,
-    demonstration,
+    home, session, catalog, resources, grading, deliveries, onboarding, applications, workspaces, exports, audit, jobs,
+    policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

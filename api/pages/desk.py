@@ -13,9 +13,11 @@ from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
 from sandbox.applications.repository import Application
+from sandbox.catalog import deliveries, grades
+from sandbox.catalog import repository as catalogue_records
 from sandbox.catalog import service as catalogue
-from sandbox.catalog.model import RESOURCE
-from sandbox.catalog.repository import Resource
+from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
+from sandbox.catalog.repository import Delivery, Lowering, Resource
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.exports.model import EXPORT
@@ -67,6 +69,19 @@ class Desk:
     def resource(self, record: Resource) -> views.QueueItem:
         return self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
 
+    def delivery(self, record: Delivery) -> views.QueueItem:
+        """How a file is to be read is decided on the delivery's page, everything else on the resource's."""
+        resource = catalogue_records.get(self.unit.session, record.resource_id)
+        href = f"/deliveries/{record.id}" if record.state == "needs_recipe" else f"/resources/{record.resource_id}"
+        return self.row(DELIVERY, record, resource.name, href, words.text("delivery.number", number=record.number))
+
+    def lowering(self, record: Lowering) -> views.QueueItem:
+        """A lowering waits for anybody who may review it but who asked."""
+        resource = catalogue_records.get(self.unit.session, record.resource_id)
+        mine = record.author_id != self.unit.actor.id
+        title = f"{resource.name} {record.column_name}"
+        return self.row(LOWERING, record, title, f"/resources/{resource.id}?tab=columns#lowerings", mine=mine)
+
     def onboarding(self, record: Onboarding) -> views.QueueItem:
         title = self.names.get(record.organisation_id, record.id)
         return self.row(ONBOARDING, record, title, f"/onboarding/{record.id}")
@@ -114,13 +129,21 @@ class Desk:
         unit = self.unit
         found: Sequence[tuple[str, Any, Any]] = (
             ("onboarding:read", merchants.list_for, self.onboarding),
-            ("resource:read", catalogue.list_for, self.resource),
+            ("resource:read", self._undelivered, self.resource),
+            ("resource:read", deliveries.waiting_for, self.delivery),
+            ("lowering:review", grades.waiting_for_second, self.lowering),
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
         )
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):
                 yield from (row(r) for r in every(unit) if r.state not in RESTING)
+
+    @staticmethod
+    def _undelivered(unit: Unit) -> list[Resource]:
+        """Registered resources whose first delivery has not come."""
+        waiting = {d.resource_id for d in deliveries.waiting_for(unit)}
+        return [r for r in catalogue.list_for(unit) if r.state == "registered" and r.id not in waiting]
 
 
 def _urgency(clock: views.Clock) -> tuple[bool, date]:
@@ -130,4 +153,3 @@ def _urgency(clock: views.Clock) -> tuple[bool, date]:
 def by_urgency(items: Sequence[views.QueueItem]) -> list[views.QueueItem]:
     """Rows with the nearest deadline first, those without one last."""
     return sorted(items, key=lambda item: _urgency(item.clock))
-

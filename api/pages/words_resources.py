@@ -57,8 +57,12 @@ WORDS: dict[str, Text] = {
     "resource.tab_overview": Text("概况", "Overview"),
     "resource.tab_columns": Text("列与分级", "Columns and grades"),
     "resource.tab_quality": Text("质量", "Quality"),
-    "resource.tab_versions": Text("版本", "Versions"),
+    "resource.tab_versions": Text("交付与版本", "Deliveries"),
     "resource.tab_trail": Text("留痕", "Record"),
+    "resource.withdraw_title": Text("下架", "Withdraw"),
+    "resource.rows_in": Text("本次记录数", "Records delivered"),
+    "resource.rows_loaded": Text("本次入库", "Loaded"),
+    "resource.rows_quarantined": Text("本次隔离", "In quarantine"),
     "resource.in_catalogue": Text("查看目录条目", "Catalogue entry"),
     "resource.version": Text("当前版本", "Present version"),
     "resource.version_number": Text("第 {number} 版", "version {number}"),
@@ -67,8 +71,8 @@ WORDS: dict[str, Text] = {
     "resource.twin_missing": Text("尚未生成", "not made yet"),
     "resource.deliver": Text("交付数据文件", "Deliver a file"),
     "resource.deliver_lead": Text(
-        "上传后自动读取、核对行数、检测个人信息并提出分级建议；每次交付形成一个新版本",
-        "The file is read, rows accounted for, personal data detected, grades proposed; each delivery is a version",
+        "上传后自动读取、核对行数、检测个人信息并提出分级建议；新版本确认前，已发布的版本照常使用",
+        "The file is read, rows accounted for, personal data detected, grades proposed; what is published stays",
     ),
     "resource.file": Text("数据文件", "File"),
     "resource.file_help": Text(
@@ -97,16 +101,9 @@ WORDS: dict[str, Text] = {
     "resource.evidence": Text("分级依据", "Grounds"),
     "resource.confirmed": Text("已确认", "confirmed"),
     "resource.not_confirmed": Text("待确认", "to be confirmed"),
-    "resource.raise": Text("调高级别", "Raise a level"),
-    "resource.raise_lead": Text(
-        "机器提出建议，部门确认。只能调高；调低须第二人复核，暂不能在此办理",
-        "The machine proposes, the department confirms. Levels can be raised; lowering needs a second person",
-    ),
-    "resource.same_level": Text("该列已经是这个级别", "The column has this level already"),
-    "resource.same_level_fix": Text("请选择更高的级别", "Choose a higher one"),
     "resource.confirm_lead": Text(
-        "确认后不能再调整；请核对每一列的级别和依据",
-        "After confirming, levels are fixed; check every column and its grounds",
+        "请在“列与分级”中核对每一列的级别、依据和影响；沿用的列无需再确认",
+        "Check grade, grounds and impact of every column; those carried over need no new confirmation",
     ),
     "quality.title": Text("质量指标", "Quality indicators"),
     "quality.note": Text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Never
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.lake.parts import Part
 
 _ATTEMPTS = 5
+_BATCH = 65_536
 Mode = Literal["append", "overwrite"]
 
 
@@ -105,6 +106,36 @@ class Lake:
     def versions(self, table: str) -> list[int]:
         """Versions that a write made, oldest first; maintenance steps of the format itself are left out."""
         return sorted(int(e["version"]) for e in self._table(table, None).history() if "once" in e)
+
+    def version_of(self, table: str, once: str) -> int | None:
+        """Version that the job `once` wrote into the table; None when it wrote none."""
+        return self._version_of(table_path(self._root, table), once)
+
+    def followed_by(self, table: str, version: int, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """The rows of a version and then `rows`, as one stream. Raises `Conflict` when the columns differ."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from sandbox.lake.parts import lake_schema
+
+        have, given = lake_schema(self.schema(table, version)), lake_schema(rows.schema)
+        if have != given:
+            _refuse_columns(table, have, given)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for path in self.files(table, version):
+                for batch in pq.ParquetFile(path).iter_batches(_BATCH):
+                    yield batch.cast(given)
+            for batch in rows:
+                yield batch.cast(given)
+
+        return pa.RecordBatchReader.from_batches(given, batches())
+
+    def rows_of(self, table: str, version: int, limit: int, offset: int) -> list[dict[str, Any]]:
+        """At most `limit` rows of a version from `offset` on, in row order, by column name."""
+        import polars as pl
+
+        return pl.scan_parquet(self.files(table, version)).slice(max(offset, 0), limit).collect().to_dicts()
 
     def exists(self, table: str) -> bool:
         """Whether at least one version was committed."""

@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import deps
-from api.pages import MODULES, applications, exports, frame, onboarding, resources, sheets, workspaces
+from api.pages import (
+    MODULES,
+    applications,
+    deliveries,
+    exports,
+    frame,
+    grading,
+    onboarding,
+    resources,
+    sheets,
+    workspaces,
+)
 from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
@@ -96,10 +107,7 @@ def furnish(world: World) -> dict[str, str]:
     world.take_in(proposed)
     twinless = world.delivered(name="学校")
     world.take_in(twinless)
-    with world.by(world.department) as unit:
-        catalog.confirm_grade(unit, twinless)
-    with world.by(world.operator) as unit:
-        catalog.publish(unit, twinless)
+    world.publish(twinless)
     states = ("checking", "approving", "approved", "active")
     ids = {state: world.application(state, resource) for state in states}
     workspace = world.workspace(ids["active"])
@@ -202,7 +210,8 @@ def test_every_page_names_its_action_or_is_known_to_be_open(route: APIRoute) -> 
 
 def test_every_human_step_of_every_table_has_its_button() -> None:
     buttons = {
-        "resource": {*resources.STEPS, "deliver"}, "onboarding": set(onboarding.STEPS),
+        "resource": {*resources.STEPS, "publish"}, "delivery": {*deliveries.STEPS, "correct"},
+        "lowering": set(grading.LOWERING_STEPS), "onboarding": set(onboarding.STEPS),
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
@@ -400,7 +409,7 @@ def test_delivery_through_the_page_is_taken_once(fresh: City) -> None:
         for _ in range(2)
     ]
     assert sent == [303, 409]
-    assert len(fresh.world.events("resource:deliver")) == 1
+    assert len(fresh.world.events("delivery:receive")) == 1
 
 
 def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
@@ -410,7 +419,7 @@ def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
     form = {"column": "区", "level": "2", "reason": "含街道"}
     person.press(f"/resources/{resource}/grades", **form)
     assert person.post(f"/resources/{resource}/grades", **form).status_code == 409
-    assert len(fresh.world.events("resource:regrade")) == 1
+    assert len(fresh.world.events("resource:raise")) == 1
 
 
 def test_same_report_twice_is_published_once(fresh: City) -> None:
@@ -507,10 +516,7 @@ def test_names_and_reasons_are_shown_as_text(fresh: City) -> None:
         )  # fmt: skip
     world.deliver(made.id, world.department)
     world.take_in(made.id, columns={HOSTILE: 2, "x": 1})
-    with world.by(world.department) as unit:
-        catalog.confirm_grade(unit, made.id)
-    with world.by(world.operator) as unit:
-        catalog.publish(unit, made.id)
+    world.publish(made.id)
     asked = [f"/resources/{made.id}?tab={tab}" for tab in resources.TABS]
     for login, addresses in {
         "department": ["/resources", "/catalog", f"/catalog/{made.id}", *asked],
