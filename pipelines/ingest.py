@@ -95,20 +95,19 @@ def _delivery(work: Work) -> Delivery:
         return Delivery(
             id=row.id, resource_id=resource.id, resource_name=resource.name, declared=resource.declared,
             file=unit.settings.inbox / row.file_sha256, file_name=row.file_name, sha256=row.file_sha256,
-            recipe=_recipe(unit, row), grading=editions.in_force(unit, "grading"),
+            recipe=_recipe(unit, resource, row), grading=editions.in_force(unit, "grading"),
             quality=editions.in_force(unit, "quality"), today=city_date(unit.now),
             base=_base(unit, resource) if row.mode == "append" else None,
         )  # fmt: skip
 
 
-def _recipe(unit: Unit, row: repository.Delivery) -> Recipe | None:
+def _recipe(unit: Unit, resource: Resource, row: repository.Delivery) -> Recipe | None:
     """How it is to be read: as an operator says, else as the last delivery that was read, else to be decided.
 
     Raises `BadInput` when what the operator says has not the form of a recipe.
     """
-    number = repository.last_number(unit.session, row.resource_id)
-    earlier = repository.version(unit.session, row.resource_id, number).recipe if number else None
-    wanted = row.recipe if row.recipe is not None else earlier
+    known = repository.known_recipe(unit.session, resource, row.mode)
+    wanted = row.recipe if row.recipe is not None else known
     try:
         return None if wanted is None else Recipe.model_validate(wanted)
     except ValidationError as wrong:

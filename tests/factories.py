@@ -143,13 +143,14 @@ class World:
     def take_in(
         self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: str = "pass",
         uplifts: Mapping[str, int | None] | None = None, digest: str | None = None,
+        category: str = "B1",
     ) -> int:  # fmt: skip
         """The waiting delivery becomes a version with proposed grades (`columns`: name → level); its number."""
         levels = dict(columns or {"身份证号": 3, "区": 1, "费用": 2})
         graded = [
             GradedColumn(
-                n, "text", "", "B1", level, level > 2, "organisation", "direct" if level > 2 else "none", None,
-                "GRD-01", [], 0, 10,
+                n, "text", "", category, level, n == "身份证号", "organisation",
+                "direct" if n == "身份证号" else "none", None, "GRD-01", [], 0, 10,
             )
             for n, level in levels.items()
         ]  # fmt: skip

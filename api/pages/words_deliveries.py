@@ -111,6 +111,7 @@ WORDS: dict[str, Text] = {
         "One column a line, as “column: type”; text, integer, decimal, date, timestamp or boolean",
     ),
     "recipe.type_line": Text("第 {line} 行应写作“列名：类型”", "Line {line} should read “column: type”"),
+    "recipe.anew": Text("全部由系统重新识别", "Have everything detected anew"),
     "recipe.rest": Text("其余设置", "Everything else"),
     "recipe.rest_help": Text("读取方案的其余各项，JSON 对象", "The other decisions of the recipe, a JSON object"),
     "recipe.not_json": Text("不是有效的 JSON 对象", "This is not a JSON object"),

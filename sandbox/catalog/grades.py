@@ -276,8 +276,7 @@ def decide(unit: Unit, lowering_id: str, step: str, reason: str) -> Lowering:
         raise BadInput("lowering.step", Text("没有这个操作", "There is no such step"))
     request = repository.lowering(unit.session, lowering_id)
     resource = repository.get(unit.session, request.resource_id, locked=True)
-    facts = {"resource": resource.id, "column": request.column_name, "source": request.source, "target": request.target}
-    LOWERING.advance(unit, request, step, reason=reason, **facts)
+    LOWERING.advance(unit, request, step, reason=reason, resource=resource.id, column=request.column_name)
     if step != "withdraw":
         request.reviewer_id, request.decision = unit.actor.id, reason.strip()
     if step == "approve":

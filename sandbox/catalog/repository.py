@@ -220,6 +220,19 @@ def last_number(session: Session, resource_id: str) -> int:
     return session.scalar(statement) or 0
 
 
+def known_recipe(session: Session, resource: Resource, mode: str) -> dict[str, Any] | None:
+    """How the resource was read last, for its next delivery: an append is read as what it is added to, a whole table
+    as the newest version that was not taken back. None before the first."""
+    statement = select(ResourceVersion).where(ResourceVersion.resource_id == resource.id)
+    if mode == "append":
+        statement = statement.where(ResourceVersion.number == resource.current_version)
+    else:
+        kept = select(Delivery.id).where(Delivery.resource_id == resource.id, Delivery.state != "withdrawn")
+        statement = statement.where(ResourceVersion.delivery_id.in_(kept))
+    found = session.scalars(statement.order_by(ResourceVersion.number.desc())).first()
+    return found.recipe if found else None
+
+
 def delivery(session: Session, delivery_id: str) -> Delivery:
     """The delivery. Raises `NotFound`."""
     found = session.get(Delivery, delivery_id)
