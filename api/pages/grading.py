@@ -54,8 +54,11 @@ def columns_tab(
     is_published = resource.current_version == version.number
     published = {} if is_published else {c.name: c for c in repository.columns(unit.session, resource.id)}
     wanted = query.get("history", "")
+    unconfirmed = [c.name for c in columns if not c.confirmed]
     return {
-        "version": version, "columns": columns, "published": published, "is_published": is_published,
+        "version_waits": not is_published and bool(columns), "unconfirmed": unconfirmed,
+        "carried": len(columns) - len(unconfirmed), "version": version,
+        "columns": columns, "published": published, "is_published": is_published,
         "may_change": _may_change(unit, resource), "trial": trial, "uses": USES, "use_of": impact.use_of,
         "impact": impact.of_version(unit, resource.id, version.number, changes) if resource.current_version else [],
         "levels": [Choice(str(n), fixed_state("grade", n).label) for n in LEVELS],

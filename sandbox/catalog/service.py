@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from policies.text import Text
-from sandbox.catalog.model import RESOURCE
-from sandbox.catalog.repository import Resource, by_name, every, get
+from sandbox.catalog import deliveries
+from sandbox.catalog.model import BUSY, RESOURCE
+from sandbox.catalog.repository import Resource, by_name, every, get, pending
 from sandbox.kernel import permissions
 from sandbox.kernel.errors import Conflict, InvalidTransition
 from sandbox.kernel.ids import new_id
@@ -39,8 +40,12 @@ def register(
 
 
 def withdraw(unit: Unit, resource_id: str, reason: str) -> Resource:
+    """Take the resource out of the catalogue; what waited beside the published version ends with it."""
     resource = get(unit.session, resource_id)
     RESOURCE.advance(unit, resource, "withdraw", reason=reason)
+    waiting = pending(unit.session, resource.id)
+    if waiting is not None and waiting.state not in BUSY:
+        deliveries.supersede(unit, waiting)
     return resource
 
 

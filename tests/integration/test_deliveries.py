@@ -306,6 +306,26 @@ def test_a_recipe_that_does_not_hold_comes_back_as_a_question_that_names_the_ent
     assert found["error"]["detail"]["fields"] == ["columns.0.type", "encoding", "nonsense"]
 
 
+# -- grades looked at again
+
+
+def test_an_order_has_the_published_rows_graded_again_by_the_real_rules(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "重新分级")
+    deliver(stage, resource, table(range(30)))
+    publish(stage, resource)
+    stage.settle()
+    asked = stage.client.post("operator", f"/resources/{resource}/regrade", {"reason": "主管部门要求复核"})
+    assert (asked["state"], asked["mode"]) == ("received", "regrade")
+    stage.settle()
+    found = stage.client.get("health", f"/resources/{resource}")
+    assert [(d["mode"], d["state"]) for d in found["deliveries"]] == [("regrade", "current"), ("replace", "superseded")]
+    first, second = found["versions"]
+    assert first["lake_version"] == second["lake_version"], "no row is written"
+    assert first["lake_digest"] == second["lake_digest"]
+    history = stage.client.get("operator", f"/resources/{resource}/history", column="区")
+    assert [(h["version"], h["confirmed"]) for h in history] == [(1, True), (2, True)]
+
+
 # -- quarantine
 
 

@@ -348,8 +348,10 @@ def test_a_delivery_that_was_sent_back_is_not_read_again_beside_a_later_one(any_
 
 def test_a_withdrawn_resource_takes_no_delivery(any_world: World) -> None:
     resource_id = any_world.published()
+    redelivered(any_world, resource_id, columns=COLUMNS | {"区": 2})
     with any_world.by(any_world.department) as unit:
         service.withdraw(unit, resource_id, "登记到期")
+    assert state_of(any_world, resource_id)[0] == "superseded", "nothing is left to decide"
     with pytest.raises(InvalidTransition, match="withdrawn"):
         any_world.deliver(resource_id, any_world.department)
 
