@@ -16,7 +16,7 @@ from api.pages.resources import accounting, words_of
 from api.pages.views import Crumb
 from api.pages.words import text
 from api.pages.words_catalog import ROLES, TYPES
-from api.pages.words_deliveries import DECISIONS, FACTS, HEADER_CHOICES, KINDS, MODES, RECIPE_HELP
+from api.pages.words_deliveries import DECISIONS, FACTS, HEADER_CHOICES, LINE_ROLES, MODES, RECIPE_HELP
 from policies.text import UserError
 from sandbox.catalog import deliveries, looking, repository, service, versions
 from sandbox.catalog.model import DELIVERY
@@ -56,7 +56,7 @@ def _page(
         preview=looking.preview(unit, delivery.id, show=show) if may_look else None, shown=show,
         correct=_may_correct(unit, delivery), fields=FIELDS, typed=typed or form_of(_base_recipe(unit, delivery)),
         error=error, problems=inputs.problems_of(error), decisions=DECISIONS, help=RECIPE_HELP,
-        header_choices=HEADER_CHOICES, mode=MODES[delivery.mode], kinds=KINDS,
+        header_choices=HEADER_CHOICES, mode=MODES[delivery.mode], roles=LINE_ROLES,
         events=common.trail(unit, delivery.id), crumbs=_crumbs(resource.name, resource.id, delivery.number),
     )  # fmt: skip
 

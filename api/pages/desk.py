@@ -131,7 +131,7 @@ class Desk:
             ("onboarding:read", merchants.list_for, self.onboarding),
             ("resource:read", self._undelivered, self.resource),
             ("resource:read", deliveries.waiting_for, self.delivery),
-            ("lowering:review", grades.waiting_for_second, self.lowering),
+            ("lowering:decide", grades.waiting_for_second, self.lowering),
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
         )

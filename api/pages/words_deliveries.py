@@ -19,13 +19,12 @@ DECISIONS: dict[str, Text] = {
     "missing": Text("缺失值写法", "spellings of missing"),
     "names": Text("列名", "column names"),
 }
-KINDS: dict[str, Text] = {
-    "title": Text("标题行", "title"),
+LINE_ROLES: dict[str, Text] = {
+    "preamble": Text("标题行", "title"),
     "header": Text("表头", "header"),
     "record": Text("记录", "record"),
-    "section": Text("分节行", "section"),
-    "footer": Text("末尾说明", "footer"),
-    "refused": Text("不合格", "refused"),
+    "aside": Text("分节或说明", "set aside"),
+    "quarantined": Text("不合格", "refused"),
     "blank": Text("空行", "blank"),
 }
 FACTS: dict[str, Text] = {
@@ -151,13 +150,13 @@ WORDS: dict[str, Text] = {
     "grade.uplifts": Text("整表规则", "Rules for the whole table"),
     "grade.change": Text("调整级别", "Change levels"),
     "grade.change_lead": Text(
-        "调高立即生效；调低须写明理由，由第二人复核，且不得低于规则的底线。列名中可用 * 代表任意字符，一次调整多列",
+        "调高立即生效；调低须写明理由，由第二人核定，且不得低于规则的底线。列名中可用 * 代表任意字符，一次调整多列",
         "Raising takes effect at once; lowering needs a reason and a second person, and has a floor. "
         "* stands for any characters, to change several columns",
     ),
     "grade.look": Text("查看影响", "See what it does"),
     "grade.raise_these": Text("将立即调高：{names}", "To be raised at once: {names}"),
-    "grade.lower_these": Text("将申请调低，待第二人复核：{names}", "A second person will be asked to lower: {names}"),
+    "grade.lower_these": Text("将申请调低，待第二人核定：{names}", "A second person will be asked to lower: {names}"),
     "grade.nothing": Text("这些列已经是这个级别", "These columns have this level already"),
     "grade.submit": Text("确定调整", "Change them"),
     "grade.again": Text("重新分级", "Look at the grades again"),
@@ -177,5 +176,5 @@ WORDS: dict[str, Text] = {
     "lowering.title": Text("降级申请", "Lowerings"),
     "lowering.change": Text("{column}：{source} 级 → {target} 级", "{column}: level {source} → {target}"),
     "lowering.author": Text("申请人", "Asked by"),
-    "lowering.decision": Text("复核意见", "Decision"),
+    "lowering.decision": Text("核定意见", "Decision"),
 }

@@ -106,8 +106,8 @@ def show_impact(
     return [GrantImpactOut.of(one) for one in impact.of_version(unit, resource_id, version.number, changes)]
 
 
-@router.get("/lowerings", summary="待复核的降级 · Lowerings that wait for a second person")
-def list_lowerings(unit: Annotated[Unit, Acting("lowering:review")]) -> list[LoweringOut]:
+@router.get("/lowerings", summary="待核定的降级 · Lowerings that wait for a second person")
+def list_lowerings(unit: Annotated[Unit, Acting("lowering:decide")]) -> list[LoweringOut]:
     return [LoweringOut.from_record(unit, r) for r in grades.waiting_for_second(unit)]
 
 
@@ -116,7 +116,7 @@ def read_lowering(lowering_id: str, unit: Annotated[Unit, Acting("resource:read"
     return LoweringOut.from_record(unit, grades.read_lowering(unit, lowering_id))
 
 
-@router.post("/lowerings/{lowering_id}/decision", summary="复核降级 · Decide on a lowering")
+@router.post("/lowerings/{lowering_id}/decision", summary="核定降级 · Decide on a lowering")
 def decide(lowering_id: str, body: DecisionIn, unit: Annotated[Unit, Acting("resource:read")]) -> LoweringOut:
     """approve or refuse (somebody other than who asked), or withdraw (the department)."""
     return LoweringOut.from_record(unit, grades.decide(unit, lowering_id, body.decision, body.reason))

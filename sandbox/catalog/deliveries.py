@@ -197,9 +197,14 @@ def begin_reading(unit: Unit, delivery_id: str) -> Delivery:
 
 
 def keep_preview(unit: Unit, delivery_id: str, preview: Mapping[str, Any]) -> None:
-    """Keep the head of the file, raw beside parsed, for the people who decide how it is read."""
+    """Keep the head of the file for the people who decide how it is read, until the delivery is settled.
+
+    `preview`: {"decisions": {…}, "lines": [{"line": n, "role": "preamble|header|blank|record|quarantined|aside",
+    "raw": text, "cells": […]}]}.
+    """
     permissions.check(unit.actor, "resource:ingest")
-    repository.delivery(unit.session, delivery_id).preview = dict(preview)
+    kept = {"decisions": preview["decisions"], "lines": preview["lines"]}
+    repository.delivery(unit.session, delivery_id).preview = kept
 
 
 def failed(unit: Unit, delivery_id: str, error: UserError) -> None:

@@ -227,8 +227,8 @@ def _ask_for_lowering(
     if column.name in {one.column_name for one in asked}:
         raise Conflict(
             "lowering.exists",
-            Text(f"列“{column.name}”已有一份降级申请待复核", f"A lowering of “{column.name}” is waiting already"),
-            fix=Text("请先撤回原申请，或等待复核", "Withdraw it first, or wait for the decision"), id=resource.id,
+            Text(f"列“{column.name}”已有一份降级申请待核定", f"A lowering of “{column.name}” is waiting already"),
+            fix=Text("请先撤回原申请，或等待核定", "Withdraw it first, or wait for the decision"), id=resource.id,
         )  # fmt: skip
     row = Lowering(
         id=new_id("low"), organisation_id=resource.organisation_id, state=LOWERING.initial, state_since=unit.now,
@@ -247,7 +247,7 @@ def _second_person(unit: Unit, request: Lowering) -> None:
     if unit.actor.id == request.author_id:
         raise NotPermitted(
             "lowering.same_person",
-            Text("降级须由申请人以外的第二人复核", "Somebody other than who asked must decide on a lowering"),
+            Text("降级须由申请人以外的第二人核定", "Somebody other than who asked must decide on a lowering"),
             fix=Text("请交给本部门其他人员或合规人员", "Hand it to a colleague or to a compliance officer"),
             id=request.id,
         )
@@ -302,7 +302,7 @@ def read_lowering(unit: Unit, lowering_id: str) -> Lowering:
 def waiting_for_second(unit: Unit) -> list[Lowering]:
     """Lowerings that wait for a second person, as far as this person may see them."""
     found = repository.lowerings(unit.session, state="requested")
-    return [r for r in found if permissions.permitted(unit.actor, "lowering:review", owner=r.organisation_id)]
+    return [r for r in found if permissions.permitted(unit.actor, "lowering:decide", owner=r.organisation_id)]
 
 
 # ---- before a version is confirmed ----
@@ -331,6 +331,6 @@ def _no_open_lowering(unit: Unit, delivery: Any) -> None:
         names = "、".join(sorted(r.column_name for r in open_ones))
         raise InvalidTransition(
             "grade.lowering_open",
-            Text(f"降级申请尚待第二人复核：{names}", f"A lowering waits for its second person: {names}"),
-            fix=Text("请先复核或撤回降级申请", "Decide on it or withdraw it first"), id=delivery.resource_id,
+            Text(f"降级申请尚待第二人核定：{names}", f"A lowering waits for its second person: {names}"),
+            fix=Text("请先核定或撤回降级申请", "Decide on it or withdraw it first"), id=delivery.resource_id,
         )  # fmt: skip

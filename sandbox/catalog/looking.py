@@ -6,18 +6,21 @@ resource when they ask for it. Every look is an audit event; the full one says s
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.catalog import repository
-from sandbox.catalog.repository import ResourceColumn, ResourceVersion
+from sandbox.catalog.repository import Delivery, ResourceColumn, ResourceVersion
 from sandbox.kernel import permissions
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 
 MOST_ROWS = 200
+_HEAD, _LINES, _WIDTH = 1 << 16, 20, 2000
+"""bytes, lines and characters of a line that are shown of a file that could not be read"""
 _COMPARED = ("type", "level", "sensitive", "identifier_role", "category")
 
 
@@ -87,22 +90,50 @@ def quarantine(unit: Unit, resource_id: str, number: int, *, limit: int, offset:
 
 
 def preview(unit: Unit, delivery_id: str, *, show: bool) -> dict[str, Any] | None:
-    """The head of a delivered file, raw beside parsed; by its shape only, unless `show`. None when none was kept."""
+    """The head of a delivered file, raw beside parsed; by its shape only, unless `show`.
+
+    What could not be read at all shows its first lines as text. None when there is nothing to look at: the delivery is
+    settled, or its file is no text.
+    """
     delivery = repository.delivery(unit.session, delivery_id)
     permissions.check(unit.actor, "delivery:look", owner=delivery.organisation_id)
-    if delivery.preview is None:
+    found = delivery.preview or _head(unit, delivery)
+    if found is None:
         return None
-    lines = delivery.preview.get("lines", [])
+    lines = found["lines"]
     unit.audit("delivery:look", "delivery", delivery.id, resource=delivery.resource_id, lines=len(lines), shown=show)
-    return {"decisions": delivery.preview.get("decisions", {}), "lines": lines if show else [_masked(n) for n in lines]}
+    return {"decisions": found["decisions"], "lines": lines if show else [_masked(line) for line in lines]}
+
+
+def _head(unit: Unit, delivery: Delivery) -> dict[str, Any] | None:
+    """The first lines of a text file whose reading stopped with a question, by the encoding that fits them."""
+    path = unit.settings.inbox / delivery.file_sha256
+    if delivery.state != "needs_recipe" or not path.exists():
+        return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if b"\0" in head:
+        return None
+    encoding = "utf-8" if _is_utf8(head) else "gb18030"
+    lines = head.decode(encoding, errors="replace").splitlines()[:_LINES]
+    shown = [{"line": n, "role": "", "raw": line[:_WIDTH], "cells": []} for n, line in enumerate(lines, 1)]
+    return {"decisions": {}, "lines": shown}
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _masked(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the preview without values; titles and headers are the file's words about itself and stay."""
-    if line.get("kind") in ("title", "header"):
+    if line["role"] in ("preamble", "header"):
         return dict(line)
     return {
-        **line, "raw": shape(str(line.get("raw", ""))), "cells": [shape(str(c or "")) for c in line.get("cells", [])]
+        **line, "raw": shape(line["raw"] or ""), "cells": [shape(str(cell or "")) for cell in line["cells"] or ()]
     }  # fmt: skip
 
 

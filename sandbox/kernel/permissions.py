@@ -42,7 +42,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "resource:grade": {_SY: _ANY},
     "resource:confirm": {_DE: _OWN},
     "resource:regrade": {_OP: _ANY, _DE: _OWN, _SY: _ANY},
-    "lowering:review": {_DE: _OWN, _CO: _ANY},
+    "lowering:decide": {_DE: _OWN, _CO: _ANY},
     "delivery:correct": {_OP: _ANY},
     "delivery:look": {_OP: _ANY, _DE: _OWN},
     "resource:publish": {_OP: _ANY},

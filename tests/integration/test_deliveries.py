@@ -17,7 +17,7 @@ HEADER = "编号,区,数量\n"
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stages.Embedded]:
     with stages.embedded(tmp_path_factory.mktemp("deliveries") / "home") as made:
-        for login in ("health", "operator", "auditor"):
+        for login in ("health", "operator", "auditor", "officer1"):
             made.client.sign_in(login, made.password)
         yield made
 
@@ -292,6 +292,22 @@ def test_an_operator_corrects_the_recipe_and_the_stored_bytes_are_read_again(sta
     again = deliver(stage, resource, "第四句话\n第五句话\n第六句话\n第七句话\n".encode())
     assert again["deliveries"][0]["state"] == "proposed", "the next delivery is read the same way"
     assert again["versions"][-1]["rows_loaded"] == 4
+
+
+def test_an_operator_sees_the_head_of_a_file_that_could_not_be_read_by_its_shape_first(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "看看开头")
+    content = "姓名电话\n王小明15400001234\n李小红15400005678\n".encode("gb18030")
+    delivery = deliver(stage, resource, content)["deliveries"][0]
+    assert delivery["state"] == "needs_recipe"
+    path = f"/deliveries/{delivery['id']}/preview"
+    masked = stage.client.get("operator", path)
+    assert [n["raw"] for n in masked["lines"]] == ["某某某某", "某某某00000000000", "某某某00000000000"]
+    assert stage.client.get("operator", path, show=True)["lines"][1]["raw"] == "王小明15400001234"
+    with pytest.raises(ApiError, match="403"):
+        stage.client.get("officer1", path)
+    looks = stage.client.get("auditor", "/audit/events", object_id=delivery["id"], limit=500)
+    assert [e["facts"]["shown"] for e in looks if e["event"] == "delivery:look"] == [False, True]
+    assert "15400001234" not in str(looks)
 
 
 def test_a_recipe_that_does_not_hold_comes_back_as_a_question_that_names_the_entries(stage: stages.Embedded) -> None:

@@ -361,7 +361,9 @@ def test_what_was_seen_of_a_file_is_forgotten_with_its_delivery(any_world: World
     with any_world.system() as unit:
         first = catalogue.pending(unit.session, resource_id)
         assert first is not None
-        deliveries.keep_preview(unit, first.id, {"decisions": {}, "lines": [{"line": 1, "raw": "张三"}]})
+        deliveries.keep_preview(
+            unit, first.id, {"decisions": {}, "lines": [{"line": 1, "role": "record", "raw": "张三", "cells": []}]}
+        )
     any_world.take_in(resource_id)
     any_world.publish(resource_id)
     with any_world.system() as unit:

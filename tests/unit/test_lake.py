@@ -210,3 +210,20 @@ def test_a_writer_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / TABLE).glob("*.parquet"))) == 2
     assert write(lake, "b", n=[2]) == 1
     assert values(lake) == [1, 2]
+
+
+def test_a_version_followed_by_new_rows_is_one_stream_with_the_same_columns(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    base = write(lake, "a", n=[1, 2])
+    write(lake, "b", "overwrite", n=[7, 8, 9])
+    made = lake.write(TABLE, lake.followed_by(TABLE, base, batches(n=[3])), mode="overwrite", facts={}, once="c")
+    assert (values(lake, made), lake.version_of(TABLE, "c"), lake.version_of(TABLE, "z")) == ([1, 2, 3], made, None)
+    with pytest.raises(UserError, match="other_columns"):
+        lake.followed_by(TABLE, base, batches(m=["x"]))
+
+
+def test_rows_of_a_version_are_paged_in_their_order(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    version = write(lake, "a", n=list(range(10)))
+    assert [r["n"] for r in lake.rows_of(TABLE, version, limit=3, offset=4)] == [4, 5, 6]
+    assert lake.rows_of(TABLE, version, limit=3, offset=10) == []

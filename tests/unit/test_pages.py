@@ -151,7 +151,7 @@ def _stopped(unit: Unit, resource_id: str) -> str:
     waiting = records.pending(unit.session, resource_id)
     assert waiting is not None
     delivery_records.begin_reading(unit, waiting.id)
-    lines = [{"line": 1, "raw": "某表;张三", "cells": ["某表;张三"], "kind": "record"}]
+    lines = [{"line": 1, "raw": "某表;张三", "cells": ["某表;张三"], "role": "record"}]
     delivery_records.keep_preview(unit, waiting.id, {"decisions": {"encoding": "utf-8"}, "lines": lines})
     question = UserError("reading.one_column", Text("只识别出一列", "Only one column"), fix=Text("请写明", "Name it"),
                          what="columns 1")  # fmt: skip
@@ -482,7 +482,7 @@ def test_a_lowering_stands_on_the_second_persons_desk_and_not_on_the_first_ones(
     fresh.world.take_in(resource, columns={"费用": 4})
     first = Person(fresh.app, "department")
     seen = first.get(f"/resources/{resource}?tab=columns&column=费用&level=2").text
-    assert "将申请调低，待第二人复核：费用" in seen
+    assert "将申请调低，待第二人核定：费用" in seen
     first.press(f"/resources/{resource}/grades", column="费用", level="2", reason="已公开")
     assert "轮到您" not in re.sub(r"(?s).*收费表 费用", "", first.get("/").text)[:600]
     for login in ("colleague", "officer"):
