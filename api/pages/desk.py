@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from api.pages import views, words
 from api.pages.common import Clocks, is_turn, turn_of
+from policies.text import Text
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
@@ -67,7 +68,16 @@ class Desk:
         )  # fmt: skip
 
     def resource(self, record: Resource) -> views.QueueItem:
-        return self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+        """A resource; what is on its way to it stands below its name, and decides whose turn it is."""
+        row = self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+        waiting = catalogue_records.pending(self.unit.session, record.id)
+        if waiting is None:
+            return row
+        mine = is_turn(self.unit, DELIVERY, waiting)
+        turn = turn_of(self.unit, DELIVERY, waiting, self.names, mine=mine)
+        state = DELIVERY.state(waiting.state).label
+        note = Text(f"{record.registration_code} {state.zh}", f"{record.registration_code} {state.en}")
+        return replace(row, turn=turn, note=note)
 
     def delivery(self, record: Delivery) -> views.QueueItem:
         """How a file is to be read is decided on the delivery's page, everything else on the resource's."""

@@ -193,6 +193,7 @@ def begin_reading(unit: Unit, delivery_id: str) -> Delivery:
     delivery = repository.delivery(unit.session, delivery_id)
     repository.get(unit.session, delivery.resource_id, locked=True)
     DELIVERY.advance(unit, delivery, "read", attempt=delivery.attempt)
+    delivery.error = None
     return delivery
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from api.demo import stages
 from api.demo.client import ApiError, Client
+from pipelines import upkeep
+from policies import editions
 
 HEADER = "编号,区,数量\n"
 
@@ -115,6 +117,25 @@ def test_bytes_that_were_sent_back_may_be_delivered_again(stage: stages.Embedded
     resource = register(stage.client, "再次交付")
     assert deliver(stage, resource, b"\n\n\n")["deliveries"][0]["state"] == "refused"
     assert [d["number"] for d in deliver(stage, resource, b"\n\n\n")["deliveries"]] == [2, 1]
+
+
+def test_an_operator_retries_a_failed_job_and_the_same_delivery_is_read_again(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "重试任务")
+    stopped = deliver(stage, resource, table(range(30)), name="表.csv")
+    assert stopped["deliveries"][0]["state"] == "proposed"
+    again = table(range(31))
+    inbox = stage.platform.settings.inbox
+    path = stage.platform.settings.home / "表.csv"
+    path.write_bytes(again)
+    delivery = stage.client.upload("health", f"/resources/{resource}/deliveries", path)
+    (inbox / delivery["file_sha256"]).rename(inbox / "away")
+    stage.settle()
+    assert stage.client.get("health", f"/deliveries/{delivery['id']}")["state"] == "refused"
+    (inbox / "away").rename(inbox / delivery["file_sha256"])
+    stage.client.post("operator", f"/jobs/{delivery['job_id']}/retry")
+    stage.settle()
+    found = stage.client.get("health", f"/deliveries/{delivery['id']}")
+    assert (found["state"], found["error"]) == ("proposed", None)
 
 
 def test_a_table_without_rows_is_taken_in_published_and_simulated_from_its_structure(stage: stages.Embedded) -> None:
@@ -340,6 +361,26 @@ def test_an_order_has_the_published_rows_graded_again_by_the_real_rules(stage: s
     assert first["lake_digest"] == second["lake_digest"]
     history = stage.client.get("operator", f"/resources/{resource}/history", column="区")
     assert [(h["version"], h["confirmed"]) for h in history] == [(1, True), (2, True)]
+
+
+def test_a_new_edition_of_the_grading_policy_has_published_versions_graded_again(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "新版规则")
+    deliver(stage, resource, table(range(30)))
+    publish(stage, resource)
+    stage.settle()
+    assert resource not in upkeep.run(stage.platform).regraded
+    shipped = (Path(editions.HOME) / "grading" / "2026-01.yaml").read_text(encoding="utf-8")
+    stage.client.sign_in("officer2", stage.password)
+    text = shipped.replace('"2026-01"', '"2026-02"', 1).replace("from: 2026-01-01", "from: 2026-02-01", 1)
+    proposed = stage.client.post("officer1", "/policies", {"text": text})
+    stage.client.post("officer2", f"/policies/{proposed['id']}/activate")
+    assert resource in upkeep.run(stage.platform).regraded
+    assert resource not in upkeep.run(stage.platform).regraded, "asked for once"
+    stage.settle()
+    found = stage.client.get("health", f"/resources/{resource}")
+    assert [(d["mode"], d["state"]) for d in found["deliveries"]] == [("regrade", "current"), ("replace", "superseded")]
+    assert found["versions"][-1]["grading"]["edition"] == "2026-02"
+    assert resource not in upkeep.run(stage.platform).regraded
 
 
 # -- quarantine
