@@ -219,7 +219,8 @@ def _texts(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> 
     alone, so that a published verdict and grade always speak of everything that can be used."""
     if delivery.base is None:
         return [str(reading.text_parquet)]
-    return lake.files(f"{delivery.resource_id}/raw", lake.version_of(f"{delivery.resource_id}/raw", once))
+    table = f"{delivery.resource_id}/raw"
+    return lake.files(table, lake.version_of(table, once)) or [str(reading.text_parquet)]
 
 
 def _quality(lake: Lake, delivery: Delivery, reading: TableReading, texts: list[str], work: Work) -> dict[str, Any]:

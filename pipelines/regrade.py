@@ -34,7 +34,7 @@ class Regrade:
             policy: Any = editions.in_force(unit, "grading")
         comments = {c.name: c.comment for c in columns}
         files = _files(Lake(work.platform.settings.lake_root), resource.raw_table, version)
-        scan = work.step("detect", 10, lambda: _scan(files, comments))
+        scan = work.step("detect", 10, lambda: _scan(files, [c.name for c in columns], comments))
         infos = [ColumnInfo(c.name, c.type, c.comment) for c in columns]
         graded = work.step("grade", 90, lambda: grade(scan, infos, policy, table=resource.name))
         proposed = [column_of(c.name, c.type, comments, scan, graded) for c in columns]
@@ -59,12 +59,14 @@ def _files(lake: Lake, table: str, version: ResourceVersion) -> list[str]:
     return lake.files(table, version.raw_version)
 
 
-def _scan(files: list[str], comments: Mapping[str, str]) -> TableScan:
+def _scan(files: list[str], names: list[str], comments: Mapping[str, str]) -> TableScan:
+    """All rows; a version without rows has no file."""
     import polars as pl
 
     from sandbox.detection.scan import scan_table
 
-    return scan_table(pl.scan_parquet(files), comments=comments)
+    rows = pl.scan_parquet(files) if files else pl.LazyFrame(schema=dict.fromkeys(names, pl.String))
+    return scan_table(rows, comments=comments)
 
 
 def _again(version: ResourceVersion, grading: dict[str, Any], proposed: list[GradedColumn]) -> TakenIn:

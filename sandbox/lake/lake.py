@@ -135,7 +135,8 @@ class Lake:
         """At most `limit` rows of a version from `offset` on, in row order, by column name."""
         import polars as pl
 
-        return pl.scan_parquet(self.files(table, version)).slice(max(offset, 0), limit).collect().to_dicts()
+        files = self.files(table, version)  # a version without rows has none
+        return pl.scan_parquet(files).slice(max(offset, 0), limit).collect().to_dicts() if files else []
 
     def exists(self, table: str) -> bool:
         """Whether at least one version was committed."""

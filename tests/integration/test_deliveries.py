@@ -146,6 +146,19 @@ def test_a_table_without_rows_is_taken_in_published_and_simulated_from_its_struc
     assert not [i for i in taken["versions"][0]["quality"]["indicators"] if i["assessed"]]
 
 
+def test_a_table_without_rows_is_added_to_and_graded_again(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "空表")
+    deliver(stage, resource, HEADER.encode())
+    publish(stage, resource)
+    stage.settle()
+    stage.client.post("operator", f"/resources/{resource}/regrade", {"reason": "场景变化"})
+    stage.settle()
+    found = stage.client.get("health", f"/resources/{resource}")
+    assert (found["deliveries"][0]["mode"], found["deliveries"][0]["state"]) == ("regrade", "current")
+    found = deliver(stage, resource, HEADER.encode() + b"\n", mode="append")
+    assert (found["deliveries"][0]["state"], found["versions"][-1]["rows"]) == ("current", 0)
+
+
 def test_two_clicks_on_the_same_button_do_it_once(stage: stages.Embedded) -> None:
     resource = register(stage.client, "两次点击")
     delivery = deliver(stage, resource, table(range(30)))["deliveries"][0]["id"]
@@ -297,22 +310,26 @@ def test_nothing_can_be_appended_to_nothing(stage: stages.Embedded) -> None:
 # -- recipes
 
 
+def one_column(rows: range) -> bytes:
+    return ("编号\n" + "".join(f"{i}\n" for i in rows)).encode()
+
+
 def test_an_operator_corrects_the_recipe_and_the_stored_bytes_are_read_again(stage: stages.Embedded) -> None:
     resource = register(stage.client, "单列改正")
-    stopped = deliver(stage, resource, "只有一句话\n又一句话\n第三句话\n".encode())
+    stopped = deliver(stage, resource, one_column(range(30)))
     delivery = stopped["deliveries"][0]
     assert (delivery["state"], delivery["error"]["code"]) == ("needs_recipe", "reading.one_column")
     with pytest.raises(ApiError, match="403"):
         stage.client.post("health", f"/deliveries/{delivery['id']}/recipe", {"recipe": {}})
-    recipe = {"recipe": {"delimiter": "", "header": False}}
+    recipe = {"recipe": {"delimiter": "", "header": True}}
     assert stage.client.post("operator", f"/deliveries/{delivery['id']}/recipe", recipe)["state"] == "received"
     stage.settle()
     found = stage.client.get("operator", f"/resources/{resource}")
     assert [(d["state"], d["attempt"], d["error"]) for d in found["deliveries"]] == [("proposed", 2, None)]
-    assert found["versions"][0]["rows_loaded"] == 3
-    again = deliver(stage, resource, "第四句话\n第五句话\n第六句话\n第七句话\n".encode())
+    assert found["versions"][0]["rows_loaded"] == 30
+    again = deliver(stage, resource, one_column(range(40)))
     assert again["deliveries"][0]["state"] == "proposed", "the next delivery is read the same way"
-    assert again["versions"][-1]["rows_loaded"] == 4
+    assert again["versions"][-1]["rows_loaded"] == 40
 
 
 def test_an_operator_sees_the_head_of_a_file_that_could_not_be_read_by_its_shape_first(stage: stages.Embedded) -> None:
