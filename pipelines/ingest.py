@@ -30,8 +30,6 @@ from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from sandbox.detection.scan import TableScan
 
 
@@ -180,38 +178,25 @@ def _read(delivery: Delivery, folder: Path) -> TableReading:
     return tables[0]
 
 
-def _parquet_stream(path: Path) -> pa.RecordBatchReader:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    source = pq.ParquetFile(path)
-    return pa.RecordBatchReader.from_batches(source.schema_arrow, source.iter_batches(65_536))
-
-
 def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> int:
-    """Write text, quarantine and typed versions; the typed version's commit carries the proof. Returns its number."""
+    """Adopt text, quarantine and typed files; the typed version's commit carries the proof. Returns its number."""
     facts = {**reading.facts(), "source_file": delivery.file_name, "job": once}
     name, base = delivery.resource_id, delivery.base
-    _write(lake, f"{name}/raw", _parquet_stream(reading.text_parquet), base.raw if base else None, facts, once)
+    raw = _published(lake, f"{name}/raw", base.raw if base else None)
+    lake.adopt(f"{name}/raw", [*raw, reading.text_parquet], mode="overwrite", facts=facts, once=once)
     if reading.quarantine_parquet is not None:
-        stream = _parquet_stream(reading.quarantine_parquet)
-        lake.write(f"{name}/quarantine", stream, mode="overwrite", facts=facts, once=once)
-    return _write(lake, f"{name}/typed", typed(reading), base.typed if base else None, facts, once)
+        lake.adopt(f"{name}/quarantine", [reading.quarantine_parquet], mode="overwrite", facts=facts, once=once)
+    rows = _published(lake, f"{name}/typed", base.typed if base else None)
+    return lake.adopt(f"{name}/typed", [*rows, *typed(reading)], mode="overwrite", facts=facts, once=once)
 
 
-def _write(
-    lake: Lake, table: str, rows: pa.RecordBatchReader, base: int | None, facts: dict[str, str], once: str
-) -> int:
-    """One version: `rows` alone, or `rows` after those of version `base`.
+def _published(lake: Lake, table: str, version: int | None) -> list[Path]:
+    """Files of the published version, which new rows are added to; none for a whole table.
 
-    The lake appends to its newest version. That is the published one unless a later delivery was read and not
-    published; its rows must not slip in, so the published rows are then written again before the new ones.
+    The lake's own append adds to its newest version, which may be of a delivery that was read and not published: its
+    rows must not slip in, so a version names the published files and then the new ones.
     """
-    if base is None:
-        return lake.write(table, rows, mode="overwrite", facts=facts, once=once)
-    if lake.versions(table)[-1] == base:
-        return lake.write(table, rows, mode="append", facts=facts, once=once)
-    return lake.write(table, lake.followed_by(table, base, rows), mode="overwrite", facts=facts, once=once)
+    return [] if version is None else [Path(f) for f in lake.files(table, version)]
 
 
 def _texts(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.output import WrongUse
-from policies.text import Text, UserError
+from api.cli.output import WrongUse, say
+from policies.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +35,7 @@ def opened(path: Path, recipe: Path | None = None) -> Iterator[list[TableReading
 
     require_file(path)
     with tempfile.TemporaryDirectory(prefix="pds-") as folder:
-        yield read(path, work=Path(folder), recipe=_recipe(recipe))
+        yield read(path, work=Path(folder), recipe=recipes_in(recipe))
 
 
 def require_file(path: Path) -> None:
@@ -61,19 +61,22 @@ def document_of(path: Path) -> object:
         raise WrongUse("usage.not_yaml", text) from None
 
 
-def _recipe(path: Path | None) -> Recipe | None:
+def recipes_in(path: Path | None) -> tuple[Recipe, ...]:
+    """The recipes of a YAML or JSON file. Raises `WrongUse` with every field that does not hold."""
     if path is None:
-        return None
+        return ()
     from pydantic import ValidationError
 
-    from pipelines.reading import Recipe
+    from pipelines.reading.recipe import problems_of, recipes_of
 
     try:
-        return Recipe.model_validate(document_of(path))
+        return recipes_of(document_of(path))
     except ValidationError as error:
-        fields = "、".join(sorted({".".join(map(str, e["loc"])) for e in error.errors()}))
-        text = Text(f"读取方案 {path} 有误：{fields}", f"the recipe {path} is wrong at: {fields}")
-        raise WrongUse("usage.recipe", text) from None
+        wrong = [f"{place}: {say(text)}" if place else say(text) for place, text in problems_of(error)]
+        text = Text(f"读取方案 {path} 有 {len(wrong)} 处错误", f"the recipe {path} has {len(wrong)} errors")
+        fix = Text("请逐条改正；可用 pds inspect 文件 --save-recipe 生成一份完整的读取方案",
+                   "correct each; pds inspect FILE --save-recipe writes a complete recipe to start from")  # fmt: skip
+        raise WrongUse("usage.recipe", text, fix=fix, problems=wrong) from None
 
 
 def scanned(reading: TableReading) -> TableScan:
@@ -100,7 +103,4 @@ def typed_frame(reading: TableReading) -> pl.DataFrame:
 
     from pipelines.reading import typed
 
-    frame = pl.from_arrow(typed(reading).read_all())
-    if not isinstance(frame, pl.DataFrame):
-        raise UserError("reading.unreadable", Text("表无法读入内存", "the table cannot be held in memory"))
-    return frame
+    return pl.read_parquet(typed(reading))

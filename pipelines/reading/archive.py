@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pipelines.reading.findings import refusal
 
@@ -30,27 +32,44 @@ def refuse_bomb(path: Path, most: int = MAX_BYTES) -> None:
         raise refusal("encrypted", name=path.name)
     if len(infos) > MAX_MEMBERS or sum(i.file_size for i in infos) > most:
         raise refusal("archive_limits")
-    if any(i.file_size > _RATIO_FROM and i.file_size > MAX_RATIO * max(1, i.compress_size) for i in infos):
-        raise refusal("archive_limits")
+    sizes = [(i.file_size, i.compress_size) for i in infos]
+    # Members may share their bytes in the archive, so the whole is judged too.
+    for unpacked, packed in [*sizes, (sum(s for s, _ in sizes), path.stat().st_size)]:
+        if unpacked > _RATIO_FROM and unpacked > MAX_RATIO * max(1, packed):
+            raise refusal("archive_limits")
 
 
-def members(path: Path, folder: Path, only: str | None) -> Iterator[tuple[str, Path]]:
-    """Each readable member with the file it was unpacked to (named by number, never by its own name).
+def member_names(path: Path) -> list[str]:
+    """The members that may hold a table.
 
     Raises:
-        UserError: as `refuse_bomb`; an archive within the archive; a member longer than the directory says.
+        UserError: as `refuse_bomb`.
+    """
+    refuse_bomb(path)
+    with zipfile.ZipFile(path) as archive:
+        return [_name(i) for i in archive.infolist() if not (i.is_dir() or _is_litter(_name(i)))]
+
+
+def members(path: Path, folder: Path, wanted: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Each wanted member with the file it was unpacked to (named by number, never by its own name).
+
+    Raises:
+        UserError: as `refuse_bomb`; a member longer than the directory says.
     """
     refuse_bomb(path)
     with zipfile.ZipFile(path) as archive:
         for number, info in enumerate(archive.infolist()):
             name = _name(info)
-            if info.is_dir() or _is_litter(name) or (only is not None and name != only):
+            if info.is_dir() or name not in wanted:
                 continue
             target = folder / f"{number:04d}{PurePosixPath(name).suffix.lower()[:10]}"
             _unpack(archive, info, target)
-            if zipfile.is_zipfile(target) and target.suffix == ".zip":
-                raise refusal("unsupported", kind="zip in zip")
             yield name, target
+
+
+def open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """The member's bytes, by the name that `member_names` gives it."""
+    return archive.open(next(i for i in archive.infolist() if _name(i) == name))
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
@@ -62,7 +81,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> No
                 if left < 0:
                     raise refusal("archive_limits")
                 out.write(block)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error):
         raise refusal("broken_file", name=_name(info)) from None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.reading.findings import refusal
 from pipelines.reading.kinds import kind
+from pipelines.reading.limits import refuse_wide
 from pipelines.reading.recipe import Recipe
 
 DELIMITERS = (",", "\t", "|", ";", "\x01", "^")
@@ -54,6 +55,7 @@ def dialect(text: str, hints: Recipe) -> Dialect:
     if not found:
         raise refusal("one_column")
     best = _best(found)
+    refuse_wide(best.width)
     if best.agreement < _MUST_AGREE:
         if hints.delimiter is None and best.agreement < 0.3:
             raise refusal("one_column")

@@ -6,16 +6,22 @@ import datetime as dt
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pipelines.reading.archive import refuse_bomb
+from pipelines.reading.dialect import Record
 from pipelines.reading.findings import ReadFinding, finding, refusal
+from pipelines.reading.fit import Difference, refuse
 from pipelines.reading.landing import Shape, Sink
-from pipelines.reading.layout import Layout, layout
+from pipelines.reading.layout import Layout
+from pipelines.reading.limits import MAX_SHEET_CELLS
+from pipelines.reading.placement import place
 from pipelines.reading.recipe import Recipe
+from pipelines.reading.sheetxml import SheetFacts, largest_ods_table, sheet_facts
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
@@ -28,11 +34,13 @@ _ZEROS = re.compile(r"0{2,}")
 Merge = tuple[tuple[int, int], tuple[int, int]]
 
 
-def read_workbook(seen: Survey, name: str, hints: Recipe, folder: Callable[[], Path]) -> Iterator[Landed]:
-    """Every visible sheet with cells is a table; hidden ones are named in a finding, not read.
+def read_workbook(
+    seen: Survey, name: str, recipes: Sequence[Recipe], digest: str, folder: Callable[[], Path]
+) -> Iterator[Landed]:
+    """Every visible sheet with cells is a table, or those the recipes name; the others are named in findings.
 
     Raises:
-        UserError: too large, encrypted or damaged.
+        UserError: too large, encrypted, damaged, or without the sheet of a recipe.
     """
     import python_calamine as calamine
 
@@ -40,55 +48,113 @@ def read_workbook(seen: Survey, name: str, hints: Recipe, folder: Callable[[], P
         raise refusal("too_large", name=seen.path.name, limit=f"{_LARGEST >> 20} MB")
     if zipfile.is_zipfile(seen.path):
         refuse_bomb(seen.path, _LARGEST_UNPACKED)
+        _refuse_cells(largest_ods_table(seen.path), seen.path.name)
     try:
         book = calamine.CalamineWorkbook.from_path(str(seen.path))
-        sheets = [(m.name, m.visible == calamine.SheetVisibleEnum.Visible) for m in book.sheets_metadata]
+        sheets = {m.name: m.visible == calamine.SheetVisibleEnum.Visible for m in book.sheets_metadata}
+        wanted, notes = _wanted(sheets, recipes, digest)
+        facts = {s: _refuse_far_cells(seen.path, s) for s, _ in wanted}
+        read = [(s, book.get_sheet_by_name(s), hints) for s, hints in wanted]
     except calamine.PasswordError:
         raise refusal("encrypted", name=seen.path.name) from None
     except calamine.CalamineError:
         raise refusal("broken_file", name=seen.path.name) from None
-    if hints.sheet is not None and hints.sheet not in dict(sheets):
-        raise refusal("no_work_left", what=hints.sheet)
-    wanted = [s for s, visible in sheets if (s == hints.sheet if hints.sheet is not None else visible)]
-    notes = [] if hints.sheet else [finding("hidden_sheet", sheet=s) for s, visible in sheets if not visible]
-    read = [(s, book.get_sheet_by_name(s)) for s in wanted]
-    full = [(s, sheet) for s, sheet in read if sheet.height and sheet.width]
-    notes += [finding("empty_sheet", sheet=s) for s, sheet in read if not (sheet.height and sheet.width)]
-    for sheet_name, sheet in full:
+    full = [(s, sheet, hints) for s, sheet, hints in read if sheet.height and sheet.width]
+    notes += [finding("empty_sheet", sheet=s) for s, sheet, _ in read if not (sheet.height and sheet.width)]
+    for sheet_name, sheet, hints in full:
         table = name if len(full) == 1 else f"{name}/{sheet_name}"
-        yield _read_sheet(seen, sheet_name, sheet, table, hints, folder(), notes)
+        seen_in = facts[sheet_name]
+        empty = {"formulas_without_value": seen_in.empty_formulas, "error_cells": seen_in.errors}
+        told = [*notes, *(finding(code, n=n) for code, n in empty.items() if n)]
+        yield _read_sheet(seen, sheet_name, sheet, table, hints, digest, folder(), told)
+
+
+def _refuse_far_cells(path: Path, sheet: str) -> SheetFacts:
+    """Raises `reading.too_many_cells` where a stray cell far away would make a small file take all memory."""
+    facts = sheet_facts(path, sheet)
+    _refuse_cells(facts.rows * facts.columns, sheet)
+    return facts
+
+
+def _refuse_cells(cells: int, sheet: str) -> None:
+    if cells > MAX_SHEET_CELLS:
+        raise refusal("too_many_cells", sheet=sheet, n=f"{cells:,}", limit=f"{MAX_SHEET_CELLS:,}")
+
+
+def _wanted(
+    sheets: dict[str, bool], recipes: Sequence[Recipe], digest: str
+) -> tuple[list[tuple[str, Recipe]], list[ReadFinding]]:
+    """The sheets to read with their recipes. A stored recipe's sheet may be called otherwise if there is only one."""
+    visible = [s for s, shown in sheets.items() if shown]
+    named = [r for r in recipes if r.sheet is not None]
+    if not named:
+        notes = [finding("hidden_sheet", sheet=s) for s, shown in sheets.items() if not shown]
+        return [(s, recipes[0] if recipes else Recipe()) for s in visible], notes
+    wanted: list[tuple[str, Recipe]] = []
+    notes = []
+    for recipe in named:
+        sheet = recipe.sheet or ""
+        if sheet not in sheets:
+            if not recipe.binds(digest):
+                raise refusal("no_work_left", what=sheet)
+            alone = len(visible) == len(named) == 1
+            now = "、".join(visible)
+            refuse([change := Difference("sheet_renamed" if alone else "sheet", sheet, now)])
+            notes.append(change.finding())
+            sheet = now
+        wanted.append((sheet, recipe))
+    unread = [s for s in visible if s not in dict(wanted)]
+    return wanted, [*notes, *([finding("parts_not_read", parts="、".join(unread))] if unread else [])]
 
 
 def _read_sheet(
-    seen: Survey, sheet_name: str, sheet: Any, table: str, hints: Recipe, folder: Path, notes: list[ReadFinding]
+    seen: Survey,
+    sheet_name: str,
+    sheet: Any,
+    table: str,
+    hints: Recipe,
+    digest: str,
+    folder: Path,
+    notes: list[ReadFinding],
 ) -> Landed:
-    grid = sheet.to_python(skip_empty_area=False)
-    merges: list[Merge] = list(sheet.merged_cell_ranges or [])
+    grid, merges, left = sheet_grid(sheet)
     width = max((i + 1 for row in grid for i, c in enumerate(row) if c not in ("", None)), default=0)
     filled = [i for i, row in enumerate(grid) if any(c not in ("", None) for c in row)]
     if not filled:
         raise refusal("no_table", name=f"{seen.path.name}/{sheet_name}")
     spanning = {a[0] for a, b in merges if a[0] == b[0] and a[1] == 0 and b[1] >= min(width - 1, 1) and width > 1}
     texts = {i: [cell_text(c) for c in grid[i][:width]] for i in filled}
-    places = filled[:_SAMPLE]
-    merged = {k for k, i in enumerate(places) if i in spanning}
-    laid = layout([texts[i] for i in places], width, merged=merged, header=hints.header)
+    rows = [Record(i + 1, 1, texts[i]) for i in filled[:_SAMPLE]]
+    merged = {k for k, i in enumerate(filled[:_SAMPLE]) if i in spanning}
+    placed = place(rows, width, hints, Recipe(format="excel"), digest=digest, merged=merged)
+    laid = replace(placed.layout, names=list(placed.names))
     body = filled[laid.titles + laid.header :]
-    findings = [*notes, *laid.findings, *_sheet_findings(grid, body, width)]
+    findings = [*notes, *placed.findings, *_sheet_findings(grid, body, width)]
     findings += _fill_down(texts, merges, body)
-    findings += _restore_zeros(seen, sheet_name, grid, texts, body, width)
+    findings += _restore_zeros(seen, sheet_name, grid, left, texts, body, width)
     sections = laid.sections or any(i in spanning for i in body)
-    sink = _land(texts, body, spanning, laid, sections and hints.section_rows, hints, folder)
-    header_row = filled[laid.titles + laid.header - 1] + 1 if laid.header else None
-    _count(sink, len(grid), filled, laid)
-    if laid.titles:
-        findings.append(finding("title_rows", n=laid.titles))
-    recipe = hints.model_copy(
-        update={"format": "excel", "sheet": sheet_name, "header": laid.header > 0, "header_row": header_row,
-                "names": tuple(laid.names), "section_rows": sections and hints.section_rows,
-                "ghost_column": laid.ghost}
-    )  # fmt: skip
+    sink = land_rows(texts, body, spanning, laid, sections and hints.section_rows, hints, folder)
+    count_rows(sink, len(grid), filled, laid)
+    update = {"format": "excel", "sheet": sheet_name, "section_rows": hints.section_rows}
+    recipe = placed.recipe(hints).model_copy(update=update)
     return Landed(table, recipe, sink, [*findings, *counted_findings(sink)], {})
+
+
+def sheet_grid(sheet: Any) -> tuple[list[list[Any]], list[Merge], int]:
+    """Cells and merges of a sheet without the empty columns left of its table, and how many those were."""
+    grid = sheet.to_python(skip_empty_area=False)
+    merges: list[Merge] = list(sheet.merged_cell_ranges or [])
+    filled = [[i for i, c in enumerate(row) if c not in ("", None)] for row in grid]
+    first = next((i for i, places in enumerate(filled) if len(places) > 1), 0)
+    left = min((places[0] for places in filled[first:] if places), default=0)
+    if left:
+        # A title above may begin further left than the table: its cell moves in, it is not lost.
+        grid = [
+            [row[places[0]], *row[left + 1 :]] if places and places[0] < left else row[left:]
+            for row, places in zip(grid, filled, strict=True)
+        ]
+        merges = [((a, max(0, b - left)), (c, d - left)) for (a, b), (c, d) in merges if d >= left]
+    return grid, merges, left
 
 
 def cell_text(value: Any) -> str:
@@ -107,7 +173,7 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
-def _land(
+def land_rows(
     texts: dict[int, list[str]],
     body: Sequence[int],
     spanning: set[int],
@@ -116,6 +182,7 @@ def _land(
     hints: Recipe,
     folder: Path,
 ) -> Sink:
+    """Land the rows `body` of a sheet; `spanning` are rows that one cell spans."""
     shape = Shape(
         tuple(laid.names), tuple(laid.header_cells) if laid.header < 2 else (), laid.first_kind, sections,
         hints.repeated_headers, hints.footer_rows, laid.ghost, laid.trim,
@@ -130,7 +197,7 @@ def _land(
     return sink
 
 
-def _count(sink: Sink, rows: int, filled: Sequence[int], laid: Layout) -> None:
+def count_rows(sink: Sink, rows: int, filled: Sequence[int], laid: Layout) -> None:
     """Sheet rows under their headings; line breaks inside cells are no rows of a sheet."""
     account = sink.accounting
     account.lines = rows
@@ -165,7 +232,13 @@ def _fill_down(texts: dict[int, list[str]], merges: list[Merge], body: Sequence[
 
 
 def _restore_zeros(
-    seen: Survey, sheet: str, grid: list[list[Any]], texts: dict[int, list[str]], body: Sequence[int], width: int
+    seen: Survey,
+    sheet: str,
+    grid: list[list[Any]],
+    left: int,
+    texts: dict[int, list[str]],
+    body: Sequence[int],
+    width: int,
 ) -> list[ReadFinding]:
     """A number shown by the format `000000` is a code whose zeros only the format knows."""
     whole = [
@@ -173,8 +246,8 @@ def _restore_zeros(
     ]
     if not whole or not body or not zipfile.is_zipfile(seen.path):
         return []
-    lengths = _zero_formats(seen.path, sheet, body[0] + 1, whole)
-    for k, length in lengths.items():
+    lengths = _zero_formats(seen.path, sheet, body[0] + 1, [k + left for k in whole])
+    for k, length in ((at - left, n) for at, n in lengths.items()):
         for i in body:
             if isinstance(grid[i][k], float) and grid[i][k].is_integer() and grid[i][k] >= 0:
                 texts[i][k] = texts[i][k].zfill(length)

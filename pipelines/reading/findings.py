@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,10 @@ _FINDINGS: dict[str, Text] = {
     "no_header": Text("没有表头：列名按位置编号", "No header: columns are numbered by position"),
     "header_uncertain": Text(
         "首行是否为表头无法确定，已按表头处理", "Unclear whether the first row is a header; taken as one"
+    ),
+    "header_of_values": Text(
+        "指定为表头的行看起来是数据：请核对，必要时在读取方案中写 header: false",
+        "The row taken as the header looks like a record: check, and write header: false in the recipe if so",
     ),
     "two_line_header": Text("表头占两行，已用斜杠合并", "The header takes two rows; they were joined with a slash"),
     "title_rows": Text("表头之前有 {n} 行标题，未计入数据", "{n} title rows before the header were set aside"),
@@ -72,6 +77,42 @@ _FINDINGS: dict[str, Text] = {
         "日期列中有 {n} 个数值，未当作日期", "{n} numbers stand in a column of dates and were not taken as dates"
     ),
     "nested_flattened": Text("嵌套内容已展开：{path}", "Nested content was flattened: {path}"),
+    "parts_not_read": Text("未读入的部分：{parts}", "Parts that were not read: {parts}"),
+    "control_characters": Text(
+        "有 {n} 个控制字符（如 NUL、垂直制表符），已原样保留", "{n} control characters (NUL, vertical tab, …) were kept"
+    ),
+    "formulas_without_value": Text(
+        "有 {n} 个公式没有保存计算结果，读出为空：请用表格软件打开并另存后重新提供",
+        "{n} formulas were saved without their result and read as empty: open and save the workbook, then provide it",
+    ),
+    "other_format": Text(
+        "扩展名是 {suffix}，内容是 {kind}：已按内容读入",
+        "The name ends in {suffix}, the content is {kind}: read as such",
+    ),
+    "source_without_key": Text(
+        "来源表没有主键：行序不固定，内容相同的两次抽取可能被当作不同的交付",
+        "The source has no primary key: rows come in no fixed order, so equal content may count as a new delivery",
+    ),
+    "source_account_can_write": Text(
+        "所用数据库账号能修改来源表：请改用只读账号",
+        "The account may change the source table: use one that can only read",
+    ),
+    "source_kept_as_text": Text(
+        "列中有 NaN、无穷或公元 1—9999 年以外的值：保留为文本",
+        "The column has NaN, infinity or years outside 1–9999: kept as text",
+    ),
+    "error_cells": Text(
+        "有 {n} 个单元格是公式错误（如 #DIV/0!、#N/A），读出为空",
+        "{n} cells hold a formula's error (#DIV/0!, #N/A, …) and read as empty",
+    ),
+    "wrapped_values": Text(
+        '有 {n} 个值写成 ="…" 或以单引号开头（为防表格软件改写）：已原样保留，请让来源单位导出纯文本',
+        'About {n} values are written ="…" or with a leading apostrophe: kept as they are; ask for plain text',
+    ),
+    "maybe_serial_dates": Text(
+        "日期列全是 {n} 个整数，像 Excel 的日期序号：未当作日期，请让来源单位按日期格式导出",
+        "{n} whole numbers in a column of dates look like Excel's day numbers: not taken as dates; ask for real dates",
+    ),
     "mixed_values": Text(
         "{share}% 的值是{kind}，其余 {n} 个不是：保留为文本",
         "{share}% of the values are {kind}, {n} are not: kept as text",
@@ -191,19 +232,99 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
             "请检查未闭合的引号，或把文件交给运维核对", "Look for quotes that never close, or hand the file to support"
         ),
     ),
+    "short_header": (
+        Text(
+            "表头有 {names} 个列名，数据有 {cells} 列：可能某个单元格内含未加引号的分隔符，为避免错位没有读入",
+            "The header has {names} names, the records {cells} cells: a cell may hold the delimiter without quotes;"
+            " nothing was read, so that no value lands in the wrong column",
+        ),
+        Text(
+            "请让来源单位给含分隔符的单元格加引号；若确有一列没有列名，在读取方案中用 names 写出全部列名",
+            "Ask the source to quote cells that hold the delimiter; if one column really has no name, give all names"
+            " in the recipe",
+        ),
+    ),
     "unreadable": (
         Text("按读取方案无法读取此文件", "The file cannot be read by this recipe"),
         Text("请检查分隔符、引号与编码", "Check delimiter, quotes and encoding"),
     ),
     "recipe_mismatch": (
         Text("读取方案与文件不符：{what}", "The recipe does not fit the file: {what}"),
-        Text("请按文件重新生成读取方案", "Make the recipe anew from this file"),
+        Text(
+            "若变化属实：修改读取方案（列名改 header_names），或不带读取方案重新读取；否则请来源单位更正后重新交付",
+            "If the change is meant: edit the recipe (header_names for names) or read without one; else ask the source"
+            " for a corrected file",
+        ),
     ),
     "no_table": (
         Text("文件 {name} 中没有找到表格", "No table was found in {name}"),
         Text(
             "请确认文件含有记录列表或非空的工作表", "Make sure it holds a list of records or a sheet that is not empty"
         ),
+    ),
+    "no_space": (
+        Text("磁盘空间不足，没有读入任何内容", "The disk is full; nothing was read"),
+        Text(
+            "请清理磁盘或把工作目录移到更大的磁盘，然后重试", "Free some space or move the work folder, then try again"
+        ),
+    ),
+    "source_url": (
+        Text("数据库地址写法不对", "The address of the database is not well formed"),
+        Text(
+            "写法：postgresql://账号@主机:端口/库名，密码放在 PGPASSWORD",
+            "Write postgresql://account@host:port/name and put the password into PGPASSWORD",
+        ),
+    ),
+    "source_driver": (
+        Text("没有安装这种数据库的驱动：{kind}", "There is no driver for this kind of database: {kind}"),
+        Text("请使用 PostgreSQL 或 SQLite，或导出为文件", "Use PostgreSQL or SQLite, or export the table to a file"),
+    ),
+    "source_unreachable": (
+        Text("连不上数据库 {where}", "The database {where} cannot be reached"),
+        Text(
+            "请检查地址、端口、账号与密码，以及网络是否放行",
+            "Check address, port, account and password, and the network",
+        ),
+    ),
+    "source_no_table": (
+        Text("数据库中没有表或视图 {table}，或账号看不到它", "There is no table or view {table}, or it is not visible"),
+        Text("请检查模式（schema）与表名的大小写", "Check the schema, and upper and lower case of the name"),
+    ),
+    "source_denied": (
+        Text("账号无权读取 {table}", "The account may not read {table}"),
+        Text("请让数源部门授予只读（SELECT）权限", "Ask the department to grant SELECT"),
+    ),
+    "source_lost": (
+        Text(
+            "读取 {table} 途中数据库连接中断，已读部分全部作废",
+            "The connection was lost while {table} was read; what had been read is void",
+        ),
+        Text("请稍后重试", "Try again later"),
+    ),
+    "source_unreadable": (
+        Text("表 {table} 中有无法读取的内容", "The table {table} holds something that cannot be read"),
+        Text(
+            "请检查字符编码与视图定义，或把表导出为文件",
+            "Check the encoding and the view, or export the table to a file",
+        ),
+    ),
+    "too_many_columns": (
+        Text("表有 {n} 列，超过上限 {limit} 列", "The table has {n} columns, more than {limit}"),
+        Text(
+            "请核对分隔符与引号；若确有这么多列，请转为“名称—值”两列的长表",
+            "Check delimiter and quotes; if right, turn the columns into rows of name and value",
+        ),
+    ),
+    "line_too_long": (
+        Text("有一行长 {size} MB，超过单行上限 {limit} MB", "One line has {size} MB; a line may have {limit} MB"),
+        Text("请检查换行符与未闭合的引号，或拆分单元格", "Look for lost line ends and open quotes, or split the cell"),
+    ),
+    "too_many_cells": (
+        Text(
+            "工作表“{sheet}”从首格到末格有 {n} 格，超过上限 {limit} 格",
+            "The sheet {sheet} spans {n} cells from first to last, more than {limit}",
+        ),
+        Text("请删除远处的空白区域，或另存为 CSV", "Delete cells far from the table, or save it as CSV"),
     ),
     "too_large": (
         Text(
@@ -226,14 +347,37 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
 }
 
 
+def _sides(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values for the Chinese and the English sentence; a `Text` among them gives each its own side."""
+    zh, en = ({k: v.of(side) if isinstance(v, Text) else v for k, v in values.items()} for side in ("zh", "en"))
+    return zh, en
+
+
 def finding(code: str, *, column: str | None = None, **values: object) -> ReadFinding:
-    """The finding `code` with its places filled; a `Text` among the values gives each language its own side."""
-    sides = [{k: v.of(side) if isinstance(v, Text) else v for k, v in values.items()} for side in ("zh", "en")]
+    """The finding `code` with its places filled."""
+    zh, en = _sides(values)
     template = _FINDINGS[code]
-    return ReadFinding(code, Text(template.zh.format(**sides[0]), template.en.format(**sides[1])), column)
+    return ReadFinding(code, Text(template.zh.format(**zh), template.en.format(**en)), column)
 
 
 def refusal(code: str, **values: Any) -> UserError:
     """The error `reading.<code>` with its places filled; the values also go into its detail."""
+    zh, en = _sides(values)
     text, fix = _REFUSALS[code]
-    return UserError(f"reading.{code}", text.fill(**values), fix=fix, **values)
+    detail = {k: v.as_dict() if isinstance(v, Text) else v for k, v in values.items()}
+    return UserError(f"reading.{code}", Text(text.zh.format(**zh), text.en.format(**en)), fix=fix, **detail)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+def no_space(error: BaseException | None) -> bool:
+    """Whether a failure, or the one behind it, means that the disk or the quota is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if not isinstance(error, UserError) and any(words in str(error) for words in _FULL_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

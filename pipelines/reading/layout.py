@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.reading.findings import ReadFinding, finding
+from pipelines.reading.findings import ReadFinding, finding, refusal
 from pipelines.reading.kinds import is_year, kind, main_kind, names_something
 
 SECTION = re.compile(r".{1,40}[（(]\s*[共计]*\s*\d+\s*[所家个户人项条件类名]\s*[）)]", re.DOTALL)
 FOOTER = re.compile(
-    r"\s*(合\s*计|总\s*计|小\s*计|共\s*计|注\s*[:：\d]|备注\s*[:：]|说明\s*[:：]|(数据|资料)?来源\s*[:：]|制表|填表|审核|单位负责人"
+    r"\s*(合\s*计|总\s*计|小\s*计|共\s*计|共\s*\d+\s*[条行户人个家项页]|注\s*[:：\d]|备注\s*[:：]|说明\s*[:：]|(数据|资料)?来源\s*[:：]|制[表单]|填[表报]|审核|复核|经办|报送|统计人|联系人|联系电话|(单位)?负责人"
     r"|打印|导出时间|统计时间|更新时间|total\b|source\s*:|note\s*:)",
     re.IGNORECASE,
 )
 TOTAL = re.compile(r"\s*(合\s*计|总\s*计|共\s*计|total)\s*", re.IGNORECASE)
+_COUNTS = re.compile(r"[号码序]|(?i:\bid\b|\bno\b|index)")
 _TITLE_ROWS = 20
 _TITLE_FILL = 0.6
 
@@ -37,7 +38,12 @@ class Layout:
 
 
 def layout(
-    rows: Sequence[Sequence[str]], width: int, *, merged: Collection[int] = (), header: bool | None = None
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    merged: Collection[int] = (),
+    header: bool | None = None,
+    at: tuple[int, int] | None = None,
 ) -> Layout:
     """Judge a sample of rows without blank ones.
 
@@ -46,24 +52,23 @@ def layout(
         width: usual number of cells.
         merged: indexes of rows that one cell spans.
         header: what the operator said, None to judge.
+        at: where the header is known to stand: its first row and how many rows it takes (0: none).
+
+    Raises:
+        UserError: `reading.short_header`: one name fewer than cells, and nothing tells which cell has no name.
     """
     grid = [[*r, *[""] * (width - len(r))][:width] for r in rows]
-    titles = _titles(grid, merged, width)
-    body_from = titles
-    findings: list[ReadFinding] = []
-    cells: list[str] = []
-    if header is not False and titles < len(grid):
-        size, cells, found = _header(grid, titles, width, sure=header is True)
-        body_from += size
-        findings += found
+    titles = _titles(grid, merged, width) if at is None else at[0]
+    cells, body_from, findings = _header_of(grid, titles, width, header, at)
     if not cells:
         findings.append(finding("no_header"))
     body = [r for i, r in enumerate(grid[body_from:], body_from) if i not in merged and r != cells]
     ragged = bool(cells) and len(rows[body_from - 1]) == width - 1
     ghost = _ghost(cells, body)
     if ragged and not ghost and body:
-        cells, shifted = ["", *cells[:-1]], [finding("short_header")]
-        findings += shifted
+        _refuse_shifted(cells, body)
+        cells = ["", *cells[:-1]]
+        findings.append(finding("short_header"))
     names, renamed = unique_names(cells[: width - 1] if ghost and cells else cells, width - ghost)
     if cells and renamed:
         findings.append(finding("renamed_columns", n=renamed))
@@ -71,6 +76,29 @@ def layout(
     return Layout(
         titles, body_from - titles, names, cells, ghost, _trim(body), _sections(body, first_kind), first_kind, findings
     )
+
+
+def _header_of(
+    grid: list[list[str]], titles: int, width: int, header: bool | None, at: tuple[int, int] | None
+) -> tuple[list[str], int, list[ReadFinding]]:
+    """The header's cells (none without header), the row after it, and what was found."""
+    if at is not None:
+        rows = grid[titles : titles + at[1]]
+        cells = joined(*rows) if len(rows) == 2 else [*rows[0]] if rows else []
+        return cells, titles + len(rows), [finding("two_line_header")] if len(rows) == 2 else []
+    if header is False or titles >= len(grid):
+        return [], titles, []
+    size, cells, found = _header(grid, titles, width, sure=header is True)
+    return cells, titles + size, found
+
+
+def _refuse_shifted(cells: list[str], body: list[list[str]]) -> None:
+    """A first column without a name counts the rows (R writes it so); else a cell holds the delimiter unquoted."""
+    first = [r[0].strip() for r in body]
+    start = int(first[0]) if first[0] in ("0", "1") else None
+    counted = start is not None and first == [str(i) for i in range(start, start + len(first))]
+    if not counted or _COUNTS.search(cells[0]):
+        raise refusal("short_header", names=len(cells) - 1, cells=len(cells))
 
 
 def _filled(row: Sequence[str]) -> int:
@@ -108,17 +136,18 @@ def _typed_below(cells: list[str], body: list[list[str]]) -> int:
 
 def _header(grid: list[list[str]], at: int, width: int, sure: bool) -> tuple[int, list[str], list[ReadFinding]]:
     if _opens_two_lines(grid, at, width):
-        return 2, _joined(grid[at], grid[at + 1]), [finding("two_line_header")]
+        return 2, joined(grid[at], grid[at + 1]), [finding("two_line_header")]
     row = grid[at]
-    if sure:
-        return 1, row, []
     score = header_score(row, [r for r in grid[at + 1 : at + 2000] if r != row])
+    if sure:
+        return 1, row, [finding("header_of_values")] if score < 0 else []
     if score < 0:
         return 0, [], []
     return 1, row, [] if score > 0 else [finding("header_uncertain")]
 
 
-def _joined(upper: list[str], lower: list[str]) -> list[str]:
+def joined(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
+    """The names of a header of two rows: `人口` over `男` is `人口/男`; an upper cell holds until the next one."""
     names, above = [], ""
     for top, bottom in zip((c.strip() for c in upper), (c.strip() for c in lower), strict=True):
         above = top or (above if bottom else "")
@@ -184,12 +213,14 @@ def unique_names(cells: Sequence[str], width: int) -> tuple[list[str], int]:
     given = [re.sub(r"\s+", " ", c.strip().lstrip("\ufeff")) for c in cells] or [""] * width
     given += [""] * (width - len(given))
     names: list[str] = []
+    taken: set[str] = set()
     changed = 0
     for i, name in enumerate(given, 1):
         wanted = name or f"column_{i}"
         unique, n = wanted, 2
-        while unique.casefold() in {m.casefold() for m in names}:
+        while unique.casefold() in taken:
             unique, n = f"{wanted}_{n}", n + 1
         changed += unique != name
         names.append(unique)
+        taken.add(unique.casefold())
     return names, changed

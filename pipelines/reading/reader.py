@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.reading.findings import ReadFinding, refusal
-from pipelines.reading.landing import Accounting
+from pipelines.reading.doubts import control_characters, doubts
+from pipelines.reading.findings import ReadFinding, finding, no_space, refusal
+from pipelines.reading.fit import Difference, refuse, values_that_do_not_fit
+from pipelines.reading.landing import ROWS_IN_GROUP, Accounting
+from pipelines.reading.limits import LONGEST_LINE, refuse_long_line
+from pipelines.reading.placement import encoding_for, text_placed
 from pipelines.reading.recipe import ColumnRecipe, Recipe
 from pipelines.reading.source import Survey, refuse_if_changed, survey
-from pipelines.reading.textfile import Landed, as_utf8, read_text
+from pipelines.reading.textfile import Landed, as_utf8, read_text, sample_of
 from pipelines.reading.types import ColumnProfile, infer
+from policies.text import UserError
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
-_BATCH = 65_536
+_ROWS_IN_FILE = 8 * ROWS_IN_GROUP
+_ROW = "\0row"
+_README = re.compile(r"(?i)(说明|须知|readme|notes?|licen[cs]e)[^/]*\.(txt|md)$|\.md$")
 
 
 @dataclass(slots=True)
@@ -85,7 +94,7 @@ class Inspection:
         return {"tables": [t.as_dict() for t in self.tables]}
 
 
-def inspect(path: Path | str, recipe: Recipe | None = None) -> Inspection:
+def inspect(path: Path | str, recipe: Recipe | Sequence[Recipe] | None = None) -> Inspection:
     """Read a file in a temporary folder and tell what is in it; nothing is kept.
 
     Raises:
@@ -95,67 +104,103 @@ def inspect(path: Path | str, recipe: Recipe | None = None) -> Inspection:
         return Inspection(tuple(read(path, work=Path(work), recipe=recipe)))
 
 
-def read(path: Path | str, *, work: Path, recipe: Recipe | None = None) -> list[TableReading]:
+def read(path: Path | str, *, work: Path, recipe: Recipe | Sequence[Recipe] | None = None) -> list[TableReading]:
     """Read every table of a file as text and decide its types over all rows.
 
     Args:
-        path: .csv .tsv .txt .xlsx .xls .xlsb .ods .json .jsonl .parquet .zip, judged by content, not by name.
+        path: .csv .tsv .txt .xlsx .xls .xlsb .ods .html .json .jsonl .parquet .zip, judged by content, not by name.
         work: folder for the results; one subfolder a table. They hold personal data: the caller guards and removes it.
-        recipe: decisions to keep; one that names a member, sheet or json_path reads that part only.
+        recipe: decisions to keep; several for a file with several tables. One that names a member, sheet or json_path
+            reads that part only. One that an earlier reading of another file returned must fit: harmless differences
+            are adapted to and told in findings (`recipe_…`).
 
     Raises:
-        UserError: `reading.*`: unreadable, ambiguous, changed while it was read, or lines that do not add up.
+        UserError: `reading.*`: unreadable, ambiguous, changed while it was read, no longer as the recipe says, lines
+            that do not add up, or no space left; what was written into `work` by then is removed.
     """
     path = Path(path)
     if not path.is_file():
         raise refusal("not_a_file", name=path.name)
-    work.mkdir(parents=True, exist_ok=True)
-    seen = survey(path)
-    hints = recipe or Recipe()
-    landed = list(_landed(seen, path.stem, hints, work))
-    if not landed:
-        raise refusal("no_table", name=path.name)
-    readings = [_typed_reading(part, seen) for part in landed]
-    refuse_if_changed(seen)
+    recipes = (recipe,) if isinstance(recipe, Recipe) else tuple(recipe or ())
+    with _clean_on_failure(work) as tables:
+        seen = survey(path)
+        landed = list(_landed(seen, path.stem, recipes, _Task(seen.digest, tables)))
+        if not landed:
+            raise refusal("no_table", name=path.name)
+        readings = [_typed_reading(part, seen) for part in landed]
+        refuse_if_changed(seen)
     return readings
 
 
-def typed(reading: TableReading) -> pa.RecordBatchReader:
-    """The typed rows as a stream of Arrow batches, memory flat.
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What all tables of one file share: the digest of the file as it was given, and where results go."""
 
+    digest: str
+    tables: Callable[[], Path]
+
+
+@contextmanager
+def _clean_on_failure(work: Path) -> Iterator[Callable[[], Path]]:
+    """Gives out a new folder for each table; after a failure none of them stays. A full disk gets its name."""
+    made: list[Path] = []
+
+    def table() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="table-", dir=work)))
+        return made[-1]
+
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        yield table
+    except BaseException as error:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        if no_space(error):
+            raise refusal("no_space") from None
+        raise
+
+
+def typed(reading: TableReading) -> list[Path]:
+    """The typed rows as Parquet files beside the text, in row order; memory stays flat.
     A value that does not fit is null (it is listed in `values_parquet`), or its whole row is left out where the column
-    or the recipe says `quarantine`; the stream fails if the rows do not add up.
+    or the recipe says `quarantine`.
+
+    Raises:
+        UserError: `reading.unbalanced`: rows, or the missing values of a column, do not add up.
     """
     import polars as pl
-    import pyarrow as pa
 
-    from pipelines.reading.values import converted, polars_type
+    from pipelines.reading.values import converted
 
-    columns = reading.recipe.columns
-    empty = pl.DataFrame(schema={c.name: polars_type(c) for c in columns})
-    schema = empty.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    expressions = [converted(c) for c in columns]
-    return pa.RecordBatchReader.from_batches(schema, _typed_batches(reading, schema, expressions))
+    columns = zip(reading.recipe.columns, reading.columns, strict=True)
+    expressions = [converted(c, clean=told.clean, sure=told.sure) for c, told in columns]
+    dropped = _rows_left_out(reading)
+    folder = reading.text_parquet.parent
+    source = pl.scan_parquet(reading.text_parquet)
+    made: list[Path] = []
+    for start in range(0, max(reading.accounting.rows_loaded, 1), _ROWS_IN_FILE):
+        rows = source.slice(start, _ROWS_IN_FILE)
+        if dropped is not None:
+            rows = rows.with_row_index(_ROW, start).filter(~pl.col(_ROW).is_in(dropped.implode()))
+        made.append(folder / f"typed-{len(made):05d}.parquet")
+        rows.select(expressions).sink_parquet(made[-1], compression="snappy", row_group_size=ROWS_IN_GROUP)
+    _prove(reading, made, 0 if dropped is None else dropped.len())
+    return made
 
 
-def _typed_batches(reading: TableReading, schema: pa.Schema, expressions: list[pl.Expr]) -> Iterator[pa.RecordBatch]:
-    import polars as pl
+def _prove(reading: TableReading, made: list[Path], left_out: int) -> None:
+    """Every row is there, and where none was left out every column misses exactly what was missing or refused."""
     import pyarrow.parquet as pq
 
-    dropped = _rows_left_out(reading)
-    start = emitted = 0
-    with pq.ParquetFile(reading.text_parquet) as source:
-        for batch in source.iter_batches(_BATCH):
-            frame = pl.DataFrame(pl.from_arrow(batch)).lazy().select(expressions).collect()
-            if dropped is not None:
-                rows = pl.int_range(start, start + batch.num_rows, eager=True)
-                frame = frame.filter(~rows.is_in(dropped.implode()))
-            start += batch.num_rows
-            emitted += frame.height
-            yield from frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
-    left_out = 0 if dropped is None else dropped.len()
-    if start != reading.accounting.rows_loaded or emitted + left_out != start:
-        raise refusal("unbalanced", lines=start, counted=emitted + left_out)
+    told = [pq.read_metadata(path) for path in made]
+    rows, loaded = sum(t.num_rows for t in told), reading.accounting.rows_loaded
+    if rows + left_out != loaded:
+        raise refusal("unbalanced", lines=loaded, counted=rows + left_out)
+    for k, column in enumerate(reading.columns):
+        groups = (t.row_group(g).column(k).statistics for t in told for g in range(t.num_row_groups))
+        nulls = sum(s.null_count for s in groups)
+        if not left_out and nulls != column.missing + column.refused:
+            raise refusal("unbalanced", lines=column.missing + column.refused, counted=nulls)
 
 
 def _rows_left_out(reading: TableReading) -> pl.Series | None:
@@ -172,12 +217,18 @@ def _rows_left_out(reading: TableReading) -> pl.Series | None:
 
 def _typed_reading(part: Landed, seen: Survey) -> TableReading:
     sink = part.sink
-    recipe, columns = infer(sink.text_path, part.recipe, part.declared)
+    recipe, columns = part.recipe, part.columns
+    if columns is None:
+        recipe, columns = infer(sink.text_path, part.recipe, part.declared)
+    if part.recipe.binds(seen.digest):
+        refuse(values_that_do_not_fit(part.recipe, columns))
+    recipe = recipe.model_copy(update={"source_digest": seen.digest})
     refused = [recipe.columns[i] for i, c in enumerate(columns) if c.refused]
     values = _refused_values(sink.text_path, refused) if refused else None
+    findings = [*part.findings, *doubts(sink.text_path, recipe, columns)]
     return TableReading(
         part.name, seen.path, seen.digest, recipe, sink.text_path,
-        sink.quarantine_path if sink.refused else None, values, sink.accounting, columns, part.findings,
+        sink.quarantine_path if sink.refused else None, values, sink.accounting, columns, findings,
     )  # fmt: skip
 
 
@@ -200,61 +251,156 @@ def _refused_values(text: Path, columns: list[ColumnRecipe]) -> Path:
     return target
 
 
-def _landed(seen: Survey, name: str, hints: Recipe, work: Path) -> Iterator[Landed]:
+def _landed(seen: Survey, name: str, recipes: Sequence[Recipe], task: _Task) -> Iterator[Landed]:
     """The tables of one file in text form; an archive gives those of its members."""
+    from pipelines.reading.formats import belies_name
+
+    for part in _parts(seen, name, recipes, task):
+        if belies_name(seen.path, part.recipe.format):
+            note = finding("other_format", suffix=seen.path.suffix, kind=part.recipe.format)
+            part = replace(part, findings=[note, *part.findings])
+        yield part
+
+
+def _parts(seen: Survey, name: str, recipes: Sequence[Recipe], task: _Task) -> Iterator[Landed]:
     from pipelines.reading.formats import format_of
 
     kind = format_of(seen)
+    if kind == "zip":
+        yield from _from_archive(seen, name, recipes, task)
+        return
+    told = {"csv": "text", "json": "text", "ndjson": "text"}
+    for recipe in recipes:
+        if recipe.format is not None and told.get(recipe.format, recipe.format) != kind:
+            refuse([Difference("format", recipe.format, kind)])
+    if kind == "excel":
+        from pipelines.reading.excel import read_workbook
+
+        yield from read_workbook(seen, name, recipes, task.digest, task.tables)
+        return
     readers: dict[str, Callable[..., Iterator[Landed]]] = {
-        "zip": _from_archive, "excel": _from_workbook, "parquet": _from_parquet, "text": _from_text
+        "parquet": _from_parquet, "text": _from_text, "html": _from_html
     }  # fmt: skip
-    yield from readers[kind](seen, name, hints, work)
+    yield from readers[kind](seen, name, recipes[0] if recipes else Recipe(), task)
 
 
-def _from_text(seen: Survey, name: str, hints: Recipe, work: Path) -> Iterator[Landed]:
-    from pipelines.reading.jsonfiles import json_kind, read_document, read_lines
+def _from_text(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterator[Landed]:
+    from pipelines.reading.jsonfiles import LARGEST_DOCUMENT, json_kind, opens_json, read_document, read_lines
 
-    folder = _folder(work)
-    seen, utf8, found = as_utf8(seen, folder, hints.encoding)
-    kind = hints.format or json_kind(utf8, seen.path.suffix)
+    document = opens_json(seen.path)
+    longest = LARGEST_DOCUMENT if document else LONGEST_LINE
+    if seen.lines.newlines or not seen.returns:
+        refuse_long_line(seen.lines, longest)
+    folder = task.tables()
+    seen, utf8, found = as_utf8(seen, folder, encoding_for(seen, hints, task.digest))
+    refuse_long_line(seen.text_lines, longest)
+    kind = _text_kind(json_kind(utf8, seen.path.suffix) if document else None, hints, task)
     if kind == "ndjson":
-        yield read_lines(seen, utf8, name, hints, folder, found)
+        yield read_lines(seen, utf8, name, hints, task.digest, folder, found)
     elif kind == "json":
-        yield read_document(seen, utf8, name, hints, folder, found)
+        yield read_document(seen, utf8, name, hints, task.digest, folder, found)
     else:
-        yield read_text(seen, utf8, name, hints, folder, found)
+        yield _delimited(seen, utf8, name, hints, task, folder, found)
     if utf8 != seen.path:
         utf8.unlink(missing_ok=True)
 
 
-def _from_parquet(seen: Survey, name: str, hints: Recipe, work: Path) -> Iterator[Landed]:
+def _text_kind(shown: str | None, hints: Recipe, task: _Task) -> str | None:
+    """Delimited or JSON: the recipe's word; one decided on another file is held against what this one looks like."""
+    if hints.format is not None and hints.binds(task.digest) and (hints.format == "csv") != (shown is None):
+        refuse([Difference("format", hints.format, shown or "csv")])
+    return hints.format or shown
+
+
+def _delimited(
+    seen: Survey, utf8: Path, name: str, hints: Recipe, task: _Task, folder: Path, found: list[ReadFinding]
+) -> Landed:
+    told, theirs = hints, None
+    if hints.placed or hints.binds(task.digest):
+        told, notes = text_placed(sample_of(utf8, seen.path.name), seen, hints, task.digest)
+        found, theirs = [*found, *notes], told.header_names
+    part = read_text(seen, utf8, name, told, folder, found)
+    controls = 0 if seen.encoding.startswith("utf-16") else control_characters(seen, part.recipe.delimiter or "")
+    names = part.recipe.names or ()
+    theirs = names if theirs is None else (*theirs, *names[len(theirs) :])
+    if hints.binds(task.digest) and len(names) > len(told.names or ()):
+        refuse([Difference("column_added", None, n, n) for n in names[len(told.names or ()) :]])
+    update = {"header_names": theirs, "section_rows": hints.section_rows}
+    notes = [finding("control_characters", n=controls)] if controls else []
+    return replace(part, recipe=part.recipe.model_copy(update=update), findings=[*part.findings, *notes])
+
+
+def _from_parquet(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterator[Landed]:
     from pipelines.reading.parquetfiles import read_parquet
 
-    yield read_parquet(seen, name, hints, _folder(work))
+    yield read_parquet(seen, name, hints, task.digest, task.tables())
 
 
-def _from_workbook(seen: Survey, name: str, hints: Recipe, work: Path) -> Iterator[Landed]:
-    from pipelines.reading.excel import read_workbook
+def _from_html(seen: Survey, name: str, hints: Recipe, task: _Task) -> Iterator[Landed]:
+    from pipelines.reading.htmltables import read_html, refuse_large
 
-    yield from read_workbook(seen, name, hints, lambda: _folder(work))
+    refuse_large(seen)
+    folder = task.tables()
+    seen, utf8, found = as_utf8(seen, folder, encoding_for(seen, hints, task.digest))
+    yield from read_html(seen, utf8, name, hints, task.digest, task.tables, found)
+    if utf8 != seen.path:
+        utf8.unlink(missing_ok=True)
 
 
-def _from_archive(seen: Survey, name: str, hints: Recipe, work: Path) -> Iterator[Landed]:
-    from dataclasses import replace
+def _from_archive(seen: Survey, name: str, recipes: Sequence[Recipe], task: _Task) -> Iterator[Landed]:
+    from pipelines.reading.archive import member_names, members
+    from pipelines.reading.formats import format_of
 
-    from pipelines.reading.archive import members
-
-    found = False
-    for member, extracted in members(seen.path, _folder(work), hints.member):
-        found = True
+    names = member_names(seen.path)
+    wanted, notes = _members(names, recipes, task.digest)
+    if not wanted:
+        raise refusal("no_table", name=seen.path.name)
+    others: list[UserError] = []
+    for member, extracted in members(seen.path, task.tables(), wanted):
         inner = survey(extracted)
-        for part in _landed(inner, Path(member).stem, hints, work):
-            recipe = part.recipe.model_copy(update={"member": member})
-            yield replace(part, recipe=recipe)
-        extracted.unlink()
-    if not found:
-        raise refusal("no_work_left", what=hints.member) if hints.member else refusal("no_table", name=name)
+        try:
+            if format_of(inner) == "zip":
+                raise refusal("unsupported", kind="zip in zip")
+            parts = list(_landed(inner, Path(member).stem, wanted[member], task))
+        except UserError as error:
+            if not _beside_data(member, error) or len(wanted) == 1:
+                raise
+            others.append(error)
+            notes = [*notes, finding("parts_not_read", parts=member)]
+            continue
+        finally:
+            extracted.unlink()
+        for part in parts:
+            told = part.recipe.model_copy(update={"member": member})
+            yield replace(part, recipe=told, findings=[*notes, *part.findings])
+            notes = []
+    if len(others) == len(wanted):
+        raise others[0]
 
 
-def _folder(work: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix="table-", dir=work))
+def _beside_data(member: str, error: UserError) -> bool:
+    """Whether a member is a document that was packed with the tables: not of a kind that holds one, or a readme."""
+    readme = _README.search(member) is not None and error.code in ("reading.one_column", "reading.empty")
+    return error.code == "reading.unsupported" or readme
+
+
+def _members(
+    names: Sequence[str], recipes: Sequence[Recipe], digest: str
+) -> tuple[dict[str, list[Recipe]], list[ReadFinding]]:
+    """The members to read with their recipes. A stored recipe's member may be called otherwise if there is only one."""
+    if not any(r.member for r in recipes):
+        return {n: list(recipes) for n in names}, []
+    wanted: dict[str, list[Recipe]] = {}
+    notes: list[ReadFinding] = []
+    alone = len(names) == len({r.member for r in recipes}) == 1
+    for recipe in recipes:
+        member = recipe.member or ""
+        if member not in names:
+            if not recipe.binds(digest):
+                raise refusal("no_work_left", what=member)
+            now = "、".join(names)
+            refuse([change := Difference("member_renamed" if alone else "member", member, now)])
+            notes, member = [change.finding()], now
+        wanted.setdefault(member, []).append(recipe)
+    unread = [n for n in names if n not in wanted]
+    return wanted, [*notes, *([finding("parts_not_read", parts="、".join(unread))] if unread else [])]

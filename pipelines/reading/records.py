@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from pipelines.reading.dialect import cells_of
 from pipelines.reading.findings import refusal
-from pipelines.reading.landing import Sink, is_footer
+from pipelines.reading.landing import ROWS_IN_GROUP, Shape, Sink, is_footer
 from pipelines.reading.layout import is_section
-from pipelines.reading.source import blocks
+from pipelines.reading.source import blocks, line_ends
+from pipelines.reading.transcode import LONE_RETURN
 
-_BATCH = 65_536
 _REASONS = {
     "LINE SIZE OVER MAXIMUM": "line_too_long",
     "UNQUOTED VALUE": "broken_quote",
@@ -29,27 +28,21 @@ _REASONS = {
 _LONG_LINE = 64_000_000
 _KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
 _FOOTER_LINES = 32
+_DICTIONARY = 10_000  # distinct values of a column and row group up to which it is stored as a dictionary
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The UTF-8 file with the records, and its dialect. `head` is the byte at which the records begin."""
+    """The UTF-8 file with the records, and its dialect. `head` is the byte at which the records begin, after
+    `head_lines` lines."""
 
     path: Path
     head: int
+    head_lines: int
     delimiter: str
     quote: str
     escape: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Physical lines from a byte to the end of a file, how many of them are empty, whether the last has no line end."""
-
-    count: int
-    empty: int
-    open_end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +54,6 @@ class Refused:
     raw: bytes
     lines: int
     empty: int
-
-
-def count_lines(path: Path, start: int = 0) -> Lines:
-    """Count line ends (LF) with flat memory; a last line without one counts too."""
-    newlines = empty = 0
-    last = 10
-    for block in blocks(path, start):
-        ends = np.frombuffer(block, dtype=np.uint8) == 10
-        newlines += int(ends.sum())
-        empty += int((ends[1:] & ends[:-1]).sum()) + int(ends[0] and last == 10)
-        last = block[-1]
-    return Lines(newlines + (last != 10), empty, last != 10)
 
 
 def load(body: Body, sink: Sink, work: Path, *, careful: bool) -> list[Refused]:
@@ -89,7 +70,7 @@ def load(body: Body, sink: Sink, work: Path, *, careful: bool) -> list[Refused]:
         parsed = work / "body.utf8"
         _without(body.path, parsed, spans)
     else:
-        spans, skip = [], count_lines_before(body.path, body.head)
+        spans, skip = [], body.head_lines
     found = _parse(parsed, skip, body, sink, _LONG_LINE if careful else None)
     out = [_located(r, spans) for r in found]
     out += [_unclosed_record(body.path, place, size) for place, size in lost]
@@ -103,15 +84,32 @@ def suspicious(found: Sequence[Refused]) -> bool:
     return any(r.reason == "line_too_long" or (r.reason == "broken_quote" and r.lines > 1) for r in found)
 
 
+def ghost_values(body: Body, width: int) -> int:
+    """How many records have something in the last column."""
+    import duckdb
+
+    with _connection(body.path) as con:
+        try:
+            query = _source(body.path, body.head_lines, body, width, None)
+            return int(con.execute(f"SELECT count(nullif(c{width - 1}, '')) {query}").fetchall()[0][0])
+        except duckdb.Error:
+            raise refusal("unreadable") from None
+
+
 def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -> list[Refused]:
     import duckdb
 
+    sink.parsed_path.unlink(missing_ok=True)
     if path.stat().st_size == 0:
         return []
     with _connection(path) as con:
         try:
-            for batch in con.sql(_query(path, skip, body, sink.shape.width, longest)).to_arrow_reader(_BATCH):
-                sink.add(pl.DataFrame(pl.from_arrow(batch)))
+            source = _source(path, skip, body, sink.shape.width, longest)
+            # Dictionaries of many values cost more than they save; snappy is what every reader of the lake knows.
+            con.execute(
+                f"COPY (SELECT {_cells(sink.shape)} {source}) TO {_literal(str(sink.parsed_path))} (FORMAT parquet,"
+                f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY})"
+            )
             rejects = con.execute(
                 "SELECT line_byte_position - 1, list_sort(list(DISTINCT error_type::VARCHAR)), any_value(csv_line)"
                 " FROM reject_errors GROUP BY 1 ORDER BY 1"
@@ -121,13 +119,27 @@ def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -
     return [_refused(path, place, types, text, body.quote) for place, types, text in rejects]
 
 
+def _cells(shape: Shape) -> str:
+    """The columns of a record as they land, without the ghost column."""
+    cells = []
+    for i, name in enumerate(shape.names):
+        cell = f"replace(c{i}, {_literal(LONE_RETURN)}, chr(13))" if shape.returns else f"c{i}"
+        cell = f"ltrim({cell}, ' ')" if shape.trim else cell
+        cells.append(f"{cell} AS {_identifier(name)}")
+    return ", ".join(cells)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _connection(path: Path) -> Any:
     import duckdb
 
     return duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(path.parent / "spill")})
 
 
-def _query(path: Path, skip: int, body: Body, width: int, longest: int | None) -> str:
+def _source(path: Path, skip: int, body: Body, width: int, longest: int | None) -> str:
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width))
     escape = body.escape if body.quote else ""
     limit = f", max_line_size={longest}" if longest else ""
@@ -170,11 +182,6 @@ def _head_has_quotes(body: Body) -> bool:
         return bool(body.quote) and body.quote.encode() in handle.read(body.head)
 
 
-def count_lines_before(path: Path, place: int) -> int:
-    """Line ends before a byte."""
-    return sum(block.count(b"\n") for block in blocks(path, 0, place)) if place else 0
-
-
 def unclosed(body: Body, width: int) -> list[tuple[int, int]]:
     """Lines (byte place, size) that open a quote no later line closes into a record of the right width.
 
@@ -185,7 +192,7 @@ def unclosed(body: Body, width: int) -> list[tuple[int, int]]:
     mark = body.quote.encode()
     for place, held in _odd_runs(body, mark):
         while held:
-            size = _closing(held, mark)
+            size = 1 if _stands_alone(held[0], body, width) else _closing(held, mark)
             if size != 1 and not _is_record(held[:size], body, width):
                 lost.append((place, len(held[0]) + 1))
                 size = 1
@@ -204,6 +211,12 @@ def _is_record(lines: list[bytes], body: Body, width: int) -> bool:
     texts = [line.decode("utf-8", "replace") for line in lines]
     cells = cells_of("\n".join(texts), *_marks(body), strict=True)
     return len(cells) == width and not any(len(cells_of(t, *_marks(body))) == width for t in texts[1:-1])
+
+
+def _stands_alone(line: bytes, body: Body, width: int) -> bool:
+    """Whether the line is a record whose quotes open nothing, because none stands at the start of a cell (`5"屏`)."""
+    cells = line.decode("utf-8", "replace").split(body.delimiter)
+    return len(cells) == width and not any(cell.startswith(body.quote) for cell in cells)
 
 
 def _closing(held: list[bytes], mark: bytes) -> int:
@@ -311,7 +324,7 @@ def _line_numbers(path: Path, wanted: Sequence[int]) -> list[int]:
     queue = list(wanted)
     for block in blocks(path):
         inside = queue[: bisect_right(queue, at + len(block) - 1)]
-        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + at
+        ends = line_ends(block) + at
         numbers += (line + np.searchsorted(ends, inside)).tolist()
         queue = queue[len(inside) :]
         line += len(ends)

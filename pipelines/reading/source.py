@@ -1,37 +1,104 @@
-"""The bytes of a file: digest, encoding over all bytes, and a UTF-8 copy with plain line ends where one is needed."""
+"""The bytes of a file: digest, line ends and encoding, all over every byte."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from pipelines.reading.findings import refusal
+from policies.text import UserError
 
 BLOCK = 4 * 1024 * 1024
+_AHEAD = 4  # blocks being looked at while the next ones are read
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _GB_IN_COMMON_USE = 0.8  # share of characters within GB 2312 below which text read as GB18030 is probably not Chinese
-_SAMPLED_LINES = 500
+_SAMPLED_BYTES = 128 * 1024  # of every block, where the encoding is in doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Line ends (LF), how many lines are empty, the longest line in bytes, whether the last line has no end."""
+
+    newlines: int = 0
+    empty: int = 0
+    longest: int = 0
+    open_end: bool = False
+
+    @property
+    def count(self) -> int:
+        """Physical lines; a last one without a line end counts too."""
+        return self.newlines + self.open_end
+
+
+class LineCounter:
+    """Counts the lines of a text that comes in blocks."""
+
+    def __init__(self) -> None:
+        self._newlines = self._empty = self._longest = 0
+        self._at = 0  # bytes seen
+        self._last_end = -1  # place of the last line end
+
+    def add(self, size: int, ends: np.ndarray) -> None:
+        """One more block: its size and the places of its line ends within it."""
+        if ends.size:
+            gaps = np.diff(ends, prepend=self._last_end - self._at)
+            self._newlines += ends.size
+            self._empty += int(np.count_nonzero(gaps == 1))
+            self._longest = max(self._longest, int(gaps.max()) - 1)
+            self._last_end = self._at + int(ends[-1])
+        self._at += size
+
+    def lines(self) -> Lines:
+        """The counts so far; what follows the last line end is an open last line."""
+        rest = self._at - self._last_end - 1
+        return Lines(self._newlines, self._empty, max(self._longest, rest), rest > 0)
+
+
+def line_ends(block: bytes) -> np.ndarray:
+    """Places of the line ends (LF) in a block."""
+    return np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over all bytes told. `bad_lines` counts lines that the encoding cannot decode."""
+    """What one pass over all bytes told. `low` counts the bytes 0 to 31.
+
+    `copied` are the lines of the UTF-8 copy, where the parser needs one.
+    """
 
     path: Path
     digest: str
     size: int
-    mtime_ns: int
-    newlines: int
-    carriage_returns: int
-    quotes: int
-    zeros: int
+    stamp: tuple[int, int, int]
+    lines: Lines
+    low: tuple[int, ...]
     utf8: bool
     bom: bytes
     encoding: str = "utf-8"
-    bad_lines: int = 0
+    copied: Lines | None = None
+
+    @property
+    def returns(self) -> bool:
+        """Whether there are carriage returns."""
+        return self.low[13] > 0
+
+    @property
+    def zeros(self) -> int:
+        """How many bytes are zero."""
+        return self.low[0]
+
+    @property
+    def text_lines(self) -> Lines:
+        """The lines of the text that the parser takes."""
+        return self.copied or self.lines
 
 
 def blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -47,25 +114,89 @@ def blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes
             yield block
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one block told."""
+
+    size: int
+    ends: np.ndarray
+    low: np.ndarray
+    utf8: bool
+
+
 def survey(path: Path) -> Survey:
-    """One pass: SHA-256, counts of the bytes that shape lines, and whether all of it is UTF-8."""
-    before = path.stat()
+    """One pass: SHA-256, the bytes that shape lines, and whether all of it is UTF-8.
+
+    The digest is made here while a second thread looks at the blocks; both leave the interpreter free.
+    """
+    stamp, size = _stamp(path), path.stat().st_size
     digest = hashlib.sha256()
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    newlines = returns = quotes = zeros = 0
-    utf8, bom = True, b""
-    for i, block in enumerate(blocks(path)):
-        bom = _bom(block) if i == 0 else bom
-        digest.update(block)
-        newlines += block.count(b"\n")
-        returns += block.count(b"\r")
-        quotes += block.count(b'"')
-        zeros += block.count(b"\0")
-        utf8 = utf8 and _decodes(decoder, block)
-    utf8 = utf8 and _decodes(decoder, b"", final=True)
+    told: deque[Future[_Seen]] = deque()
+    counter = LineCounter()
+    found: list[_Seen] = []
+    bom = b""
+
+    def settle(left: int) -> None:
+        while len(told) > left:
+            seen = told.popleft().result()
+            counter.add(seen.size, seen.ends)
+            found.append(replace(seen, ends=_NO_ENDS))
+
+    with ThreadPoolExecutor(1) as pool:
+        rest = b""
+        for number, block in enumerate(blocks(path)):
+            bom = _bom(block) if number == 0 else bom
+            cut = _character_end(block)
+            told.append(pool.submit(_look, rest + block[:cut] if rest or cut < len(block) else block))
+            rest = block[cut:]
+            digest.update(block)
+            settle(_AHEAD)
+        if rest:
+            told.append(pool.submit(_look, rest))
+        settle(0)
     return Survey(
-        path, digest.hexdigest(), before.st_size, before.st_mtime_ns, newlines, returns, quotes, zeros, utf8, bom
-    )
+        path, digest.hexdigest(), size, stamp, counter.lines(), tuple(sum((s.low for s in found), _NONE).tolist()),
+        all(s.utf8 for s in found), bom,
+    )  # fmt: skip
+
+
+_NO_ENDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(32, dtype=np.int64)
+
+
+def _look(block: bytes) -> _Seen:
+    data = np.frombuffer(block, dtype=np.uint8)
+    places = np.flatnonzero(data < 32)
+    kinds = data[places]
+    return _Seen(len(block), places[kinds == 10], np.bincount(kinds, minlength=32), is_utf8(block))
+
+
+def is_utf8(block: bytes) -> bool:
+    """Whether the bytes are UTF-8 from their first to their last."""
+    places = pa.py_buffer(np.array([0, len(block)], dtype=np.int64))
+    cell = pa.Array.from_buffers(pa.large_binary(), 1, [None, places, pa.py_buffer(block)])
+    try:
+        cell.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _character_end(block: bytes) -> int:
+    """Where the last UTF-8 character that is whole ends: at most three bytes before the end of the block."""
+    for back in range(1, min(4, len(block) + 1)):
+        byte = block[-back]
+        if byte < 0x80:
+            return len(block)
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(block) if length <= back else len(block) - back
+    return len(block)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Times of the last change of the content and of the entry, and the file's number."""
+    now = path.stat()
+    return now.st_mtime_ns, now.st_ctime_ns, now.st_ino
 
 
 def _bom(block: bytes) -> bytes:
@@ -74,24 +205,18 @@ def _bom(block: bytes) -> bytes:
     return block[:2] if block[:2] in _UTF16 else b""
 
 
-def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
-    try:
-        decoder.decode(block, final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def refuse_if_changed(seen: Survey) -> None:
-    """Compare size, time and digest with those of the survey.
+    """Compare the file with what it was when the survey began.
+
+    Any write moves the entry's change time, which no program can set; so may another name for the same file, and then
+    the digest tells.
 
     Raises:
         UserError: `reading.changed_while_reading`.
     """
     path = seen.path
-    now = path.stat() if path.exists() else None
-    same = now is not None and (now.st_size, now.st_mtime_ns) == (seen.size, seen.mtime_ns)
-    if same:
+    same = path.exists() and path.stat().st_size == seen.size
+    if same and _stamp(path) != seen.stamp:
         with path.open("rb") as handle:
             same = hashlib.file_digest(handle, "sha256").hexdigest() == seen.digest
     if not same:
@@ -112,10 +237,20 @@ def with_encoding(seen: Survey, wanted: str | None) -> Survey:
     if seen.bom in _UTF16:
         return replace(seen, encoding=_UTF16[seen.bom])
     if seen.zeros and not seen.bom:
-        return replace(seen, encoding=_utf16_by_zeros(seen))
+        return _with_stray_zeros(seen) or replace(seen, encoding=_utf16_by_zeros(seen))
     if seen.utf8:
         return seen
     return _by_lines(seen)
+
+
+def _with_stray_zeros(seen: Survey) -> Survey | None:
+    """Text in which less than one byte in a hundred is NUL (old programs pad with it); UTF-16 has more of them."""
+    if seen.zeros * 100 > seen.size:
+        return None
+    try:
+        return seen if seen.utf8 else _by_lines(seen)
+    except UserError:
+        return None
 
 
 def _utf16_by_zeros(seen: Survey) -> str:
@@ -129,27 +264,29 @@ def _utf16_by_zeros(seen: Survey) -> str:
 
 
 def _by_lines(seen: Survey) -> Survey:
-    """UTF-8 with a few broken lines, GB18030, or a refusal: judged line by line, because either accepts much."""
-    lines = utf8_lines = bad_utf8 = bad_gb = total = 0
-    for block in line_blocks(seen.path):
-        rows = [r for r in block.split(b"\n") if not r.isascii()]
-        total += len(rows)
-        head = rows[:_SAMPLED_LINES]
-        lines += len(head)
-        utf8_lines += sum(_valid(r, "utf-8") for r in head)
-        if not _valid(block, "gb18030"):
-            bad_gb += sum(not _valid(r, "gb18030") for r in rows)
-        if not _valid(block, "utf-8") and utf8_lines * 2 > lines:
-            bad_utf8 += sum(not _valid(r, "utf-8") for r in rows)
-    if utf8_lines >= 0.9 * lines:
-        return replace(seen, encoding="utf-8", bad_lines=bad_utf8)
-    if utf8_lines > 0.3 * lines:
+    """UTF-8 with a few broken lines, GB18030, or a refusal: judged by lines from all over the file, because either
+    accepts much. Every byte is decoded later, and a line that cannot be then goes to quarantine."""
+    rows = [line for block in line_blocks(seen.path) for line in _foreign_lines(block)]
+    utf8 = sum(_valid(r, "utf-8") for r in rows)
+    if utf8 >= 0.9 * len(rows):
+        return replace(seen, encoding="utf-8")
+    if utf8 > 0.3 * len(rows):
         raise refusal("ambiguous_encoding")
-    if bad_gb > 0.05 * total:
+    if sum(not _valid(r, "gb18030") for r in rows) > 0.05 * len(rows):
         raise refusal("unknown_encoding")
-    if not _looks_chinese(seen.path):
+    if not _looks_chinese(rows):
         raise refusal("ambiguous_encoding")
-    return replace(seen, encoding="gb18030", bad_lines=bad_gb)
+    return replace(seen, encoding="gb18030")
+
+
+def _foreign_lines(block: bytes) -> list[bytes]:
+    """Lines of a block that are not plain ASCII: some hundreds, from the first one on."""
+    if block.isascii():
+        return []
+    first = int(np.argmax(np.frombuffer(block, dtype=np.uint8) > 127))
+    start = block.rfind(b"\n", 0, first) + 1
+    end = block.find(b"\n", min(len(block), start + _SAMPLED_BYTES)) + 1 or len(block)
+    return [r for r in block[start:end].split(b"\n") if not r.isascii()]
 
 
 def _valid(data: bytes, encoding: str) -> bool:
@@ -160,9 +297,9 @@ def _valid(data: bytes, encoding: str) -> bool:
     return True
 
 
-def _looks_chinese(path: Path) -> bool:
+def _looks_chinese(lines: list[bytes]) -> bool:
     """GB18030 accepts Big5, Shift-JIS and Latin text too, but then few characters are of GB 2312."""
-    text = next(line_blocks(path)).decode("gb18030", "ignore")
+    text = b"".join(lines[:5000]).decode("gb18030", "ignore")
     foreign = "".join(c for c in text if not c.isascii())[:200_000]
     return len(foreign.encode("gb2312", "ignore")) >= 2 * _GB_IN_COMMON_USE * len(foreign)
 

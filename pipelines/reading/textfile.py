@@ -11,9 +11,10 @@ from pipelines.reading.kinds import main_kind
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import Layout, layout, unique_names
 from pipelines.reading.recipe import Recipe
-from pipelines.reading.records import Body, Lines, Refused, count_lines, load, places_of, sort_out, suspicious
-from pipelines.reading.source import Survey, with_encoding
+from pipelines.reading.records import Body, Refused, ghost_values, load, places_of, sort_out, suspicious
+from pipelines.reading.source import Lines, Survey, with_encoding
 from pipelines.reading.transcode import copy_as_utf8, needs_copy
+from pipelines.reading.types import ColumnProfile, infer
 
 _SAMPLE = 1 << 20
 _LONGEST_SAMPLE = 8 << 20
@@ -21,13 +22,14 @@ _LONGEST_SAMPLE = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A table in text form, with the recipe that was used."""
+    """A table in text form, with the recipe that was used; `columns` where their types are decided already."""
 
     name: str
     recipe: Recipe
     sink: Sink
     findings: list[ReadFinding]
     declared: dict[str, str]
+    columns: list[ColumnProfile] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ def as_utf8(seen: Survey, folder: Path, encoding: str | None) -> tuple[Survey, P
     if not needs_copy(seen):
         return seen, seen.path, findings
     target = folder / "source.utf8"
-    copy_as_utf8(seen, target)
-    if seen.carriage_returns:
+    seen = replace(seen, copied=copy_as_utf8(seen, target))
+    if seen.returns:
         findings.append(finding("line_ends_changed"))
     return seen, target, findings
 
@@ -80,13 +82,14 @@ def sample_of(utf8: Path, name: str) -> str:
 def read_text(seen: Survey, utf8: Path, name: str, hints: Recipe, folder: Path, found: list[ReadFinding]) -> Landed:
     """Read one delimited file; `found` are findings made on the way here."""
     plan = _plan(sample_of(utf8, seen.path.name), hints, seen)
-    body = Body(utf8, plan.head, plan.dialect.delimiter, plan.dialect.quote, plan.dialect.escape)
-    rest = count_lines(utf8, plan.head)
-    sink, refused, plan = _balanced(plan, body, seen, utf8, folder, rest)
+    body = Body(utf8, plan.head, plan.head_lines, plan.dialect.delimiter, plan.dialect.quote, plan.dialect.escape)
+    if plan.layout.ghost and (values := ghost_values(body, len(plan.layout.names) + 1)):
+        plan = _without_ghost(plan, values)
+    sink, refused, recipe, columns = _balanced(plan, body, seen, folder)
     _refuse_too_many(sink, plan.recipe)
     findings = [*found, *plan.layout.findings, *_layout_findings(plan), *_sink_findings(sink, seen, refused)]
     sink.accounting.balance()
-    return Landed(name, plan.recipe, sink, findings, {})
+    return Landed(name, recipe, sink, findings, {}, columns)
 
 
 def _plan(text: str, hints: Recipe, seen: Survey) -> _Plan:
@@ -149,36 +152,41 @@ def _shape(plan: _Plan, seen: Survey) -> Shape:
         names=tuple(laid.names), header_cells=tuple(laid.header_cells) if laid.header < 2 else (),
         first_kind=laid.first_kind, sections=recipe.section_rows, repeated_headers=recipe.repeated_headers,
         footers=recipe.footer_rows, ghost=recipe.ghost_column, trim=recipe.trim,
-        put_back_returns=seen.carriage_returns > 0, delimiter=plan.dialect.delimiter,
+        returns=seen.returns, delimiter=plan.dialect.delimiter,
     )  # fmt: skip
 
 
 def _balanced(
-    plan: _Plan, body: Body, seen: Survey, utf8: Path, folder: Path, rest: Lines
-) -> tuple[Sink, list[Refused], _Plan]:
-    """Read; where quotes are broken or lines do not add up, read again carefully; the second answer stands."""
+    plan: _Plan, body: Body, seen: Survey, folder: Path
+) -> tuple[Sink, list[Refused], Recipe, list[ColumnProfile]]:
+    """Read, and look at all cells once: for the types and for the line breaks inside them. Where quotes are broken or
+    lines do not add up, read again carefully; the second answer stands."""
+    text = seen.text_lines
+    lines = _lines(seen, text)
     for careful in (False, True):
         sink = Sink(folder, _shape(plan, seen))
         refused = load(body, sink, folder, careful=careful)
-        if not careful and (sink.swallowed or suspicious(refused)):
-            continue
-        places = places_of(refused, utf8, seen.path, seen.encoding, len(seen.bom))
-        lines = _lines(seen, plan, rest)
-        inside = sink.empty_lines + sort_out(refused, sink, body, places, lines)
-        _count(sink, plan, refused, lines, rest.empty - inside if sink.shape.width > 1 else 0)
         sink.finish()
-        if sink.ghost_values:
-            return _balanced(_without_ghost(plan, sink.ghost_values), body, seen, utf8, folder, rest)
+        if not careful and suspicious(refused):
+            continue
+        recipe, columns = infer(sink.text_path, plan.recipe, {})
+        sink.count_breaks({c.name: c.breaks for c in columns})
+        if not careful and sink.swallowed:
+            continue
+        places = places_of(refused, body.path, seen.path, seen.encoding, len(seen.bom))
+        inside = sink.empty_lines + sort_out(refused, sink, body, places, lines)
+        sink.list_refused()
+        _count(sink, plan, refused, lines, text.empty - plan.head_blank - inside if sink.shape.width > 1 else 0)
         if careful or sink.accounting.balances:
             break
-    return sink, refused, plan
+    return sink, refused, recipe, columns
 
 
-def _lines(seen: Survey, plan: _Plan, rest: Lines) -> int:
+def _lines(seen: Survey, text: Lines) -> int:
     """Lines of the file; where possible from the bytes of the source, so that a lossy copy cannot hide."""
-    if seen.encoding in ("utf-8", "gb18030") and seen.newlines:
-        return seen.newlines + rest.open_end
-    return plan.head_lines + rest.count
+    if seen.encoding in ("utf-8", "gb18030") and seen.lines.newlines:
+        return seen.lines.count
+    return text.count
 
 
 def _count(sink: Sink, plan: _Plan, refused: list[Refused], lines: int, blank: int) -> None:

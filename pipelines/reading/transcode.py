@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 from pipelines.reading.findings import refusal
-from pipelines.reading.source import BLOCK, Survey, blocks
+from pipelines.reading.source import BLOCK, LineCounter, Lines, Survey, blocks, line_ends
 
 LONE_RETURN = "\ue00d"
 """Stands for a carriage return that ends no line while the file is parsed; put back afterwards."""
@@ -34,36 +35,38 @@ codecs.register_error(_TOLERANT, _mark)
 
 def needs_copy(seen: Survey) -> bool:
     """Whether the parser cannot take the file as it is."""
-    return seen.encoding != "utf-8" or bool(seen.bom) or seen.carriage_returns > 0
+    return seen.encoding != "utf-8" or bool(seen.bom) or seen.returns
 
 
-def copy_as_utf8(seen: Survey, target: Path) -> None:
-    """Write `target`: UTF-8, LF, no byte order mark; undecodable bytes become 0xFF.
+def copy_as_utf8(seen: Survey, target: Path) -> Lines:
+    """Write `target`: UTF-8, LF, no byte order mark; undecodable bytes become 0xFF. Returns its lines.
 
     CRLF becomes LF; in a file without any LF, CR becomes LF; any other CR is kept as `LONE_RETURN`.
 
     Raises:
         UserError: a UTF-16 file, or one in an encoding the recipe names, does not decode.
     """
-    only_returns = seen.newlines == 0 and seen.carriage_returns > 0
+    only_returns = seen.lines.newlines == 0 and seen.returns
     start = len(seen.bom)
-    halves = [(start, seen.size)]
-    if seen.encoding == "gb18030" and seen.size > _TWO_PROCESSES_FROM:
-        middle = _line_start_after(seen.path, seen.size // 2)
-        halves = [(start, middle), (middle, seen.size)]
-    jobs = [(seen.path, Path(f"{target}.{i}"), a, b, seen.encoding, only_returns) for i, (a, b) in enumerate(halves)]
-    if len(jobs) == 1:
-        convert(seen.path, target, start, seen.size, seen.encoding, only_returns)
-        return
-    workers = [_worker(*job) for job in jobs]
-    exits = [worker.wait() for worker in workers]
-    if any(exits):
+    if seen.encoding not in ("gb18030", "utf-8") or seen.size < _TWO_PROCESSES_FROM or only_returns:
+        return convert(seen.path, target, start, seen.size, seen.encoding, only_returns)
+    middle = _line_start_after(seen.path, seen.size // 2)
+    second = target.with_name(f"{target.name}.second")
+    jobs = [(target, start, middle), (second, middle, seen.size)]
+    workers = [_worker(seen.path, to, a, b, seen.encoding, only_returns) for to, a, b in jobs]
+    told = [worker.communicate()[0] for worker in workers]
+    if any(worker.returncode for worker in workers):
         raise refusal("encoding_mismatch", encoding=seen.encoding)
-    first, second = jobs[0][1], jobs[1][1]
-    with first.open("ab") as out, second.open("rb") as rest:
+    with target.open("ab") as out, second.open("rb") as rest:
         shutil.copyfileobj(rest, out, BLOCK)
     second.unlink()
-    first.rename(target)
+    return _joined(*(Lines(**json.loads(t)) for t in told))
+
+
+def _joined(first: Lines, second: Lines) -> Lines:
+    """The lines of two pieces of one text, cut after a line end."""
+    longest = max(first.longest, second.longest)
+    return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, second.open_end)
 
 
 def _worker(source: Path, target: Path, start: int, end: int, encoding: str, only_returns: bool) -> Popen[bytes]:
@@ -71,20 +74,24 @@ def _worker(source: Path, target: Path, start: int, end: int, encoding: str, onl
     told = json.dumps([str(source), str(target), start, end, encoding, only_returns])
     code = "import sys; from pipelines.reading.transcode import convert_as_told; convert_as_told(sys.argv[1])"
     paths = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
-    return Popen([sys.executable, "-c", code, told], env={**os.environ, "PYTHONPATH": paths})
+    return Popen([sys.executable, "-c", code, told], env={**os.environ, "PYTHONPATH": paths}, stdout=PIPE)
 
 
 def convert_as_told(told: str) -> None:
-    """`convert` with its arguments as JSON, for the worker process."""
+    """`convert` with its arguments as JSON, for the worker process; prints the lines as JSON."""
     source, target, start, end, encoding, only_returns = json.loads(told)
-    convert(Path(source), Path(target), start, end, encoding, only_returns)
+    lines = convert(Path(source), Path(target), start, end, encoding, only_returns)
+    sys.stdout.write(json.dumps(asdict(lines)))
 
 
-def convert(source: Path, target: Path, start: int, end: int, encoding: str, only_returns: bool) -> None:
-    """Convert one range of bytes that begins and ends at a character."""
+def convert(source: Path, target: Path, start: int, end: int, encoding: str, only_returns: bool) -> Lines:
+    """Convert one range of bytes that begins and ends at a character; returns the lines written."""
+    counter = LineCounter()
     with target.open("wb") as out:
         for piece in _plain_ends(_utf8(source, start, end, encoding), only_returns):
             out.write(piece)
+            counter.add(len(piece), line_ends(piece))
+    return counter.lines()
 
 
 def _utf8(source: Path, start: int, end: int, encoding: str) -> Iterator[bytes]:

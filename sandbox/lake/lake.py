@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Never
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sandbox.lake.parts import Part
 
 _ATTEMPTS = 5
-_BATCH = 65_536
 Mode = Literal["append", "overwrite"]
 
 
@@ -50,17 +49,42 @@ class Lake:
             BadInput: bad name, no columns, or an unreadable kind of table.
             Conflict: other columns than the table has, or another program kept changing the table.
         """
-        from sandbox.lake.parts import discard, lake_schema, write_parts
+        from sandbox.lake.parts import write_parts
+
+        return self._add_parts(table, batches.schema, lambda folder: write_parts(folder, batches), mode, facts, once)
+
+    def adopt(self, table: str, files: Sequence[Path], *, mode: Mode, facts: Mapping[str, str], once: str) -> int:
+        """As `write`, of Parquet files that are complete already: they become the version's files as they are.
+
+        All have the same columns and follow each other in row order. They stay where they are too; nobody may write to
+        them any more.
+        """
+        import pyarrow.parquet as pq
+
+        from sandbox.lake.parts import lake_schema, link_parts
+
+        schema = pq.read_schema(files[0])
+        for other in map(pq.read_schema, files[1:]):
+            if lake_schema(other) != lake_schema(schema):
+                _refuse_columns(table, lake_schema(schema), lake_schema(other))
+        return self._add_parts(table, schema, lambda folder: link_parts(folder, files), mode, facts, once)
+
+    def _add_parts(
+        self, table: str, given: pa.Schema, make: Callable[[Path], list[Part]], mode: Mode, facts: Mapping[str, str],
+        once: str,
+    ) -> int:  # fmt: skip
+        """Make the files outside the lock, commit them inside, and leave none behind that no version refers to."""
+        from sandbox.lake.parts import discard, lake_schema
 
         path = table_path(self._root, table)
         if not once:
             raise BadInput("lake.no_job_id", Text("写入缺少任务编号", "A write needs the id of its job"))
-        schema = lake_schema(batches.schema)
+        schema = lake_schema(given)
         with locked(self._root, table):
             if (done := self._version_of(path, once)) is not None:
                 return done
             self._refuse_other_columns(path, table, schema, mode)
-        parts = write_parts(path, batches)
+        parts = make(path)
         try:
             with locked(self._root, table):
                 done = self._version_of(path, once)
@@ -110,26 +134,6 @@ class Lake:
     def version_of(self, table: str, once: str) -> int | None:
         """Version that the job `once` wrote into the table; None when it wrote none."""
         return self._version_of(table_path(self._root, table), once)
-
-    def followed_by(self, table: str, version: int, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """The rows of a version and then `rows`, as one stream. Raises `Conflict` when the columns differ."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        from sandbox.lake.parts import lake_schema
-
-        have, given = lake_schema(self.schema(table, version)), lake_schema(rows.schema)
-        if have != given:
-            _refuse_columns(table, have, given)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for path in self.files(table, version):
-                for batch in pq.ParquetFile(path).iter_batches(_BATCH):
-                    yield batch.cast(given)
-            for batch in rows:
-                yield batch.cast(given)
-
-        return pa.RecordBatchReader.from_batches(given, batches())
 
     def rows_of(self, table: str, version: int, limit: int, offset: int) -> list[dict[str, Any]]:
         """At most `limit` rows of a version from `offset` on, in row order, by column name."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -52,20 +54,50 @@ def write_parts(folder: Path, batches: pa.RecordBatchReader) -> list[Part]:
     after a kill they stay as orphans that no version refers to.
     """
     schema = lake_schema(batches.schema)
-    stem = f"part-{time.time_ns():020d}-{uuid4().hex[:12]}"
     written: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     stream = _regrouped(batches, schema)
+    name = _names()
     try:
         group = next(stream, None)
         while group is not None:
-            path = folder / f"{stem}-{len(written):05d}.parquet"
+            path = folder / next(name)
             written.append(path)
             group = _fill(path, schema, group, stream)
     except BaseException:
         discard(folder, [Part(p.name, 0, 0) for p in written])
         raise
-    return [Part(p.name, p.stat().st_size, pq.read_metadata(p).num_rows) for p in written]
+    return [_part(p) for p in written]
+
+
+def link_parts(folder: Path, files: Sequence[Path]) -> list[Part]:
+    """Give complete files a second name in `folder`, durably; a copy where they lie on another file system."""
+    folder.mkdir(parents=True, exist_ok=True)
+    linked: list[Path] = []
+    try:
+        for source, name in zip(files, _names(), strict=False):
+            target = folder / name
+            linked.append(target)
+            try:
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+            with target.open("rb") as handle:
+                os.fsync(handle.fileno())
+    except BaseException:
+        discard(folder, [Part(p.name, 0, 0) for p in linked])
+        raise
+    return [_part(p) for p in linked if pq.read_metadata(p).num_rows]
+
+
+def _names() -> Iterator[str]:
+    """Names for the files of one commit; their order by name is the order of the rows."""
+    stem = f"part-{time.time_ns():020d}-{uuid4().hex[:12]}"
+    return (f"{stem}-{number:05d}.parquet" for number in count())
+
+
+def _part(path: Path) -> Part:
+    return Part(path.name, path.stat().st_size, pq.read_metadata(path).num_rows)
 
 
 def _regrouped(batches: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:

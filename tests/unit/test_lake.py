@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from policies.text import UserError
@@ -212,14 +213,13 @@ def test_a_writer_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert values(lake) == [1, 2]
 
 
-def test_a_version_followed_by_new_rows_is_one_stream_with_the_same_columns(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
-    base = write(lake, "a", n=[1, 2])
-    write(lake, "b", "overwrite", n=[7, 8, 9])
-    made = lake.write(TABLE, lake.followed_by(TABLE, base, batches(n=[3])), mode="overwrite", facts={}, once="c")
-    assert (values(lake, made), lake.version_of(TABLE, "c"), lake.version_of(TABLE, "z")) == ([1, 2, 3], made, None)
+def test_adopted_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+    lake, made = Lake(tmp_path / "lake"), [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    pq.write_table(pa.table({"n": [1]}), made[0])
+    pq.write_table(pa.table({"n": ["x"]}), made[1])
     with pytest.raises(UserError, match="other_columns"):
-        lake.followed_by(TABLE, base, batches(m=["x"]))
+        lake.adopt(TABLE, made, mode="overwrite", facts={}, once="x")
+    assert not lake.exists(TABLE)
 
 
 def test_rows_of_a_version_are_paged_in_their_order(tmp_path: Path) -> None:
@@ -227,3 +227,25 @@ def test_rows_of_a_version_are_paged_in_their_order(tmp_path: Path) -> None:
     version = write(lake, "a", n=list(range(10)))
     assert [r["n"] for r in lake.rows_of(TABLE, version, limit=3, offset=4)] == [4, 5, 6]
     assert lake.rows_of(TABLE, version, limit=3, offset=10) == []
+
+
+def test_complete_files_are_adopted_as_they_are_in_their_order(tmp_path: Path) -> None:
+    lake, made = Lake(tmp_path / "lake"), [tmp_path / "b.parquet", tmp_path / "a.parquet"]
+    for start, path in zip((0, 3), made, strict=True):
+        pq.write_table(pa.table({"n": [start, start + 1, start + 2]}), path)
+    assert lake.adopt(TABLE, made, mode="overwrite", facts={"job": "x"}, once="x") == 0
+    assert lake.adopt(TABLE, made, mode="overwrite", facts={"job": "x"}, once="x") == 0
+    assert [n for f in lake.files(TABLE) for n in pq.read_table(f)["n"].to_pylist()] == [0, 1, 2, 3, 4, 5]
+    assert Path(lake.files(TABLE)[0]).samefile(made[0])
+    for path in made:
+        path.unlink()
+    assert lake.rows(TABLE) == 6
+
+
+def test_a_file_that_cannot_be_adopted_leaves_nothing_behind(tmp_path: Path) -> None:
+    lake, there = Lake(tmp_path / "lake"), tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": [1]}), there)
+    with pytest.raises(FileNotFoundError):
+        lake.adopt(TABLE, [there, tmp_path / "gone.parquet"], mode="overwrite", facts={}, once="x")
+    assert not lake.exists(TABLE)
+    assert list((tmp_path / "lake").rglob("*.parquet")) == []

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipelines.quality import QualityReport, measure
-from pipelines.reading import ColumnRecipe, read, typed
+from pipelines.reading import ColumnRecipe, Recipe, read, typed
 from pipelines.reading.landing import Accounting
 from policies.editions import load
 from policies.schema.quality import DeclaredRule
@@ -46,9 +46,9 @@ def report(tmp_path: Path, text: str, *items: dict[str, Any], as_typed: bool = F
     ]
     files = [str(reading.text_parquet)]
     if as_typed:
-        reading.recipe = reading.recipe.model_copy(update={"columns": tuple(recipes)})
+        (reading,) = read(path, work=tmp_path / "again", recipe=Recipe(columns=tuple(recipes)))
         files = [str(tmp_path / "typed.parquet")]
-        pl.DataFrame(pl.from_arrow(typed(reading).read_all())).write_parquet(files[0])
+        pl.read_parquet(typed(reading)).write_parquet(files[0])
     return measure(files, recipes, rules(*items), reading.accounting, load("quality", "2026-01"), name="t", **other)
 
 

@@ -147,7 +147,7 @@ def test_parquet_keeps_the_types_it_states(tmp_path: Path) -> None:
     assert {c.name: c.type for c in table.columns} == {
         "码": "text", "数": "integer", "日": "date", "时": "timestamp", "真": "boolean", "值": "decimal"
     }  # fmt: skip
-    back = pl.DataFrame(pl.from_arrow(typed(table).read_all()))
+    back = pl.read_parquet(typed(table))
     assert back.rows() == frame.rows()
 
 

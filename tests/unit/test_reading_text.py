@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks.tables import write_dirty
 from pipelines.reading import Recipe, TableReading, read
 from policies.text import UserError
 
@@ -331,7 +332,7 @@ def test_the_recipe_that_was_used_reads_the_file_again_the_same_way(table: Reade
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.reading.reader as module
+    import pipelines.reading.textfile as module
 
     path = tmp_path / "t.csv"
     path.write_text(HEAD + "".join(good(20)), encoding="utf-8")
@@ -359,3 +360,13 @@ def test_a_large_gb18030_file_is_converted_by_two_processes_to_the_same_text(
     monkeypatch.setattr(module, "_TWO_PROCESSES_FROM", 1000)
     module.copy_as_utf8(with_encoding(survey(path), None), tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dirt_costs_exactly_the_lines_that_are_dirty(tmp_path: Path, seed: int) -> None:
+    """20,000 lines with broken and unclosed quotes, ragged rows, bad bytes: every good record is loaded once."""
+    path = tmp_path / "t.csv"
+    sound, dirt = write_dirty(path, seed)
+    (reading,) = read(path, work=tmp_path / "work", recipe=Recipe(delimiter=",", quote='"'))
+    assert sorted(pl.read_parquet(reading.text_parquet)["编号"].to_list()) == sorted(sound)
+    assert quarantine(reading).height == sum(dirt.values())

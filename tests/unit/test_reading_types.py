@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from pipelines.reading import ColumnRecipe, Recipe, TableReading, read, typed
@@ -30,7 +29,7 @@ def column(reading: TableReading) -> tuple[str, str, set[str]]:
 
 
 def values(reading: TableReading) -> list[Any]:
-    return pl.DataFrame(pl.from_arrow(typed(reading).read_all())).to_series(1).to_list()
+    return pl.read_parquet(typed(reading)).to_series(1).to_list()
 
 
 D = dt.date
@@ -205,8 +204,10 @@ def test_the_type_of_a_value_beyond_the_sample_counts(tmp_path: Path) -> None:
     assert column(one(tmp_path, "数量", given))[:2] == ("text", "code")
 
 
-def test_the_stream_is_typed_and_keeps_every_row(tmp_path: Path) -> None:
-    reader = typed(one(tmp_path, "金额", [f"{i}.25" for i in range(70_000)]))
-    assert isinstance(reader, pa.RecordBatchReader)
-    assert reader.schema.field("金额").type == pa.decimal128(7, 2)
-    assert sum(batch.num_rows for batch in reader) == 70_000
+def test_typed_files_keep_every_row_in_order(tmp_path: Path) -> None:
+    rows = 8 * 122_880 + 7
+    files = typed(one(tmp_path, "金额", [f"{i}.25" for i in range(rows)]))
+    frame = pl.read_parquet(files)
+    assert len(files) == 2
+    assert frame.schema["金额"] == pl.Decimal(8, 2)
+    assert frame["键"].equals(pl.select(pl.format("k{}", pl.int_range(rows))).to_series())
