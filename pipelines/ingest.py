@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pipelines import quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.reading import Recipe, TableReading, read, typed
+from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
 from sandbox.catalog import deliveries, repository, versions
@@ -31,6 +32,10 @@ from sandbox.lake import Lake
 
 if TYPE_CHECKING:
     from sandbox.detection.scan import TableScan
+
+
+SHOWN = 20
+"""lines of a delivered file that are shown beside what they became"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Ingest:
     def run(self, work: Work) -> Effect:
         delivery = _delivery(work)
         reading = work.step("read", 5, lambda: _read(delivery, work.folder))
+        _keep_preview(work, delivery, reading)
         lake = Lake(work.platform.settings.lake_root)
         _refuse_other_columns(delivery, reading)
         version = work.step("land", 35, lambda: _land(lake, delivery, reading, work.job.id))
@@ -176,6 +182,12 @@ def _read(delivery: Delivery, folder: Path) -> TableReading:
         raise BadInput("delivery.changed", Text("文件在读取期间发生了变化", "The file changed while it was read"),
                        fix=Text("请重新交付", "Deliver it again"))  # fmt: skip
     return tables[0]
+
+
+def _keep_preview(work: Work, delivery: Delivery, reading: TableReading) -> None:
+    """The head of the file beside what became of it, for the people who decide; gone when the delivery is settled."""
+    with work.platform.system() as unit:
+        deliveries.keep_preview(unit, delivery.id, {"decisions": decisions(reading), **preview(reading, SHOWN)})
 
 
 def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> int:

@@ -332,6 +332,20 @@ def test_an_operator_corrects_the_recipe_and_the_stored_bytes_are_read_again(sta
     assert again["versions"][-1]["rows_loaded"] == 40
 
 
+def test_lines_of_a_file_are_kept_beside_what_they_became_until_its_delivery_is_settled(stage: stages.Embedded) -> None:
+    resource = register(stage.client, "逐行对照")
+    content = "二〇二六年一月统计表\n".encode() + table(range(30)) + "7,东湖区,7,王小明\n".encode()
+    path = f"/deliveries/{deliver(stage, resource, content)['deliveries'][0]['id']}/preview"
+    seen = stage.client.get("operator", path)
+    assert [(n["line"], n["role"], n["raw"], n["cells"]) for n in seen["lines"][:3]] == [
+        (1, "preamble", "二〇二六年一月统计表", None), (2, "header", "编号,区,数量", None),
+        (3, "record", "0,某某某,0", ["0", "某某某", "0"]),
+    ]  # fmt: skip
+    assert seen["decisions"]["delimiter"] == ","
+    publish(stage, resource)
+    assert stage.client.get("operator", path) is None
+
+
 def test_an_operator_sees_the_head_of_a_file_that_could_not_be_read_by_its_shape_first(stage: stages.Embedded) -> None:
     resource = register(stage.client, "看看开头")
     content = "姓名电话\n王小明15400001234\n李小红15400005678\n".encode("gb18030")
