@@ -22,7 +22,7 @@ ANSWERABLE = frozenset(
         "reading.ambiguous_encoding", "reading.unknown_encoding", "reading.encoding_mismatch", "reading.one_column",
         "reading.ambiguous_delimiter", "reading.layout_uncertain", "reading.too_many_refused", "reading.unreadable",
         "reading.unbalanced", "reading.recipe_mismatch", "reading.recipe_invalid", "reading.no_work_left",
-        "delivery.several_tables",
+        "reading.short_header", "delivery.several_tables",
     }
 )  # fmt: skip
 """errors that another recipe may answer: an operator decides; all others go back to the department"""
