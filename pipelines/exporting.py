@@ -13,7 +13,7 @@ from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.catalog.repository import ResourceVersion
+from sandbox.catalog.repository import ResourceColumn, ResourceVersion
 from sandbox.exports import release as packaging
 from sandbox.exports import repository, service
 from sandbox.exports.gate import evaluate, terms
@@ -164,13 +164,14 @@ def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
     """The granted columns of the granted version, its entity keys beside them, readable by the gate only."""
     resource = catalogue.get(unit.session, granted.resource_id)
     version = catalogue.version(unit.session, granted.resource_id, granted.version)
-    direct = [c.name for c in catalogue.columns(unit.session, resource.id) if c.identifier_role == "direct"]
+    held = {c.name for c in catalogue.columns(unit.session, resource.id, granted.version)}
+    direct = {c.name for c in _graded(unit, granted) if c.identifier_role == "direct"} & held
     return Source(
         files=tuple(lake.files(resource.typed_table, version.lake_version)),
         digest=_digest_of_source(unit, lake, granted, version),
         columns=tuple(granted.columns),
         keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
-        identifiers=tuple(direct),
+        identifiers=tuple(sorted(direct)),
     )
 
 
@@ -189,15 +190,27 @@ def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:
     kinds: set[str] = set()
     for one in granted:
         resource = catalogue.get(unit.session, one.resource_id)
-        named = any(c.identifier_role == "direct" for c in catalogue.columns(unit.session, resource.id))
+        named = any(c.identifier_role == "direct" for c in _graded(unit, one))
         if named and not resource.entity_keys:
             return None
         kinds |= set(resource.entity_keys)
     return frozenset(kinds)
 
 
+def _graded(unit: Unit, granted: Grant) -> list[ResourceColumn]:
+    """The columns of the granted version and of the published one, with the grades that each gives them.
+
+    A grant keeps its rows while its resource goes on: what counts is the strictest that either version says, so that
+    a column later found to name people is one here too.
+    """
+    own = catalogue.columns(unit.session, granted.resource_id, granted.version)
+    return [*own, *catalogue.columns(unit.session, granted.resource_id)]
+
+
 def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
-    levels = {c.name: c.level for c in catalogue.columns(unit.session, granted.resource_id)}
+    levels: dict[str, int] = {}
+    for column in _graded(unit, granted):
+        levels[column.name] = max(column.level, levels.get(column.name, 1))
     declared = catalogue.get(unit.session, granted.resource_id).declared
     return GrantFacts(
         id=granted.id, application=granted.application_id, active=granted.ended_at is None,

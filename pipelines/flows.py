@@ -26,7 +26,7 @@ from sandbox.kernel.unit import Platform
 UPKEEP_EVERY = timedelta(minutes=1)
 CONCURRENT = 3
 """runs at a time; each is a process of its own"""
-KINDS = ("ingest", "simulate", "grant", "dispose", "run", "check_export", "release", "upkeep")
+KINDS = ("ingest", "regrade", "simulate", "grant", "dispose", "run", "check_export", "release", "upkeep")
 
 
 def _platform() -> Platform:

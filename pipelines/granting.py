@@ -47,7 +47,9 @@ class Granting:
 
 
 def _both(lake: Lake, root: Path, granted: Grant, resource: Resource, version: int) -> dict[str, Any]:
-    if resource.simulated_version is None:
+    twin_of = resource.simulated_version
+    if twin_of is None or set(granted.columns) - set(lake.schema(resource.simulated_table, twin_of).names):
+        # While a new version's twin is being made, the one before may lack its columns.
         raise Unavailable(
             "grant.no_twin",
             Text(f"资源“{resource.name}”的仿真数据尚未发布", f"“{resource.name}” has no simulated twin yet"),
@@ -59,8 +61,8 @@ def _both(lake: Lake, root: Path, granted: Grant, resource: Resource, version: i
         source={"resource": resource.id, "version": version, "binding": "real"},
     )  # fmt: skip
     twin = snapshot.build(
-        lake.files(resource.simulated_table, resource.simulated_version), columns, out_root=root,
-        source={"resource": resource.id, "version": resource.simulated_version, "binding": "simulated"},
+        lake.files(resource.simulated_table, twin_of), columns, out_root=root,
+        source={"resource": resource.id, "version": twin_of, "binding": "simulated"},
     )  # fmt: skip
     return {"real": _manifest(real), "twin": _manifest(twin)}
 

@@ -17,10 +17,13 @@ from pipelines import quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.quality.samples import Places, set_apart
 from pipelines.reading import Recipe, TableReading, read, typed
+from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
-from sandbox.catalog import repository, service
-from sandbox.catalog.service import GradedColumn, TakenIn
+from sandbox.catalog import deliveries, repository, versions
+from sandbox.catalog.grades import GradedColumn
+from sandbox.catalog.repository import Resource
+from sandbox.catalog.versions import TakenIn
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput
@@ -32,10 +35,15 @@ if TYPE_CHECKING:
     from sandbox.detection.scan import TableScan
 
 
+SHOWN = 20
+"""lines of a delivered file that are shown beside what they became"""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What the database says about the delivery before it is read."""
 
+    id: str
     resource_id: str
     resource_name: str
     declared: dict[str, Any]
@@ -48,6 +56,17 @@ class Delivery:
     today: date
     earlier: tuple[date, ...]
     """days of the earlier deliveries"""
+    base: Base | None
+    """the published version that the rows are added to; None: the file is the whole table"""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The published version under an append: its lake versions, and its columns with their types."""
+
+    raw: int
+    typed: int
+    columns: dict[str, str]
 
 
 class Ingest:
@@ -56,37 +75,93 @@ class Ingest:
     def run(self, work: Work) -> Effect:
         delivery = _delivery(work)
         reading = work.step("read", 5, lambda: _read(delivery, work.folder))
+        _keep_preview(work, delivery, reading)
         lake = Lake(work.platform.settings.lake_root)
+        _refuse_other_columns(delivery, reading)
         version = work.step("land", 35, lambda: _land(lake, delivery, reading, work.job.id))
-        scan = work.step("detect", 50, lambda: _scan(reading, delivery))
+        texts = _texts(lake, delivery, reading, work.job.id)
+        scan = work.step("detect", 50, lambda: _scan(texts, delivery))
         graded = work.step("grade", 65, lambda: _grade(scan, reading, delivery))
-        measured = work.step("quality", 90, lambda: _quality(lake, delivery, reading, graded, work))
-        taken = _taken(lake, delivery, reading, version, measured, scan, graded)
+        measured = work.step("quality", 90, lambda: _quality(lake, delivery, reading, texts, graded, work))
+        taken = _taken(lake, delivery, reading, version, measured, scan, graded, work.job.id)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            row = service.take_in(unit, delivery.resource_id, taken)
+            row = versions.take_in(unit, delivery.id, taken)
             return {"version": row.number, "rows": row.rows_loaded, "quarantined": row.rows_quarantined}
 
         return effect
 
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
-        service.delivery_failed(unit, job.subject_id, error)
+        deliveries.failed(unit, job.payload["delivery"], error)
 
 
 def _delivery(work: Work) -> Delivery:
     with work.platform.system() as unit:
-        resource = repository.get(unit.session, work.job.subject_id)
-        payload = work.job.payload
-        number = resource.current_version
-        earlier = repository.version(unit.session, resource.id, number).recipe if number else None
+        row = deliveries.begin_reading(unit, work.job.payload["delivery"])
+        resource = repository.get(unit.session, row.resource_id)
         return Delivery(
-            resource_id=resource.id, resource_name=resource.name, declared=resource.declared,
-            file=unit.settings.inbox / payload["sha256"], file_name=payload["file_name"], sha256=payload["sha256"],
-            recipe=Recipe.model_validate(earlier) if earlier else None,
-            grading=editions.in_force(unit, "grading"), quality=editions.in_force(unit, "quality"),
-            today=city_date(unit.now),
+            id=row.id, resource_id=resource.id, resource_name=resource.name, declared=resource.declared,
+            file=unit.settings.inbox / row.file_sha256, file_name=row.file_name, sha256=row.file_sha256,
+            recipe=_recipe(unit, resource, row), grading=editions.in_force(unit, "grading"),
+            quality=editions.in_force(unit, "quality"), today=city_date(unit.now),
             earlier=tuple(city_date(v.created_at) for v in repository.versions(unit.session, resource.id)),
+            base=_base(unit, resource) if row.mode == "append" else None,
         )  # fmt: skip
+
+
+def _recipe(unit: Unit, resource: Resource, row: repository.Delivery) -> Recipe | None:
+    """How it is to be read: as an operator says, else as the last delivery that was read, else to be decided.
+
+    Raises `BadInput` when what the operator says has not the form of a recipe.
+    """
+    known = repository.known_recipe(unit.session, resource, row.mode)
+    wanted = row.recipe if row.recipe is not None else known
+    try:
+        return None if wanted is None else Recipe.model_validate(wanted)
+    except ValidationError as wrong:
+        fields = sorted({".".join(map(str, e["loc"])) or "recipe" for e in wrong.errors()})
+        raise BadInput(
+            "reading.recipe_invalid",
+            Text(f"读取方案有误：{'、'.join(fields)}", f"The recipe does not hold: {', '.join(fields)}"),
+            fix=Text("请改正这些项，或留空由系统识别", "Correct these entries, or leave them out"),
+            fields=fields,
+        ) from wrong
+
+
+def _base(unit: Unit, resource: Resource) -> Base:
+    """The published version that rows are added to. Raises `BadInput` for one whose raw rows are not on record."""
+    row = repository.version(unit.session, resource.id, resource.current_version or 0)
+    if row.raw_version is None:
+        raise BadInput(
+            "delivery.no_base", Text("已发布版本不支持追加", "Rows cannot be added to the published version"),
+            fix=Text("请以整表方式交付一次", "Deliver the whole table once"),
+        )  # fmt: skip
+    columns = {c.name: c.type for c in repository.columns(unit.session, resource.id)}
+    return Base(row.raw_version, row.lake_version, columns)
+
+
+def _refuse_other_columns(delivery: Delivery, reading: TableReading) -> None:
+    """Rows are added only under the very same columns; the refusal names every difference."""
+    if delivery.base is None:
+        return
+    have, given = delivery.base.columns, {c.name: c.type for c in reading.columns}
+    missing, added = [n for n in have if n not in given], [n for n in given if n not in have]
+    retyped = [f"{n}（{have[n]} → {given[n]}）" for n in have if n in given and have[n] != given[n]]
+    if not (missing or added or retyped) and list(have) == list(given):
+        return
+    zh = [f"缺少 {'、'.join(missing)}"] * bool(missing) + [f"多出 {'、'.join(added)}"] * bool(added)
+    en = [f"missing {', '.join(missing)}"] * bool(missing) + [f"new {', '.join(added)}"] * bool(added)
+    zh += [f"类型不同 {'、'.join(retyped)}"] * bool(retyped)
+    en += [f"other types {', '.join(retyped)}"] * bool(retyped)
+    raise BadInput(
+        "delivery.append_mismatch",
+        Text(
+            f"追加的列与已发布版本不一致：{'；'.join(zh) or '列的顺序不同'}",
+            f"The columns differ from the published version: {'; '.join(en) or 'their order'}",
+        ),
+        fix=Text("请按原有的列追加，或以整表方式交付", "Append the same columns, or deliver the whole table"),
+        missing=missing, added=added, retyped=retyped,
+    )  # fmt: skip
 
 
 def _read(delivery: Delivery, folder: Path) -> TableReading:
@@ -113,30 +188,57 @@ def _read(delivery: Delivery, folder: Path) -> TableReading:
     return tables[0]
 
 
+def _keep_preview(work: Work, delivery: Delivery, reading: TableReading) -> None:
+    """The head of the file beside what became of it, for the people who decide; gone when the delivery is settled."""
+    with work.platform.system() as unit:
+        deliveries.keep_preview(unit, delivery.id, {"decisions": decisions(reading), **preview(reading, SHOWN)})
+
+
 def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> int:
     """Adopt text, quarantine and typed files; the typed version's commit carries the proof. Returns its number."""
     facts = {**reading.facts(), "source_file": delivery.file_name, "job": once}
-    base = delivery.resource_id
-    lake.adopt(f"{base}/raw", [reading.text_parquet], mode="overwrite", facts=facts, once=once)
+    name, base = delivery.resource_id, delivery.base
+    raw = _published(lake, f"{name}/raw", base.raw if base else None)
+    lake.adopt(f"{name}/raw", [*raw, reading.text_parquet], mode="overwrite", facts=facts, once=once)
     if reading.quarantine_parquet is not None:
-        lake.adopt(f"{base}/quarantine", [reading.quarantine_parquet], mode="overwrite", facts=facts, once=once)
-    return lake.adopt(f"{base}/typed", typed(reading), mode="overwrite", facts=facts, once=once)
+        lake.adopt(f"{name}/quarantine", [reading.quarantine_parquet], mode="overwrite", facts=facts, once=once)
+    rows = _published(lake, f"{name}/typed", base.typed if base else None)
+    return lake.adopt(f"{name}/typed", [*rows, *typed(reading)], mode="overwrite", facts=facts, once=once)
+
+
+def _published(lake: Lake, table: str, version: int | None) -> list[Path]:
+    """Files of the published version, which new rows are added to; none for a whole table.
+
+    The lake's own append adds to its newest version, which may be of a delivery that was read and not published: its
+    rows must not slip in, so a version names the published files and then the new ones.
+    """
+    return [] if version is None else [Path(f) for f in lake.files(table, version)]
+
+
+def _texts(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> list[str]:
+    """The whole new version as text, which quality and detection measure: after an append all rows, not the new ones
+    alone, so that a published verdict and grade always speak of everything that can be used."""
+    if delivery.base is None:
+        return [str(reading.text_parquet)]
+    table = f"{delivery.resource_id}/raw"
+    return lake.files(table, lake.version_of(table, once)) or [str(reading.text_parquet)]
 
 
 def _quality(
-    lake: Lake, delivery: Delivery, reading: TableReading, graded: TableGrade, work: Work
+    lake: Lake, delivery: Delivery, reading: TableReading, texts: list[str], graded: TableGrade, work: Work
 ) -> dict[str, Any]:
     """The indicators over the rows as they were delivered, by the rules the department declared.
 
     It comes after grading, so that no sample shows a value of a column that names people.
     """
     apart = set_apart(reading.quarantine_parquet)
+    before = lake.rows(f"{delivery.resource_id}/raw", delivery.base.raw) if delivery.base else 0
     report = quality.measure(
-        [str(reading.text_parquet)], reading.recipe.columns, _rules(delivery), reading.accounting, delivery.quality,
+        texts, reading.recipe.columns, _rules(delivery), reading.accounting, delivery.quality,
         name=delivery.resource_name,
-        around=quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today),
+        around=quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today, before),
         direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
-        places=Places.of(reading.accounting, [line for one in apart for line in one.lines]),
+        places=Places.of(reading.accounting, [line for one in apart for line in one.lines], before=before),
         work=work.folder,
     )  # fmt: skip
     return {**report.as_dict(), "quarantine": [one.as_dict() for one in apart]}
@@ -169,17 +271,18 @@ def _references(lake: Lake, delivery: Delivery, work: Work) -> dict[str, list[st
     """Files of the resources that this one refers to, by name, where they have been ingested."""
     wanted = {r["resource"] for r in delivery.declared.get("references", [])}
     with work.platform.system() as unit:
-        found = [r for r in repository.every(unit.session) if r.name in wanted and r.current_version]
-        versions = {r.name: (r, repository.version(unit.session, r.id, r.current_version or 0)) for r in found}
-    return {name: lake.files(r.typed_table, v.lake_version) for name, (r, v) in versions.items()}
+        every = {r.name: r for r in repository.every(unit.session) if r.name in wanted}
+        numbers = {n: r.current_version or repository.last_number(unit.session, r.id) for n, r in every.items()}
+        found = {n: repository.version(unit.session, every[n].id, k) for n, k in numbers.items() if k}
+    return {name: lake.files(every[name].typed_table, v.lake_version) for name, v in found.items()}
 
 
-def _scan(reading: TableReading, delivery: Delivery) -> TableScan:
+def _scan(texts: list[str], delivery: Delivery) -> TableScan:
     import polars as pl
 
     from sandbox.detection.scan import scan_table
 
-    return scan_table(pl.scan_parquet(reading.text_parquet), comments=_comments(delivery))
+    return scan_table(pl.scan_parquet(texts), comments=_comments(delivery))
 
 
 def _comments(delivery: Delivery) -> dict[str, str]:
@@ -194,28 +297,37 @@ def _grade(scan: TableScan, reading: TableReading, delivery: Delivery) -> TableG
 
 def _taken(
     lake: Lake, delivery: Delivery, reading: TableReading, version: int, measured: dict[str, Any], scan: TableScan,
-    graded: TableGrade,
+    graded: TableGrade, once: str,
 ) -> TakenIn:  # fmt: skip
-    accounting = reading.accounting
-    loaded = lake.rows(f"{delivery.resource_id}/typed", version)
+    name, base, accounting = delivery.resource_id, delivery.base, reading.accounting
+    rows = lake.rows(f"{name}/typed", version)
+    loaded = rows - (lake.rows(f"{name}/typed", base.typed) if base else 0)
     return TakenIn(
         file_name=delivery.file_name, file_sha256=delivery.sha256, lake_version=version,
-        lake_digest=lake.digest(f"{delivery.resource_id}/typed", version),
+        raw_version=lake.version_of(f"{name}/raw", once),
+        quarantine_version=lake.version_of(f"{name}/quarantine", once),
+        lake_digest=lake.digest(f"{name}/typed", version), rows=rows,
         rows_in=accounting.rows_loaded + accounting.rows_quarantined, rows_loaded=loaded,
         rows_quarantined=accounting.rows_quarantined + accounting.rows_loaded - loaded,
         recipe=reading.recipe.model_dump(mode="json", exclude_defaults=True), accounting=accounting.as_dict(),
-        findings=[f.as_dict() for f in reading.findings], quality=measured, level=graded.level,
-        grading={"edition": graded.edition, "digest": graded.digest, "uplifts": [u.rule for u in graded.uplifts]},
-        columns=[_column(c.name, c.type, delivery, scan, graded) for c in reading.columns],
+        findings=[f.as_dict() for f in reading.findings], quality=measured, grading=grading_of(graded),
+        columns=[column_of(c.name, c.type, _comments(delivery), scan, graded) for c in reading.columns],
     )  # fmt: skip
 
 
-def _column(name: str, kind: str, delivery: Delivery, scan: TableScan, graded: TableGrade) -> GradedColumn:
+def grading_of(graded: TableGrade) -> dict[str, Any]:
+    """Edition, digest and the rules that lift the whole table, as the catalogue keeps them."""
+    uplifts = [{"rule": u.rule, "level": u.level, "evidence": u.evidence} for u in graded.uplifts]
+    return {"edition": graded.edition, "digest": graded.digest, "uplifts": uplifts}
+
+
+def column_of(name: str, kind: str, comments: Mapping[str, str], scan: TableScan, graded: TableGrade) -> GradedColumn:
+    """One column as the machine proposes it, with what detection saw in it."""
     seen, proposal = scan.column(name), graded.column(name)
     sure = seen.decided("is")
     return GradedColumn(
-        name=name, type=kind, comment=_comments(delivery).get(name, ""), category=proposal.category,
-        level=proposal.level, sensitive=proposal.sensitive, identifier_role=proposal.identifier_role,
+        name=name, type=kind, comment=comments.get(name, ""), category=proposal.category, level=proposal.level,
+        sensitive=proposal.sensitive, subject=proposal.subject, identifier_role=proposal.identifier_role,
         entity=sure[0].entity if sure else None, rule=proposal.rule, evidence=list(proposal.evidence),
         missing=seen.missing, distinct=seen.distinct,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.exporting import Checking, Releasing
 from pipelines.granting import Disposal, Granting
 from pipelines.ingest import Ingest
+from pipelines.regrade import Regrade
 from pipelines.running import Running
 from pipelines.simulation import Simulation
 from pipelines.upkeep import Round
@@ -12,6 +13,7 @@ from sandbox.kernel.jobs import Handler
 
 HANDLERS: dict[str, Handler] = {
     "ingest": Ingest(),
+    "regrade": Regrade(),
     "simulate": Simulation(),
     "grant": Granting(),
     "dispose": Disposal(),

@@ -72,7 +72,7 @@ def _task(work: Work, lake: Lake) -> Task:
         parents, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
         return Task(
-            resource=resource, fields=plan(columns, resource.declared, references, version.rows_loaded),
+            resource=resource, fields=plan(columns, resource.declared, references, version.rows),
             files=lake.files(resource.typed_table, version.lake_version), parents=parents,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
@@ -89,7 +89,7 @@ def _parents(
         parent = next((r for r in repository.every(unit.session) if r.name == link["resource"]), None)
         if parent is None or parent.simulated_version is None or parent.current_version is None:
             continue
-        rows = repository.version(unit.session, parent.id, parent.current_version).rows_loaded
+        rows = repository.version(unit.session, parent.id, parent.current_version).rows
         parents[parent.name] = (lake.files(parent.simulated_table, parent.simulated_version), rows)
         references[link["column"]] = (parent.name, link["to"])
     return parents, references

@@ -1,4 +1,5 @@
-"""What the platform does by itself as time passes: deemed consent, expiry, recall of expired releases, checkpoints."""
+"""What the platform does by itself as time passes: deemed consent, expiry, recall of expired releases, a look again at
+grades under a new edition, checkpoints."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from policies.text import UserError
 from sandbox.applications import service as applications
+from sandbox.catalog import regrading
 from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
@@ -22,6 +24,7 @@ class Upkeep:
     expired: list[str]
     releases_expired: list[str]
     reminded: list[str]
+    regraded: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -35,7 +38,9 @@ def run(platform: Platform) -> Upkeep:
     with platform.system() as unit:
         reminded = clocks.remind(unit)
     oversight.seal(platform)
-    return Upkeep(lapsed, expired, ended, reminded)
+    with platform.system() as unit:
+        regraded = regrading.regrade_outdated(unit)
+    return Upkeep(lapsed, expired, ended, reminded, regraded)
 
 
 class Round:

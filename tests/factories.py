@@ -19,7 +19,10 @@ from sqlalchemy import select
 from policies.verdict import Outcome, RuleRun, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
+from sandbox.catalog import deliveries, versions
+from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
+from sandbox.catalog.grades import GradedColumn
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.kernel import accounts
@@ -93,12 +96,16 @@ class World:
 
     @classmethod
     def settle(cls, platform: Platform) -> World:
-        """Operator with two officers, two departments, an auditor, two registered companies; isolation is strong."""
+        """Operator with two officers, two departments, an auditor, two registered companies; isolation is strong.
+
+        The first department has two people: `department` and `colleague`.
+        """
         world = cls(platform)
         with quick_passwords(), platform.system() as unit:
             world._staff(unit, OrganisationKind.OPERATOR, "运营机构", operator=Role.OPERATOR, officer=Role.COMPLIANCE,
                          second_officer=Role.COMPLIANCE)  # fmt: skip
-            world._staff(unit, OrganisationKind.DEPARTMENT, "示范市卫生局", department=Role.DEPARTMENT)
+            world._staff(unit, OrganisationKind.DEPARTMENT, "示范市卫生局", department=Role.DEPARTMENT,
+                         colleague=Role.DEPARTMENT)  # fmt: skip
             world._staff(unit, OrganisationKind.DEPARTMENT, "示范市交通局", other_department=Role.DEPARTMENT)
             world._staff(unit, OrganisationKind.AUTHORITY, "示范市数据局", auditor=Role.AUDITOR)
             world._staff(unit, OrganisationKind.MERCHANT, "示范数科", uscc(1), merchant=Role.MERCHANT)
@@ -148,35 +155,46 @@ class World:
         self.deliver(made.id, owner)
         return made.id
 
-    def deliver(self, resource_id: str, owner: Actor) -> str:
-        """A new file for the resource; returns its digest."""
+    def deliver(self, resource_id: str, owner: Actor, mode: str = "replace") -> str:
+        """A new file for the resource; returns the delivery's id."""
         content = f"区,人次\n示范区,{next(_numbers)}\n".encode()
-        digest, size = catalog.store_delivery(self.platform.settings.inbox, io.BytesIO(content), 1 << 20)
+        digest, size = deliveries.store_delivery(self.platform.settings.inbox, io.BytesIO(content), 1 << 20)
         with self.by(owner) as unit:
-            catalog.deliver(unit, resource_id, file_name="门诊.csv", sha256=digest, size=size)
-        return digest
+            return deliveries.deliver(
+                unit, resource_id, file_name="门诊.csv", sha256=digest, size=size, mode=mode
+            ).id  # fmt: skip
 
-    def take_in(self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: Any = "pass") -> None:
-        """The delivery becomes a version with proposed grades (`columns`: name → level).
+    def take_in(
+        self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: Any = "pass",
+        uplifts: Mapping[str, int | None] | None = None, digest: str | None = None,
+        category: str = "B1",
+    ) -> int:  # fmt: skip
+        """The waiting delivery becomes a version with proposed grades (`columns`: name → level); its number.
 
         `quality`: the outcome of its report, or the report.
         """
+        report = quality if isinstance(quality, dict) else {"verdict": {"outcome": quality}}
         levels = dict(columns or {"身份证号": 3, "区": 1, "费用": 2})
         graded = [
-            catalog.GradedColumn(
-                n, "text", "", "B1", level, level > 2, "direct" if level > 2 else "none", None, "GRD-01", [], 0, 10
+            GradedColumn(
+                n, "text", "", category, level, n == "身份证号", "organisation",
+                "direct" if n == "身份证号" else "none", None, "GRD-01", [], 0, 10,
             )
             for n, level in levels.items()
         ]  # fmt: skip
-        report = quality if isinstance(quality, dict) else {"verdict": {"outcome": quality}}
-        taken = catalog.TakenIn(
-            file_name="门诊.csv", file_sha256=hashlib.sha256(new_id("file").encode()).hexdigest(), lake_version=0,
-            lake_digest="0" * 64, rows_in=100, rows_loaded=99, rows_quarantined=1, recipe={}, accounting={},
-            findings=[], quality=report, grading={"edition": "2026-01"},
-            level=max(levels.values()), columns=graded,
-        )  # fmt: skip
         with self.system() as unit:
-            catalog.take_in(unit, resource_id, taken)
+            waiting = catalogue.pending(unit.session, resource_id)
+            assert waiting is not None, "nothing was delivered"
+            grading = {"edition": "2026-01", "digest": digest,
+                       "uplifts": [{"rule": r, "level": n} for r, n in (uplifts or {}).items()]}  # fmt: skip
+            taken = versions.TakenIn(
+                file_name=waiting.file_name, file_sha256=waiting.file_sha256, lake_version=0, raw_version=0,
+                quarantine_version=None, lake_digest="0" * 64, rows=99, rows_in=100, rows_loaded=99,
+                rows_quarantined=1, recipe={}, accounting={}, findings=[], quality=report,
+                grading=grading, columns=graded,
+            )  # fmt: skip
+            deliveries.begin_reading(unit, waiting.id)
+            return versions.take_in(unit, waiting.id, taken).number
 
     def published(self, *, name: str | None = None, department: Actor | None = None) -> str:
         """A published resource with its simulated twin on record; returns its id."""
@@ -188,14 +206,18 @@ class World:
     def republish(self, resource_id: str, owner: Actor) -> None:
         """Take in the waiting delivery and bring the resource (back) into the catalogue."""
         self.take_in(resource_id)
-        with self.by(owner) as unit:
-            catalog.confirm_grade(unit, resource_id)
-        with self.by(self.operator) as unit:
-            catalog.publish(unit, resource_id)
+        self.publish(resource_id, owner)
         with self.system() as unit:
             engine = {"engine": {"used": "schema"}}
             simulation = {"verdict": {"outcome": "pass"}, "manifest": engine, "public": engine}
             catalog.publish_simulated(unit, resource_id, 0, simulation)
+
+    def publish(self, resource_id: str, owner: Actor | None = None) -> None:
+        """The department confirms what waits, the operator publishes it."""
+        with self.by(owner or self.department) as unit:
+            versions.confirm(unit, resource_id)
+        with self.by(self.operator) as unit:
+            versions.publish(unit, resource_id)
 
     # -- merchants and applications
 
@@ -259,7 +281,7 @@ class World:
 
     def approvals(self, application_id: str) -> dict[str, Actor]:
         """Approval id → the department that decides, for the present round."""
-        actors = {a.organisation_id: a for a in self.people.values()}
+        actors = {a.organisation_id: a for a in reversed(self.people.values())}  # the first of each
         with self.system() as unit:
             record = application_records.get(unit.session, application_id)
             found = application_records.approvals(unit.session, application_id, record.round)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.catalog.corrections import CORRECTION
-from sandbox.catalog.model import RESOURCE
+from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.kernel.identity import ROLE_NAMES
 from sandbox.kernel.lifecycle import Lifecycle, Transition
@@ -13,7 +13,9 @@ from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
 from sandbox.workspaces.model import WORKSPACE
 
-LIFECYCLES = (RESOURCE, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
+LIFECYCLES = (
+    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT,
+)  # fmt: skip
 
 HEAD = """# 状态与流转 · Lifecycles
 

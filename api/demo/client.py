@@ -35,9 +35,9 @@ class Client:
     def post(self, login: str, path: str, body: Any = None) -> Any:
         return self._send("POST", login, path, json=body)
 
-    def upload(self, login: str, path: str, file: Path) -> Any:
+    def upload(self, login: str, path: str, file: Path, **fields: str) -> Any:
         with file.open("rb") as stream:
-            return self._send("POST", login, path, files={"file": (file.name, stream)})
+            return self._send("POST", login, path, files={"file": (file.name, stream)}, data=fields)
 
     def download(self, login: str, path: str) -> bytes:
         answer = self.http.request("GET", f"/api/v1{path}", headers=self._headers(login))

@@ -11,7 +11,7 @@ import time
 from api.demo import city
 from api.demo.story import STORY_TABLES
 from policies.text import UserError
-from sandbox.catalog import repository, service
+from sandbox.catalog import deliveries, repository, service, versions
 from sandbox.kernel import accounts
 from sandbox.kernel.identity import VISITOR, Actor
 from sandbox.kernel.settings import Settings
@@ -62,33 +62,36 @@ def actor_of(platform: Platform, login: str) -> Actor:
 
 
 def _advance(platform: Platform, table: city.CityTable) -> bool:
-    """Take one step with one table; True when it is published or was sent back (a person must then look)."""
+    """Take one step with one table; True when it is published or a person must look at its delivery."""
     department, operator = actor_of(platform, table.login), actor_of(platform, "operator")
     with platform.begin(department) as unit:
         resource = repository.by_name(unit.session, department.organisation_id, table.name)
         if resource is None:
             resource = service.register(unit, **table.registration)
         state, resource_id = resource.state, resource.id
+        latest = repository.deliveries(unit.session, resource_id)
+    if state != "registered":
+        return True
     try:
-        if state == "registered":
+        if not latest:
             _deliver(platform, department, resource_id, table)
-        elif state == "proposed":
+        elif latest[0].state == "proposed":
             with platform.begin(department) as unit:
-                service.confirm_grade(unit, resource_id)
-        elif state == "confirmed":
+                versions.confirm(unit, resource_id)
+        elif latest[0].state == "confirmed":
             with platform.begin(operator) as unit:
-                service.publish(unit, resource_id)
+                versions.publish(unit, resource_id)
     except UserError:
         return True
-    return state in ("published", "rejected", "withdrawn")
+    return bool(latest) and latest[0].state in ("refused", "needs_recipe", "withdrawn")
 
 
 def _deliver(platform: Platform, department: Actor, resource_id: str, table: city.CityTable) -> None:
     limit = platform.settings.body_limit_mb << 20
     with table.path.open("rb") as stream:
-        sha256, size = service.store_delivery(platform.settings.inbox, stream, limit)
+        sha256, size = deliveries.store_delivery(platform.settings.inbox, stream, limit)
     with platform.begin(department) as unit:
-        service.deliver(unit, resource_id, file_name=table.path.name, sha256=sha256, size=size)
+        deliveries.deliver(unit, resource_id, file_name=table.path.name, sha256=sha256, size=size)
 
 
 if __name__ == "__main__":

@@ -116,9 +116,9 @@ def _register_and_deliver(scene: Scene, table: Any) -> None:
     resource = known.get(table.name) or scene.client.post(table.login, "/resources", table.registration)
     scene.resources[table.name] = resource["id"]
     scene.say(f"{table.department}登记“{table.name}” · registers", resource["state_label"], about=resource["id"])
-    if resource["state"] in ("registered", "rejected"):
-        scene.client.upload(table.login, f"/resources/{resource['id']}/deliveries", table.path)
-        scene.say(f"交付 {table.path.name} · delivers", f"{table.path.stat().st_size:,} bytes", about=resource["id"])
+    if not scene.client.get(table.login, f"/resources/{resource['id']}")["versions"]:
+        made = scene.client.upload(table.login, f"/resources/{resource['id']}/deliveries", table.path)
+        scene.say(f"交付 {table.path.name} · delivers", f"{table.path.stat().st_size:,} bytes", about=made["id"])
 
 
 def _confirm_and_publish(scene: Scene, table: Any) -> None:
@@ -127,18 +127,19 @@ def _confirm_and_publish(scene: Scene, table: Any) -> None:
     if detail["state"] == "published":
         scene.say(f"“{table.name}”此前已发布 · published before", detail["state_label"], about=resource_id)
         return
-    expect(detail["state"] == "proposed", f"{table.name}: {detail['state']}, expected proposed")
+    delivery = detail["deliveries"][0]
+    expect(delivery["state"] == "proposed", f"{table.name}: {delivery['state']}, expected proposed")
     version = detail["versions"][-1]
     expect(version["rows_in"] == version["rows_loaded"] + version["rows_quarantined"], "rows in = loaded + quarantined")
     expect(version["rows_quarantined"] > 0, "the city's files hold rows that must be quarantined")
     assessed = [i for i in version["quality"]["indicators"] if i["assessed"]]
-    levels = {c["name"]: c["level"] for c in detail["columns"]}
+    levels = {c["name"]: c["level"] for c in detail["proposed"]}
     expect(levels["身份证号"] == 4, "a resident ID is level 4")
     scene.say(
         f"“{table.name}”入湖、测质量、提分级 · ingested, measured, graded",
         f"{version['rows_loaded']} 行 + 隔离 {version['rows_quarantined']} 行；"
-        f"已评价指标 {len(assessed)}；级别 {detail['level']}",
-        about=resource_id,
+        f"已评价指标 {len(assessed)}；级别 {version['level']}",
+        about=delivery["id"],
     )
     scene.client.post(table.login, f"/resources/{resource_id}/confirm")
     scene.client.post("operator", f"/resources/{resource_id}/publish")

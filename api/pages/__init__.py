@@ -9,8 +9,10 @@ from api.pages import (
     audit,
     catalog,
     corrections,
+    deliveries,
     demonstration,
     exports,
+    grading,
     home,
     jobs,
     onboarding,
@@ -23,7 +25,8 @@ from api.pages import (
 )
 
 MODULES = (
-    home, session, catalog, resources, corrections, onboarding, applications, workspaces, exports, audit, jobs,
+    home, session, catalog, resources, grading, deliveries, corrections, onboarding, applications, workspaces, exports,
+    audit, jobs,
     policies, reports, demonstration,
 )  # fmt: skip
 

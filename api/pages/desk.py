@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from api.pages import views, words
 from api.pages.common import Clocks, is_turn, turn_of
+from policies.text import Text
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
 from sandbox.applications.repository import Application
-from sandbox.catalog import corrections
+from sandbox.catalog import corrections, deliveries, grades
+from sandbox.catalog import repository as catalogue_records
 from sandbox.catalog import service as catalogue
 from sandbox.catalog.corrections import CORRECTION, Correction
-from sandbox.catalog.model import RESOURCE
-from sandbox.catalog.repository import Resource
+from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
+from sandbox.catalog.repository import Delivery, Lowering, Resource
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.exports.model import EXPORT
@@ -67,7 +69,29 @@ class Desk:
         )  # fmt: skip
 
     def resource(self, record: Resource) -> views.QueueItem:
-        return self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+        """A resource; what is on its way to it stands below its name, and decides whose turn it is."""
+        row = self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
+        waiting = catalogue_records.pending(self.unit.session, record.id)
+        if waiting is None:
+            return row
+        mine = is_turn(self.unit, DELIVERY, waiting)
+        turn = turn_of(self.unit, DELIVERY, waiting, self.names, mine=mine)
+        state = DELIVERY.state(waiting.state).label
+        note = Text(f"{record.registration_code} {state.zh}", f"{record.registration_code} {state.en}")
+        return replace(row, turn=turn, note=note)
+
+    def delivery(self, record: Delivery) -> views.QueueItem:
+        """How a file is to be read is decided on the delivery's page, everything else on the resource's."""
+        resource = catalogue_records.get(self.unit.session, record.resource_id)
+        href = f"/deliveries/{record.id}" if record.state == "needs_recipe" else f"/resources/{record.resource_id}"
+        return self.row(DELIVERY, record, resource.name, href, words.text("delivery.number", number=record.number))
+
+    def lowering(self, record: Lowering) -> views.QueueItem:
+        """A lowering waits for anybody who may review it but who asked."""
+        resource = catalogue_records.get(self.unit.session, record.resource_id)
+        mine = record.author_id != self.unit.actor.id
+        title = f"{resource.name} {record.column_name}"
+        return self.row(LOWERING, record, title, f"/resources/{resource.id}?tab=columns#lowerings", mine=mine)
 
     def correction(self, record: Correction) -> views.QueueItem:
         note = words.text("correction.of_version", number=record.version_number)
@@ -120,7 +144,9 @@ class Desk:
         unit = self.unit
         found: Sequence[tuple[str, Any, Any]] = (
             ("onboarding:read", merchants.list_for, self.onboarding),
-            ("resource:read", catalogue.list_for, self.resource),
+            ("resource:read", self._undelivered, self.resource),
+            ("resource:read", deliveries.waiting_for, self.delivery),
+            ("lowering:decide", grades.waiting_for_second, self.lowering),
             ("correction:read", corrections.list_for, self.correction),
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
@@ -128,6 +154,12 @@ class Desk:
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):
                 yield from (row(r) for r in every(unit) if r.state not in RESTING)
+
+    @staticmethod
+    def _undelivered(unit: Unit) -> list[Resource]:
+        """Registered resources whose first delivery has not come."""
+        waiting = {d.resource_id for d in deliveries.waiting_for(unit)}
+        return [r for r in catalogue.list_for(unit) if r.state == "registered" and r.id not in waiting]
 
 
 def _urgency(clock: views.Clock) -> tuple[bool, date]:
@@ -137,4 +169,3 @@ def _urgency(clock: views.Clock) -> tuple[bool, date]:
 def by_urgency(items: Sequence[views.QueueItem]) -> list[views.QueueItem]:
     """Rows with the nearest deadline first, those without one last."""
     return sorted(items, key=lambda item: _urgency(item.clock))
-

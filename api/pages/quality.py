@@ -100,9 +100,11 @@ class QualityTab:
     why_not: Text | None
 
 
-def quality_tab(unit: Unit, resource: Resource, versions: Sequence[ResourceVersion]) -> QualityTab:
-    """The tab of a resource; `versions` with the newest first."""
-    latest = versions[0].quality if versions else {}
+def quality_tab(
+    unit: Unit, resource: Resource, versions: Sequence[ResourceVersion], current: ResourceVersion | None
+) -> QualityTab:
+    """The tab of a resource: figures of the version people look at, and the trend over `versions` (newest first)."""
+    latest = current.quality if current else {}
     found = indicators(latest)
     shown = versions[:MOST_VERSIONS][::-1]
     may_issue = bool(versions) and permissions.permitted(unit.actor, "correction:issue")

@@ -1,4 +1,4 @@
-"""Resources for those who govern them: register, deliver, look at accounting, quality and grades, confirm, publish."""
+"""Resources for those who govern them: register, deliver, look at what came of it, correct grades, confirm, publish."""
 
 from __future__ import annotations
 
@@ -11,32 +11,28 @@ from api.deps import Acting, Asking
 from api.pages import common, frame, inputs
 from api.pages.common import Step
 from api.pages.desk import Desk
+from api.pages.grading import columns_tab
 from api.pages.quality import quality_tab
 from api.pages.views import Choice, Crumb, Tab
 from api.pages.words import text
-from api.pages.words_catalog import ENTITIES, ROLES, TYPES
+from api.pages.words_deliveries import MODE_HELP, MODES
 from api.pages.words_resources import ACCOUNTING, RECIPE
-from api.pages.words_states import fixed_state
 from api.routes.catalog import take_delivery
-from api.routes.shapes import GradeIn, ResourceIn
+from api.routes.shapes import ResourceIn
 from policies.text import Text, UserError
 from sandbox.catalog import repository, service
-from sandbox.catalog.model import RESOURCE
-from sandbox.catalog.repository import Resource, ResourceVersion
+from sandbox.catalog.model import BUSY, DELIVERY, RESOURCE
+from sandbox.catalog.repository import Delivery, Resource, ResourceVersion
 from sandbox.kernel import permissions
-from sandbox.kernel.errors import Conflict
+from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor, Role
-from sandbox.kernel.jobs import FAILED, Job
 from sandbox.kernel.unit import Platform, Unit
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
-STEPS: dict[str, Step] = {
-    "confirm_grade": lambda unit, one, _reason: service.confirm_grade(unit, one),
-    "publish": lambda unit, one, _reason: service.publish(unit, one),
-    "withdraw": service.withdraw,
-}
-LEVELS = range(1, 5)
+STEPS: dict[str, Step] = {"withdraw": service.withdraw}
+DELIVERY_STEPS = ("confirm", "publish", "withdraw")
+"""steps of a delivery that have their button on the resource's page"""
 TABS = ("overview", "columns", "quality", "versions", "trail")
 
 
@@ -106,38 +102,73 @@ def show_resource(
 
 
 def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Response:
-    columns = repository.columns(unit.session, resource.id)
+    delivered = repository.deliveries(unit.session, resource.id)
+    waiting = repository.pending(unit.session, resource.id)
+    shown = _shown_version(unit, resource, waiting)
+    columns = repository.columns(unit.session, resource.id, shown.number) if shown else []
     versions = repository.versions(unit.session, resource.id)[::-1]
-    latest = versions[0] if versions else None
     return frame.render(
         request, "resources/detail.html", resource=resource, state=RESOURCE.state(resource.state), tab=tab,
-        tabs=[Tab(k, text(f"resource.tab_{k}"), f"?tab={k}", _count(k, columns, versions)) for k in TABS],
-        columns=columns, versions=versions, latest=latest, quality=quality_tab(unit, resource, versions),
-        verdict=_verdict(latest), recipe=_recipe(latest), accounting=_accounting(latest),
-        department=common.organisation(unit, resource.organisation_id), refusal=_refusal(unit, resource),
-        events=common.trail(unit, resource.id) if tab == "trail" else [],
-        offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource),
-        regrade=_may_regrade(unit, resource), levels=[Choice(str(n), fixed_state("grade", n).label) for n in LEVELS],
-        column_choices=[Choice(c.name, c.name) for c in columns], limit_mb=unit.settings.body_limit_mb,
-        crumbs=[Crumb(text("resource.title"), "/resources"), Crumb(resource.name)],
-        words={"types": TYPES, "roles": ROLES, "entities": ENTITIES, "accounting": ACCOUNTING},
+        tabs=[Tab(k, text(f"resource.tab_{k}"), f"?tab={k}", _count(k, columns, delivered)) for k in TABS],
+        latest=shown, quality=quality_tab(unit, resource, versions, shown), verdict=_verdict(shown),
+        recipe=_recipe(shown), accounting=accounting(shown), columns=columns,
+        grading=columns_tab(request, unit, resource, shown, columns) if tab == "columns" and shown else None,
+        deliveries=[(d, DELIVERY.state(d.state)) for d in delivered], waiting=waiting,
+        waiting_state=DELIVERY.state(waiting.state) if waiting else None, sent_back=_sent_back(delivered),
+        busy=waiting is not None and waiting.state in BUSY, mine=_mine(unit, waiting),
+        department=common.organisation(unit, resource.organisation_id),
+        events=common.trail(unit, resource.id, *(d.id for d in delivered)) if tab == "trail" else [],
+        offers=common.offers(unit, DELIVERY, waiting, DELIVERY_STEPS) if waiting else [],
+        resource_offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource, waiting),
+        modes=_modes(resource), mode_words=MODES, limit_mb=unit.settings.body_limit_mb,
+        regrade=_may_regrade(unit, resource, waiting),
+        crumbs=[Crumb(text("resource.title"), "/resources"), Crumb(resource.name)], accounting_words=ACCOUNTING,
     )  # fmt: skip
 
 
-def _count(tab: str, columns: list[Any], versions: list[Any]) -> int | None:
-    return {"columns": len(columns), "versions": len(versions)}.get(tab)
+def _shown_version(unit: Unit, resource: Resource, waiting: Delivery | None) -> ResourceVersion | None:
+    """The version people work on: the one that waits for a decision, else the published one."""
+    number = waiting.version if waiting and waiting.version else resource.current_version
+    return repository.version(unit.session, resource.id, number) if number else None
 
 
-def _may_deliver(unit: Unit, resource: Resource) -> bool:
-    """Whether the upload form is shown: to the owning department, in states that take a delivery."""
+def _count(tab: str, columns: list[Any], delivered: list[Any]) -> int | None:
+    return {"columns": len(columns), "versions": len(delivered)}.get(tab)
+
+
+def _sent_back(delivered: list[Delivery]) -> dict[str, Any] | None:
+    """Why the newest delivery was sent back or cannot be read yet, in words, with the delivery."""
+    newest = delivered[0] if delivered else None
+    if newest is None or newest.error is None or newest.state not in ("refused", "needs_recipe"):
+        return None
+    return {"delivery": newest, **words_of(newest.error)}
+
+
+def words_of(error: dict[str, Any]) -> dict[str, Any]:
+    """A kept error as people read it."""
+    fix = error.get("fix")
+    return {"text": Text(**error["text"]), "fix": Text(**fix) if fix else None}
+
+
+def _mine(unit: Unit, waiting: Delivery | None) -> bool:
+    return waiting is not None and common.is_turn(unit, DELIVERY, waiting)
+
+
+def _may_deliver(unit: Unit, resource: Resource, waiting: Delivery | None) -> bool:
+    """Whether the upload form is shown: to the owning department, while nothing is being read."""
     own = unit.actor.organisation_id == resource.organisation_id and unit.actor.role is Role.DEPARTMENT
-    return own and resource.state in RESOURCE.transition("deliver").sources
+    busy = waiting is not None and waiting.state in BUSY
+    return own and resource.state != "withdrawn" and not busy
 
 
-def _may_regrade(unit: Unit, resource: Resource) -> bool:
-    return resource.state == "proposed" and permissions.permitted(
-        unit.actor, "resource:confirm", owner=resource.organisation_id
-    )
+def _may_regrade(unit: Unit, resource: Resource, waiting: Delivery | None) -> bool:
+    may = permissions.permitted(unit.actor, "resource:regrade", owner=resource.organisation_id)
+    return may and resource.state == "published" and waiting is None
+
+
+def _modes(resource: Resource) -> list[Choice]:
+    modes = ("replace", "append") if resource.current_version else ("replace",)
+    return [Choice(m, MODES[m], MODE_HELP[m]) for m in modes]
 
 
 def _verdict(version: ResourceVersion | None) -> str | None:
@@ -151,7 +182,7 @@ def _recipe(version: ResourceVersion | None) -> list[tuple[Text, str]]:
     return [(label, str(recipe[key])) for key, label in RECIPE.items() if recipe.get(key) is not None]
 
 
-def _accounting(version: ResourceVersion | None) -> list[tuple[Text, int]]:
+def accounting(version: ResourceVersion | None) -> list[tuple[Text, int]]:
     """Headings with their lines; loaded and quarantined rows always, the others where there are any."""
     counts = version.accounting if version else {}
     return [
@@ -160,41 +191,17 @@ def _accounting(version: ResourceVersion | None) -> list[tuple[Text, int]]:
     ]  # fmt: skip
 
 
-def _refusal(unit: Unit, resource: Resource) -> dict[str, Any] | None:
-    """Why the last delivery was sent back, in the words of its job."""
-    if resource.state != "rejected":
-        return None
-    failed = unit.session.query(Job).filter_by(subject_id=resource.id, kind="ingest", state=FAILED)
-    job = failed.order_by(Job.created_at.desc()).first()
-    if job is None or job.error is None:
-        return None
-    fix = job.error.get("fix")
-    return {"text": Text(**job.error["text"]), "fix": Text(**fix) if fix else None}
-
-
 @router.post("/resources/{resource_id}/deliveries")
 def deliver(
     request: Request, resource_id: str, asking: Annotated[tuple[Platform, Actor], Asking("resource:deliver")],
-    file: Annotated[UploadFile, File()],
+    file: Annotated[UploadFile, File()], mode: Typed = "replace",
 ) -> Response:  # fmt: skip
-    """Takes the file; a job reads it. The same bytes again are refused."""
+    """Takes the file; a job reads it. The same bytes in the same mode again are refused."""
     platform, actor = asking
-    take_delivery(platform, actor, resource_id, file)
-    return frame.go(f"/resources/{resource_id}", "resource:deliver")
-
-
-@router.post("/resources/{resource_id}/grades")
-def change_grade(
-    request: Request, resource_id: str, unit: Annotated[Unit, Acting("resource:confirm")], column: Typed = "",
-    level: Typed = "", reason: Typed = "",
-) -> Response:  # fmt: skip
-    """Raises one column's level, with a reason."""
-    body = inputs.checked(GradeIn, {"column": column, "level": level, "reason": reason})
-    present = {c.name: c.level for c in repository.columns(unit.session, service.read(unit, resource_id).id)}
-    if present.get(body.column) == body.level:
-        raise Conflict("grade.same", text("resource.same_level"), fix=text("resource.same_level_fix"))
-    service.change_grade(unit, resource_id, body.column, body.level, body.reason)
-    return frame.go(f"/resources/{resource_id}?tab=columns", "resource:regrade")
+    if mode not in ("replace", "append"):
+        raise BadInput("delivery.mode", text("delivery.mode_unknown"), fix=text("step.unknown_fix"))
+    take_delivery(platform, actor, resource_id, file, mode)
+    return frame.go(f"/resources/{resource_id}", "delivery:receive")
 
 
 @router.post("/resources/{resource_id}/steps")
@@ -202,6 +209,6 @@ def step(
     request: Request, resource_id: str, unit: Annotated[Unit, Acting("resource:read")], transition: Typed = "",
     reason: Typed = "",
 ) -> Response:  # fmt: skip
-    """Confirm, publish or withdraw: the state machine decides who may and when."""
+    """Withdraw from the catalogue: the state machine decides who may and when."""
     common.take(STEPS, transition)(unit, resource_id, reason)
     return frame.go(f"/resources/{resource_id}", f"resource:{transition}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from api.pages.words_applications import WORDS as APPLICATIONS
 from api.pages.words_catalog import WORDS as CATALOG
+from api.pages.words_deliveries import WORDS as DELIVERIES
 from api.pages.words_exports import WORDS as EXPORTS
 from api.pages.words_home import WORDS as HOME
 from api.pages.words_onboarding import WORDS as ONBOARDING
@@ -181,6 +182,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     HOME,
     CATALOG,
     RESOURCES,
+    DELIVERIES,
     QUALITY,
     ONBOARDING,
     APPLICATIONS,

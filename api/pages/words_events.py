@@ -5,7 +5,7 @@ from __future__ import annotations
 from policies.text import Text
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.catalog.corrections import CORRECTION
-from sandbox.catalog.model import RESOURCE
+from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
@@ -13,7 +13,9 @@ from sandbox.workspaces.model import WORKSPACE
 
 LIFECYCLES = {
     life.noun: life
-    for life in (RESOURCE, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT)
+    for life in (
+        RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT,
+    )
 }
 
 _OTHERS: dict[str, Text] = {
@@ -28,6 +30,9 @@ _OTHERS: dict[str, Text] = {
     "clock:remind": Text("办理时限提醒", "reminder of the time limit"),
     "clock:overdue": Text("办理超期告警", "the time limit has passed: alarm"),
     "clock:move": Text("拨快演示时钟", "moved the demonstration clock"),
+    "delivery:look": Text("查看文件开头", "looked at the head of the file"),
+    "delivery:receive": Text("交付数据", "delivered data"),
+    "delivery:regrade": Text("要求重新分级", "asked for a look again at the grades"),
     "export:draft": Text("起草出域申请", "drafted the request"),
     "export:preview": Text("查看出域文件", "looked at the file"),
     "grant:dispose": Text("销毁授权数据", "destroyed the granted data"),
@@ -39,6 +44,7 @@ _OTHERS: dict[str, Text] = {
     "job:retry": Text("重试任务", "retried the job"),
     "job:succeed": Text("任务完成", "a job finished"),
     "job:unheard": Text("任务失去联系", "a job fell silent"),
+    "lowering:request": Text("申请调低列级别", "asked to lower a column's level"),
     "onboarding:draft": Text("起草进驻申请", "drafted the onboarding application"),
     "onboarding:materials": Text("保存材料", "materials saved"),
     "organisation:create": Text("登记单位", "registered an organisation"),
@@ -46,10 +52,12 @@ _OTHERS: dict[str, Text] = {
     "policy:activate": Text("启用规则版本", "activated an edition"),
     "policy:install": Text("安装规则版本", "installed an edition"),
     "policy:propose": Text("提出规则版本", "proposed an edition"),
+    "quarantine:read": Text("查看隔离行", "looked at rows in quarantine"),
     "release:download": Text("下载放行包", "downloaded the package"),
     "report:publish": Text("发布披露", "published a report"),
     "resource:register": Text("登记资源", "registered the resource"),
-    "resource:regrade": Text("调高列级别", "raised a column's level"),
+    "resource:lower": Text("调低列级别", "lowered a column's level"),
+    "resource:raise": Text("调高列级别", "raised a column's level"),
     "run:request": Text("提交运行", "asked for a run"),
     "session:close": Text("退出登录", "signed out"),
     "session:open": Text("登录", "signed in"),
@@ -64,9 +72,10 @@ _TRANSITIONS = {f"{noun}:{row.name}": row.label for noun, life in LIFECYCLES.ite
 EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS
 """Audit event → what happened."""
 
-_GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "approve_by_lapse", "confirm_grade",
-         "pass_check", "activate", "verify", "release", "succeed", "lapse", "resume", "unfreeze")  # fmt: skip
-_BAD = ("reject", "reject_check", "ingest_failed", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",
+_GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "approve_by_lapse", "confirm", "carry_over",
+         "take_effect", "pass_check", "activate", "verify", "release", "succeed", "lapse", "resume",
+         "unfreeze")  # fmt: skip
+_BAD = ("reject", "reject_check", "refuse", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",
         "revoke", "freeze", "alarm", "reopen")  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from policies.text import Text
 
 JOB_KINDS: dict[str, Text] = {
     "ingest": Text("读取交付文件", "take in a delivery"),
+    "regrade": Text("重新分级", "look at grades again"),
     "simulate": Text("生成仿真数据", "make simulated data"),
     "grant": Text("生成授权快照", "build granted snapshots"),
     "dispose": Text("销毁授权数据", "destroy granted data"),

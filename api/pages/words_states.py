@@ -9,7 +9,12 @@ from sandbox.kernel.lifecycle import State
 ICON_OF_STATE: dict[str, str] = {
     "draft": "pencil",
     "registered": "file",
-    "delivered": "inbox",
+    "received": "inbox",
+    "reading": "search",
+    "needs_recipe": "pencil",
+    "refused": "return",
+    "confirmed": "check",
+    "superseded": "archive",
     "submitted": "send",
     "frozen": "lock",
     "checking": "search",

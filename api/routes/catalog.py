@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Query, UploadFile
+from fastapi import APIRouter, File, Form, Query, UploadFile
 
 from api.deps import Acting, Asking
+from api.routes.catalog_shapes import DeliveryOut, ResourceDetailOut
 from api.routes.shapes import (
     CatalogueColumnOut,
     CatalogueOut,
-    GradeIn,
     ReasonIn,
-    ResourceDetailOut,
     ResourceIn,
     ResourceOut,
     SimulatedRowsOut,
 )
-from sandbox.catalog import browsing, repository, service
-from sandbox.catalog.repository import Resource
+from sandbox.catalog import browsing, deliveries, regrading, repository, service, versions
+from sandbox.catalog.repository import Delivery, Resource
 from sandbox.kernel import accounts
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
@@ -27,8 +26,14 @@ router = APIRouter(tags=["catalogue"])
 
 
 def detail(unit: Unit, resource: Resource) -> ResourceDetailOut:
-    columns = repository.columns(unit.session, resource.id)
-    return ResourceDetailOut.whole(unit, resource, columns, repository.versions(unit.session, resource.id))
+    session, waiting = unit.session, repository.pending(unit.session, resource.id)
+    proposed = waiting.version if waiting else None
+    return ResourceDetailOut.whole(
+        unit, resource, repository.columns(session, resource.id),
+        repository.columns(session, resource.id, proposed) if proposed else [],
+        repository.deliveries(session, resource.id), repository.versions(session, resource.id),
+        repository.lowerings(session, resource_id=resource.id),
+    )  # fmt: skip
 
 
 @router.get("/resources", summary="本部门资源 · Resources")
@@ -46,49 +51,50 @@ def read(resource_id: str, unit: Annotated[Unit, Acting("resource:read")]) -> Re
     return detail(unit, service.read(unit, resource_id))
 
 
-def take_delivery(platform: Platform, actor: Actor, resource_id: str, file: UploadFile) -> Resource:
+def take_delivery(platform: Platform, actor: Actor, resource_id: str, file: UploadFile, mode: str) -> Delivery:
     """Store an uploaded file, then deliver it in one transaction; of a refused one only the refusal stays."""
     with platform.begin(actor) as unit:
-        service.check_delivery(unit, resource_id)
+        deliveries.check_delivery(unit, resource_id, mode)
     limit = platform.settings.body_limit_mb << 20
-    sha256, size = service.store_delivery(platform.settings.inbox, file.file, limit)
+    sha256, size = deliveries.store_delivery(platform.settings.inbox, file.file, limit)
+    name = file.filename or "delivery"
     with platform.begin(actor) as unit:
-        return service.deliver(unit, resource_id, file_name=file.filename or "delivery", sha256=sha256, size=size)
+        return deliveries.deliver(unit, resource_id, file_name=name, sha256=sha256, size=size, mode=mode)
 
 
 @router.post("/resources/{resource_id}/deliveries", status_code=202, summary="交付文件 · Deliver a file")
 def deliver(
     resource_id: str, asking: Annotated[tuple[Platform, Actor], Asking("resource:deliver")],
     file: Annotated[UploadFile, File(description="the table: csv, tsv, txt, xlsx, xls, json, jsonl, parquet or zip")],
-) -> ResourceOut:  # fmt: skip
-    """The file is stored under its SHA-256 and taken in by a job; the same bytes again are refused."""
+    mode: Annotated[str, Form(pattern="^(replace|append)$", description="replace: the whole table; append: more rows")]
+    = "replace",
+) -> DeliveryOut:  # fmt: skip
+    """The file is stored under its SHA-256 and taken in by a job; the same bytes in the same mode again are refused."""
     platform, actor = asking
-    resource = take_delivery(platform, actor, resource_id, file)
+    made = take_delivery(platform, actor, resource_id, file, mode)
     with platform.begin(actor) as unit:
-        return ResourceOut.from_record(unit, resource)
-
-
-@router.post("/resources/{resource_id}/grades", summary="提高列级别 · Raise a column's level")
-def change_grade(
-    resource_id: str, body: GradeIn, unit: Annotated[Unit, Acting("resource:confirm")]
-) -> ResourceDetailOut:
-    service.change_grade(unit, resource_id, body.column, body.level, body.reason)
-    return detail(unit, service.read(unit, resource_id))
+        return DeliveryOut.from_record(unit, repository.delivery(unit.session, made.id))
 
 
 @router.post("/resources/{resource_id}/confirm", summary="确认分级 · Confirm the grades")
-def confirm(resource_id: str, unit: Annotated[Unit, Acting("resource:confirm")]) -> ResourceOut:
-    return ResourceOut.from_record(unit, service.confirm_grade(unit, resource_id))
+def confirm(resource_id: str, unit: Annotated[Unit, Acting("resource:confirm")]) -> DeliveryOut:
+    return DeliveryOut.from_record(unit, versions.confirm(unit, resource_id))
 
 
 @router.post("/resources/{resource_id}/publish", summary="发布目录 · Publish")
-def publish(resource_id: str, unit: Annotated[Unit, Acting("resource:publish")]) -> ResourceOut:
-    return ResourceOut.from_record(unit, service.publish(unit, resource_id))
+def publish(resource_id: str, unit: Annotated[Unit, Acting("resource:publish")]) -> DeliveryOut:
+    return DeliveryOut.from_record(unit, versions.publish(unit, resource_id))
 
 
 @router.post("/resources/{resource_id}/withdraw", summary="下架 · Withdraw")
 def withdraw(resource_id: str, body: ReasonIn, unit: Annotated[Unit, Acting("resource:withdraw")]) -> ResourceOut:
     return ResourceOut.from_record(unit, service.withdraw(unit, resource_id, body.reason))
+
+
+@router.post("/resources/{resource_id}/regrade", status_code=202, summary="重新分级 · Look at the grades again")
+def regrade(resource_id: str, body: ReasonIn, unit: Annotated[Unit, Acting("resource:regrade")]) -> DeliveryOut:
+    """After a security incident, by an authority's order, or for another reason that is written down."""
+    return DeliveryOut.from_record(unit, regrading.regrade(unit, resource_id, body.reason))
 
 
 def entry(unit: Unit, resource: Resource) -> CatalogueOut:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.applications.repository import Application, Approval, Grant
 from sandbox.catalog.model import RESOURCE
-from sandbox.catalog.repository import Resource, ResourceColumn, ResourceVersion
+from sandbox.catalog.repository import Resource
 from sandbox.exports.model import EXPORT
 from sandbox.exports.repository import ExportRequest
 from sandbox.kernel.lifecycle import Lifecycle, Record
@@ -155,20 +155,6 @@ class ResourceIn(In):
     declared: dict[str, Any] = Field(default_factory=dict, description="comments, quality rules, references")
 
 
-class ColumnOut(Out):
-    name: str
-    type: str
-    comment: str
-    category: str
-    level: int
-    sensitive: bool
-    identifier_role: str
-    entity: str | None
-    rule: str
-    evidence: list[Any]
-    confirmed: bool
-
-
 class CatalogueColumnOut(Out):
     """A column as everybody may see it: no evidence, no counts."""
 
@@ -178,20 +164,6 @@ class CatalogueColumnOut(Out):
     category: str
     level: int
     sensitive: bool
-
-
-class VersionOut(Out):
-    number: int
-    created_at: datetime
-    file_name: str
-    file_sha256: str
-    rows_in: int
-    rows_loaded: int
-    rows_quarantined: int
-    recipe: dict[str, Any]
-    accounting: dict[str, Any]
-    findings: list[Any]
-    quality: dict[str, Any]
 
 
 class ResourceOut(Standing):
@@ -207,20 +179,6 @@ class ResourceOut(Standing):
     @classmethod
     def from_record(cls, unit: Unit, record: Resource, **more: Any) -> Self:
         return cls.of(unit, record, RESOURCE, **more)
-
-
-class ResourceDetailOut(ResourceOut):
-    columns: list[ColumnOut]
-    versions: list[VersionOut]
-
-    @classmethod
-    def whole(
-        cls, unit: Unit, record: Resource, columns: list[ResourceColumn], versions: list[ResourceVersion]
-    ) -> Self:
-        return cls.from_record(
-            unit, record, columns=[ColumnOut.model_validate(c) for c in columns],
-            versions=[VersionOut.model_validate(v) for v in versions],
-        )  # fmt: skip
 
 
 class CatalogueOut(Out):
@@ -244,12 +202,6 @@ class SimulatedRowsOut(Out):
     resource_id: str
     columns: list[str]
     rows: list[list[Any]]
-
-
-class GradeIn(In):
-    column: Line = Field(examples=["就诊日期"])
-    level: int = Field(ge=1, le=4, examples=[4])
-    reason: Prose = Field(examples=["与诊断合并后更敏感"])
 
 
 class ApplicationIn(In):

@@ -32,12 +32,13 @@ class Around:
     """What rules may need besides the table. What is missing here leaves its indicator not assessed.
 
     `others`: files of other tables by name. `deliveries`: days of the earlier deliveries, in order. `today`: the day
-    of measuring.
+    of measuring. `before`: rows of the table that earlier deliveries brought; the accounting speaks of the others.
     """
 
     others: Mapping[str, Sequence[str]] = field(default_factory=dict)
     deliveries: Sequence[date] = ()
     today: date = field(default_factory=date.today)
+    before: int = 0
 
 
 def measure(
@@ -83,7 +84,7 @@ def conclude(
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
         results = tuple(threads.map(judge, range(len(rules)), rules))
     measured = Measured(found.rows, found.missing, found.invalid, _repeated(case, results, columns), results)
-    return report(name, measured, accounting, policy)
+    return report(name, measured, accounting, policy, before=around.before)
 
 
 def _repeated(case: _Case, results: Sequence[RuleResult], columns: Sequence[ColumnRecipe]) -> int:

@@ -145,11 +145,11 @@ class Measured:
     rules: tuple[RuleResult, ...]
 
 
-def report(name: str, measured: Measured, accounting: Accounting, policy: Any) -> QualityReport:
-    """Indicators, columns and verdict under an edition of the quality policy."""
+def report(name: str, measured: Measured, accounting: Accounting, policy: Any, *, before: int = 0) -> QualityReport:
+    """Indicators, columns and verdict under an edition of the policy; `before` rows are of earlier deliveries."""
     indicators = tuple(_indicators(policy, _totals(measured)))
     columns = tuple(_column(measured, c) for c in measured.missing)
-    verdict = _verdict(policy, indicators, accounting, measured.rows)
+    verdict = _verdict(policy, indicators, accounting, measured.rows - before)
     return QualityReport(name, measured.rows, indicators, columns, measured.rules, verdict)
 
 

@@ -21,25 +21,28 @@ _SHORT = 2  # characters of a value that masking would leave as good as readable
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where the rows of a table stand in its file. `first` is the line (sheet row, list element) of the first record,
-    None when lines cannot be told from row numbers; `quarantined` are the lines of records set apart, rising."""
+    None when lines cannot be told from row numbers; `quarantined` are the lines of records set apart, rising; `before`
+    rows stand in files of earlier deliveries."""
 
     first: int | None
     quarantined: tuple[int, ...] = ()
+    before: int = 0
 
     @classmethod
-    def of(cls, accounting: Accounting, quarantined: Iterable[int | None] = ()) -> Places:
+    def of(cls, accounting: Accounting, quarantined: Iterable[int | None] = (), *, before: int = 0) -> Places:
         """Lines are known where every record is one line and nothing else stands between records."""
         apart = tuple(quarantined)
         between = accounting.section + accounting.repeated_header + accounting.continuation + accounting.blank
         if between or len(apart) != accounting.rows_quarantined or None in apart:
             return cls(None)
-        return cls(accounting.preamble + accounting.header + 1, tuple(sorted(n for n in apart if n is not None)))
+        lines = tuple(sorted(n for n in apart if n is not None))
+        return cls(accounting.preamble + accounting.header + 1, lines, before)
 
     def line(self, row: int) -> int | None:
         """The line of a row, both counted as people do from 1 for lines and from 0 for rows."""
-        if self.first is None:
+        if self.first is None or row < self.before:
             return None
-        line = self.first + row
+        line = self.first + row - self.before
         for apart in self.quarantined:
             if apart > line:
                 break

@@ -14,6 +14,7 @@ LONGEST_LINE = 64_000_000
 MAX_SHEET_CELLS = 50_000_000
 """Rows × columns of a sheet from its first to its last cell: a workbook is held in memory, empty cells too."""
 
+
 def refuse_wide(columns: int) -> None:
     """Raises `reading.too_many_columns` above `MAX_COLUMNS`."""
     if columns > MAX_COLUMNS:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session
 
 from policies.text import Text
+from sandbox.catalog import repository
 from sandbox.catalog.repository import Resource, ResourceVersion, version
 from sandbox.kernel import permissions
 from sandbox.kernel.database import Base, short
@@ -93,13 +94,15 @@ def _something_failed(_unit: Unit, slip: Correction) -> None:
 
 
 def check_issue(unit: Unit, resource_id: str) -> Correction:
-    """The slip of the resource's current version as it would be issued; raises why it cannot be.
+    """The slip of the version that waits (else the published one) as it would be issued; raises why it cannot be.
 
     One slip a resource is open at a time.
     """
     permissions.check(unit.actor, "correction:issue")
     resource = unit.session.get(Resource, resource_id)
-    if resource is None or resource.current_version is None:
+    waiting_delivery = repository.pending(unit.session, resource_id)
+    number = waiting_delivery.version if waiting_delivery is not None else None
+    if resource is None or (number or resource.current_version) is None:
         raise NotFound.of("version", resource_id)
     if (waiting := open_slip(unit.session, resource_id)) is not None:
         raise Conflict(
@@ -108,7 +111,7 @@ def check_issue(unit: Unit, resource_id: str) -> Correction:
             fix=Text("请等待数源部门重新交付，或先撤回原单", "Wait for the delivery, or withdraw it first"),
             id=waiting.id,
         )
-    found = version(unit.session, resource.id, resource.current_version)
+    found = version(unit.session, resource.id, number or resource.current_version or 0)
     slip = Correction(
         id=new_id("cor"), organisation_id=resource.organisation_id, state=CORRECTION.initial, state_since=unit.now,
         created_at=unit.now, resource_id=resource.id, version_number=found.number,

@@ -61,9 +61,12 @@ class Lake:
         """
         import pyarrow.parquet as pq
 
-        from sandbox.lake.parts import link_parts
+        from sandbox.lake.parts import lake_schema, link_parts
 
         schema = pq.read_schema(files[0])
+        for other in map(pq.read_schema, files[1:]):
+            if lake_schema(other) != lake_schema(schema):
+                _refuse_columns(table, lake_schema(schema), lake_schema(other))
         return self._add_parts(table, schema, lambda folder: link_parts(folder, files), mode, facts, once)
 
     def _add_parts(
@@ -127,6 +130,17 @@ class Lake:
     def versions(self, table: str) -> list[int]:
         """Versions that a write made, oldest first; maintenance steps of the format itself are left out."""
         return sorted(int(e["version"]) for e in self._table(table, None).history() if "once" in e)
+
+    def version_of(self, table: str, once: str) -> int | None:
+        """Version that the job `once` wrote into the table; None when it wrote none."""
+        return self._version_of(table_path(self._root, table), once)
+
+    def rows_of(self, table: str, version: int, limit: int, offset: int) -> list[dict[str, Any]]:
+        """At most `limit` rows of a version from `offset` on, in row order, by column name."""
+        import polars as pl
+
+        files = self.files(table, version)  # a version without rows has none
+        return pl.scan_parquet(files).slice(max(offset, 0), limit).collect().to_dicts() if files else []
 
     def exists(self, table: str) -> bool:
         """Whether at least one version was committed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ class Stage:
     browser: Browser
     pictures: Path
     pages: dict[str, Page] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    """the city's files by table"""
     taken: int = 0
 
     def settle(self) -> None:
@@ -75,6 +78,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
                     client.sign_in(table.login, password)
                     resource = client.post(table.login, "/resources", table.registration)["id"]
                     client.upload(table.login, f"/resources/{resource}/deliveries", table.path)
+                    made.files[table.name] = table.path
         made.settle()
         yield made
 
@@ -99,6 +103,7 @@ def state_of(page: Page) -> Locator:
 
 def test_every_role_does_its_part_of_the_story_in_the_portal(stage: Stage) -> None:
     govern(stage)
+    redeliver(stage)
     merchant = enter(stage)
     apply_for_data(stage, merchant)
     develop(stage, merchant)
@@ -121,6 +126,56 @@ def govern(stage: Stage) -> None:
         press(operator, "发布目录")
         expect(state_of(operator)).to_contain_text("已发布")
     stage.settle()
+
+
+def redeliver(stage: Stage) -> None:
+    """The next month's file has a column more: an operator has it detected anew, the department asks a second person
+    to lower the new column's level, and what was published stays until the new version is."""
+    page, operator, officer = stage.as_("health"), stage.as_("operator"), stage.as_("officer1")
+    page.goto("/resources")
+    page.get_by_role("link", name="门诊就诊").first.click()
+    page.wait_for_load_state()
+    address = page.url
+    page.locator("#f-file").set_input_files(wider(stage.files["门诊就诊"]))
+    press(page, "上传并交付")
+    stage.settle()
+    page.goto(address)
+    expect(page.get_by_text("读取方式需要确定")).to_be_visible()
+    open_from_home(operator, "门诊就诊")
+    stage.look(operator, "operator-recipe")
+    press(operator, "全部由系统重新识别")
+    stage.settle()
+    page.goto(f"{address}?tab=columns")
+    expect(page.get_by_text("有 1 列的分级需要确认")).to_be_visible()
+    expect(page.get_by_text("已发布的第 1 版照常使用")).to_be_visible()
+    page.locator("#f-column").fill("陪诊人")
+    page.locator("#f-level").select_option("2")
+    press(page, "查看影响")
+    page.locator("#f-reason").first.fill("只记有无，不含姓名")
+    press(page, "确定调整")
+    stage.look(page, "department-lowering")
+    open_from_home(officer, "门诊就诊 陪诊人")
+    stage.look(officer, "officer-lowering")
+    officer.locator("textarea").first.fill("核实无误")
+    press(officer, "同意降级")
+    page.goto(address)
+    press(page, "确认分级")
+    open_from_home(operator, "门诊就诊")
+    press(operator, "发布目录")
+    expect(operator.get_by_text("第 2 版").first).to_be_visible()
+    stage.settle()
+    operator.goto(f"{address}/versions/2")
+    expect(operator.get_by_text("新增列")).to_be_visible()
+    stage.look(operator, "operator-version")
+
+
+def wider(path: Path) -> Path:
+    """The same table with one more column."""
+    rows = [r for r in csv.reader(path.read_text("utf-8-sig").splitlines(keepends=True)) if r]
+    made = path.with_name("门诊就诊二月.csv")
+    with made.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([[*row, "陪诊人" if not place else "有"] for place, row in enumerate(rows)])
+    return made
 
 
 def enter(stage: Stage) -> Page:

@@ -289,28 +289,36 @@ def test_only_the_merchant_signs_and_only_when_approved(any_world: World) -> Non
         service.sign(unit, application_id)
 
 
-def test_version_that_is_not_confirmed_is_not_granted(any_world: World) -> None:
-    """A new delivery came between approval and signature; its grades are only the machine's proposal."""
+def test_version_that_is_not_published_is_not_granted(any_world: World) -> None:
+    """A new delivery came between approval and signature: what is granted is the version that is published."""
     resource_id = any_world.published()
     application_id = any_world.application("approved", resource_id)
     any_world.deliver(resource_id, any_world.department)
-    any_world.take_in(resource_id)
+    any_world.take_in(resource_id, columns={"区": 4, "新列": 4})
+    with any_world.by(any_world.merchant) as unit:
+        service.sign(unit, application_id)
+    with any_world.system() as unit:
+        assert [g.version for g in records.grants(unit.session, application_id)] == [1]
+
+
+def test_withdrawn_resource_is_not_granted(any_world: World) -> None:
+    from sandbox.catalog import service as catalog
+
+    resource_id = any_world.published()
+    application_id = any_world.application("approved", resource_id)
+    with any_world.by(any_world.department) as unit:
+        catalog.withdraw(unit, resource_id, "登记到期")
     with pytest.raises(InvalidTransition, match="no_version"), any_world.by(any_world.merchant) as unit:
         service.sign(unit, application_id)
     assert state(any_world, application_id) == "approved"
 
 
 def test_column_that_has_gone_is_not_granted(any_world: World) -> None:
-    from sandbox.catalog import service as catalog
-
     resource_id = any_world.published()
     application_id = any_world.application("approved", resource_id)
     any_world.deliver(resource_id, any_world.department)
     any_world.take_in(resource_id, columns={"区": 1})
-    with any_world.by(any_world.department) as unit:
-        catalog.confirm_grade(unit, resource_id)
-    with any_world.by(any_world.operator) as unit:
-        catalog.publish(unit, resource_id)
+    any_world.publish(resource_id)
     with pytest.raises(InvalidTransition, match="columns_gone"), any_world.by(any_world.merchant) as unit:
         service.sign(unit, application_id)
 

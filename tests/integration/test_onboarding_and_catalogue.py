@@ -7,6 +7,7 @@ import io
 import pytest
 
 from sandbox.applications import service as applications
+from sandbox.catalog import deliveries, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.kernel.clocks import history
@@ -137,7 +138,7 @@ def test_department_sees_its_own_resources_only(any_world: World) -> None:
         with pytest.raises(OutOfReach):
             catalog.read(unit, other)
     with pytest.raises(OutOfReach), any_world.by(any_world.department) as unit:
-        catalog.deliver(unit, other, file_name="x.csv", sha256="0" * 64, size=1)
+        deliveries.deliver(unit, other, file_name="x.csv", sha256="0" * 64, size=1)
 
 
 def test_same_bytes_are_not_taken_in_twice(any_world: World) -> None:
@@ -145,28 +146,17 @@ def test_same_bytes_are_not_taken_in_twice(any_world: World) -> None:
     with any_world.system() as unit:
         known = catalogue.versions(unit.session, resource_id)[0].file_sha256
     with pytest.raises(Conflict, match=r"delivery\.repeated"), any_world.by(any_world.department) as unit:
-        catalog.deliver(unit, resource_id, file_name="x.csv", sha256=known, size=10)
+        deliveries.deliver(unit, resource_id, file_name="x.csv", sha256=known, size=10)
 
 
 def test_empty_and_oversized_files_leave_nothing(any_world: World) -> None:
     resource_id, inbox = any_world.published(), any_world.platform.settings.inbox
     with pytest.raises(BadInput), any_world.by(any_world.department) as unit:
-        catalog.deliver(unit, resource_id, file_name="x.csv", sha256="0" * 64, size=0)
+        deliveries.deliver(unit, resource_id, file_name="x.csv", sha256="0" * 64, size=0)
     before = sorted(inbox.iterdir())
     with pytest.raises(LimitExceeded):
-        catalog.store_delivery(inbox, io.BytesIO(b"x" * 2000), 1000)
+        deliveries.store_delivery(inbox, io.BytesIO(b"x" * 2000), 1000)
     assert sorted(inbox.iterdir()) == before
-
-
-def test_levels_may_be_raised_with_a_reason_and_not_lowered_alone(any_world: World) -> None:
-    resource_id = any_world.delivered()
-    any_world.take_in(resource_id)
-    with any_world.by(any_world.department) as unit:
-        catalog.change_grade(unit, resource_id, "区", 4, "小区级别可识别")
-        assert catalog.read(unit, resource_id).level == 4
-    for level, reason, error in ((2, "太高", NotPermitted), (4, " ", BadInput), (5, "x", BadInput)):
-        with pytest.raises(error), any_world.by(any_world.department) as unit:
-            catalog.change_grade(unit, resource_id, "身份证号", level, reason)
 
 
 def test_bad_quality_is_not_published(any_world: World) -> None:
@@ -174,9 +164,9 @@ def test_bad_quality_is_not_published(any_world: World) -> None:
         resource_id = any_world.delivered()
         any_world.take_in(resource_id, quality=quality)
         with any_world.by(any_world.department) as unit:
-            catalog.confirm_grade(unit, resource_id)
+            versions.confirm(unit, resource_id)
         with pytest.raises(InvalidTransition, match="below_threshold"), any_world.by(any_world.operator) as unit:
-            catalog.publish(unit, resource_id)
+            versions.publish(unit, resource_id)
 
 
 def test_simulated_data_that_failed_its_gates_is_not_published(any_world: World) -> None:

@@ -52,9 +52,7 @@ def converts(values: list[str], column: ColumnRecipe, *, sure: bool = False) -> 
     ids=["integers", "decimals", "floats", "thousands", "percent"],
 )
 @given(st.lists(NUMBER_TEXT | GROUPED | st.floats().map(str) | st.integers().map(str), min_size=1, max_size=30))
-def test_a_number_converts_if_and_only_if_it_has_the_shape(
-    shape: str, column: ColumnRecipe, values: list[str]
-) -> None:
+def test_a_number_converts_if_and_only_if_it_has_the_shape(shape: str, column: ColumnRecipe, values: list[str]) -> None:
     told = shaped(values, shape)
     if column.scale is not None:  # the scale of a decided column is the longest fraction there is
         told = [t and len(v.partition(".")[2]) <= column.scale for t, v in zip(told, values, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policies.text import Text, UserError
-from sandbox.catalog import corrections, service
+from sandbox.catalog import corrections, deliveries, repository
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.errors import Conflict, InvalidTransition, NotPermitted
 from sandbox.kernel.unit import Platform
@@ -70,7 +70,10 @@ def test_a_delivery_answers_the_slip_and_its_report_settles_it(
     assert state(world, slip)[0] == "answered"
     if report is None:
         with world.system() as unit:
-            service.delivery_failed(unit, resource, UserError("reading.empty", Text("空文件", "empty file")))
+            waiting = repository.pending(unit.session, resource)
+            assert waiting is not None
+            deliveries.begin_reading(unit, waiting.id)
+            deliveries.failed(unit, waiting.id, UserError("reading.empty", Text("空文件", "empty file")))
     else:
         world.take_in(resource, quality=report)
     found = state(world, slip)

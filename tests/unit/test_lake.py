@@ -213,6 +213,22 @@ def test_a_writer_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     assert values(lake) == [1, 2]
 
 
+def test_adopted_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+    lake, made = Lake(tmp_path / "lake"), [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    pq.write_table(pa.table({"n": [1]}), made[0])
+    pq.write_table(pa.table({"n": ["x"]}), made[1])
+    with pytest.raises(UserError, match="other_columns"):
+        lake.adopt(TABLE, made, mode="overwrite", facts={}, once="x")
+    assert not lake.exists(TABLE)
+
+
+def test_rows_of_a_version_are_paged_in_their_order(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    version = write(lake, "a", n=list(range(10)))
+    assert [r["n"] for r in lake.rows_of(TABLE, version, limit=3, offset=4)] == [4, 5, 6]
+    assert lake.rows_of(TABLE, version, limit=3, offset=10) == []
+
+
 def test_complete_files_are_adopted_as_they_are_in_their_order(tmp_path: Path) -> None:
     lake, made = Lake(tmp_path / "lake"), [tmp_path / "b.parquet", tmp_path / "a.parquet"]
     for start, path in zip((0, 3), made, strict=True):

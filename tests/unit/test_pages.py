@@ -14,19 +14,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import deps
-from api.pages import MODULES, applications, corrections, exports, frame, onboarding, resources, sheets, workspaces
+from api.pages import (
+    MODULES,
+    applications,
+    corrections,
+    deliveries,
+    exports,
+    frame,
+    grading,
+    onboarding,
+    resources,
+    sheets,
+    workspaces,
+)
 from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
+from policies.text import Text, UserError
 from policies.verdict import Finding, Outcome
 from sandbox.catalog import corrections as slips
+from sandbox.catalog import deliveries as delivery_records
+from sandbox.catalog import grades
+from sandbox.catalog import repository as records
 from sandbox.catalog import service as catalog
 from sandbox.exports import service as export_service
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.identity import Role
 from sandbox.kernel.permissions import PERMISSIONS
 from sandbox.kernel.settings import Settings
-from sandbox.kernel.unit import Platform
+from sandbox.kernel.unit import Platform, Unit
 from sandbox.products import spec
 from tests.conftest import MONDAY
 from tests.factories import World, poor_report
@@ -51,6 +67,10 @@ PAGES: dict[str, set[str]] = {
     "/resources": GOVERNING, "/resources?state=published&q=x": GOVERNING, "/resources/new": {"department"},
     **{f"/resources/{{published}}?tab={tab}": GOVERNING for tab in resources.TABS},
     "/resources/{proposed}?tab=columns": GOVERNING, "/resources/{delivered}": GOVERNING,
+    "/resources/{lowered}?tab=columns&history=费用": GOVERNING,
+    "/resources/{lowered}?tab=columns&column=区&level=3": GOVERNING,
+    "/resources/{asking}": GOVERNING, "/deliveries/{asking_delivery}": GOVERNING,
+    "/deliveries/{asking_delivery}?show=1": GOVERNING, "/resources/{published}/versions/1": GOVERNING,
     "/onboarding": ANYBODY - {"department"}, "/onboarding/new": {"merchant"},
     "/onboarding/{onboarding}": {"operator", "officer", "auditor"}, "/merchants": ANYBODY - {"department"},
     "/applications": ANYBODY, "/applications/new": {"merchant"}, "/applications/new?resource={published}": {"merchant"},
@@ -98,10 +118,15 @@ def furnish(world: World) -> dict[str, str]:
     world.take_in(proposed)
     twinless = world.delivered(name="学校")
     world.take_in(twinless)
+    world.publish(twinless)
+    asking = world.delivered(name="读不出")
+    lowered = world.published(name="收费")
+    world.deliver(lowered, world.department)
+    world.take_in(lowered, columns={"身份证号": 4, "费用": 4, "区": 1, "新列": 3})
     with world.by(world.department) as unit:
-        catalog.confirm_grade(unit, twinless)
-    with world.by(world.operator) as unit:
-        catalog.publish(unit, twinless)
+        grades.change(unit, lowered, "费用", 2, "收费标准已公开")
+    with world.system() as unit:
+        asking_delivery = _stopped(unit, asking)
     dirty = world.delivered(name="低质量")
     world.take_in(dirty, quality=poor_report())
     with world.by(world.operator) as unit:
@@ -122,10 +147,24 @@ def furnish(world: World) -> dict[str, str]:
         ids["policy"] = next(e.id for e in editions.every(unit.session) if e.kind == "export")
     return ids | {
         "slip": slip, "dirty": dirty,
-        "published": resource, "proposed": proposed, "twinless": twinless, "delivered": world.delivered(name="交付"),
+        "published": resource, "proposed": proposed, "twinless": twinless, "asking": asking,
+        "asking_delivery": asking_delivery, "lowered": lowered, "delivered": world.delivered(name="交付"),
         "drafted": world.drafted(resource, scenario="草稿场景"), "workspace": workspace,
         "waiting": world.requested_run(workspace), "onboarding": world.applied(world.stranger),
     }  # fmt: skip
+
+
+def _stopped(unit: Unit, resource_id: str) -> str:
+    """A delivery whose reading ended in a question, with the head of its file; its id."""
+    waiting = records.pending(unit.session, resource_id)
+    assert waiting is not None
+    delivery_records.begin_reading(unit, waiting.id)
+    lines = [{"line": 1, "raw": "某表;张三", "cells": ["某表;张三"], "role": "record"}]
+    delivery_records.keep_preview(unit, waiting.id, {"decisions": {"encoding": "utf-8"}, "lines": lines})
+    question = UserError("reading.one_column", Text("只识别出一列", "Only one column"), fix=Text("请写明", "Name it"),
+                         what="columns 1")  # fmt: skip
+    delivery_records.failed(unit, waiting.id, question)
+    return waiting.id
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +248,8 @@ def test_every_page_names_its_action_or_is_known_to_be_open(route: APIRoute) -> 
 
 def test_every_human_step_of_every_table_has_its_button() -> None:
     buttons = {
-        "resource": {*resources.STEPS, "deliver"}, "onboarding": set(onboarding.STEPS),
+        "resource": {*resources.STEPS, "publish"}, "delivery": {*deliveries.STEPS, "correct"},
+        "lowering": set(grading.LOWERING_STEPS), "onboarding": set(onboarding.STEPS),
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
@@ -408,7 +448,7 @@ def test_delivery_through_the_page_is_taken_once(fresh: City) -> None:
         for _ in range(2)
     ]
     assert sent == [303, 409]
-    assert len(fresh.world.events("resource:deliver")) == 1
+    assert len(fresh.world.events("delivery:receive")) == 1
 
 
 def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
@@ -418,7 +458,61 @@ def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
     form = {"column": "区", "level": "2", "reason": "含街道"}
     person.press(f"/resources/{resource}/grades", **form)
     assert person.post(f"/resources/{resource}/grades", **form).status_code == 409
-    assert len(fresh.world.events("resource:regrade")) == 1
+    assert len(fresh.world.events("resource:raise")) == 1
+
+
+def test_an_operator_corrects_the_recipe_through_the_page(fresh: City) -> None:
+    resource = fresh.world.delivered()
+    with fresh.world.system() as unit:
+        delivery = _stopped(unit, resource)
+    person = Person(fresh.app, "operator")
+    page = person.get(f"/deliveries/{delivery}").text
+    assert "只识别出一列" in page and "张三" not in page and "某某;某某" in page, "values are masked"
+    assert "张三" in person.get(f"/deliveries/{delivery}?show=1").text
+    assert [e.facts["shown"] for e in fresh.world.events("delivery:look")] == [False, True]
+    wrong = {"header_row": "第三行", "types": "费用", "rest": "[1]"}
+    answer = person.post(f"/deliveries/{delivery}/recipe", **wrong)
+    assert answer.status_code == 422 and "第三行" in answer.text
+    assert all(f'id="f-{name}-error"' in answer.text for name in wrong)
+    form = {"encoding": "gb18030", "delimiter": "\\t", "header": "no", "missing": "无\n-", "types": "费用：小数",
+            "rest": '{"trim": true}'}  # fmt: skip
+    person.press(f"/deliveries/{delivery}/recipe", **form)
+    with fresh.world.system() as unit:
+        row = records.delivery(unit.session, delivery)
+    assert (row.state, row.attempt, row.recipe) == (
+        "received", 2,
+        {"encoding": "gb18030", "delimiter": "\t", "header": False, "missing": ["无", "-"], "trim": True,
+         "columns": [{"name": "费用", "type": "decimal"}]},
+    )  # fmt: skip
+
+
+def test_a_lowering_stands_on_the_second_persons_desk_and_not_on_the_first_ones(fresh: City) -> None:
+    resource = fresh.world.delivered(name="收费表")
+    fresh.world.take_in(resource, columns={"费用": 4})
+    first = Person(fresh.app, "department")
+    seen = first.get(f"/resources/{resource}?tab=columns&column=费用&level=2").text
+    assert "将申请调低，待第二人核定：费用" in seen
+    first.press(f"/resources/{resource}/grades", column="费用", level="2", reason="已公开")
+    assert "轮到您" not in re.sub(r"(?s).*收费表 费用", "", first.get("/").text)[:600]
+    for login in ("colleague", "officer"):
+        second = Person(fresh.app, login)
+        assert "收费表 费用" in second.get("/").text
+        assert "已公开" in second.get(f"/resources/{resource}?tab=columns").text
+    with fresh.world.system() as unit:
+        (asked,) = records.lowerings(unit.session, resource_id=resource)
+    refused = first.post(f"/lowerings/{asked.id}/steps", transition="approve", reason="x")
+    assert refused.status_code == 403 and "第二人" in refused.text
+    second.press(f"/lowerings/{asked.id}/steps", transition="approve", reason="核实无误")
+    assert "已同意降级" in first.get(f"/resources/{resource}?tab=columns").text
+
+
+def test_impact_is_on_the_page_before_the_department_confirms(fresh: City) -> None:
+    resource = fresh.world.published()
+    fresh.world.application("active", resource)
+    fresh.world.deliver(resource, fresh.world.department)
+    fresh.world.take_in(resource, columns={"身份证号": 3, "区": 4, "费用": 2})
+    page = words_of(Person(fresh.app, "department").get(f"/resources/{resource}?tab=columns").text)
+    assert "门诊负荷分析" in page and "不可见，只能运行作业" in page and "收紧" in page
 
 
 def test_same_report_twice_is_published_once(fresh: City) -> None:
@@ -515,10 +609,7 @@ def test_names_and_reasons_are_shown_as_text(fresh: City) -> None:
         )  # fmt: skip
     world.deliver(made.id, world.department)
     world.take_in(made.id, columns={HOSTILE: 2, "x": 1})
-    with world.by(world.department) as unit:
-        catalog.confirm_grade(unit, made.id)
-    with world.by(world.operator) as unit:
-        catalog.publish(unit, made.id)
+    world.publish(made.id)
     asked = [f"/resources/{made.id}?tab={tab}" for tab in resources.TABS]
     for login, addresses in {
         "department": ["/resources", "/catalog", f"/catalog/{made.id}", *asked],

@@ -39,6 +39,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/onboardings/{onboarding_id}/materials"): {"materials": {}},
     ("POST", "/resources"): {"name": "x", "description": "x", "registration_code": "x", "update_cycle": "x"},
     ("POST", "/resources/{resource_id}/grades"): {"column": "x", "level": 2, "reason": "x"},
+    ("POST", "/deliveries/{delivery_id}/recipe"): {"recipe": {}},
     ("POST", "/applications"): {"scenario": "x", "purpose": "x", "product_form": "report", "audience": "public",
                                 "term_months": 1, "requested": {}},
     ("POST", "/workspaces"): {"application_id": "x"},
@@ -96,7 +97,7 @@ def body_of(route: Route) -> dict[str, Any]:
     last = route.path.rsplit("/", 1)[-1]
     if last in ("decision", "review", "check", "standing") or route.key[1] == "/applications/{application_id}/close":
         return {"json": ANY_DECISION}
-    if route.key[1] in ("/resources/{resource_id}/withdraw", "/exports/{request_id}/recall"):
+    if last in ("recall", "regrade") or route.key[1] == "/resources/{resource_id}/withdraw":
         return {"json": {"reason": "x"}}
     return {"json": BODIES[route.key]} if route.key in BODIES else {}
 
@@ -340,7 +341,7 @@ def test_delivery_is_accepted_once(portal: Portal) -> None:
     url = f"/api/v1/resources/{resource_id}/deliveries"
     headers = {"authorization": f"Bearer {portal.tokens['department']}"}
     answer = portal.client.post(url, files={"file": ("x.csv", b"a\n1\n")}, headers=headers)
-    assert (answer.status_code, answer.json()["state"]) == (202, "delivered")
+    assert (answer.status_code, answer.json()["state"]) == (202, "received")
     check_problem(portal.client.post(url, files={"file": ("x.csv", b"a\n1\n")}, headers=headers), 409)
 
 

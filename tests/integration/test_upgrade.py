@@ -1,0 +1,90 @@
+"""An installation of the first schema is brought to the present one with everything it held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+import sandbox.migrations
+from sandbox.catalog import repository
+from sandbox.kernel.clock import FixedClock
+from sandbox.kernel.settings import Settings
+from sandbox.kernel.unit import Platform
+from tests.conftest import MONDAY
+from tests.postgres import PostgresServer
+
+AT = "2026-03-02T01:00:00.000000+00:00"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Platform:
+    """A platform on an empty database of the first schema."""
+    url = None
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.fresh_database()
+    made = Platform(Settings(home=tmp_path / "home", database_url=url), FixedClock(MONDAY))
+    config = Config()
+    config.set_main_option("script_location", str(Path(sandbox.migrations.__file__).parent))
+    config.attributes["engine"] = made.database.engine
+    command.upgrade(config, "0001")
+    return made
+
+
+def insert(platform: Platform, table: str, **values: Any) -> None:
+    names = ", ".join(f'"{n}"' for n in values)
+    places = ", ".join(f":{n}" for n in values)
+    with platform.database.transaction() as session:
+        session.execute(sa.text(f'INSERT INTO "{table}" ({names}) VALUES ({places})'), values)
+
+
+def resource(platform: Platform, name: str, state: str, versions: int) -> None:
+    """A resource as the first schema kept it, its columns those of the last version."""
+    insert(
+        platform, "resource", id=name, name=name, description="", registration_code="", update_cycle="",
+        entity_keys="{}", declared="{}", current_version=versions or None, level=3 if versions else None,
+        simulated_version=None, simulation=None, organisation_id="org-a", state=state, state_since=AT, created_at=AT,
+        row_version=0,
+    )  # fmt: skip
+    for number in range(1, versions + 1):
+        insert(
+            platform, "resource_version", id=f"{name}-{number}", resource_id=name, number=number, created_at=AT,
+            file_name="x.csv", file_sha256=f"{number}", lake_version=number - 1, lake_digest="d", rows_in=10,
+            rows_loaded=9, rows_quarantined=1, recipe="{}", accounting="{}", findings="[]", quality="{}", grading="{}",
+        )  # fmt: skip
+    if versions:
+        insert(
+            platform, "resource_column", id=f"{name}-c", resource_id=name, position=0, name="区", type="text",
+            comment="", category="B", level=3, sensitive=False, identifier_role="none", entity=None, rule="R",
+            evidence="[]", confirmed=state == "published", missing=0, distinct=4,
+        )  # fmt: skip
+
+
+def test_what_was_published_stays_and_what_waited_waits(old: Platform) -> None:
+    for name, state, versions in (("published", "published", 2), ("proposed", "proposed", 1), ("new", "registered", 0),
+                                  ("sent-back", "rejected", 1)):  # fmt: skip
+        resource(old, name, state, versions)
+    old.database.migrate()
+    with old.system() as unit:
+        session = unit.session
+        found = {r.id: (r.state, r.current_version, r.level) for r in repository.every(session)}
+        states = {r: [d.state for d in repository.deliveries(session, r)] for r in found}
+        columns = {r: [(c.level, c.version) for c in repository.columns(session, r)] for r in found}
+        waiting = repository.pending(session, "proposed")
+        assert waiting is not None
+        proposed = repository.columns(session, "proposed", waiting.version)
+    assert found == {
+        "published": ("published", 2, 3), "proposed": ("registered", None, None), "new": ("registered", None, None),
+        "sent-back": ("registered", None, None),
+    }  # fmt: skip
+    assert states == {
+        "published": ["current", "superseded"], "proposed": ["proposed"], "new": [], "sent-back": ["superseded"]
+    }  # fmt: skip
+    assert columns == {"published": [(3, 2)], "proposed": [], "new": [], "sent-back": []}
+    assert [(c.name, c.level, c.proposed_level) for c in proposed] == [("区", 3, 3)]
+    old.database.dispose()
