@@ -46,7 +46,8 @@ def change(world: World, who: Actor, resource_id: str, column: str, level: int, 
 
 def asked(world: World, resource_id: str) -> Lowering:
     with world.system() as unit:
-        return next(x for x in catalogue.lowerings(unit.session, resource_id=resource_id) if x.state == "requested")
+        found = catalogue.lowerings(unit.session, resource_id=resource_id)
+        return next((lowering for lowering in found if lowering.state == "requested"), found[0])
 
 
 def decide(world: World, who: Actor, lowering: Lowering, step: str, reason: str = "同意") -> Lowering:
