@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pipelines.quality import keys, summary
 from pipelines.quality.report import Measured, QualityReport, RuleResult, report
 from pipelines.quality.rows import looks
 from pipelines.quality.samples import Places, with_samples
-from pipelines.quality.summary import ROWS, SAMPLES, Counted, Summary, only_with, repeated_among
+from pipelines.quality.summary import ROWS, SAMPLES, THREADS, Counted, Summary, only_with, repeated_among
 from pipelines.quality.texts import moment, number
 from pipelines.quality.words import advice, wanted
 from pipelines.reading.landing import Accounting
@@ -81,7 +80,7 @@ def conclude(
         told = _JUDGES.get(rule.kind, _counted)(case, place, rule)
         return RuleResult(rule.kind, columns_of(rule), kinds[rule.kind], *told, wanted(rule), advice(rule))
 
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         results = tuple(threads.map(judge, range(len(rules)), rules))
     measured = Measured(found.rows, found.missing, found.invalid, _repeated(case, results, columns), results)
     return report(name, measured, accounting, policy, before=around.before)

@@ -22,6 +22,8 @@ from pipelines.reading.recipe import ColumnRecipe
 from policies.schema.quality import columns_of
 from policies.text import Text, UserError
 
+THREADS = 2 * (os.cpu_count() or 1)
+"""more than there are cores: while some wait for the file or the interpreter, others work"""
 SAMPLES = 10
 """failing rows that are named for each rule"""
 ROWS = "rows"
@@ -88,7 +90,7 @@ def summarise(
     schema = pl.scan_parquet(list(files)).collect_schema()
     spellings = policy.by_check("missing_spellings").parameters.spellings
     counter = _Counter(looks(schema, columns, spellings, rules), rules, keys.Spill(folder, part))
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         ahead: list[Future[Facets]] = []
         size = 0
         for batch in batches(files, threads):
@@ -104,7 +106,7 @@ def summarise(
 def repeated_among(found: Summary, doubtful: NDArray[np.bool_], columns: Sequence[Column], folder: Path) -> int:
     """How many of the doubtful rows repeat another one, cell by cell; the files are read once more."""
     spill, start = keys.Spill(folder, "again"), 0
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         for batch in batches(found.files, threads):
             size = len(next(iter(batch.values())))
             mine = np.flatnonzero(doubtful[start : start + size])
