@@ -131,7 +131,9 @@ def canonical_values(values: pl.Series) -> pl.Series:
         mapping = {c: _fold(c) for c in chars if c is not None}
         folded = rest.str.replace_many(list(mapping), list(mapping.values()))
         values = values.scatter(odd.arg_true(), folded)
-    return values.str.strip_chars(_OUTER).str.replace(WHOLE_FLOAT, "${1}").cast(pl.String)
+    bare = values.str.strip_chars(_OUTER).cast(pl.String)
+    floats = bare.str.contains(WHOLE_FLOAT)
+    return bare.str.replace(WHOLE_FLOAT, "${1}") if floats.any() else bare
 
 
 def views(text: str) -> Iterator[View]:

@@ -6,7 +6,7 @@ All counts are over distinct values unless they say cells: a value and its cells
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeVar
@@ -170,19 +170,26 @@ def _row(hits: funnel.ColumnHits, name: str) -> RowTally:
 
 def _groups(hits: funnel.ColumnHits, entity: str, owned: list[str]) -> dict[tuple[str, frozenset[str]], Found]:
     """The values hit by any of the entity's rows, told apart by which of them hit."""
+    disguised = np.array(sorted(set().union(*(hits.disguised.get(n, set()) for n in owned))), dtype=np.int64)
+    answer = {}
+    for rows, own in _by_rows(hits, owned):
+        cells = int(hits.counts.gather(own).sum())
+        hidden = int(np.isin(own, disguised).sum()) if len(disguised) else 0
+        answer[entity, frozenset(rows)] = Found(len(own), cells, hidden, _examples(hits, own, rows))
+    return answer
+
+
+def _by_rows(hits: funnel.ColumnHits, owned: list[str]) -> Iterator[tuple[list[str], funnel.Places]]:
+    """The rows that hit together, and the values in which just these did."""
+    if len(owned) == 1:
+        yield owned, hits.hits[owned[0]]
+        return
     places = np.unique(np.concatenate([hits.hits[name] for name in owned]))
     marks = np.zeros(len(places), dtype=np.int64)
     for bit, name in enumerate(owned):
         marks[np.isin(places, hits.hits[name], assume_unique=True)] |= 1 << bit
-    disguised = np.array(sorted(set().union(*(hits.disguised.get(n, set()) for n in owned))), dtype=np.int64)
-    answer = {}
     for mark in np.unique(marks).tolist():
-        own = places[marks == mark]
-        rows = [name for bit, name in enumerate(owned) if mark >> bit & 1]
-        cells = int(hits.counts.gather(own).sum())
-        hidden = int(np.isin(own, disguised).sum())
-        answer[entity, frozenset(rows)] = Found(len(own), cells, hidden, _examples(hits, own, rows))
-    return answer
+        yield [name for bit, name in enumerate(owned) if mark >> bit & 1], places[marks == mark]
 
 
 def _sole_traders(hits: funnel.ColumnHits) -> dict[tuple[str, frozenset[str]], Found]:
