@@ -24,6 +24,8 @@ RESOURCE = Lifecycle(
                    "resource:deliver", Text("交付数据", "deliver data")),
         Transition("ingest_failed", ("delivered",), "rejected", "resource:ingest",
                    Text("退回交付", "send delivery back")),
+        Transition("retake", ("rejected",), "delivered", "resource:ingest",
+                   Text("重新治理", "take it up again")),
         Transition("propose_grade", ("delivered",), "proposed", "resource:grade",
                    Text("提出分级建议", "propose grades")),
         Transition("confirm_grade", ("proposed",), "confirmed", "resource:confirm",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy.orm import Session
+
 from policies.text import Text, UserError
 from sandbox.catalog.model import RESOURCE
 from sandbox.catalog.repository import (
@@ -20,8 +22,9 @@ from sandbox.catalog.repository import (
     get,
     version,
     version_by_digest,
+    versions,
 )
-from sandbox.kernel import permissions
+from sandbox.kernel import jobs, permissions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, LimitExceeded, NotPermitted
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
@@ -119,8 +122,10 @@ def check_delivery(unit: Unit, resource_id: str) -> None:
     RESOURCE.check(unit, get(unit.session, resource_id), "deliver")
 
 
-def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: int) -> Resource:
-    """A department delivers a stored file; the ingest job starts when this commits.
+def deliver(
+    unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: int, round_id: str | None = None
+) -> Resource:
+    """A department delivers a stored file, or its source does in a refresh round; the ingest job starts on commit.
 
     The same bytes again are refused as already delivered: nothing is loaded twice.
     """
@@ -137,8 +142,17 @@ def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: 
             id=resource.id,
         )
     RESOURCE.advance(unit, resource, "deliver", sha256=sha256, bytes=size)
-    unit.enqueue("ingest", "resource", resource.id, sha256=sha256, file_name=file_name)
+    unit.enqueue(
+        "ingest", "resource", resource.id, department_id=resource.organisation_id, round_id=round_id, sha256=sha256,
+        file_name=file_name,
+    )  # fmt: skip
     return resource
+
+
+def delivered_digests(session: Session, resource_id: str) -> set[str]:
+    """SHA-256 of every file this resource was given, taken in or sent back."""
+    asked = [j for j in jobs.of_subject(session, "resource", resource_id) if j.kind == "ingest"]
+    return {str(j.payload["sha256"]) for j in asked} | {v.file_sha256 for v in versions(session, resource_id)}
 
 
 def take_in(unit: Unit, resource_id: str, taken: TakenIn) -> ResourceVersion:
@@ -181,6 +195,23 @@ def _replace_columns(unit: Unit, resource: Resource, graded: list[GradedColumn])
 def delivery_failed(unit: Unit, resource_id: str, error: UserError) -> None:
     """The ingest job could not take the delivery in: back to the department with the reason."""
     RESOURCE.advance(unit, get(unit.session, resource_id), "ingest_failed", code=error.code)
+
+
+def retake(unit: Unit, resource_id: str, job_id: str) -> None:
+    """A failed or cancelled ingest is tried again: the delivery is in governance once more.
+
+    Raises `Conflict` when another delivery is being taken in.
+    """
+    resource = get(unit.session, resource_id)
+    others = [j for j in jobs.of_subject(unit.session, "resource", resource.id) if j.kind == "ingest"]
+    if any(j.id != job_id and j.state in jobs.LIVE for j in others):
+        raise Conflict(
+            "delivery.superseded",
+            Text("该资源已有新的交付在治理中，旧任务不再重试", "A newer delivery is in governance; the old job stays"),
+            fix=Text("请等待新交付的结果", "Wait for the newer delivery"), id=resource.id,
+        )  # fmt: skip
+    if resource.state == "rejected":
+        RESOURCE.advance(unit, resource, "retake", job=job_id)
 
 
 def change_grade(unit: Unit, resource_id: str, column_name: str, level: int, reason: str) -> ResourceColumn:

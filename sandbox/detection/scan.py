@@ -111,21 +111,37 @@ def scan_table(frame: pl.LazyFrame | pl.DataFrame, comments: Mapping[str, str] |
     `comments`: column name → description, used as context beside the name. Dates and booleans are not looked into;
     integers from 10⁶ and whole floats from 10¹⁰ are read as text, because identifiers hide there.
     """
-    lazy = frame.lazy()
-    scans: list[ColumnScan] = []
-    axes: dict[str, coordinates.Axis] = {}
-    positions: dict[str, EntityShare] = {}
-    for place, (name, dtype) in enumerate(lazy.collect_schema().items()):
-        comment = (comments or {}).get(name, "")
-        column = columns.read(lazy, name, dtype)
-        scans.append(ColumnScan(name, column.rows, column.missing, column.distinct, _entities(column, comment)))
-        axis = coordinates.axis_of(name, place, comment, column.texts)
-        if axis:
-            axes[name] = axis
-            positions[name] = _position(column, axis)
+    lazy, told = frame.lazy(), comments or {}
+    return join_columns([_look(lazy, name, told.get(name, "")) for name in lazy.collect_schema().names()])
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLook:
+    """What one column shows by itself: counts and masked examples. `axis` and `position` await its neighbours."""
+
+    scan: ColumnScan
+    axis: coordinates.Axis | None = None
+    position: EntityShare | None = None
+
+
+def scan_column(files: Sequence[str], name: str, comment: str = "") -> ColumnLook:
+    """One column of a table in Parquet files, over all rows, wherever this runs; `join_columns` makes the table."""
+    return _look(pl.scan_parquet(list(files)), name, comment)
+
+
+def join_columns(looks: Sequence[ColumnLook]) -> TableScan:
+    """The table of these columns, given in its order: coordinates are known by the columns beside each other."""
+    axes = {k.scan.name: replace(k.axis, place=place) for place, k in enumerate(looks) if k.axis is not None}
     found = coordinates.positions(axes)
-    scans = [_with(scan, positions[scan.name]) if scan.name in found else scan for scan in scans]
+    scans = [_with(k.scan, k.position) if k.position and k.scan.name in found else k.scan for k in looks]
     return TableScan(scans[0].rows if scans else 0, scans)
+
+
+def _look(lazy: pl.LazyFrame, name: str, comment: str) -> ColumnLook:
+    column = columns.read(lazy, name, lazy.collect_schema()[name])
+    scan = ColumnScan(name, column.rows, column.missing, column.distinct, _entities(column, comment))
+    axis = coordinates.axis_of(name, 0, comment, column.texts)
+    return ColumnLook(scan, replace(axis, hits=()), _position(column, axis)) if axis else ColumnLook(scan)
 
 
 def _entities(column: columns.Column, comment: str) -> list[EntityShare]:

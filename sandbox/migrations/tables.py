@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalog
+from sandbox.catalog import schedules
 from sandbox.exports import repository as exports
 from sandbox.kernel import accounts, audit, clocks, editions, jobs, state
 from sandbox.kernel.database import Base
@@ -13,7 +14,7 @@ from sandbox.reporting import service as reporting
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
-    accounts, applications, audit, catalog, clocks, editions, exports, jobs, merchants, products, reporting, state,
-    workspaces,
+    accounts, applications, audit, catalog, clocks, editions, exports, jobs, merchants, products, reporting, schedules,
+    state, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata
