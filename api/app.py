@@ -12,7 +12,7 @@ from api import errors
 from api.middleware import BodyLimit, RequestNumber
 from api.pages import frame
 from api.pages import router as portal_pages
-from api.routes import accounts, applications, catalog, exports, merchants, oversight, workspaces
+from api.routes import accounts, applications, catalog, exports, merchants, oversight, refreshing, workspaces
 from sandbox.kernel import state
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform
@@ -20,7 +20,7 @@ from sandbox.workspaces import tiers
 from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
-ROUTERS = (accounts, merchants, catalog, applications, workspaces, exports, oversight)
+ROUTERS = (accounts, merchants, catalog, applications, workspaces, exports, oversight, refreshing)
 
 
 def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str, str]]) -> FastAPI:

@@ -168,7 +168,8 @@ class TaskSteps:
 
 def _task_of(step: Step[Any]) -> Any:
     label = f"{step.name} {step.label}".strip()
-    return task(_elsewhere(step), name=step.name, task_run_name=lambda: label, log_prints=False, **_remembering(step.kept))
+    options = _remembering(step.kept)
+    return task(_elsewhere(step), name=step.name, task_run_name=lambda: label, log_prints=False, **options)
 
 
 def _room(settings: Settings) -> Any:

@@ -16,14 +16,15 @@ from api.pages import (
     policies,
     reports,
     resources,
+    schedules,
     session,
     viewer,
     workspaces,
 )
 
 MODULES = (
-    home, session, catalog, resources, onboarding, applications, workspaces, exports, audit, jobs, policies, reports,
-    demonstration,
+    home, session, catalog, resources, onboarding, applications, workspaces, exports, audit, jobs, schedules, policies,
+    reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import File, Form, Request, Response, UploadFile
 
 from api.deps import Acting, Asking
-from api.pages import common, frame, inputs
+from api.pages import common, frame, inputs, schedules
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.quality import indicators
@@ -116,6 +116,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         verdict=_verdict(latest), recipe=_recipe(latest), accounting=_accounting(latest),
         department=common.organisation(unit, resource.organisation_id), refusal=_refusal(unit, resource),
         events=common.trail(unit, resource.id) if tab == "trail" else [],
+        feed=schedules.feed(unit, resource),
         offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource),
         regrade=_may_regrade(unit, resource), levels=[Choice(str(n), fixed_state("grade", n).label) for n in LEVELS],
         column_choices=[Choice(c.name, c.name) for c in columns], limit_mb=unit.settings.body_limit_mb,

@@ -89,9 +89,9 @@ def _rank(cycle: str) -> int | None:
 
 
 def plans(unit: Unit) -> list[Plan]:
-    """Every department's plan, by name; a department sees its own."""
+    """Every department's plan, by name; a department sees its own. Schedules follow the machine's clock."""
     permissions.check(unit.actor, "schedule:read")
-    return [p for p in _all(unit.session, unit.now) if _visible(unit, p)]
+    return [p for p in every(unit.session, unit.platform.clock.now()) if _visible(unit, p)]
 
 
 def _visible(unit: Unit, plan: Plan) -> bool:
@@ -100,10 +100,6 @@ def _visible(unit: Unit, plan: Plan) -> bool:
 
 def every(session: Session, now: datetime) -> list[Plan]:
     """The same for the scheduler, which acts for nobody."""
-    return _all(session, now)
-
-
-def _all(session: Session, now: datetime) -> list[Plan]:
     departments = session.scalars(
         select(Organisation).where(Organisation.kind == OrganisationKind.DEPARTMENT).order_by(Organisation.name)
     )
@@ -160,7 +156,7 @@ def _changed(unit: Unit, row: RefreshSchedule, **facts: str | bool) -> Plan:
     row.set_by, row.set_at = unit.actor.id, unit.now
     unit.session.flush()
     unit.audit("schedule:set", "organisation", row.organisation_id, **facts)
-    return next(p for p in _all(unit.session, unit.now) if p.organisation_id == row.organisation_id)
+    return next(p for p in every(unit.session, unit.platform.clock.now()) if p.organisation_id == row.organisation_id)
 
 
 def department(session: Session, organisation_id: str) -> Organisation:

@@ -56,6 +56,8 @@ def declare(unit: Unit, resource_id: str, declared: dict[str, Any] | None) -> Re
         source = _checked(declared)
         if isinstance(source, DatabaseTable):
             connection_url(unit, resource, source)
+        else:
+            drop_folder(unit.settings, resource).mkdir(parents=True, exist_ok=True)
         declared = source.model_dump(mode="json", by_alias=True, exclude_none=True)
     rest = {k: v for k, v in resource.declared.items() if k != "source"}
     resource.declared = rest | ({"source": declared} if declared is not None else {})

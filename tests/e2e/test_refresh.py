@@ -1,0 +1,234 @@
+"""Departments' tables refreshed by the real scheduler: schedules, limits, failures, cancelling, trying again."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from api.demo import city
+from api.demo.client import Client
+from sandbox.catalog import repository, schedules, sources
+from sandbox.catalog import service as catalog
+from sandbox.kernel import accounts, jobs
+from sandbox.kernel.identity import Actor
+from sandbox.kernel.jobs import Job
+from sandbox.kernel.settings import Settings
+from sandbox.kernel.unit import Platform
+from tests.e2e.server import Server
+
+ROWS = [f"{i},示范区,{i % 97}" for i in range(400)]
+EVERY_MINUTE = "* * * * *"
+
+
+@dataclass
+class Operations:
+    """`pds up` with one table of a department at a time, and the hands of its people."""
+
+    server: Server
+    platform: Platform
+    client: Client
+
+    def actor(self, login: str) -> Actor:
+        with self.platform.system() as unit:
+            account = accounts.account_by_login(unit.session, login)
+        assert account is not None
+        return account.actor()
+
+    def table(self, login: str, name: str, **declared: Any) -> str:
+        """A resource whose deliveries come from its drop folder."""
+        owner = self.actor(login)
+        with self.platform.begin(owner) as unit:
+            made = catalog.register(
+                unit, name=name, description="", update_cycle="每日", registration_code=f"T-{name}", entity_keys={},
+                declared=declared,
+            )  # fmt: skip
+            sources.declare(unit, made.id, {"kind": "drop"})
+        return made.id
+
+    def drop(self, resource_id: str, content: str, name: str = "表.csv") -> None:
+        """A file that was completely written a minute ago."""
+        with self.platform.system() as unit:
+            folder = sources.drop_folder(unit.settings, repository.get(unit.session, resource_id))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        path.write_text(content, encoding="utf-8")
+        then = time.time() - 60
+        os.utime(path, (then, then))
+
+    def jobs_of(self, resource_id: str, kind: str = "ingest") -> list[Job]:
+        with self.platform.system() as unit:
+            return [j for j in jobs.of_subject(unit.session, "resource", resource_id) if j.kind == kind][::-1]
+
+    def job(self, job_id: str) -> Job:
+        with self.platform.system() as unit:
+            return jobs.get(unit.session, job_id)
+
+    def round_of(self, organisation_id: str, kind: str = schedules.ROUND) -> Job | None:
+        with self.platform.system() as unit:
+            found = [j for j in jobs.of_subject(unit.session, "organisation", organisation_id) if j.kind == kind]
+        return found[0] if found else None
+
+    def wait(self, what: Callable[[], Any], seconds: float = 90) -> Any:
+        """The first true answer. Raises with the state of every job when there is none in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if answer := what():
+                return answer
+            time.sleep(0.3)
+        with self.platform.system() as unit:
+            known = [(j.kind, j.subject_id, j.state, j.step, j.error_code) for j in unit.session.query(Job).all()]
+        raise AssertionError(f"not in {seconds} s: {known}")
+
+    def prefect(self, path: str, **body: Any) -> Any:
+        text = self.server.log.read_text()
+        url = next(w for w in text.split() if w.startswith("http://127.0.0.1") and w.endswith("/api"))
+        return httpx.post(f"{url}{path}", json=body, timeout=10).json()
+
+
+@pytest.fixture(scope="module")
+def ops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
+    settings = {"PDS_DEPARTMENT_LIMIT": "1"}
+    server = Server.start(tmp_path_factory.mktemp("refresh") / "home", "--no-settle", settings=settings)
+    try:
+        server.wait_for("portal", "scheduler", "worker")
+        platform = Platform(Settings(home=server.home))
+        with httpx.Client(base_url=server.url, timeout=30) as http:
+            client = Client(http)
+            for login in ("operator", "health", "transport"):
+                client.sign_in(login, city.password_of(platform))
+            yield Operations(server, platform, client)
+    finally:
+        server.stop()
+
+
+def csv(*rows: str) -> str:
+    return "\n".join(["序号,所属区,人次", *rows]) + "\n"
+
+
+def test_a_departments_schedule_fires_and_one_failed_table_does_not_stop_the_others(ops: Operations) -> None:
+    """The real scheduler starts the round; two tables are taken in, one is sent back; the summary says so."""
+    good, second, bad = (ops.table("health", name) for name in ("门诊人次", "住院人次", "坏表"))
+    quiet = ops.table("health", "没有文件")
+    ops.drop(good, csv(*ROWS))
+    ops.drop(second, csv(*ROWS[:50]))
+    ops.drop(bad, "只有一列\n甲\n乙\n")
+    health = ops.actor("health").organisation_id
+    plan = ops.client.post("operator", f"/schedules/{health}/cron", {"cron": EVERY_MINUTE})
+    assert (plan["cron"], plan["by_cycle"], plan["tables"]) == (EVERY_MINUTE, False, 4)
+    summary = ops.wait(lambda: (s := ops.round_of(health, "refresh_summary")) and s.state == "succeeded" and s, 180)
+    ops.client.post("operator", f"/schedules/{health}/pause", {"paused": True})
+    outcomes = {t["resource_id"]: t["outcome"] for t in summary.result["tables"]}
+    assert outcomes == {good: "delivered", second: "delivered", bad: "failed", quiet: "nothing"}
+    assert (summary.result["delivered"], summary.result["failed"]) == (2, 1)
+    runs = ops.prefect("/flow_runs/filter", flows={"name": {"any_": ["city_refresh"]}})
+    assert any(r["auto_scheduled"] and r["state_type"] == "COMPLETED" for r in runs)
+
+
+def test_the_same_content_is_not_delivered_twice(ops: Operations) -> None:
+    resource = ops.table("transport", "卡口流量")
+    ops.drop(resource, csv(*ROWS[:30]))
+    for expected in ("delivered", "unchanged"):
+        asked = ops.client.post("operator", f"/resources/{resource}/refresh")
+        done = ops.wait(lambda asked=asked: (j := ops.job(asked["id"])).finished_at and j)
+        assert done.result["outcome"] == expected
+        ops.wait(lambda: all(j.finished_at for j in ops.jobs_of(resource)))
+    assert len(ops.jobs_of(resource)) == 1
+
+
+def test_tables_of_one_department_queue_behind_its_limit_while_anothers_runs(ops: Operations) -> None:
+    big = [f"{i},示范区{i % 13},{i % 97}" for i in range(60_000)]
+    mine = [ops.table("transport", f"线路{n}") for n in "甲乙"]
+    other = ops.table("police", "警情")
+    for n, resource in enumerate((*mine, other)):
+        _deliver(ops, resource, csv(*big[n:]))
+    overlaps: set[frozenset[str]] = set()
+
+    def all_done() -> bool:
+        states = {r: ops.jobs_of(r)[0] for r in (*mine, other)}
+        running = frozenset(r for r, j in states.items() if j.state == "running")
+        overlaps.add(running)
+        return all(j.finished_at for j in states.values())
+
+    ops.wait(all_done, 120)
+    assert all(ops.jobs_of(r)[0].state == "succeeded" for r in (*mine, other))
+    assert not any(set(mine) <= seen for seen in overlaps), "two tables of one department ran at once"
+    assert any(other in seen and seen & set(mine) for seen in overlaps), "the other department had to wait"
+
+
+def _deliver(ops: Operations, resource_id: str, content: str) -> None:
+    from io import BytesIO
+
+    digest, size = catalog.store_delivery(ops.platform.settings.inbox, BytesIO(content.encode()), 1 << 30)
+    with ops.platform.system() as unit:
+        catalog.deliver(unit, resource_id, file_name="表.csv", sha256=digest, size=size)
+
+
+def test_a_cancelled_job_stops_within_seconds_leaves_nothing_and_can_be_tried_again(ops: Operations) -> None:
+    resource = ops.table("civil", "低保")
+    rows = [f"{i},张三{i % 8999},示范路{i}号,{13800000000 + i}" for i in range(300_000)]
+    _deliver(ops, resource, "序号,姓名,住址,电话\n" + "\n".join(rows) + "\n")
+    job_id = ops.jobs_of(resource)[0].id
+    ops.wait(lambda: ops.job(job_id).step in ("quality", "detect"))
+    ops.client.post("operator", f"/jobs/{job_id}/cancel")
+    began = time.monotonic()
+    ops.wait(lambda: ops.job(job_id).state == "cancelled", 30)
+    assert time.monotonic() - began < 20
+    with ops.platform.system() as unit:
+        told = repository.get(unit.session, resource)
+        assert (told.state, told.current_version) == ("rejected", None)
+        assert repository.versions(unit.session, resource) == []
+    assert not (ops.server.home / "work" / job_id / "1").exists()
+    ops.client.post("operator", f"/jobs/{job_id}/retry")
+    done = ops.wait(lambda: (j := ops.job(job_id)).finished_at and j.attempt == 2 and j, 180)
+    assert done.state == "succeeded", (done.error_code, done.error)
+    landings = [r["state_name"] for r in _task_runs(ops, "land", job_id)]
+    assert sorted(landings) == ["Cached", "Completed"], "what had landed is not landed again"
+
+
+def _task_runs(ops: Operations, name: str, job_id: str) -> list[dict[str, Any]]:
+    flow_runs = ops.prefect("/flow_runs/filter", flow_runs={"name": {"any_": [f"ingest-{job_id}"]}})
+    ids = [r["id"] for r in flow_runs]
+
+    def found() -> list[dict[str, Any]]:
+        runs = ops.prefect("/task_runs/filter", flow_runs={"id": {"any_": ids}}, task_runs={"name": {"like_": name}})
+        return runs if len(runs) >= len(ids) else []
+
+    return list(ops.wait(found, 30))  # Prefect writes its rows a little later
+
+
+def test_artifacts_say_what_the_catalogue_says(ops: Operations) -> None:
+    with ops.platform.system() as unit:
+        resource = next(r for r in repository.every(unit.session) if r.name == "门诊人次")
+        columns = repository.columns(unit.session, resource.id)
+    found = ops.prefect("/artifacts/filter", artifacts={"key": {"any_": [f"grading-{resource.id}"]}})
+    sheet = json.loads(found[0]["data"])
+    assert [(r["列"], r["级别"], r["角色"]) for r in sheet] == [(c.name, c.level, c.identifier_role) for c in columns]
+    (card,) = ops.prefect("/artifacts/filter", artifacts={"key": {"any_": [f"quality-{resource.id}"]}})
+    assert "0201" in card["data"]
+
+
+def test_what_prefect_keeps_is_for_this_account_only_and_holds_no_value_of_a_record(ops: Operations) -> None:
+    planted = ("440106199001011234", "13912345678", "欧阳示例")
+    resource = ops.table("civil", "婚姻登记")
+    rows = [f"{i},{planted[0]},{planted[1]},{planted[2]}" for i in range(200)]
+    _deliver(ops, resource, "序号,身份证号,手机号,姓名\n" + "\n".join(rows) + "\n")
+    ops.wait(lambda: ops.jobs_of(resource)[0].finished_at)
+    settings = ops.platform.settings
+    assert settings.step_results.stat().st_mode & 0o077 == 0
+    assert any(settings.step_results.iterdir())
+    kept = [p for p in settings.prefect_home.rglob("*") if p.is_file()]
+    leaks = [(p, value) for p in kept for value in planted for form in _forms(value) if form in p.read_bytes()]
+    assert leaks == []
+
+
+def _forms(value: str) -> tuple[bytes, ...]:
+    """A value as it would stand in a file: plain, or escaped once or twice in JSON."""
+    once = json.dumps(value)[1:-1]
+    return value.encode(), once.encode(), json.dumps(once)[1:-1].encode()
