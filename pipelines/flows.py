@@ -65,6 +65,10 @@ RETRY_DELAYS = (2.0, 10.0, 60.0)
 """seconds before a patient step is tried again"""
 REMEMBERED = timedelta(days=30)
 """results of steps are forgotten after this time"""
+PREFETCH_SECONDS = 2.0
+"""runs are picked up this long before they are due; shorter than the pause of a run that waits for a slot"""
+STOP_SECONDS = 10.0
+"""a run that was cancelled has this long to be ended by Prefect's runner before it ends itself"""
 GRACE_SECONDS = 60
 """a slot of a department whose run never began is free again after this time"""
 
@@ -209,6 +213,8 @@ def _execute(platform: Platform, job_id: str) -> str:
 
 
 def _end_process() -> None:
+    """Prefect's runner ends a cancelled run; where it does not, or code outside Python does not listen, this does."""
+    time.sleep(STOP_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -423,7 +429,7 @@ def serve(platform: Platform, begin: Callable[[Deployments], None]) -> None:
     `begin` is called with the deployments once they are known; whoever hands out jobs starts there.
     """
     prepare_results(platform.settings)
-    runner = Runner(name="pds", limit=CONCURRENT, pause_on_shutdown=False)
+    runner = Runner(name="pds", limit=CONCURRENT, pause_on_shutdown=False, prefetch_seconds=PREFETCH_SECONDS)
     every = upkeep.to_deployment(
         name="every-minute", schedules=[Interval(UPKEEP_EVERY)], entrypoint_type=EntrypointType.MODULE_PATH
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -29,7 +28,7 @@ def cancel(unit: Unit, job_id: str) -> Job:
             fix=Text("请刷新页面查看最新状态", "Reload the page to see the present state"),
             id=job.id,
         )
-    job.state, job.heartbeat_at = CANCELLING, unit.platform.clock.now()
+    job.state = CANCELLING
     unit.audit("job:cancel", job.noun, job.subject_id, job=job.id, kind=job.kind, step=job.step)
     return job
 
@@ -42,16 +41,10 @@ def stop_cancelled(platform: Platform, executor: Executor, handlers: Handlers) -
     for job in cancelling:
         if job.run_ref is not None:
             executor.stop(job.run_ref)
-        if job.run_ref is None or executor.lost(job.run_ref) or _patience_ended(platform, job):
+        if job.run_ref is None or executor.lost(job.run_ref):
             stopped.append(job.id)
             _close(platform, handlers[job.kind], job)
     return stopped
-
-
-def _patience_ended(platform: Platform, job: Job) -> bool:
-    """An executor that is away cannot say that the run has ended; the claim is gone, so nothing can come of it."""
-    waited = timedelta(seconds=platform.settings.lost_after_seconds)
-    return job.heartbeat_at is None or platform.clock.now() - job.heartbeat_at > waited
 
 
 def _close(platform: Platform, handler: Handler, job: Job) -> None:

@@ -18,7 +18,7 @@ _FARTHEST = 366 * 5
 class Cron:
     """When something is due: minutes, hours, days of the month, months, days of the week (0 and 7 are Sunday).
 
-    As in every cron, a day counts when either of its two fields names it, if both are restricted.
+    A day counts when either of its two fields names it, if both are restricted (as Prefect reads them).
     """
 
     text: str
@@ -38,8 +38,9 @@ class Cron:
         minutes, hours, days, months, weekdays = (
             _numbers(part, *bounds, text) for part, bounds in zip(fields, _BOUNDS, strict=True)
         )
-        either = not fields[2].startswith("*") and not fields[4].startswith("*")
-        return cls(" ".join(fields), minutes, hours, days, months, frozenset(d % 7 for d in weekdays), either)
+        sundays_as_0 = frozenset(d % 7 for d in weekdays)
+        either = len(days) < 31 and len(sundays_as_0) < 7
+        return cls(" ".join(fields), minutes, hours, days, months, sundays_as_0, either)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time after `moment`, in UTC; None when there is none within five years."""
@@ -74,7 +75,8 @@ def _numbers(part: str, low: int, high: int, whole: str) -> frozenset[int]:
         if not all(n.isascii() and n.isdigit() for n in (first, last, step if slash else "1")):
             raise _unclear(whole)
         start, end, stride = int(first), int(last), int(step) if slash else 1
-        if not low <= start <= end <= high or stride < 1:
+        # Readings differ for a range of one value and a step of one, so neither is taken.
+        if not low <= start <= end <= high or (slash and stride < 2) or (dash and start == end):
             raise _unclear(whole)
         found |= set(range(start, end + 1, stride))
     return frozenset(found)

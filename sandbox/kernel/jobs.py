@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -206,7 +207,7 @@ def of_subject(session: Session, noun: str, subject_id: str) -> list[Job]:
 def dispatch(platform: Platform, executor: Executor) -> int:
     """Hand every waiting job to the executor; returns how many. A crash between start and mark repeats the same key."""
     with platform.database.transaction() as session:
-        waiting = outbox(session)
+        waiting = _within_limits(session, outbox(session), platform.settings.department_limit)
     started = 0
     for job in waiting:
         try:
@@ -219,6 +220,18 @@ def dispatch(platform: Platform, executor: Executor) -> int:
             if row.attempt == job.attempt:
                 row.dispatched_at, row.run_ref = unit.now, reference
     return started
+
+
+def _within_limits(session: Session, waiting: list[Job], limit: int) -> list[Job]:
+    """Those for which their department has room: the others wait here, where waiting costs nothing."""
+    handed = select(Job.department_id).where(Job.state.in_(LIVE), Job.dispatched_at.is_not(None))
+    running = Counter(session.scalars(handed))
+    found = []
+    for job in waiting:
+        if job.department_id is None or running[job.department_id] < limit:
+            running[job.department_id] += 1
+            found.append(job)
+    return found
 
 
 def reconcile(platform: Platform, executor: Executor, handlers: Handlers) -> list[str]:
