@@ -6,21 +6,27 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from api.demo import city
 from api.demo.client import Client
 from sandbox.catalog import repository, schedules, sources
 from sandbox.catalog import service as catalog
+from sandbox.detection import ColumnLook, join_columns, scan_column, scan_table
 from sandbox.kernel import accounts, jobs
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.jobs import Job
 from sandbox.kernel.settings import Settings
+from sandbox.kernel.steps import Kept, Step, key_of
 from sandbox.kernel.unit import Platform
+from tests.e2e.cluster import kill_busy_worker, two_workers
 from tests.e2e.server import Server
 
 ROWS = [f"{i},示范区{i % 13},{i % 97}" for i in range(40_000)]
@@ -88,15 +94,18 @@ class Operations:
             known = [(j.kind, j.subject_id, j.state, j.step, j.error_code) for j in unit.session.query(Job).all()]
         raise AssertionError(f"not in {seconds} s: {known}")
 
-    def prefect(self, path: str, **body: Any) -> Any:
+    @property
+    def scheduler(self) -> str:
         text = self.server.log.read_text()
-        url = next(w for w in text.split() if w.startswith("http://127.0.0.1") and w.endswith("/api"))
-        return httpx.post(f"{url}{path}", json=body, timeout=10).json()
+        return next(w for w in text.split() if w.startswith("http://127.0.0.1") and w.endswith("/api"))
+
+    def prefect(self, path: str, **body: Any) -> Any:
+        return httpx.post(f"{self.scheduler}{path}", json=body, timeout=10).json()
 
 
 @pytest.fixture(scope="module")
 def ops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
-    settings = {"PDS_DEPARTMENT_LIMIT": "1"}
+    settings = {"PDS_DEPARTMENT_LIMIT": "1", "PDS_LOST_AFTER_SECONDS": "30"}
     server = Server.start(tmp_path_factory.mktemp("refresh") / "home", "--no-settle", settings=settings)
     try:
         server.wait_for("portal", "scheduler", "worker")
@@ -188,6 +197,25 @@ def _task_runs(ops: Operations, name: str, job_id: str) -> list[dict[str, Any]]:
     return list(ops.wait(found, 30))  # Prefect writes its rows a little later
 
 
+def test_prefect_itself_keeps_the_limit_for_runs_that_nobody_handed_out(ops: Operations) -> None:
+    """Two runs started in Prefect at once, past the platform's own queue: the second waits for the first."""
+    with ops.platform.system() as unit:
+        mine = [r for r in repository.every(unit.session) if r.name in ("门诊人次", "住院人次")]
+    deployment = f"refresh_dataset/{mine[0].organisation_id}"
+    found = httpx.get(f"{ops.scheduler}/deployments/name/{deployment}", timeout=10).json()
+    assert found["global_concurrency_limit"]["limit"] == 1
+    runs = [
+        ops.prefect(f"/deployments/{found['id']}/create_flow_run", parameters={"resource_id": r.id})["id"] for r in mine
+    ]
+
+    def ended() -> list[Any]:
+        rows = ops.prefect("/flow_runs/filter", flow_runs={"id": {"any_": runs}}, sort="START_TIME_ASC")
+        return rows if all(r["state_type"] == "COMPLETED" for r in rows) else []
+
+    first, second = ops.wait(ended)
+    assert first["end_time"] <= second["start_time"]
+
+
 def test_artifacts_say_what_the_catalogue_says(ops: Operations) -> None:
     with ops.platform.system() as unit:
         resource = next(r for r in repository.every(unit.session) if r.name == "门诊人次")
@@ -214,3 +242,50 @@ def _forms(value: str) -> tuple[bytes, ...]:
     """A value as it would stand in a file: plain, or escaped once or twice in JSON."""
     once = json.dumps(value)[1:-1]
     return value.encode(), once.encode(), json.dumps(once)[1:-1].encode()
+
+
+def test_columns_scanned_on_a_cluster_are_those_of_one_machine_though_a_worker_dies(
+    ops: Operations, tmp_path: Path
+) -> None:
+    """Two worker processes; one is killed while it scans. Only summaries come back, and they are the same."""
+    from prefect import flow
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    from pipelines.flows import TaskSteps
+
+    table = _people(5_000)
+    file = tmp_path / "t.parquet"
+    table.write_parquet(file)
+    steps = [
+        Step("detect", scan_column, ([str(file)], name, ""), label=name, kept=Kept(key_of(name), ColumnLook))
+        for name in table.columns
+    ]
+    results = tmp_path / "results"
+    with two_workers() as cluster, ThreadPoolExecutor(1) as pool:
+        there = TaskSteps(Settings(home=tmp_path, dask_address=cluster.scheduler_address))
+        with temporary_settings({PREFECT_API_URL: ops.scheduler, PREFECT_LOCAL_STORAGE_PATH: results}):
+            killed = pool.submit(kill_busy_worker, cluster.scheduler_address)
+            looks = flow(lambda: there.fan(steps), name="columns", persist_result=False)()
+            assert killed.result(60) > 0
+            again = flow(lambda: TaskSteps(Settings(home=tmp_path)).fan(steps), name="columns")()
+    assert join_columns(looks).as_dict() == scan_table(table).as_dict()
+    assert again == looks
+    assert len(list(results.iterdir())) == len(steps), "what the cluster found is remembered for one machine, too"
+
+
+def _people(rows: int) -> pl.DataFrame:
+    """A table in which every column makes work: identifiers, names, addresses, coordinates."""
+    ids = [f"44010619{60 + n % 40}0101{n % 10_000:04d}" for n in range(rows)]
+    return pl.DataFrame(
+        {
+            "身份证号": ids,
+            "手机号": [f"138{n:08d}" for n in range(rows)],
+            "姓名": [
+                f"{'赵钱孙李周吴郑王'[n % 8]}{'一二三四五六七八九'[n % 9]}{'甲乙丙丁'[n % 4]}" for n in range(rows)
+            ],
+            "住址": [f"示范区示范路{n % 997}号{n % 31}室" for n in range(rows)],
+            "备注": [f"第{n}次，联系人电话 139{n:08d}" if n % 3 else "无" for n in range(rows)],
+            "经度": [f"113.{n:05d}" for n in range(rows)],
+            "纬度": [f"23.{n:05d}" for n in range(rows)],
+        }
+    )

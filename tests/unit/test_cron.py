@@ -16,7 +16,8 @@ from sandbox.kernel.errors import BadInput
 @pytest.mark.parametrize(
     "text",
     ["", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *",
-     "*/0 * * * *", "*/1 * * * *", "3-3 * * * *", "a * * * *", "@daily", "1,,2 * * * *", "-1 * * * *", "１ * * * *", "* * * jan *"],
+     "*/0 * * * *",
+     "*/1 * * * *", "3-3 * * * *", "a * * * *", "@daily", "1,,2 * * * *", "-1 * * * *", "１ * * * *", "* * * jan *"],
 )  # fmt: skip
 def test_what_is_no_schedule_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
