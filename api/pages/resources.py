@@ -26,7 +26,7 @@ from sandbox.catalog.repository import Resource, ResourceVersion
 from sandbox.kernel import permissions
 from sandbox.kernel.errors import Conflict
 from sandbox.kernel.identity import Actor, Role
-from sandbox.kernel.jobs import FAILED, Job
+from sandbox.kernel.jobs import AGAIN, Job
 from sandbox.kernel.unit import Platform, Unit
 
 router = frame.page_router()
@@ -165,7 +165,7 @@ def _refusal(unit: Unit, resource: Resource) -> dict[str, Any] | None:
     """Why the last delivery was sent back, in the words of its job."""
     if resource.state != "rejected":
         return None
-    failed = unit.session.query(Job).filter_by(subject_id=resource.id, kind="ingest", state=FAILED)
+    failed = unit.session.query(Job).filter_by(subject_id=resource.id, kind="ingest").filter(Job.state.in_(AGAIN))
     job = failed.order_by(Job.created_at.desc()).first()
     if job is None or job.error is None:
         return None

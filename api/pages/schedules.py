@@ -104,7 +104,8 @@ def feed(unit: Unit, resource: Resource) -> dict[str, Any]:
             if p.organisation_id == resource.organisation_id]  # fmt: skip
     plan = mine[0] if mine else None
     return {
-        "source": _source(unit, resource), "plan": plan, "when": _when(plan) if plan else None,
+        "source": _source(unit, resource), "kind": source.kind if source else "",
+        "plan": plan, "when": _when(plan) if plan else None,
         "last": schedules.last_refresh(unit.session, resource.id),
         "may_refresh": source is not None and permissions.permitted(unit.actor, "resource:refresh"),
         "may_declare": permissions.permitted(unit.actor, "resource:declare", owner=resource.organisation_id),
