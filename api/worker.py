@@ -73,8 +73,8 @@ def _dispatch_forever(platform: Platform, deployments: Deployments) -> None:
             jobs.dispatch(platform, executor)
             if time.monotonic() - last > RECONCILE_EVERY:
                 last = time.monotonic()
-                deployments.follow()
                 jobs.reconcile(platform, executor, HANDLERS)
+                deployments.follow()
         except Exception as error:
             # Prefect or the database is away: the outbox keeps everything, the next tick tries again.
             log.warning("dispatch will be retried: %s", type(error).__name__)

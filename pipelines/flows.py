@@ -184,7 +184,7 @@ def _room(settings: Settings) -> Any:
     from prefect_dask import DaskTaskRunner
 
     try:
-        Client(settings.dask_address, timeout=10, set_as_default=False).close()
+        Client(settings.dask_address, timeout=5, set_as_default=False).close()
     except (OSError, TimeoutError) as away:
         raise UserError(
             "dask.unreachable",
@@ -375,13 +375,14 @@ class Served:
         limit = self.limit and ConcurrencyLimitConfig(limit=self.limit, grace_period_seconds=GRACE_SECONDS)
         made: RunnerDeployment = by_flow[self.flow].to_deployment(
             name=self.name, parameters=dict(self.parameters), entrypoint_type=EntrypointType.MODULE_PATH,
-            schedules=_schedules(self.cron), concurrency_limit=limit or None,
+            schedules=_schedules(self.cron) if self.flow == "city_refresh" else None, concurrency_limit=limit or None,
         )  # fmt: skip
         return made
 
 
 def _schedules(cron: str | None) -> list[Schedule]:
-    return [Cron(cron, timezone=CITY.key)] if cron else []
+    """One schedule, switched off where there is none: an empty list would leave the last one standing in Prefect."""
+    return [Cron(cron or "0 0 1 1 *", timezone=CITY.key, active=cron is not None)]
 
 
 def wanted(platform: Platform) -> list[Served]:

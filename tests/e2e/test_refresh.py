@@ -102,6 +102,9 @@ class Operations:
     def prefect(self, path: str, **body: Any) -> Any:
         return httpx.post(f"{self.scheduler}{path}", json=body, timeout=10).json()
 
+    def deployment(self, name: str) -> Any:
+        return httpx.get(f"{self.scheduler}/deployments/name/{name}", timeout=10).json()
+
 
 @pytest.fixture(scope="module")
 def ops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
@@ -137,6 +140,7 @@ def test_the_schedule_fires_tables_queue_behind_their_department_and_a_failed_on
     _deliver(ops, other, csv(*ROWS[:-2]))
     summary = ops.wait(lambda: seen.add(_running(ops, good, second, bad, other)) or _summary(ops, health), 120)
     ops.client.post("operator", f"/schedules/{health}/pause", {"paused": True})
+    ops.wait(lambda: [x["active"] for x in ops.deployment(f"city_refresh/{health}")["schedules"]] == [False], 20)
     outcomes = {t["resource_id"]: t["outcome"] for t in summary.result["tables"]}
     assert outcomes == {good: "delivered", second: "delivered", bad: "failed", quiet: "nothing"}
     assert (summary.result["delivered"], summary.result["failed"]) == (2, 1)
@@ -201,8 +205,7 @@ def test_prefect_itself_keeps_the_limit_for_runs_that_nobody_handed_out(ops: Ope
     """Two runs started in Prefect at once, past the platform's own queue: the second waits for the first."""
     with ops.platform.system() as unit:
         mine = [r for r in repository.every(unit.session) if r.name in ("门诊人次", "住院人次")]
-    deployment = f"refresh_dataset/{mine[0].organisation_id}"
-    found = httpx.get(f"{ops.scheduler}/deployments/name/{deployment}", timeout=10).json()
+    found = ops.deployment(f"refresh_dataset/{mine[0].organisation_id}")
     assert found["global_concurrency_limit"]["limit"] == 1
     runs = [
         ops.prefect(f"/deployments/{found['id']}/create_flow_run", parameters={"resource_id": r.id})["id"] for r in mine

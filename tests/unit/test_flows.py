@@ -12,9 +12,12 @@ from pipelines import flows
 from pipelines.cards import quality_card
 from pipelines.flows import KINDS, TABLE_KINDS, Served, deployment_of, scrubbed, wanted
 from pipelines.registry import HANDLERS
+from policies.text import UserError
 from sandbox.catalog import schedules, sources
 from sandbox.kernel import jobs
+from sandbox.kernel.settings import Settings
 from sandbox.kernel.steps import StepFailed
+from tests.e2e.server import free_port
 from tests.factories import World
 
 
@@ -74,7 +77,8 @@ def test_jobs_on_a_table_go_to_their_departments_deployment(world: World) -> Non
     with world.by(world.operator) as unit:
         whole = schedules.start(unit, None)
     with world.system() as unit:
-        ingest, last = jobs.outbox(unit.session)[0], jobs.get(unit.session, whole.id)
+        ingest = next(j for j in jobs.outbox(unit.session) if j.kind == "ingest")
+        last = jobs.get(unit.session, whole.id)
     assert deployment_of(ingest) == f"refresh_dataset/{world.department.organisation_id}"
     assert deployment_of(last) == "city_refresh/city"
 
@@ -95,3 +99,8 @@ def test_names_cannot_break_out_of_a_card() -> None:
     assert "| 0201 a\\|b\\<script\\> | 1 | 2 | 0.5000 |" in card
     assert "| 0301 c | — | — | 未评估 |" in card
     assert "](" not in card
+
+
+def test_a_cluster_that_is_away_is_said_in_clear_words(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dask\.unreachable"):
+        flows._room(Settings(home=tmp_path, dask_address=f"tcp://127.0.0.1:{free_port()}"))
