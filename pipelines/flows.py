@@ -69,6 +69,8 @@ PREFETCH_SECONDS = 2.0
 """runs are picked up this long before they are due; shorter than the pause of a run that waits for a slot"""
 STOP_SECONDS = 10.0
 """a run that was cancelled has this long to be ended by Prefect's runner before it ends itself"""
+THREADS = 4
+"""columns scanned at a time on one machine: each holds its own distinct values in memory"""
 GRACE_SECONDS = 60
 """a slot of a department whose run never began is free again after this time"""
 
@@ -179,7 +181,7 @@ def _task_of(step: Step[Any]) -> Any:
 def _room(settings: Settings) -> Any:
     """Where fanned-out steps run: threads of this process, or a Dask cluster where one is set."""
     if settings.dask_address is None:
-        return ThreadPoolTaskRunner(max_workers=os.cpu_count() or 1)
+        return ThreadPoolTaskRunner(max_workers=min(THREADS, os.cpu_count() or 1))
     from distributed import Client
     from prefect_dask import DaskTaskRunner
 
