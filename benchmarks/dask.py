@@ -2,7 +2,7 @@
 
 `PDS_BENCH_ROWS` sets the table's rows (60,000 of eight columns). A Prefect server of its own is started on a free port
 with an empty temporary home; each refresh is the whole job: land, quality, detection column by column, grade, record.
-On one machine the cluster cannot win: both share the processors. What counts is that its answer is the same.
+On one machine both share the processors; what counts there is that the answer is the same.
 """
 
 from __future__ import annotations
