@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from api.demo import city
 from api.demo.client import Client
-from sandbox.catalog import repository, schedules, sources
+from sandbox.catalog import repository, sources
 from sandbox.catalog import service as catalog
 from sandbox.detection import ColumnLook, join_columns, scan_column, scan_table
 from sandbox.kernel import accounts, jobs
@@ -78,10 +79,12 @@ class Operations:
         with self.platform.system() as unit:
             return jobs.get(unit.session, job_id)
 
-    def round_of(self, organisation_id: str, kind: str = schedules.ROUND) -> Job | None:
+    def summary_of(self, organisation_id: str) -> Job | None:
+        """The summary of the department's first round, once it is written."""
         with self.platform.system() as unit:
-            found = [j for j in jobs.of_subject(unit.session, "organisation", organisation_id) if j.kind == kind]
-        return found[0] if found else None
+            found = jobs.of_subject(unit.session, "organisation", organisation_id)
+        ended = [j for j in found if j.kind == "refresh_summary" and j.state == "succeeded"]
+        return ended[-1] if ended else None
 
     def wait(self, what: Callable[[], Any], seconds: float = 90) -> Any:
         """The first true answer. Raises with the state of every job when there is none in time."""
@@ -142,28 +145,19 @@ def test_the_schedule_fires_tables_queue_behind_their_department_and_a_failed_on
     health = ops.actor("health").organisation_id
     plan = ops.client.post("operator", f"/schedules/{health}/cron", {"cron": EVERY_MINUTE})
     assert (plan["cron"], plan["by_cycle"], plan["tables"]) == (EVERY_MINUTE, False, 4)
-    seen: set[frozenset[str]] = set()
     ops.wait(lambda: ops.jobs_of(good), 120)
     _deliver(ops, other, csv(*ROWS[:-2]))
-    summary = ops.wait(lambda: seen.add(_running(ops, good, second, bad, other)) or _summary(ops, health), 120)
+    summary = ops.wait(lambda: ops.summary_of(health), 120)
     ops.client.post("operator", f"/schedules/{health}/pause", {"paused": True})
     ops.wait(lambda: [x["active"] for x in ops.deployment(f"city_refresh/{health}")["schedules"]] == [False], 20)
     outcomes = {t["resource_id"]: t["outcome"] for t in summary.result["tables"]}
     assert outcomes == {good: "delivered", second: "delivered", bad: "failed", quiet: "nothing"}
     assert (summary.result["delivered"], summary.result["failed"]) == (2, 1)
-    assert not [together for together in seen if len(together & {good, second, bad}) > 1], "the limit was not kept"
-    assert [together for together in seen if other in together and len(together) > 1], "another department waited"
+    taken = sorted((j.started_at, j.finished_at) for r in (good, second, bad) for j in ops.jobs_of(r))
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(taken)), "the department's limit was not kept"
+    assert ops.jobs_of(other)[0].started_at < taken[-1][0], "another department waited for this one"
     runs = ops.prefect("/flow_runs/filter", flows={"name": {"any_": ["city_refresh"]}})
     assert any(r["auto_scheduled"] and r["state_type"] == "COMPLETED" for r in runs)
-
-
-def _running(ops: Operations, *resources: str) -> frozenset[str]:
-    return frozenset(r for r in resources for job in ops.jobs_of(r) if job.state == "running")
-
-
-def _summary(ops: Operations, organisation_id: str) -> Job | None:
-    found = ops.round_of(organisation_id, "refresh_summary")
-    return found if found is not None and found.state == "succeeded" else None
 
 
 def _deliver(ops: Operations, resource_id: str, content: str) -> None:
