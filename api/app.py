@@ -21,6 +21,7 @@ from api.routes import (
     exports,
     merchants,
     oversight,
+    refreshing,
     workspaces,
 )
 from sandbox.kernel import state
@@ -30,7 +31,9 @@ from sandbox.workspaces import tiers
 from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
-ROUTERS = (accounts, merchants, catalog, deliveries, corrections, applications, workspaces, exports, oversight)
+ROUTERS = (
+    accounts, merchants, catalog, deliveries, corrections, refreshing, applications, workspaces, exports, oversight,
+)  # fmt: skip
 
 
 def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str, str]]) -> FastAPI:

@@ -6,12 +6,16 @@ import logging
 import threading
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 
-from sandbox.kernel import jobs
+from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
+
+if TYPE_CHECKING:
+    from pipelines.flows import Deployments
 
 log = logging.getLogger("pds.worker")
 
@@ -27,8 +31,13 @@ def main() -> None:
     wait_for_scheduler(settings)
     from pipelines import flows
 
-    threading.Thread(target=_dispatch_forever, args=(Platform(settings),), name="dispatcher", daemon=True).start()
-    flows.serve()
+    platform = Platform(settings)
+
+    def dispatch(deployments: flows.Deployments) -> None:
+        args = (platform, deployments)
+        threading.Thread(target=_dispatch_forever, args=args, name="dispatcher", daemon=True).start()
+
+    flows.serve(platform, dispatch)
 
 
 def wait_for_scheduler(settings: Settings, seconds: float = 300.0) -> None:
@@ -49,18 +58,23 @@ def scheduler_answers(settings: Settings) -> bool:
         return False
 
 
-def _dispatch_forever(platform: Platform) -> None:
-    """Empty the outbox and look for lost jobs, for ever; a scheduler that is away is waited for, never given up."""
+def _dispatch_forever(platform: Platform, deployments: Deployments) -> None:
+    """Empty the outbox, stop what was cancelled, look for lost jobs and new schedules, for ever.
+
+    A scheduler that is away is waited for, never given up.
+    """
     from pipelines.flows import PrefectExecutor
     from pipelines.registry import HANDLERS
 
     executor, last = PrefectExecutor(2 * timedelta(seconds=platform.settings.lost_after_seconds)), 0.0
     while True:
         try:
+            cancellation.stop_cancelled(platform, executor, HANDLERS)
             jobs.dispatch(platform, executor)
             if time.monotonic() - last > RECONCILE_EVERY:
                 last = time.monotonic()
                 jobs.reconcile(platform, executor, HANDLERS)
+                deployments.follow()
         except Exception as error:
             # Prefect or the database is away: the outbox keeps everything, the next tick tries again.
             log.warning("dispatch will be retried: %s", type(error).__name__)

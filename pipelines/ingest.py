@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines import quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
+from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
 from pipelines.reading import Recipe, TableReading, read, typed
 from pipelines.reading.preview import decisions, preview
@@ -22,17 +23,20 @@ from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
 from sandbox.catalog import deliveries, repository, versions
 from sandbox.catalog.grades import GradedColumn
+from sandbox.catalog.model import DELIVERY
 from sandbox.catalog.repository import Resource
 from sandbox.catalog.versions import TakenIn
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput
+from sandbox.kernel.identity import SYSTEM
 from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.steps import Kept, Step, key_of
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 
 if TYPE_CHECKING:
-    from sandbox.detection.scan import TableScan
+    from sandbox.detection import ColumnTally, TableScan
 
 
 SHOWN = 20
@@ -74,16 +78,22 @@ class Ingest:
 
     def run(self, work: Work) -> Effect:
         delivery = _delivery(work)
-        reading = work.step("read", 5, lambda: _read(delivery, work.folder))
-        _keep_preview(work, delivery, reading)
         lake = Lake(work.platform.settings.lake_root)
-        _refuse_other_columns(delivery, reading)
-        version = work.step("land", 35, lambda: _land(lake, delivery, reading, work.job.id))
-        texts = _texts(lake, delivery, reading, work.job.id)
-        scan = work.step("detect", 50, lambda: _scan(texts, delivery))
-        graded = work.step("grade", 65, lambda: _grade(scan, reading, delivery))
-        measured = work.step("quality", 90, lambda: _quality(lake, delivery, reading, texts, graded, work))
-        taken = _taken(lake, delivery, reading, version, measured, scan, graded, work.job.id)
+        landed = work.step(
+            "land", 5, lambda: _landed(lake, delivery, work), kept=Kept(_landing_key(delivery), Landed), patient=True
+        )
+        texts, content = _text_files(lake, delivery, landed, work), _content_key(delivery, landed)
+        scan = _scanned(landed, delivery, work.fan(50, _looks(texts, content, delivery, landed)))
+        graded = work.step(
+            "grade", 65, lambda: _grade(scan, landed, delivery),
+            kept=Kept(key_of("grade", content, _comments(delivery), delivery.grading.digest), TableGrade),
+        )  # fmt: skip
+        around = _around(lake, delivery, work)
+        measured = work.step(
+            "quality", 70, lambda: _quality(lake, delivery, landed, texts, graded, around, work),
+            kept=Kept(_quality_key(content, delivery, landed, graded, around), dict),
+        )  # fmt: skip
+        taken = _taken(lake, delivery, landed, measured, scan, graded)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             row = versions.take_in(unit, delivery.id, taken)
@@ -91,8 +101,78 @@ class Ingest:
 
         return effect
 
+    def resume(self, unit: Unit, job: Job) -> None:
+        delivery = repository.delivery(unit.session, job.payload["delivery"])
+        DELIVERY.check(unit.acting_as(SYSTEM), delivery, "read")
+
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
         deliveries.failed(unit, job.payload["delivery"], error)
+
+
+def _landing_key(delivery: Delivery) -> str:
+    """The same bytes read by the same recipe, alone or onto the same published rows, land once."""
+    recipe = delivery.recipe.model_dump(mode="json") if delivery.recipe else None
+    return key_of("land", delivery.id, delivery.sha256, delivery.file_name, recipe, _under(delivery))
+
+
+def _content_key(delivery: Delivery, landed: Landed) -> str:
+    """The rows as text: these bytes, read by the complete recipe, and the published rows they were added to."""
+    return key_of("rows", delivery.sha256, landed.recipe.model_dump(mode="json"), _under(delivery))
+
+
+def _under(delivery: Delivery) -> list[Any] | None:
+    return [delivery.resource_id, delivery.base.raw, delivery.base.typed] if delivery.base else None
+
+
+def _text_files(lake: Lake, delivery: Delivery, landed: Landed, work: Work) -> list[str]:
+    """The text version's files; a version without rows has none, so an empty one stands in for it."""
+    import polars as pl
+
+    files = lake.files(f"{delivery.resource_id}/raw", landed.raw)
+    if files:
+        return files
+    empty = work.folder / "empty.parquet"
+    pl.DataFrame(schema={c.name: pl.String for c in landed.columns}).write_parquet(empty)
+    return [str(empty)]
+
+
+def _quality_key(
+    content: str, delivery: Delivery, landed: Landed, graded: TableGrade, around: quality.Around
+) -> str:
+    roles = {c.name: c.identifier_role for c in graded.columns}
+    told = TypeAdapter(quality.Around).dump_python(around, mode="json")
+    facts = (landed.accounting.as_dict(), _declared(delivery), delivery.quality.digest, roles, told)
+    return key_of("quality", content, *facts)
+
+
+def _looks(files: list[str], content: str, delivery: Delivery, landed: Landed) -> list[Step[ColumnTally]]:
+    """One step a column; what a column shows depends on its content, name and comment."""
+    from sandbox.detection import ColumnTally, scan_column
+
+    comments = _comments(delivery)
+    return [
+        Step(
+            "detect", scan_column, (files, name, comments.get(name, "")), label=name, percent=50,
+            kept=Kept(key_of("detect", content, name, comments.get(name, "")), ColumnTally),
+        )
+        for name in (c.name for c in landed.columns)
+    ]  # fmt: skip
+
+
+def _scanned(landed: Landed, delivery: Delivery, tallies: Sequence[ColumnTally]) -> TableScan:
+    from sandbox.detection import summarise
+
+    names = (c.name for c in landed.columns)
+    return summarise(dict(zip(names, tallies, strict=True)), _comments(delivery))
+
+
+def _landed(lake: Lake, delivery: Delivery, work: Work) -> Landed:
+    work.reached("read", 5)
+    reading = _read(delivery, work.folder)
+    _keep_preview(work, delivery, reading)
+    _refuse_other_columns(delivery, reading)
+    work.reached("land", 35)
+    return Landed.of(reading, *_land(lake, delivery, reading, work.job.id))
 
 
 def _delivery(work: Work) -> Delivery:
@@ -194,16 +274,18 @@ def _keep_preview(work: Work, delivery: Delivery, reading: TableReading) -> None
         deliveries.keep_preview(unit, delivery.id, {"decisions": decisions(reading), **preview(reading, SHOWN)})
 
 
-def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> int:
-    """Adopt text, quarantine and typed files; the typed version's commit carries the proof. Returns its number."""
+def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> tuple[int, int, int | None]:
+    """Adopt text, typed and quarantine files; the typed version's commit carries the proof. Returns their versions."""
     facts = {**reading.facts(), "source_file": delivery.file_name, "job": once}
     name, base = delivery.resource_id, delivery.base
-    raw = _published(lake, f"{name}/raw", base.raw if base else None)
-    lake.adopt(f"{name}/raw", [*raw, reading.text_parquet], mode="overwrite", facts=facts, once=once)
+    texts = [*_published(lake, f"{name}/raw", base.raw if base else None), reading.text_parquet]
+    raw = lake.adopt(f"{name}/raw", texts, mode="overwrite", facts=facts, once=once)
+    apart = None
     if reading.quarantine_parquet is not None:
-        lake.adopt(f"{name}/quarantine", [reading.quarantine_parquet], mode="overwrite", facts=facts, once=once)
-    rows = _published(lake, f"{name}/typed", base.typed if base else None)
-    return lake.adopt(f"{name}/typed", [*rows, *typed(reading)], mode="overwrite", facts=facts, once=once)
+        refused = [reading.quarantine_parquet]
+        apart = lake.adopt(f"{name}/quarantine", refused, mode="overwrite", facts=facts, once=once)
+    rows = [*_published(lake, f"{name}/typed", base.typed if base else None), *typed(reading)]
+    return raw, lake.adopt(f"{name}/typed", rows, mode="overwrite", facts=facts, once=once), apart
 
 
 def _published(lake: Lake, table: str, version: int | None) -> list[Path]:
@@ -215,30 +297,27 @@ def _published(lake: Lake, table: str, version: int | None) -> list[Path]:
     return [] if version is None else [Path(f) for f in lake.files(table, version)]
 
 
-def _texts(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> list[str]:
-    """The whole new version as text, which quality and detection measure: after an append all rows, not the new ones
-    alone, so that a published verdict and grade always speak of everything that can be used."""
-    if delivery.base is None:
-        return [str(reading.text_parquet)]
-    table = f"{delivery.resource_id}/raw"
-    return lake.files(table, lake.version_of(table, once)) or [str(reading.text_parquet)]
+def _around(lake: Lake, delivery: Delivery, work: Work) -> quality.Around:
+    before = lake.rows(f"{delivery.resource_id}/raw", delivery.base.raw) if delivery.base else 0
+    return quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today, before)
 
 
 def _quality(
-    lake: Lake, delivery: Delivery, reading: TableReading, texts: list[str], graded: TableGrade, work: Work
-) -> dict[str, Any]:
+    lake: Lake, delivery: Delivery, landed: Landed, texts: list[str], graded: TableGrade, around: quality.Around,
+    work: Work,
+) -> dict[str, Any]:  # fmt: skip
     """The indicators over the rows as they were delivered, by the rules the department declared.
 
     It comes after grading, so that no sample shows a value of a column that names people.
     """
-    apart = set_apart(reading.quarantine_parquet)
-    before = lake.rows(f"{delivery.resource_id}/raw", delivery.base.raw) if delivery.base else 0
+    apart = []
+    if landed.quarantine is not None:
+        apart = set_apart(Path(lake.files(f"{delivery.resource_id}/quarantine", landed.quarantine)[0]))
     report = quality.measure(
-        texts, reading.recipe.columns, _rules(delivery), reading.accounting, delivery.quality,
-        name=delivery.resource_name,
-        around=quality.Around(_references(lake, delivery, work), delivery.earlier, delivery.today, before),
+        texts, landed.recipe.columns, _rules(delivery), landed.accounting, delivery.quality,
+        name=delivery.resource_name, around=around,
         direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
-        places=Places.of(reading.accounting, [line for one in apart for line in one.lines], before=before),
+        places=Places.of(landed.accounting, [line for one in apart for line in one.lines], before=around.before),
         work=work.folder,
     )  # fmt: skip
     return {**report.as_dict(), "quarantine": [one.as_dict() for one in apart]}
@@ -246,7 +325,7 @@ def _quality(
 
 def _rules(delivery: Delivery) -> tuple[Any, ...]:
     """The declared quality rules, checked against the policy's own form. Raises `BadInput` when one does not hold."""
-    declared = [*delivery.declared.get("quality", []), *_dictionary(delivery)]
+    declared = _declared(delivery)
     if not declared:
         return ()
     try:
@@ -259,6 +338,10 @@ def _rules(delivery: Delivery) -> tuple[Any, ...]:
             Text(f"登记的质量规则有误：{'、'.join(fields)}", f"The declared rules do not hold: {', '.join(fields)}"),
             fix=Text("请数源部门修改登记信息", "The department should correct the registration"),
         ) from wrong
+
+
+def _declared(delivery: Delivery) -> list[dict[str, Any]]:
+    return [*delivery.declared.get("quality", []), *_dictionary(delivery)]
 
 
 def _dictionary(delivery: Delivery) -> list[dict[str, Any]]:
@@ -277,41 +360,31 @@ def _references(lake: Lake, delivery: Delivery, work: Work) -> dict[str, list[st
     return {name: lake.files(every[name].typed_table, v.lake_version) for name, v in found.items()}
 
 
-def _scan(texts: list[str], delivery: Delivery) -> TableScan:
-    import polars as pl
-
-    from sandbox.detection.scan import scan_table
-
-    return scan_table(pl.scan_parquet(texts), comments=_comments(delivery))
-
-
 def _comments(delivery: Delivery) -> dict[str, str]:
     return {name: str(c.get("comment", "")) for name, c in delivery.declared.get("columns", {}).items()}
 
 
-def _grade(scan: TableScan, reading: TableReading, delivery: Delivery) -> TableGrade:
+def _grade(scan: TableScan, landed: Landed, delivery: Delivery) -> TableGrade:
     comments = _comments(delivery)
-    columns = [ColumnInfo(c.name, c.type, comments.get(c.name, "")) for c in reading.columns]
+    columns = [ColumnInfo(c.name, c.type, comments.get(c.name, "")) for c in landed.columns]
     return grade(scan, columns, delivery.grading, table=delivery.resource_name)
 
 
 def _taken(
-    lake: Lake, delivery: Delivery, reading: TableReading, version: int, measured: dict[str, Any], scan: TableScan,
-    graded: TableGrade, once: str,
-) -> TakenIn:  # fmt: skip
-    name, base, accounting = delivery.resource_id, delivery.base, reading.accounting
-    rows = lake.rows(f"{name}/typed", version)
+    lake: Lake, delivery: Delivery, landed: Landed, measured: dict[str, Any], scan: TableScan, graded: TableGrade
+) -> TakenIn:
+    name, base, accounting = delivery.resource_id, delivery.base, landed.accounting
+    rows = lake.rows(f"{name}/typed", landed.typed)
     loaded = rows - (lake.rows(f"{name}/typed", base.typed) if base else 0)
     return TakenIn(
-        file_name=delivery.file_name, file_sha256=delivery.sha256, lake_version=version,
-        raw_version=lake.version_of(f"{name}/raw", once),
-        quarantine_version=lake.version_of(f"{name}/quarantine", once),
-        lake_digest=lake.digest(f"{name}/typed", version), rows=rows,
+        file_name=delivery.file_name, file_sha256=delivery.sha256, lake_version=landed.typed,
+        raw_version=landed.raw, quarantine_version=landed.quarantine,
+        lake_digest=lake.digest(f"{name}/typed", landed.typed), rows=rows,
         rows_in=accounting.rows_loaded + accounting.rows_quarantined, rows_loaded=loaded,
         rows_quarantined=accounting.rows_quarantined + accounting.rows_loaded - loaded,
-        recipe=reading.recipe.model_dump(mode="json", exclude_defaults=True), accounting=accounting.as_dict(),
-        findings=[f.as_dict() for f in reading.findings], quality=measured, grading=grading_of(graded),
-        columns=[column_of(c.name, c.type, _comments(delivery), scan, graded) for c in reading.columns],
+        recipe=landed.recipe.model_dump(mode="json", exclude_defaults=True), accounting=accounting.as_dict(),
+        findings=[f.as_dict() for f in landed.findings], quality=measured, grading=grading_of(graded),
+        columns=[column_of(c.name, c.type, _comments(delivery), scan, graded) for c in landed.columns],
     )  # fmt: skip
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pipelines.exporting import Checking, Releasing
 from pipelines.granting import Disposal, Granting
 from pipelines.ingest import Ingest
+from pipelines.refresh import SUMMARY, Refresh, Summary
+from pipelines.refresh import Round as RefreshRound
 from pipelines.regrade import Regrade
 from pipelines.running import Running
 from pipelines.simulation import Simulation
 from pipelines.upkeep import Round
+from sandbox.catalog.schedules import ROUND
 from sandbox.kernel.jobs import Handler
 
 HANDLERS: dict[str, Handler] = {
     "ingest": Ingest(),
     "regrade": Regrade(),
+    "refresh": Refresh(),
+    ROUND: RefreshRound(),
+    SUMMARY: Summary(),
     "simulate": Simulation(),
     "grant": Granting(),
     "dispose": Disposal(),

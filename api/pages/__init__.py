@@ -19,6 +19,7 @@ from api.pages import (
     policies,
     reports,
     resources,
+    schedules,
     session,
     viewer,
     workspaces,
@@ -26,8 +27,7 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, grading, deliveries, corrections, onboarding, applications, workspaces, exports,
-    audit, jobs,
-    policies, reports, demonstration,
+    audit, jobs, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import File, Form, Request, Response, UploadFile
 
 from api.deps import Acting, Asking
-from api.pages import common, frame, inputs
+from api.pages import common, frame, inputs, schedules
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.grading import columns_tab
@@ -118,6 +118,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         busy=waiting is not None and waiting.state in BUSY, mine=_mine(unit, waiting),
         department=common.organisation(unit, resource.organisation_id),
         events=common.trail(unit, resource.id, *(d.id for d in delivered)) if tab == "trail" else [],
+        feed=schedules.feed(unit, resource),
         offers=common.offers(unit, DELIVERY, waiting, DELIVERY_STEPS) if waiting else [],
         resource_offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource, waiting),
         modes=_modes(resource), mode_words=MODES, limit_mb=unit.settings.body_limit_mb,

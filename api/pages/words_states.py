@@ -37,6 +37,7 @@ ICON_OF_STATE: dict[str, str] = {
     "queued": "dots",
     "running": "play",
     "failed": "cross",
+    "cancelling": "dots",
     "cancelled": "stop",
     "error": "warning",
     "strong": "shield",
@@ -63,6 +64,7 @@ _FIXED: dict[str, tuple[State, ...]] = {
         State("running", Text("运行中", "running"), tone="active"),
         State("succeeded", Text("已完成", "done"), tone="good"),
         State("failed", Text("已失败", "failed"), tone="bad"),
+        State("cancelling", Text("正在取消", "cancelling"), tone="warn"),
         State("cancelled", Text("已取消", "cancelled")),
     ),
     "verdict": (

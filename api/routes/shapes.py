@@ -343,11 +343,14 @@ class JobOut(Out):
     attempt: int
     progress: int
     step: str
+    department_id: str | None
+    round_id: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     error_code: str | None
     error: dict[str, Any] | None
+    result: dict[str, Any] | None
 
 
 class EventOut(Out):

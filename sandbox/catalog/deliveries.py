@@ -88,8 +88,11 @@ def _refuse_while_busy(unit: Unit, resource: Resource) -> None:
         )  # fmt: skip
 
 
-def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: int, mode: str = "replace") -> Delivery:
-    """A department delivers a stored file; the ingest job starts when this commits.
+def deliver(
+    unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: int, mode: str = "replace",
+    round_id: str | None = None,
+) -> Delivery:  # fmt: skip
+    """A department delivers a stored file, or its source does in a refresh round; the ingest job starts on commit.
 
     `mode` is "replace" (the file is the whole table) or "append" (its rows are added to the published version). The
     same bytes in the same mode again are refused, unless they were sent back. What waited for confirmation is replaced.
@@ -111,7 +114,7 @@ def deliver(unit: Unit, resource_id: str, *, file_name: str, sha256: str, size: 
     made = record(unit, resource, mode, file_name, sha256, size)
     unit.audit("delivery:receive", "delivery", made.id, resource=resource.id, mode=mode, sha256=sha256, bytes=size)
     corrections.answer(unit, resource.id)
-    start(unit, made, "ingest")
+    start(unit, made, "ingest", round_id)
     return made
 
 
@@ -131,11 +134,11 @@ def record(
     return made
 
 
-def start(unit: Unit, delivery: Delivery, kind: str) -> None:
+def start(unit: Unit, delivery: Delivery, kind: str, round_id: str | None = None) -> None:
     """Ask for the job that works on the delivery; its subject is the resource."""
     job = unit.enqueue(
         kind, "resource", delivery.resource_id, delivery=delivery.id, sha256=delivery.file_sha256,
-        file_name=delivery.file_name,
+        file_name=delivery.file_name, department_id=delivery.organisation_id, round_id=round_id,
     )  # fmt: skip
     delivery.job_id = job.id
 

@@ -9,6 +9,7 @@ from sandbox.detection.scan import (
     EntityShare,
     TableScan,
     TextHit,
+    scan_column,
     scan_table,
     scan_text,
     summarise,
@@ -17,6 +18,6 @@ from sandbox.detection.scan import (
 from sandbox.detection.tally import ColumnTally
 
 __all__ = [
-    "ColumnScan", "ColumnTally", "Decision", "EntityShare", "TableScan", "TextHit", "mask", "scan_table", "scan_text",
-    "summarise", "tally_column",
+    "ColumnScan", "ColumnTally", "Decision", "EntityShare", "TableScan", "TextHit", "mask", "scan_column", "scan_table",
+    "scan_text", "summarise", "tally_column",
 ]  # fmt: skip

@@ -119,6 +119,11 @@ def tally_column(frame: pl.LazyFrame, name: str, comment: str = "") -> ColumnTal
     return _tally(columns.parts(only, name, schema[name], columns.sizes(only, schema)[name]), name, comment)
 
 
+def scan_column(files: Sequence[str], name: str, comment: str = "") -> ColumnTally:
+    """As `tally_column`, of a table in Parquet files; a process elsewhere needs nothing but their paths."""
+    return tally_column(pl.scan_parquet(list(files)), name, comment)
+
+
 def _tally(parts: Iterable[columns.Column], name: str, comment: str) -> ColumnTally:
     context = [word for word in (name, comment) if word]
     # A part is a random share of the distinct values: the first will do for the sample of names.

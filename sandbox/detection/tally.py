@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -26,7 +26,7 @@ _FILLED: Final = 0.6
 SOLE_TRADER: Final = "CN_SOLE_TRADER"
 _USCC: Final = "CN_USCC"
 _TRADER: Final = "(?i)(?:^|[^0-9A-Z])92[0-9A-Z]{16}(?:[^0-9A-Z]|$)"
-_Key = TypeVar("_Key")
+_APART: Final = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,14 @@ class RowTally:
 
 @dataclass(frozen=True, slots=True)
 class PatternTally:
-    """All patterns in a column. `groups`: (entity, the rows of it that hit) → the values with just these rows.
+    """All patterns in a column. `groups`: an entity and the rows of it that hit (`_group`) → the values with just these
+    rows.
 
     `id_shapes`: values of 18 characters shaped like a resident ID, valid or not.
     """
 
     rows: Mapping[str, RowTally] = field(default_factory=dict)
-    groups: Mapping[tuple[str, frozenset[str]], Found] = field(default_factory=dict)
+    groups: Mapping[str, Found] = field(default_factory=dict)
     id_shapes: int = 0
 
     def __add__(self, other: PatternTally) -> PatternTally:
@@ -66,8 +67,9 @@ class PatternTally:
         """The values in which any of `rows` of the entity hit."""
         wanted = set(rows)
         total = Found()
-        for (owner, hit), found in self.groups.items():
-            if owner == entity and hit & wanted:
+        for key, found in self.groups.items():
+            owner, *hit = key.split(_APART)
+            if owner == entity and wanted.intersection(hit):
                 total += found
         return total
 
@@ -109,7 +111,7 @@ class ColumnTally:
         )  # fmt: skip
 
 
-def _added(left: Mapping[_Key, Found], right: Mapping[_Key, Found]) -> dict[_Key, Found]:
+def _added(left: Mapping[str, Found], right: Mapping[str, Found]) -> dict[str, Found]:
     return {key: left.get(key, Found()) + right.get(key, Found()) for key in {**left, **right}}
 
 
@@ -149,7 +151,7 @@ def _names(column: Column) -> NameTally:
 
 def _patterns(hits: funnel.ColumnHits) -> PatternTally:
     rows = {name: _row(hits, name) for name in hits.hits}
-    groups: dict[tuple[str, frozenset[str]], Found] = {}
+    groups: dict[str, Found] = {}
     entities: dict[str, list[str]] = {}
     for name in sorted(hits.hits, key=RANK.__getitem__):
         entities.setdefault(ROWS[name].entity, []).append(name)
@@ -168,14 +170,19 @@ def _row(hits: funnel.ColumnHits, name: str) -> RowTally:
     return RowTally(len(known), hits.candidates.get(name, 0), hits.in_context[name], len(texts), filled)
 
 
-def _groups(hits: funnel.ColumnHits, entity: str, owned: list[str]) -> dict[tuple[str, frozenset[str]], Found]:
+def _group(entity: str, rows: Iterable[str]) -> str:
+    """One text for an entity and some of its rows: tallies travel as JSON."""
+    return _APART.join((entity, *sorted(rows)))
+
+
+def _groups(hits: funnel.ColumnHits, entity: str, owned: list[str]) -> dict[str, Found]:
     """The values hit by any of the entity's rows, told apart by which of them hit."""
     disguised = np.array(sorted(set().union(*(hits.disguised.get(n, set()) for n in owned))), dtype=np.int64)
     answer = {}
     for rows, own in _by_rows(hits, owned):
         cells = int(hits.counts.gather(own).sum())
         hidden = int(np.isin(own, disguised).sum()) if len(disguised) else 0
-        answer[entity, frozenset(rows)] = Found(len(own), cells, hidden, _examples(hits, own, rows))
+        answer[_group(entity, rows)] = Found(len(own), cells, hidden, _examples(hits, own, rows))
     return answer
 
 
@@ -192,7 +199,7 @@ def _by_rows(hits: funnel.ColumnHits, owned: list[str]) -> Iterator[tuple[list[s
         yield [name for bit, name in enumerate(owned) if mark >> bit & 1], places[marks == mark]
 
 
-def _sole_traders(hits: funnel.ColumnHits) -> dict[tuple[str, frozenset[str]], Found]:
+def _sole_traders(hits: funnel.ColumnHits) -> dict[str, Found]:
     """Credit codes of sole traders (authority 9, type 2 of GB 32100): each is one person's."""
     places = pl.Series(hits.hits[_USCC])
     traders = hits.values.gather(places).str.contains(_TRADER)
@@ -200,7 +207,7 @@ def _sole_traders(hits: funnel.ColumnHits) -> dict[tuple[str, frozenset[str]], F
     if not len(own):
         return {}
     examples = _examples(hits, own, [_USCC])
-    return {(SOLE_TRADER, frozenset({_USCC})): Found(len(own), int(hits.counts.gather(own).sum()), 0, examples)}
+    return {_group(SOLE_TRADER, [_USCC]): Found(len(own), int(hits.counts.gather(own).sum()), 0, examples)}
 
 
 def _examples(hits: funnel.ColumnHits, places: funnel.Places, rows: list[str]) -> tuple[str, ...]:

@@ -3,29 +3,31 @@
 A job is written in the transaction that asks for it (outbox). A dispatcher hands it to the executor with a key made of
 job and attempt, so that the same start twice is one run. The run claims the job, works outside any transaction, and
 commits its effect together with the job's end; a run that lost its claim cannot commit. A reconciler puts silent jobs
-back into the outbox.
+back into the outbox. A cancelled job loses its claim at once; it is `cancelled` when its run has really stopped.
 """
 
 from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from policies.text import Text, UserError
 from sandbox.kernel import audit, permissions
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import Conflict, InvalidTransition, NotFound
 from sandbox.kernel.ids import new_id
+from sandbox.kernel.steps import Here, Kept, Step, Steps
 
 if TYPE_CHECKING:
     from sandbox.kernel.unit import Platform, Unit
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 3
 COMMIT_TRIES = 3
 QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
+CANCELLING, CANCELLED = "cancelling", "cancelled"
+LIVE = (QUEUED, RUNNING, CANCELLING)
+AGAIN = (FAILED, CANCELLED)
 
 T = TypeVar("T")
 
@@ -49,6 +54,12 @@ class Job(Base):
     payload: Mapped[dict[str, Any]]
     state: Mapped[str] = short(20, index=True)
     attempt: Mapped[int] = mapped_column(default=1)
+    department_id: Mapped[str | None] = short(nullable=True, index=True)
+    """the department whose limit of simultaneous jobs this one counts against"""
+    round_id: Mapped[str | None] = short(nullable=True, index=True)
+    """the job of the refresh round that asked for this one"""
+    waits: Mapped[bool] = mapped_column(default=False)
+    """starts only when every other job of its round has ended"""
     created_by: Mapped[str] = short()
     created_at: Mapped[datetime]
     dispatched_at: Mapped[datetime | None]
@@ -80,25 +91,32 @@ class Handler(Protocol):
     def failed(self, unit: Unit, job: Job, error: UserError) -> None: ...
 
 
+@runtime_checkable
+class Resuming(Protocol):
+    """A kind of job whose subject was told of the failure and must be brought back before another attempt."""
+
+    def resume(self, unit: Unit, job: Job) -> None:
+        """Bring the subject back to where the work can end. Raises when it has moved on."""
+
+
 Handlers = Mapping[str, Handler]
+
+
+class NotReady(Exception):
+    """The executor cannot take this job yet; the outbox keeps it."""
 
 
 class Executor(Protocol):
     """Starts jobs somewhere. The same key twice must be one run."""
 
     def start(self, job: Job) -> str:
-        """Start the job; returns a reference to the run."""
+        """Start the job; returns a reference to the run. Raises `NotReady`."""
+
+    def stop(self, run_ref: str) -> None:
+        """Ask the run to stop, within seconds; repeating does no harm."""
 
     def lost(self, run_ref: str) -> bool:
         """Whether the run has ended (or vanished) for the executor."""
-
-
-StepRunner = Callable[[str, Callable[[], T]], T]
-
-
-def plain_step(_name: str, function: Callable[[], T]) -> T:
-    """Runs a step as a plain call; the Prefect executor passes one that makes it a task."""
-    return function()
 
 
 @dataclass
@@ -107,16 +125,32 @@ class Work:
 
     platform: Platform
     job: Job
-    run_step: StepRunner[Any] = plain_step
+    steps: Steps = field(default_factory=Here)
 
-    def step(self, name: str, percent: int, function: Callable[[], T]) -> T:
-        """Run one named step; progress is visible to people before it begins."""
+    def step(
+        self, name: str, percent: int, function: Callable[[], T], *, kept: Kept[T] | None = None, patient: bool = False
+    ) -> T:  # fmt: skip
+        """Run one named step; progress is visible to people before it begins.
+
+        `kept`: what its result depends on, for an executor that remembers results. `patient`: worth trying again when
+        a hindrance may pass by itself. Raises `ClaimLost` when the job was cancelled or taken over.
+        """
+        self.reached(name, percent)
+        return self.steps.run(Step(name, function, kept=kept, percent=percent, patient=patient))
+
+    def fan(self, percent: int, steps: Sequence[Step[T]]) -> list[T]:
+        """Run steps of one name that do not depend on each other, wherever the executor has room."""
+        if steps:
+            self.reached(steps[0].name, percent)
+        return self.steps.fan(steps)
+
+    def reached(self, name: str, percent: int) -> None:
+        """Say how far the work is. Raises `ClaimLost` when this attempt may not go on."""
         with self.platform.database.transaction() as session:
             row = session.get(Job, self.job.id)
-            if row is not None and row.attempt == self.job.attempt:
-                row.step, row.progress = name, percent
-        result: T = self.run_step(name, function)
-        return result
+            if row is None or row.state != RUNNING or row.attempt != self.job.attempt:
+                raise ClaimLost(self.job.key)
+            row.step, row.progress = name, percent
 
     @property
     def folder(self) -> Path:
@@ -126,11 +160,15 @@ class Work:
         return path
 
 
-def enqueue(unit: Unit, kind: str, noun: str, subject_id: str, payload: dict[str, Any]) -> Job:
+def enqueue(
+    unit: Unit, kind: str, noun: str, subject_id: str, payload: dict[str, Any], *, department_id: str | None = None,
+    round_id: str | None = None, waits: bool = False,
+) -> Job:  # fmt: skip
     """Put a job into the outbox, in the caller's transaction."""
     job = Job(
         id=new_id("job"), kind=kind, noun=noun, subject_id=subject_id, payload=payload, state=QUEUED, attempt=1,
-        created_by=unit.actor.id, created_at=unit.now, progress=0, step="",
+        department_id=department_id, round_id=round_id, waits=waits, created_by=unit.actor.id, created_at=unit.now,
+        progress=0, step="",
     )  # fmt: skip
     unit.session.add(job)
     unit.session.flush()
@@ -147,9 +185,18 @@ def get(session: Session, job_id: str, *, locked: bool = False) -> Job:
 
 
 def outbox(session: Session) -> list[Job]:
-    """Jobs asked for and not yet handed to an executor, oldest first."""
-    waiting = select(Job).where(Job.state == QUEUED, Job.dispatched_at.is_(None)).order_by(Job.created_at, Job.id)
-    return list(session.scalars(waiting))
+    """Jobs asked for and not yet handed to an executor, oldest first; those that wait for their round only after it."""
+    other = aliased(Job)
+    others = select(other.id).where(other.round_id == Job.round_id, other.id != Job.id, other.state.in_(LIVE))
+    waiting = select(Job).where(Job.state == QUEUED, Job.dispatched_at.is_(None))
+    waiting = waiting.where(or_(Job.waits.is_(False), ~others.exists()))
+    return list(session.scalars(waiting.order_by(Job.created_at, Job.id)))
+
+
+def of_round(session: Session, round_id: str) -> list[Job]:
+    """The jobs a refresh round asked for, oldest first."""
+    rows = select(Job).where(Job.round_id == round_id).order_by(Job.created_at, Job.id)
+    return list(session.scalars(rows))
 
 
 def of_subject(session: Session, noun: str, subject_id: str) -> list[Job]:
@@ -160,14 +207,31 @@ def of_subject(session: Session, noun: str, subject_id: str) -> list[Job]:
 def dispatch(platform: Platform, executor: Executor) -> int:
     """Hand every waiting job to the executor; returns how many. A crash between start and mark repeats the same key."""
     with platform.database.transaction() as session:
-        waiting = outbox(session)
+        waiting = _within_limits(session, outbox(session), platform.settings.department_limit)
+    started = 0
     for job in waiting:
-        reference = executor.start(job)
+        try:
+            reference = executor.start(job)
+        except NotReady:
+            continue
+        started += 1
         with platform.system() as unit:
             row = get(unit.session, job.id)
             if row.attempt == job.attempt:
                 row.dispatched_at, row.run_ref = unit.now, reference
-    return len(waiting)
+    return started
+
+
+def _within_limits(session: Session, waiting: list[Job], limit: int) -> list[Job]:
+    """Those for which their department has room: the others wait here, where waiting costs nothing."""
+    handed = select(Job.department_id).where(Job.state.in_(LIVE), Job.dispatched_at.is_not(None))
+    running = Counter(session.scalars(handed))
+    found = []
+    for job in waiting:
+        if job.department_id is None or running[job.department_id] < limit:
+            running[job.department_id] += 1
+            found.append(job)
+    return found
 
 
 def reconcile(platform: Platform, executor: Executor, handlers: Handlers) -> list[str]:
@@ -197,7 +261,7 @@ def _give_back(unit: Unit, job: Job, handlers: Handlers) -> None:
         fix=Text("请运营人员检查后重试", "An operator should look into it and retry"),
     )
     _close_failed(unit, job, error)
-    _tell_subject(unit, handlers[job.kind], job, error)
+    tell_subject(unit, handlers[job.kind], job, error)
 
 
 def _put_back(job: Job) -> None:
@@ -206,12 +270,15 @@ def _put_back(job: Job) -> None:
 
 
 def retry(unit: Unit, job_id: str) -> Job:
-    """An operator starts a failed job again."""
+    """An operator starts a failed or cancelled job again; steps that succeeded need not be done anew."""
     permissions.check(unit.actor, "job:retry")
     job = get(unit.session, job_id, locked=True)
-    if job.state != FAILED:
+    if job.state not in AGAIN:
         raise InvalidTransition(
-            "job.not_failed", Text("只有失败的任务可以重试", "Only a failed job can be retried"), id=job.id
+            "job.not_failed",
+            Text("只有失败或已取消的任务可以重试", "Only a failed or cancelled job can be retried"),
+            fix=Text("请刷新页面查看最新状态", "Reload the page to see the present state"),
+            id=job.id,
         )
     job.error_code = job.error = job.finished_at = None
     _put_back(job)
@@ -219,27 +286,33 @@ def retry(unit: Unit, job_id: str) -> Job:
     return job
 
 
-def execute(platform: Platform, handlers: Handlers, job_id: str, run_step: StepRunner[Any] = plain_step) -> str:
-    """Run one job to its end in this process; returns its final state. A job already claimed or ended is left alone."""
-    job = _claim(platform, job_id)
+def execute(
+    platform: Platform, handlers: Handlers, job_id: str, steps: Steps | None = None,
+    on_lost: Callable[[], None] | None = None,
+) -> str:  # fmt: skip
+    """Run one job to its end in this process; returns its final state. A job already claimed or ended is left alone.
+
+    `on_lost` is called from another thread when the job was cancelled or taken over while it still works here.
+    """
+    handler = handlers[_kind_of(platform, job_id)]
+    job = _claim(platform, handler, job_id)
     if job is None:
         return _state_of(platform, job_id)
-    handler = handlers[job.kind]
-    work = Work(platform, job, run_step)
+    work = Work(platform, job, steps or Here())
     try:
-        with _heartbeat(platform, job):
+        with _heartbeat(platform, job, on_lost):
             effect = handler.run(work)
-            _finish(platform, job, effect)
+            work.steps.run(Step("record", lambda: _finish(platform, job, effect), percent=100))
     except ClaimLost:
         return _state_of(platform, job_id)
     except UserError as error:
         _fail(platform, handler, job, error)
         return FAILED
     except Exception as error:
-        _fail(platform, handler, job, _unexpected(platform, job, error))
+        _fail(platform, handler, job, unexpected(platform, job, error))
         return FAILED
     finally:
-        _sweep(platform, job)
+        sweep(platform, job)
     return SUCCEEDED
 
 
@@ -248,12 +321,25 @@ def _state_of(platform: Platform, job_id: str) -> str:
         return get(session, job_id).state
 
 
-def _claim(platform: Platform, job_id: str) -> Job | None:
+def _kind_of(platform: Platform, job_id: str) -> str:
+    with platform.database.transaction() as session:
+        return get(session, job_id).kind
+
+
+def _claim(platform: Platform, handler: Handler, job_id: str) -> Job | None:
+    """Take the job over for this process; None when somebody has it. A subject that has moved on ends it here."""
     with platform.system() as unit:
         job = get(unit.session, job_id, locked=True)
         if job.state != QUEUED:
             return None
         job.state, job.started_at, job.heartbeat_at = RUNNING, unit.now, platform.clock.now()
+        if isinstance(handler, Resuming):
+            try:
+                with unit.session.begin_nested():
+                    handler.resume(unit, job)
+            except UserError as moved_on:
+                _close_failed(unit, job, moved_on)
+                return None
         return job
 
 
@@ -291,10 +377,10 @@ def _fail(platform: Platform, handler: Handler, job: Job, error: UserError) -> N
         if row.state != RUNNING or row.attempt != job.attempt:
             return
         _close_failed(unit, row, error)
-        _tell_subject(unit, handler, row, error)
+        tell_subject(unit, handler, row, error)
 
 
-def _tell_subject(unit: Unit, handler: Handler, job: Job, error: UserError) -> None:
+def tell_subject(unit: Unit, handler: Handler, job: Job, error: UserError) -> None:
     """Let the subject know. One that has moved on meanwhile (withdrawn, say) stays as it is; the job still ends."""
     try:
         with unit.session.begin_nested():
@@ -309,13 +395,14 @@ def _close_failed(unit: Unit, job: Job, error: UserError) -> None:
     unit.audit("job:fail", job.noun, job.subject_id, job=job.id, kind=job.kind, code=error.code)
 
 
-def _unexpected(platform: Platform, job: Job, error: Exception) -> UserError:
+def unexpected(platform: Platform, job: Job, error: Exception) -> UserError:
     """An error nobody foresaw: its text may hold values of records, so it goes to an operator-only file."""
     folder = platform.settings.home / "operator-only" / "errors"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     report = folder / f"{job.id}-{job.attempt}.txt"
     report.touch(mode=0o600)
-    report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    with report.open("a", encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(error))
     return UserError(
         "job.unexpected",
         Text(
@@ -328,17 +415,21 @@ def _unexpected(platform: Platform, job: Job, error: Exception) -> UserError:
 
 
 @contextmanager
-def _heartbeat(platform: Platform, job: Job) -> Iterator[None]:
+def _heartbeat(platform: Platform, job: Job, on_lost: Callable[[], None] | None) -> Iterator[None]:
     """Say from time to time that the job lives, until the block ends."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(platform.settings.heartbeat_seconds):
             try:
-                if not _beat(platform, job):
-                    return
+                state = _beat(platform, job)
             except OperationalError:
                 continue  # the database is busy or away for a moment: the next beat tries again
+            if state == RUNNING:
+                continue
+            if on_lost is not None and state not in (SUCCEEDED, FAILED):
+                on_lost()
+            return
 
     thread = threading.Thread(target=beat, name=f"heartbeat-{job.id}", daemon=True)
     thread.start()
@@ -349,17 +440,19 @@ def _heartbeat(platform: Platform, job: Job) -> Iterator[None]:
         thread.join(timeout=5)
 
 
-def _beat(platform: Platform, job: Job) -> bool:
-    """Mark the job alive; False when this attempt no longer holds it."""
+def _beat(platform: Platform, job: Job) -> str:
+    """Mark the job alive; the state it is in for this attempt, "" when another attempt or nobody holds it."""
     with platform.database.transaction() as session:
         row = session.get(Job, job.id)
-        if row is None or row.attempt != job.attempt or row.state != RUNNING:
-            return False
-        row.heartbeat_at = platform.clock.now()
-        return True
+        if row is None or row.attempt != job.attempt:
+            return ""
+        if row.state == RUNNING:
+            row.heartbeat_at = platform.clock.now()
+        return row.state
 
 
-def _sweep(platform: Platform, job: Job) -> None:
+def sweep(platform: Platform, job: Job) -> None:
+    """Remove the scratch folder of this attempt."""
     import shutil
 
     shutil.rmtree(platform.settings.home / "work" / job.id / str(job.attempt), ignore_errors=True)
@@ -375,6 +468,9 @@ class LocalExecutor:
     def start(self, job: Job) -> str:
         execute(self.platform, self.handlers, job.id)
         return f"local:{job.key}"
+
+    def stop(self, run_ref: str) -> None:
+        """Runs one after the other in this process: the next step notices that its claim is gone."""
 
     def lost(self, run_ref: str) -> bool:
         """A local run ends with its process: a silent one is lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from sandbox.kernel import audit, permissions
 from sandbox.kernel.audit import AuditEvent, ChainReport
@@ -51,9 +51,12 @@ def seal(platform: Platform) -> None:
         audit.checkpoint(unit.session, checkpoints_path(platform.settings), platform.signing_key, unit.now)
 
 
-def recent_jobs(unit: Unit, state: str | None = None, limit: int = 100) -> list[Job]:
+def recent_jobs(unit: Unit, state: str | None = None, limit: int = 100, round_id: str | None = None) -> list[Job]:
+    """The latest jobs, newest first; `round_id`: a refresh round's own job and those it asked for."""
     permissions.check(unit.actor, "job:read")
     statement = select(Job).order_by(Job.created_at.desc()).limit(limit)
     if state is not None:
         statement = statement.where(Job.state == state)
+    if round_id is not None:
+        statement = statement.where(or_(Job.round_id == round_id, Job.id == round_id))
     return list(unit.session.scalars(statement))

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Connection(BaseModel):
+    """A database that a department lets the platform read: whose it is, and its address with the read-only account."""
+
+    department: str
+    url: SecretStr
 
 
 class Settings(BaseSettings):
@@ -23,6 +30,11 @@ class Settings(BaseSettings):
     secure_cookies: bool = Field(default=False, description="set when the portal is served over https")
     heartbeat_seconds: float = Field(default=5.0, description="a running job says it lives this often")
     lost_after_seconds: float = Field(default=30.0, description="a running job silent for longer counts as lost")
+    department_limit: int = Field(default=2, ge=1, description="tables of one department in governance at a time")
+    sources: dict[str, Connection] = Field(
+        default_factory=dict, description='databases by name, as JSON: {"name": {"department": "…", "url": "…"}}'
+    )
+    dask_address: str | None = Field(default=None, description="scheduler of a Dask cluster for the columns' scans")
     model_endpoint: str | None = Field(default=None, description="OpenAI-compatible endpoint for simulation plans")
     model_key: SecretStr | None = None
 
@@ -62,6 +74,11 @@ class Settings(BaseSettings):
     @property
     def prefect_home(self) -> Path:
         return self.home / "prefect"
+
+    @property
+    def step_results(self) -> Path:
+        """What Prefect remembers of steps that succeeded: counts and masked evidence, for this account only."""
+        return self.prefect_home / "results"
 
     @property
     def prefect_api_url(self) -> str:

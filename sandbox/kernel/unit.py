@@ -51,11 +51,20 @@ class Unit:
             request_id=self.request_id, detail=detail,
         )  # fmt: skip
 
-    def enqueue(self, kind: str, noun: str, subject_id: str, **payload: Any) -> Job:
-        """Ask for a job; it starts only if this transaction commits (transactional outbox)."""
+    def enqueue(
+        self, kind: str, noun: str, subject_id: str, *, department_id: str | None = None, round_id: str | None = None,
+        waits: bool = False, **payload: Any,
+    ) -> Job:  # fmt: skip
+        """Ask for a job; it starts only if this transaction commits (transactional outbox).
+
+        `department_id`: whose limit of simultaneous jobs it counts against; `round_id`: the refresh round that asks;
+        `waits`: start it only after every other job of the round.
+        """
         from sandbox.kernel import jobs
 
-        return jobs.enqueue(self, kind, noun, subject_id, payload)
+        return jobs.enqueue(
+            self, kind, noun, subject_id, payload, department_id=department_id, round_id=round_id, waits=waits
+        )
 
     def acting_as(self, actor: Actor) -> Unit:
         """The same transaction on behalf of another actor (the system's consequences of a person's step)."""

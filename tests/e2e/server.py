@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,17 @@ class Server:
     log: Path
 
     @classmethod
-    def start(cls, home: Path, *options: str, port: int = 0, prefect_port: int = 0) -> Server:
-        """Start and return at once; `wait_for` says when a part is up."""
+    def start(
+        cls, home: Path, *options: str, port: int = 0, prefect_port: int = 0, settings: Mapping[str, str] | None = None
+    ) -> Server:
+        """Start and return at once; `wait_for` says when a part is up. `settings`: more of the environment."""
         port, prefect_port = port or free_port(), prefect_port or free_port()
         log = home.parent / f"{home.name}.log"
         argv = [sys.executable, "-m", "api.cli.main", "up", "--port", str(port), "--prefect-port", str(prefect_port)]
-        settings = {"PDS_HOME": str(home), "PDS_LOST_AFTER_SECONDS": "6", "PDS_HEARTBEAT_SECONDS": "1"}
+        told = {"PDS_HOME": str(home), "PDS_LOST_AFTER_SECONDS": "6", "PDS_HEARTBEAT_SECONDS": "1", **(settings or {})}
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*argv, *options], env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT
+                [*argv, *options], env={**os.environ, **told}, stdout=output, stderr=subprocess.STDOUT
             )
         return cls(home, f"http://127.0.0.1:{port}", process, log)
 

@@ -82,7 +82,7 @@ def count(platform: Platform) -> int:
 
 def kill_while_running(platform: Platform, handler: Counting, job_id: str) -> None:
     """What a killed process leaves behind: a claimed row and nothing else."""
-    claimed = jobs._claim(platform, job_id)
+    claimed = jobs._claim(platform, handler, job_id)
     assert claimed is not None
     handler.runs.append(claimed.key)
 

@@ -82,7 +82,8 @@ PAGES: dict[str, set[str]] = {
     "/exports": ANYBODY - {"department"}, "/exports/new": {"merchant"}, "/exports/{export_draft}": {"merchant"},
     **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
     "/audit": {"auditor"}, "/audit?before=20": {"auditor"}, "/audit?object_id={published}": {"auditor"},
-    "/jobs": {"operator", "auditor"}, "/jobs?state=queued": {"operator", "auditor"}, "/policies": ANYBODY,
+    "/jobs": {"operator", "auditor"}, "/jobs?state=queued": {"operator", "auditor"},
+    "/schedules": {"operator", "department", "auditor"}, "/policies": ANYBODY,
     "/policies/{policy}": ANYBODY, "/corrections": GOVERNING, "/corrections/{slip}": GOVERNING,
     "/resources/{dirty}?tab=quality": GOVERNING,
 }  # fmt: skip
