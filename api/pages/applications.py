@@ -94,9 +94,7 @@ def show_applications(request: Request, unit: Annotated[Unit, Acting("applicatio
 
 
 @router.get("/applications/new")
-def show_form(
-    request: Request, unit: Annotated[Unit, Acting("application:draft")], resource: str = ""
-) -> Response:
+def show_form(request: Request, unit: Annotated[Unit, Acting("application:draft")], resource: str = "") -> Response:
     """The form; `resource` (from a catalogue entry) is unfolded."""
     return _form(request, unit, {}, opened=resource)
 

@@ -130,4 +130,3 @@ def _urgency(clock: views.Clock) -> tuple[bool, date]:
 def by_urgency(items: Sequence[views.QueueItem]) -> list[views.QueueItem]:
     """Rows with the nearest deadline first, those without one last."""
     return sorted(items, key=lambda item: _urgency(item.clock))
-

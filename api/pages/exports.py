@@ -66,9 +66,7 @@ class Draft(BaseModel):
 def show_exports(request: Request, unit: Annotated[Unit, Acting("export:read")]) -> Response:
     """The own requests, or all: the officers' queue."""
     desk, records = Desk.of(unit), service.list_for(unit)
-    found = common.listing(
-        request, records, EXPORT, lambda r: f"{r.title} {r.id} {desk.names.get(r.organisation_id)}"
-    )
+    found = common.listing(request, records, EXPORT, lambda r: f"{r.title} {r.id} {desk.names.get(r.organisation_id)}")
     return frame.render(
         request, "exports/list.html", listing=found, rows=[desk.export(r) for r in found.items], total=len(records),
         may_draft=permissions.permitted(unit.actor, "export:draft"),

@@ -46,9 +46,7 @@ def _proposed(unit: Unit) -> int:
     """Editions that wait for this officer as the second person."""
     if not permissions.permitted(unit.actor, "policy:activate"):
         return 0
-    return sum(
-        e.state == editions.PROPOSED and e.proposed_by != unit.actor.id for e in editions.every(unit.session)
-    )
+    return sum(e.state == editions.PROPOSED and e.proposed_by != unit.actor.id for e in editions.every(unit.session))
 
 
 def _outside(unit: Unit) -> bool:

@@ -79,9 +79,7 @@ def draft(request: Request, unit: Annotated[Unit, Acting("onboarding:submit")], 
 
 
 @router.get("/onboarding/{onboarding_id}")
-def show_onboarding(
-    request: Request, onboarding_id: str, unit: Annotated[Unit, Acting("onboarding:read")]
-) -> Response:
+def show_onboarding(request: Request, onboarding_id: str, unit: Annotated[Unit, Acting("onboarding:read")]) -> Response:
     """One application with its materials, its clock and what may be done with it."""
     record, desk = service.read(unit, onboarding_id), Desk.of(unit)
     name = desk.names[record.organisation_id]
