@@ -73,13 +73,12 @@ def parts(frame: pl.LazyFrame, name: str, dtype: pl.DataType, size: int) -> Iter
 
 
 def _tallied(cells: pl.LazyFrame, name: str, dtype: pl.DataType) -> Column:
-    tally = (
-        cells.group_by("value", "worth", maintain_order=True).agg(pl.len().alias("cells")).collect(engine="streaming")
-    )
-    rows = int(tally["cells"].sum())
-    bare = tally["value"].str.strip_chars()
+    bare = pl.col("value").str.strip_chars()
     gone = bare.is_null() | bare.str.to_lowercase().is_in([*_MISSING, *_MISSING_ZH])
-    tally = tally.filter(~gone)
+    counted = cells.group_by("value", "worth", maintain_order=True).agg(pl.len().alias("cells"))
+    tally = counted.with_columns(gone=gone).collect(engine="streaming")
+    rows = int(tally["cells"].sum())
+    tally = tally.filter(~pl.col("gone"))
     texts = canon.canonical_values(tally["value"])
     looked_at = (tally["worth"].fill_null(False) & (texts != "")).arg_true()
     is_text = not dtype.is_numeric() and not isinstance(dtype, _NO_IDENTIFIERS)

@@ -3,8 +3,8 @@
 distinct values → canonical form → columns that are mostly whole cells of one shape through checksums (numpy) → union
 pre-filter (polars) for the rest → Presidio in packed calls. A row of the table is *decided* for a column when more than
 `DECIDED_FROM` whole cells pass its check and they are over 30 % of those with its shape: Presidio then confirms a
-random 300 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away. Plain
-Presidio over every value gives the same hits; a property test holds the funnel to it.
+random 100 to 500 of them, and one disagreement sends the whole column to Presidio. Rare hits are never sampled away.
+Plain Presidio over every value gives the same hits; a property test holds the funnel to it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sandbox.detection.recognizers import RANK, ROWS, STANDS_APART, TABLE, UNION
 _LOG: Final = logging.getLogger(__name__)
 DECIDED_FROM: Final = 500
 DECIDED_SHARE: Final = 0.3
-CONFIRMED: Final = 300
-_LOOK: Final = 500  # values looked at to see which rows may be decided
+CONFIRMED: Final = 500  # at most; one in twenty of the decided cells, at least a hundred
+_LOOK: Final = 300  # values looked at to see which rows may be decided
 _BLOCK: Final = 50_000  # values judged at once
 TEXTS_KEPT: Final = 1000  # matched texts kept for each row
 Places = NDArray[np.int64]
@@ -112,7 +112,7 @@ def _frequent(values: pl.Series, words: str) -> list[Recognizer]:
         for row in TABLE
         if row.name in often
         and (row.need is not Context.ALWAYS or _vouched(row, words))
-        and _passed(row, look)[0].mean() >= DECIDED_SHARE / 2
+        and (row.check is None or _passed(row, look)[0].mean() >= DECIDED_SHARE / 2)
     ]
 
 
@@ -144,7 +144,8 @@ def _judged(
     hits: dict[str, list[Places]] = defaultdict(list)
     for name, places in settled.items():
         open_[places] = False
-        sample = np.sort(np.random.default_rng(len(places)).permutation(places)[:CONFIRMED])
+        size = min(CONFIRMED, max(100, len(places) // 20))
+        sample = np.sort(np.random.default_rng(len(places)).choice(places, min(size, len(places)), replace=False))
         judged = engine.judge_packed(values.gather(sample).to_list(), context)
         if any(name not in {hit.row for hit in one} for one in judged):
             return None
@@ -178,11 +179,13 @@ def _worth_judging(values: pl.Series, words: str, rows: Sequence[Recognizer]) ->
     """Values that one of `rows` may hit: they have its shape, and a whole cell of a shape with a check passes it."""
     wanted = np.zeros(len(values), dtype=bool)
     places = values.str.contains(UNION).arg_true() if rows is TABLE else pl.Series(np.arange(len(values)))
+    if not len(places):
+        return wanted
     kept = values.gather(places)
-    for row in rows if len(kept) else ():
-        exists = kept.str.contains(row.exists).arg_true()
-        if not len(exists):
-            continue
+    shapes = pl.DataFrame({"v": kept}).select(pl.col("v").str.contains(row.exists).alias(row.name) for row in rows)
+    found = shapes.sum().row(0, named=True) if rows else {}
+    for row in (r for r in rows if found[r.name]):
+        exists = shapes[row.name].arg_true()
         cells = kept.gather(exists)
         whole = cells.str.contains(row.whole)
         vouched = _vouched(row, words)
