@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from policies.text import Text
@@ -29,3 +31,11 @@ class Figure:
             "name": self.name, "value": round(self.value, 3), "against": self.against, "unit": self.unit,
             "ratio": self.ratio, "text": self.text.as_dict(),
         }  # fmt: skip
+
+
+def peak_mb() -> float:
+    """The most memory this process has held, in MB. `ru_maxrss` would count that of the process it was forked from."""
+    told = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if told is None:
+        raise RuntimeError("the kernel does not tell VmHWM")
+    return int(told[1]) / 1024

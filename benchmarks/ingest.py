@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, peak_mb
 from policies.text import Text
 
 TEXT_BAR, TYPES_BAR, WHOLE_BAR, GB_BAR, MEMORY_BAR_MB, GROWTH_BAR = 1.6, 0.8, 3.0, 1.0, 2500.0, 1.4
@@ -71,7 +70,7 @@ def _pair(home: Path, size: float, times: int) -> tuple[dict[str, float], dict[s
     from benchmarks.tables import write_csv
 
     path = home / "table.csv"
-    write_csv(path, size * 1e9)
+    write_csv(path, size=size * 1e9)
     rounds = [(_measured("ours", path), _measured("copy", path)) for _ in range(times)]
     path.unlink()
     return _median([r[0] for r in rounds]), _median([r[1] for r in rounds])
@@ -81,7 +80,7 @@ def _foreign(home: Path, size: float) -> dict[str, float]:
     from benchmarks.tables import write_csv
 
     path = home / "table.csv"
-    write_csv(path, size * 1e9, encoding="gb18030")
+    write_csv(path, size=size * 1e9, encoding="gb18030")
     found = _measured("ours", path)
     path.unlink()
     return found
@@ -156,5 +155,4 @@ def _copy(path: Path, work: Path) -> dict[str, float]:
 if __name__ == "__main__":
     what, path, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     seconds = _ours(path, work) if what == "ours" else _copy(path, work)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**seconds, "rss_mb": peak}))
+    print(json.dumps({**seconds, "rss_mb": peak_mb()}))

@@ -76,17 +76,20 @@ def _missing(value: pl.Expr, low: float, high: float, spelling: str) -> pl.Expr:
     return pl.when(pl.col("u").is_between(low, high, closed="left")).then(pl.lit(spelling)).otherwise(value)
 
 
-def write_csv(path: Path, size: float, *, seed: int = 7, encoding: str = "utf-8") -> int:
-    """A delimited file of at least `size` bytes in UTF-8 (re-encoded where asked); returns its rows."""
-    block = written = 0
+def write_csv(path: Path, *, size: float = 0, rows: int = 0, seed: int = 7, encoding: str = "utf-8") -> int:
+    """A delimited file of `rows` rows, or of at least `size` bytes in UTF-8; returns its rows."""
+    block = written = done = 0
     with path.open("wb") as out:
-        while written < size:
-            text = registry(seed, block).write_csv(include_header=block == 0)
+        while written < size or done < rows:
+            frame = registry(seed, block)
+            frame = frame.head(rows - done) if rows else frame
+            text = frame.write_csv(include_header=block == 0)
             data = text.encode()
             written += len(data)
+            done += frame.height
             out.write(data if encoding == "utf-8" else text.encode(encoding))
             block += 1
-    return block * ROWS_IN_BLOCK
+    return done
 
 
 DIRT = {

@@ -18,7 +18,7 @@ import pytest
 
 from api.demo import city
 from api.demo.client import Client
-from sandbox.catalog import repository, sources
+from sandbox.catalog import deliveries, repository, sources
 from sandbox.catalog import service as catalog
 from sandbox.detection import ColumnTally, scan_column, scan_table, summarise
 from sandbox.kernel import accounts, jobs
