@@ -19,6 +19,7 @@ LONE_RETURN = "\ue00d"
 """Stands for a carriage return that ends no line while the file is parsed; put back afterwards."""
 
 _TWO_PROCESSES_FROM = 64 * 1024 * 1024
+_OWN_SHARE = 0.55  # the other process takes a second to start
 _BAD = "\udcff"
 _TOLERANT = "pds-mark-bad-bytes"
 
@@ -50,17 +51,20 @@ def copy_as_utf8(seen: Survey, target: Path) -> Lines:
     start = len(seen.bom)
     if seen.encoding not in ("gb18030", "utf-8") or seen.size < _TWO_PROCESSES_FROM or only_returns:
         return convert(seen.path, target, start, seen.size, seen.encoding, only_returns)
-    middle = _line_start_after(seen.path, seen.size // 2)
+    cut = _line_start_after(seen.path, int(seen.size * _OWN_SHARE))
     second = target.with_name(f"{target.name}.second")
-    jobs = [(target, start, middle), (second, middle, seen.size)]
-    workers = [_worker(seen.path, to, a, b, seen.encoding, only_returns) for to, a, b in jobs]
-    told = [worker.communicate()[0] for worker in workers]
-    if any(worker.returncode for worker in workers):
+    worker = _worker(seen.path, second, cut, seen.size, seen.encoding)
+    try:
+        ours = convert(seen.path, target, start, cut, seen.encoding, False)
+        told, _ = worker.communicate()
+    finally:
+        worker.kill()
+    if worker.returncode:
         raise refusal("encoding_mismatch", encoding=seen.encoding)
     with target.open("ab") as out, second.open("rb") as rest:
         shutil.copyfileobj(rest, out, BLOCK)
     second.unlink()
-    return _joined(*(Lines(**json.loads(t)) for t in told))
+    return _joined(ours, Lines(**json.loads(told)))
 
 
 def _joined(first: Lines, second: Lines) -> Lines:
@@ -69,9 +73,9 @@ def _joined(first: Lines, second: Lines) -> Lines:
     return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, second.open_end)
 
 
-def _worker(source: Path, target: Path, start: int, end: int, encoding: str, only_returns: bool) -> Popen[bytes]:
-    """One half in a process of its own, started by name: the caller's main module is not imported again."""
-    told = json.dumps([str(source), str(target), start, end, encoding, only_returns])
+def _worker(source: Path, target: Path, start: int, end: int, encoding: str) -> Popen[bytes]:
+    """The rest in a process of its own, started by name: the caller's main module is not imported again."""
+    told = json.dumps([str(source), str(target), start, end, encoding])
     code = "import sys; from pipelines.reading.transcode import convert_as_told; convert_as_told(sys.argv[1])"
     paths = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
     return Popen([sys.executable, "-c", code, told], env={**os.environ, "PYTHONPATH": paths}, stdout=PIPE)
@@ -79,9 +83,8 @@ def _worker(source: Path, target: Path, start: int, end: int, encoding: str, onl
 
 def convert_as_told(told: str) -> None:
     """`convert` with its arguments as JSON, for the worker process; prints the lines as JSON."""
-    source, target, start, end, encoding, only_returns = json.loads(told)
-    lines = convert(Path(source), Path(target), start, end, encoding, only_returns)
-    sys.stdout.write(json.dumps(asdict(lines)))
+    source, target, start, end, encoding = json.loads(told)
+    sys.stdout.write(json.dumps(asdict(convert(Path(source), Path(target), start, end, encoding, False))))
 
 
 def convert(source: Path, target: Path, start: int, end: int, encoding: str, only_returns: bool) -> Lines:
@@ -115,7 +118,9 @@ def _plain_ends(pieces: Iterator[bytes], only_returns: bool) -> Iterator[bytes]:
         held = b""
         if piece.endswith(b"\r") and not only_returns:
             piece, held = piece[:-1], b"\r"
-        if only_returns:
+        if b"\r" not in piece:
+            yield piece
+        elif only_returns:
             yield piece.replace(b"\r", b"\n")
         else:
             yield piece.replace(b"\r\n", b"\n").replace(b"\r", mark)

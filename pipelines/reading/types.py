@@ -36,7 +36,7 @@ from pipelines.reading.values import (
 from policies.text import Text
 
 Family = Literal["text", "number", "date", "boolean"]
-_SAMPLE = 20_000
+_SAMPLE = 10_000
 _COLUMNS_AT_ONCE = 50
 _PLACES = 5  # where in a large table the sample is taken
 _EXACT_DISTINCT_ROWS = 200_000
@@ -65,7 +65,6 @@ class ColumnProfile:
     missing: int
     distinct: int
     distinct_exact: bool
-    longest: int
     breaks: int = 0
     clean: bool = False
     sure: bool = False
@@ -94,8 +93,8 @@ def infer(text: Path, recipe: Recipe, declared: Mapping[str, str]) -> tuple[Reci
     columns: list[ColumnRecipe] = []
     profiles: list[ColumnProfile] = []
     for start in range(0, len(names), _COLUMNS_AT_ONCE):
-        part = [_Column(n, sample[n], recipe, declared.get(n)) for n in names[start : start + _COLUMNS_AT_ONCE]]
-        general = [e for c in part for e in c.questions(rows <= _EXACT_DISTINCT_ROWS)]
+        part = [_Column(n, sample[n], recipe, declared.get(n), rows) for n in names[start : start + _COLUMNS_AT_ONCE]]
+        general = [e for c in part for e in c.questions()]
         counts, chosen, bad = _decided(frame, part, general, {})
         # Values that the sample did not foresee: ask these columns for every shape, and decide anew.
         unforeseen = [c for c in part if c.surprised(bad)]
@@ -103,7 +102,7 @@ def infer(text: Path, recipe: Recipe, declared: Mapping[str, str]) -> tuple[Reci
             again = _decided(frame, unforeseen, [], counts)
             counts, chosen, bad = again[0], {**chosen, **again[1]}, {**bad, **again[2]}
         for column in part:
-            final, profile = column.settle(chosen[column.name], counts, bad[column.name], rows)
+            final, profile = column.settle(chosen[column.name], counts, bad[column.name])
             columns.append(final)
             profiles.append(profile)
     return recipe.model_copy(update={"columns": tuple(columns)}), profiles
@@ -125,9 +124,10 @@ def _collect(frame: pl.LazyFrame, questions: Sequence[pl.Expr]) -> dict[str, Any
 
 
 def _prepared(frame: pl.LazyFrame, columns: Sequence[_Column]) -> pl.LazyFrame:
-    """Per column its text, its trimmed text (`s`) and that without spellings of missing (`v`), each computed once."""
+    """Per column its text, its trimmed text (`s`) and, where wanted, that without spellings of missing (`v`)."""
     texts = frame.select(e for c in columns for e in (pl.col(c.name), trimmed(c.name).alias(f"{c.name}\0s")))
-    return texts.with_columns(present(pl.col(f"{c.name}\0s"), c.missing).alias(f"{c.name}\0v") for c in columns)
+    masked = [c for c in columns if c.masked]
+    return texts.with_columns(present(pl.col(f"{c.name}\0s"), c.missing).alias(f"{c.name}\0v") for c in masked)
 
 
 def _decided(
@@ -146,8 +146,8 @@ def _decided(
 class _Column:
     """One column on its way from sample to decision."""
 
-    def __init__(self, name: str, sample: pl.Series, recipe: Recipe, declared: str | None) -> None:
-        self.name = name
+    def __init__(self, name: str, sample: pl.Series, recipe: Recipe, declared: str | None, rows: int) -> None:
+        self.name, self.rows = name, rows
         self.given = recipe.column(name)
         self.findings: list[ReadFinding] = []
         present = sample.str.strip_chars().drop_nulls()
@@ -166,26 +166,43 @@ class _Column:
     def _key(self, what: str) -> str:
         return f"{self.name}\0{what}"
 
-    def questions(self, exact: bool) -> list[pl.Expr]:
+    @property
+    def exact(self) -> bool:
+        """Whether distinct values are counted one by one."""
+        return self.rows <= _EXACT_DISTINCT_ROWS
+
+    @property
+    def masked(self) -> bool:
+        """Whether spellings of missing must be taken out before values are counted: one looks like a value, or the
+        distinct ones are counted. Otherwise no shape takes them for a value, and the copy is saved."""
+        return self.exact or any(re.search(shape, m) for m in self.missing for shape in self.shapes.values())
+
+    @property
+    def value(self) -> pl.Expr:
+        """The trimmed text that values are looked for in."""
+        return pl.col(self._key("v" if self.masked else "s"))
+
+    def questions(self) -> list[pl.Expr]:
         """What one pass over all rows has to count for this column.
 
         Sums and maxima only: filters and lists of values would take the engine off its stream and into memory.
         """
-        value, text = pl.col(self._key("v")), pl.col(self._key("s"))
-        distinct = value.n_unique() if exact else value.approx_n_unique()
-        raw = pl.col(self.name)
+        raw, text = pl.col(self.name), pl.col(self._key("s"))
+        absent = text.is_in(list(self.missing))
+        distinct = self.value.n_unique() if self.exact else self.value.approx_n_unique()
+        nothing = (self.value.null_count() > 0).cast(pl.UInt32) + (0 if self.exact else len(self.spelled))
         asked = {
-            "missing": value.null_count(),
+            "missing": absent.sum() + raw.null_count(),
             "empty": raw.null_count(),
             "breaks": raw.str.count_matches("\n", literal=True).sum(),
             "blanks": raw.str.len_bytes().sum() - text.str.len_bytes().sum(),
-            "distinct": distinct - (value.null_count() > 0).cast(pl.UInt32),
-            "longest": value.str.len_chars().max(),
-            "shortest": value.str.len_chars().min(),
-            "values": value.count(),
-            "doubtful": value.is_in(self.doubtful).sum() if self.doubtful else pl.lit(0),
+            "distinct": distinct - nothing,
+            "doubtful": text.is_in(self.doubtful).sum() if self.doubtful else pl.lit(0),
             **{f"spelled {s}": (text == s).sum() for s in self.spelled},
         }
+        if self.open and self.family == "number":
+            length = pl.when(absent).then(None).otherwise(text.str.len_chars())
+            asked |= {"longest": length.max(), "shortest": length.min()}
         return [e.alias(self._key(what)) for what, e in asked.items()]
 
     def surprised(self, bad: Mapping[str, int]) -> bool:
@@ -202,7 +219,7 @@ class _Column:
 
     def conversion_questions(self, chosen: ColumnRecipe) -> list[pl.Expr]:
         """How many values the chosen type refuses, and for dates whether any has a time of day."""
-        value = pl.col(self._key("v"))
+        value = present(pl.col(self._key("s")), self.missing)
         done = conversion(value, chosen)
         asked = {"bad": (value.is_not_null() & done.is_null()).sum()}
         if any(DATES[f].time for f in chosen.formats):
@@ -215,14 +232,14 @@ class _Column:
             return 0
         if not self.is_exact(chosen):
             return int(counts[self._key("bad")])
-        there = int(counts[self._key("values")])
+        there = self.rows - int(counts[self._key("missing")])
         return there - sum(int(counts.get(self._key(shape), 0)) for shape in _accepted(chosen))
 
     def form(self) -> pl.Expr | None:
         """The text in which shapes are looked for, as column `t`."""
         if not self.open:
             return None
-        value = pl.col(self._key("v"))
+        value = self.value
         if self.family == "date":
             return date_text(value, self.shapes, fold=self.wide).alias(self._key("t"))
         return (folded(value) if self.wide else value).alias(self._key("t"))
@@ -235,7 +252,7 @@ class _Column:
         asked = {name: text.str.contains(shape).sum() for name, shape in self.shapes.items()}
         asked |= self._number_questions(text) if self.family == "number" else self._date_questions(text)
         if self.wide:
-            asked["wide"] = (text != pl.col(self._key("v"))).sum()
+            asked["wide"] = (text != self.value).sum()
         return [e.alias(self._key(what)) for what, e in asked.items()]
 
     def _number_questions(self, text: pl.Expr) -> dict[str, pl.Expr]:
@@ -348,11 +365,11 @@ class _Column:
         return {"type": "date", "formats": tuple(used), "fold_width": bool(got["wide"])}
 
     def settle(
-        self, chosen: ColumnRecipe, counts: Mapping[str, Any], bad: int, rows: int
+        self, chosen: ColumnRecipe, counts: Mapping[str, Any], bad: int
     ) -> tuple[ColumnRecipe, ColumnProfile]:
         """Keep the hypothesis if all rows bear it out, else leave the column text; and profile it."""
         missing = int(counts[self._key("missing")])
-        there = rows - missing
+        there = self.rows - missing
         if chosen.type == "date" and self._has_times(chosen, counts):
             chosen = chosen.model_copy(update={"type": "timestamp"})
         limit = _FITS_BY_NAME if self.family == "date" and _DATED.search(self.name) else _FITS
@@ -368,9 +385,8 @@ class _Column:
         self._spellings(counts)
         clean = not counts[self._key("blanks")] and missing == counts[self._key("empty")]
         profile = ColumnProfile(
-            self.name, chosen.type, chosen.role, rows, missing, int(counts[self._key("distinct")]),
-            rows <= _EXACT_DISTINCT_ROWS, int(counts[self._key("longest")] or 0),
-            int(counts[self._key("breaks")] or 0), clean, bad == 0, bad, self.findings,
+            self.name, chosen.type, chosen.role, self.rows, missing, max(0, int(counts[self._key("distinct")])),
+            self.exact, int(counts[self._key("breaks")] or 0), clean, bad == 0, bad, self.findings,
         )  # fmt: skip
         return chosen, profile
 

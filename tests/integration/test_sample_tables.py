@@ -81,7 +81,7 @@ def test_the_university_list_sets_titles_and_sections_aside_and_keeps_whole_code
     account = reading.accounting
     assert (account.preamble, account.header, account.section, reading.recipe.header_row) == (2, 1, 31, 3)
     (code,) = [c for c in reading.columns if c.name == "学校标识码"]
-    assert (code.role, code.longest) == ("code", 10)
+    assert (code.role, code.type) == ("code", "text")
 
 
 def test_the_paper_is_gb18030_with_one_partial_date_and_one_line_break_in_a_cell(tmp_path: Path) -> None:
