@@ -36,7 +36,7 @@ class CronIn(In):
 
 
 class PauseIn(In):
-    paused: bool
+    paused: bool = Field(examples=[True])
 
 
 class SourceIn(In):

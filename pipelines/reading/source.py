@@ -20,7 +20,7 @@ BLOCK = 4 * 1024 * 1024
 _AHEAD = 4  # blocks being looked at while the next ones are read
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _GB_IN_COMMON_USE = 0.8  # share of characters within GB 2312 below which text read as GB18030 is probably not Chinese
-_SAMPLED_BYTES = 128 * 1024  # of every block, where the encoding is in doubt
+_SAMPLED_BLOCKS, _SAMPLED_BYTES = 64, 128 * 1024  # blocks, and bytes of each, where the encoding is in doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +127,14 @@ class _Seen:
 def survey(path: Path) -> Survey:
     """One pass: SHA-256, the bytes that shape lines, and whether all of it is UTF-8.
 
-    The digest is made here while a second thread looks at the blocks; both leave the interpreter free.
+    The digest is made here while other threads look at the blocks; all of them leave the interpreter free.
     """
     stamp, size = _stamp(path), path.stat().st_size
     digest = hashlib.sha256()
     told: deque[Future[_Seen]] = deque()
     counter = LineCounter()
     found: list[_Seen] = []
-    bom = b""
+    bom = cut_off = b""
 
     def settle(left: int) -> None:
         while len(told) > left:
@@ -142,35 +142,39 @@ def survey(path: Path) -> Survey:
             counter.add(seen.size, seen.ends)
             found.append(replace(seen, ends=_NO_ENDS))
 
-    with ThreadPoolExecutor(1) as pool:
-        rest = b""
+    with ThreadPoolExecutor(2) as pool:
         for number, block in enumerate(blocks(path)):
             bom = _bom(block) if number == 0 else bom
             cut = _character_end(block)
-            told.append(pool.submit(_look, rest + block[:cut] if rest or cut < len(block) else block))
-            rest = block[cut:]
+            told.append(pool.submit(_look, block, cut_off, cut))
+            cut_off = block[cut:]
             digest.update(block)
             settle(_AHEAD)
-        if rest:
-            told.append(pool.submit(_look, rest))
         settle(0)
+    whole = not cut_off and all(s.utf8 for s in found)
     return Survey(
         path, digest.hexdigest(), size, stamp, counter.lines(), tuple(sum((s.low for s in found), _NONE).tolist()),
-        all(s.utf8 for s in found), bom,
+        whole, bom,
     )  # fmt: skip
 
 
 _NO_ENDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(32, dtype=np.int64)
 
 
-def _look(block: bytes) -> _Seen:
+def _look(block: bytes, before: bytes, cut: int) -> _Seen:
+    """`before`: the first bytes of a character that the block before was cut in; `cut`: where the last one begins that
+    this block is cut in."""
     data = np.frombuffer(block, dtype=np.uint8)
     places = np.flatnonzero(data < 32)
     kinds = data[places]
-    return _Seen(len(block), places[kinds == 10], np.bincount(kinds, minlength=32), is_utf8(block))
+    rest = 0
+    while before and rest < min(cut, 4 - len(before)) and 0x80 <= block[rest] < 0xC0:
+        rest += 1
+    utf8 = is_utf8(memoryview(block)[rest:cut]) and (not before or is_utf8(before + block[:rest]))
+    return _Seen(len(block), places[kinds == 10], np.bincount(kinds, minlength=32), utf8)
 
 
-def is_utf8(block: bytes) -> bool:
+def is_utf8(block: bytes | memoryview) -> bool:
     """Whether the bytes are UTF-8 from their first to their last."""
     places = pa.py_buffer(np.array([0, len(block)], dtype=np.int64))
     cell = pa.Array.from_buffers(pa.large_binary(), 1, [None, places, pa.py_buffer(block)])
@@ -266,7 +270,9 @@ def _utf16_by_zeros(seen: Survey) -> str:
 def _by_lines(seen: Survey) -> Survey:
     """UTF-8 with a few broken lines, GB18030, or a refusal: judged by lines from all over the file, because either
     accepts much. Every byte is decoded later, and a line that cannot be then goes to quarantine."""
-    rows = [line for block in line_blocks(seen.path) for line in _foreign_lines(block)]
+    apart = max(1, seen.size // BLOCK // _SAMPLED_BLOCKS)
+    starts = range(0, seen.size, BLOCK * apart)
+    rows = [line for at in starts for line in _foreign_lines(_lines_at(seen.path, at))]
     utf8 = sum(_valid(r, "utf-8") for r in rows)
     if utf8 >= 0.9 * len(rows):
         return replace(seen, encoding="utf-8")
@@ -304,15 +310,8 @@ def _looks_chinese(lines: list[bytes]) -> bool:
     return len(foreign.encode("gb2312", "ignore")) >= 2 * _GB_IN_COMMON_USE * len(foreign)
 
 
-def line_blocks(path: Path) -> Iterator[bytes]:
-    """Blocks that end at a line end (0x0A is no part of a longer character in UTF-8 and GB18030)."""
-    rest = b""
-    for block in blocks(path):
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            yield rest + block[:cut]
-            rest = block[cut:]
-        else:
-            rest += block
-    if rest:
-        yield rest
+def _lines_at(path: Path, start: int) -> bytes:
+    """The lines of one block (0x0A is no part of a longer character in UTF-8 and GB18030)."""
+    block = next(blocks(path, start, start + BLOCK), b"")
+    begin = block.find(b"\n") + 1 if start else 0
+    return block[begin : block.rfind(b"\n") + 1] or block[begin:]

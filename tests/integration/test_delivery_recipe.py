@@ -34,13 +34,16 @@ def test_a_changed_layout_is_adapted_to_or_sent_back_and_the_last_version_stays(
         found: dict[str, Any] = stage.client.get("health", f"/resources/{resource}")
         return found
 
-    assert deliver("编号,区,数量\n" + ROWS)["current_version"] == 1
+    deliver("编号,区,数量\n" + ROWS)
+    stage.client.post("health", f"/resources/{resource}/confirm")
+    stage.client.post("operator", f"/resources/{resource}/publish")
     moved = deliver("示范市\n数量,区,编号\n" + ROWS)
     assert moved["current_version"] == 2
     told = {f["code"] for f in moved["versions"][-1]["findings"]}
     assert {"recipe_columns_reordered", "recipe_header_moved"} <= told
     changed = deliver("编号,街道,数量\n" + ROWS)
     assert [v["number"] for v in changed["versions"]] == [1, 2]
+    assert (changed["current_version"], changed["deliveries"][0]["state"]) == (2, "needs_recipe")
     (job, *_) = [j for j in stage.client.get("operator", "/jobs") if j["subject_id"] == resource]
     assert job["error_code"] == "reading.recipe_mismatch"
     assert "区" in job["error"]["text"]["zh"]

@@ -27,6 +27,8 @@ SECRET = b"s" * 32
 CJK = re.compile(r"[\u3400-\u9fff]")
 ADDRESS = re.compile(r"https?://[^\s\"'`)\\<>]+")
 TEMPLATES = sorted(frame.TEMPLATES.rglob("*.html"))
+DOWNLOADED = {"corrections/print.html"}
+"""documents that are saved or mailed, never shown by the portal: they carry their own style"""
 SOURCES = sorted(path for path in (build.ASSETS / "src").rglob("*") if path.suffix in (".css", ".js", ".svg"))
 
 
@@ -169,6 +171,8 @@ def test_an_unknown_name_stops_the_page() -> None:
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_templates_have_no_inline_script_style_or_handler(template: Path) -> None:
     source = template.read_text("utf-8")
+    if template.relative_to(frame.TEMPLATES).as_posix() in DOWNLOADED:
+        source = re.sub(r"<style>.*?</style>", "", source, flags=re.DOTALL)
     assert not re.search(r"<script(?![^>]*\bsrc=)", source)
     assert not re.search(r"<style\b|\sstyle=|\son[a-z]+=|javascript:|\|\s*safe\b", source)
 
