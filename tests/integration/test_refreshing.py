@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pipelines.registry import HANDLERS
 from pipelines.sources import newest_complete
@@ -21,6 +22,7 @@ from sandbox.kernel.jobs import Job, LocalExecutor
 from sandbox.kernel.settings import Connection, Settings
 from sandbox.kernel.unit import Platform
 from tests.factories import World
+from tests.postgres import PostgresServer
 
 GOOD = "区,人次\n" + "".join(f"示范区{n % 7},{n}\n" for n in range(60))
 OTHER = GOOD + "示范区9,61\n"
@@ -322,3 +324,43 @@ def test_next_time_is_told_in_the_citys_time(world: World) -> None:
     with world.by(world.operator) as unit:
         plan = schedules.set_cron(unit, world.department.organisation_id, "30 9 * * *")
     assert plan.next_at == datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.postgres
+def test_a_table_of_a_database_is_delivered_once_and_again_when_it_changes(
+    world: World, postgres: PostgresServer
+) -> None:
+    resource_id, url = fed(world, "门诊"), postgres.fresh_database()
+    given = {"health": Connection(department="示范市卫生局", url=url)}  # type: ignore[arg-type]
+    platform = Platform(Settings(home=world.platform.settings.home, sources=given), world.platform.clock)
+    with platform.begin(world.department) as unit:
+        sources.declare(unit, resource_id, {"kind": "database", "connection": "health", "table": "visits"})
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:", 1))
+    with engine.begin() as there:
+        there.execute(sa.text("CREATE TABLE visits (编号 int PRIMARY KEY, 区 text, 费用 numeric(8,2))"))
+        there.execute(sa.text("INSERT INTO visits SELECT i, '示范区' || i % 7, i * 1.5 FROM generate_series(1, 50) i"))
+    rounds = []
+    for change in ("SELECT 1", "SELECT 1", "INSERT INTO visits VALUES (51, '示范区1', 3)", "DROP TABLE visits"):
+        with engine.begin() as there:
+            there.execute(sa.text(change))
+        rounds.append(_round(platform, world))
+    assert [r["outcome"] for r in rounds] == ["delivered", "unchanged", "delivered", "failed"]
+    assert "secret" not in str(rounds[-1])
+    with platform.system() as unit:
+        versions = repository.versions(unit.session, resource_id)
+        kinds = {c.name: c.type for c in repository.columns(unit.session, resource_id, versions[-1].number)}
+    assert [v.rows for v in versions] == [50, 51]
+    assert kinds == {"编号": "integer", "区": "text", "费用": "decimal"}
+    engine.dispose()
+    platform.database.dispose()
+
+
+def _round(platform: Platform, world: World) -> dict[str, Any]:
+    """One round of the department to its end; the outcome of its only table."""
+    with platform.begin(world.operator) as unit:
+        round_id = schedules.start(unit, world.department.organisation_id).id
+    LocalExecutor(platform, HANDLERS).drain()
+    with platform.system() as unit:
+        told = next(j for j in jobs.of_round(unit.session, round_id) if j.kind == "refresh_summary").result or {}
+    (table,) = told["tables"]
+    return dict(table)
