@@ -22,6 +22,7 @@ GRACE = 8.0
 BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY = 60.0
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -145,6 +146,7 @@ class Supervisor:
     def _end(self) -> None:
         """Tell all to stop, wait a little, then insist; each part leads its own group, so its children go too."""
         self.say("正在停止 · stopping …")
+        _adopt_orphans()
         live = [p.process for p in self.parts if p.process and p.process.poll() is None]
         for process in reversed(live):
             _signal_group(process, signal.SIGTERM)
@@ -153,6 +155,7 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, end - time.monotonic()))
             _signal_group(process, signal.SIGKILL)
+        _end_orphans()
         clear_parts(self.settings.home)
         for log in self.logs:
             log.close()
@@ -162,6 +165,22 @@ def _die_with_parent() -> None:
     """Ask Linux to end this child when the supervisor is killed, so that no part is left behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _adopt_orphans() -> None:
+    """From here on what a part leaves behind is a child of this process: the scheduler's runs lead their own groups."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_orphans() -> None:
+    """Nothing may touch the home once this process has ended: it can then be copied."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while left := children.read_text().split() if children.exists() else []:
+        for pid in map(int, left):
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
