@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,13 +12,13 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 from pipelines.reading.findings import refusal
-from pipelines.reading.source import BLOCK, LineCounter, Lines, Survey, blocks, line_ends
+from pipelines.reading.source import LineCounter, Lines, Survey, blocks, line_ends
 
 LONE_RETURN = "\ue00d"
 """Stands for a carriage return that ends no line while the file is parsed; put back afterwards."""
 
 _TWO_PROCESSES_FROM = 64 * 1024 * 1024
-_OWN_SHARE = 0.55  # the other process takes a second to start
+_HEAD_START = 100 * 1024 * 1024  # what this process converts while the other one starts
 _BAD = "\udcff"
 _TOLERANT = "pds-mark-bad-bytes"
 
@@ -51,7 +50,7 @@ def copy_as_utf8(seen: Survey, target: Path) -> Lines:
     start = len(seen.bom)
     if seen.encoding not in ("gb18030", "utf-8") or seen.size < _TWO_PROCESSES_FROM or only_returns:
         return convert(seen.path, target, start, seen.size, seen.encoding, only_returns)
-    cut = _line_start_after(seen.path, int(seen.size * _OWN_SHARE))
+    cut = _line_start_after(seen.path, min(seen.size // 2 + _HEAD_START, seen.size * 3 // 4))
     second = target.with_name(f"{target.name}.second")
     worker = _worker(seen.path, second, cut, seen.size, seen.encoding)
     try:
@@ -61,16 +60,24 @@ def copy_as_utf8(seen: Survey, target: Path) -> Lines:
         worker.kill()
     if worker.returncode:
         raise refusal("encoding_mismatch", encoding=seen.encoding)
-    with target.open("ab") as out, second.open("rb") as rest:
-        shutil.copyfileobj(rest, out, BLOCK)
+    _append(target, second)
     second.unlink()
     return _joined(ours, Lines(**json.loads(told)))
+
+
+def _append(target: Path, more: Path) -> None:
+    """Add one file to the end of another, without its bytes passing through this process."""
+    with target.open("r+b") as out, more.open("rb") as rest:
+        out.seek(0, os.SEEK_END)
+        done, size = 0, more.stat().st_size
+        while done < size:
+            done += os.sendfile(out.fileno(), rest.fileno(), done, size - done)
 
 
 def _joined(first: Lines, second: Lines) -> Lines:
     """The lines of two pieces of one text, cut after a line end."""
     longest = max(first.longest, second.longest)
-    return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, second.open_end)
+    return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, first.open_end or second.open_end)
 
 
 def _worker(source: Path, target: Path, start: int, end: int, encoding: str) -> Popen[bytes]:
