@@ -24,6 +24,7 @@ from pipelines.reading.values import (
     INTEGER,
     conversion,
     date_text,
+    fits,
     number_text,
     parsed_dates,
 )
@@ -123,6 +124,8 @@ class Column:
             return text, None
         recipe, frame = self.recipe, text.to_frame(self.recipe.name)
         cell = pl.col(recipe.name)
+        if not self.wants:  # nobody asks for the values: whether they fit is quicker to tell
+            return text, text.is_not_null() & ~frame.select(fits(cell, recipe)).to_series()
         if recipe.type in ("date", "timestamp"):  # in two steps: one expression would spell the text out for each use
             frame = frame.select(date_text(cell, recipe.formats, fold=recipe.fold_width).alias(recipe.name))
             value = frame.lazy().select(parsed_dates(cell, recipe.formats)).collect().to_series()

@@ -77,7 +77,8 @@ def _append(target: Path, more: Path) -> None:
 def _joined(first: Lines, second: Lines) -> Lines:
     """The lines of two pieces of one text, cut after a line end."""
     longest = max(first.longest, second.longest)
-    return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, first.open_end or second.open_end)
+    is_open = first.open_end or second.open_end
+    return Lines(first.newlines + second.newlines, first.empty + second.empty, longest, is_open)
 
 
 def _worker(source: Path, target: Path, start: int, end: int, encoding: str) -> Popen[bytes]:

@@ -213,6 +213,17 @@ def conversion(text: pl.Expr, column: ColumnRecipe, *, sure: bool = False) -> pl
     return text
 
 
+def fits(text: pl.Expr, column: ColumnRecipe) -> pl.Expr:
+    """Whether a trimmed text would convert to the column's type; several times as fast as converting it, because shapes
+    are exact."""
+    if column.type in ("integer", "decimal"):
+        return number_text(text, column).str.contains(number_shape(column)).fill_null(False)
+    if column.type in ("date", "timestamp") and column.formats and not INEXACT & set(column.formats):
+        text = date_text(text, column.formats, fold=column.fold_width)
+        return text.str.contains("|".join(f"(?:{DATES[f].shape})" for f in column.formats)).fill_null(False)
+    return conversion(text, column).is_not_null()
+
+
 def number_shape(column: ColumnRecipe) -> str:
     """What a number of the column looks like without its unit and separators; no digit more than its scale keeps."""
     if column.type == "integer":

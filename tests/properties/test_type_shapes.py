@@ -21,6 +21,7 @@ from pipelines.reading.values import (
     THOUSANDS,
     UNIT,
     conversion,
+    fits,
 )
 
 NUMBER_TEXT = st.text(alphabet="0123456789.,-+eE%万元 ", max_size=24)
@@ -61,6 +62,11 @@ def test_a_number_converts_if_and_only_if_it_has_the_shape(shape: str, column: C
     if column.unit:
         told = [t or (v.endswith("%") and exotic(v[:-1].rstrip(), column)) for t, v in zip(told, values, strict=True)]
     assert converts(values, column) == told
+    assert fitting(values, column) == told
+
+
+def fitting(values: list[str], column: ColumnRecipe) -> list[bool]:
+    return pl.DataFrame({"c": values}).select(fits(pl.col("c"), column)).to_series().to_list()
 
 
 def exotic(bare: str, column: ColumnRecipe) -> bool:
@@ -75,6 +81,7 @@ def test_a_date_converts_if_and_only_if_it_has_the_shape(name: str, parts: list[
     column = ColumnRecipe(name="c", type="timestamp", formats=(name,))
     told = shaped(values, DATES[name].shape)
     assert converts(values, column) == told
+    assert fitting(values, column) == told
     sound = [v for v, t in zip(values, told, strict=True) if t]
     assert all(converts(sound, column, sure=True)) if sound else True
 
