@@ -17,7 +17,7 @@ from pipelines import quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
-from pipelines.reading import Recipe, TableReading, read, typed
+from pipelines.reading import Recipe, TableReading, quarantined, read, typed
 from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
@@ -281,9 +281,8 @@ def _land(lake: Lake, delivery: Delivery, reading: TableReading, once: str) -> t
     texts = [*_published(lake, f"{name}/raw", base.raw if base else None), reading.text_parquet]
     raw = lake.adopt(f"{name}/raw", texts, mode="overwrite", facts=facts, once=once)
     apart = None
-    if reading.quarantine_parquet is not None:
-        refused = [reading.quarantine_parquet]
-        apart = lake.adopt(f"{name}/quarantine", refused, mode="overwrite", facts=facts, once=once)
+    if (refused := quarantined(reading)) is not None:
+        apart = lake.adopt(f"{name}/quarantine", [refused], mode="overwrite", facts=facts, once=once)
     rows = [*_published(lake, f"{name}/typed", base.typed if base else None), *typed(reading)]
     return raw, lake.adopt(f"{name}/typed", rows, mode="overwrite", facts=facts, once=once), apart
 

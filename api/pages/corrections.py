@@ -16,8 +16,7 @@ from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.views import Crumb
 from api.pages.words import text
-from api.pages.words_quality import REASONS
-from policies.text import Text
+from api.pages.words_quality import why_apart
 from sandbox.catalog import corrections
 from sandbox.catalog.corrections import CORRECTION, Correction
 from sandbox.kernel import clocks
@@ -58,7 +57,7 @@ def show_correction(
     return frame.render(
         request, "corrections/detail.html", slip=slip, content=slip.content, state=CORRECTION.state(slip.state),
         department=common.organisation(unit, slip.organisation_id), clock=common.Clocks.of(unit).at("correction", slip),
-        offers=common.offers(unit, CORRECTION, slip, STEPS), events=common.trail(unit, slip.id), reasons=REASONS,
+        offers=common.offers(unit, CORRECTION, slip, STEPS), events=common.trail(unit, slip.id),
         crumbs=[Crumb(text("correction.title"), "/corrections"), Crumb(slip.content["resource"])],
     )  # fmt: skip
 
@@ -77,7 +76,7 @@ def download(
     elif form == "csv":
         body = _table(document)
     else:
-        page = frame.fragment(request, "corrections/print.html", slip=document, reasons=REASONS)
+        page = frame.fragment(request, "corrections/print.html", slip=document)
         body = bytes(page.body).decode()
     headers = {"content-disposition": f'attachment; filename="correction-{slip.id}.{form}"'}
     return Response(body, media_type=_MEDIA[form], headers=headers)
@@ -122,6 +121,6 @@ def _lines(document: Mapping[str, Any]) -> Iterator[list[str]]:
             line = "" if sample["line"] is None else str(sample["line"])
             yield [*said, str(sample["row"] + 1), line, cells, rule["fix"]["zh"]]
     for apart in document["quarantine"]:
-        reason = REASONS.get(apart["reason"], Text(apart["reason"], apart["reason"])).zh
+        reason = why_apart(apart["reason"]).zh
         places = "、".join(map(str, apart["lines"]))
         yield ["", f"{text('correction.quarantine').zh}：{reason}", str(apart["count"]), "", places, "", ""]

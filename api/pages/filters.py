@@ -12,6 +12,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from api.pages.views import Column
+from api.pages.words_quality import why_apart
 from policies.text import Text
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -137,4 +138,5 @@ FILTERS = {
     "first_upper": first_upper,
     "place": place,
     "one_language": one_language,
+    "why_apart": why_apart,
 }

@@ -16,6 +16,26 @@ REASONS: dict[str, Text] = {
 }
 """Why a record was set apart"""
 
+_KINDS: dict[str, Text] = {
+    "not_integer": Text("整数", "an integer"), "not_decimal": Text("数值", "a number"),
+    "not_date": Text("日期", "a date"), "not_timestamp": Text("日期时间", "a date and time"),
+    "not_boolean": Text("是否值", "yes or no"),
+}  # fmt: skip
+
+
+def why_apart(reason: str) -> Text:
+    """Why a record was set apart, in words: it could not be parsed, or a value does not fit its column (one a line)."""
+    if reason in REASONS:
+        return REASONS[reason]
+    said = [_misfit(*line.partition(":")[::2]) for line in reason.split("\n")]
+    return Text("；".join(t.zh for t in said), "; ".join(t.en for t in said))
+
+
+def _misfit(kind: str, column: str) -> Text:
+    if kind not in _KINDS or not column:
+        return Text(kind, kind)
+    return Text(f"“{column}”不是有效的{_KINDS[kind].zh}", f"“{column}” is not {_KINDS[kind].en}")
+
 WORDS: dict[str, Text] = {
     "quality.title": Text("质量指标", "Quality indicators"),
     "quality.note": Text(

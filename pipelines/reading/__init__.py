@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.reading.reader import Inspection, TableReading, inspect, read, typed
+from pipelines.reading.reader import Inspection, TableReading, inspect, quarantined, read, typed
 from pipelines.reading.recipe import ColumnRecipe, Recipe
 
-__all__ = ["ColumnRecipe", "Inspection", "Recipe", "TableReading", "inspect", "read", "typed"]
+__all__ = ["ColumnRecipe", "Inspection", "Recipe", "TableReading", "inspect", "quarantined", "read", "typed"]

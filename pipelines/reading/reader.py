@@ -174,7 +174,8 @@ def typed(reading: TableReading) -> list[Path]:
 
     columns = zip(reading.recipe.columns, reading.columns, strict=True)
     expressions = [converted(c, clean=told.clean, sure=told.sure) for c, told in columns]
-    dropped = _rows_left_out(reading)
+    values = _strict_values(reading)
+    dropped = None if values is None else values["row"].unique().sort()
     folder = reading.text_parquet.parent
     source = pl.scan_parquet(reading.text_parquet)
     made: list[Path] = []
@@ -203,16 +204,44 @@ def _prove(reading: TableReading, made: list[Path], left_out: int) -> None:
             raise refusal("unbalanced", lines=column.missing + column.refused, counted=nulls)
 
 
-def _rows_left_out(reading: TableReading) -> pl.Series | None:
-    """Rows that a column's or the recipe's rule sends to quarantine because one value does not fit."""
+def quarantined(reading: TableReading) -> Path | None:
+    """Every record that is not among the typed rows, with its reason and its own text; None when all of them are.
+
+    Refused records come as the file has them; rows that `typed` leaves out as JSON, with the values that do not fit
+    named as the reason.
+    """
+    import polars as pl
+
+    values = _strict_values(reading)
+    if values is None:
+        return reading.quarantine_parquet
+    reasons = pl.concat_str("reason", "column", separator=":").sort().str.join("\n")
+    told = values.group_by("row").agg(reasons.alias("reason"))
+    rows = pl.scan_parquet(reading.text_parquet).with_row_index(_ROW)
+    left = rows.filter(pl.col(_ROW).is_in(told["row"].implode())).collect(engine="streaming")
+    text = pl.struct(pl.exclude(_ROW)).struct.json_encode()
+    raw = left.select(pl.col(_ROW).cast(pl.Int64).alias("row"), text.alias("raw"))
+    nowhere = pl.lit(None, dtype=pl.Int64)
+    found = raw.join(told, on="row", maintain_order="left").select(
+        nowhere.alias("line"), nowhere.alias("byte_place"), "reason", "raw"
+    )
+    if reading.quarantine_parquet is not None:
+        found = pl.concat([pl.read_parquet(reading.quarantine_parquet), found], how="vertical_relaxed")
+    target = reading.text_parquet.with_name("quarantined.parquet")
+    found.write_parquet(target)
+    return target
+
+
+def _strict_values(reading: TableReading) -> pl.DataFrame | None:
+    """Values that do not fit, in columns whose or whose recipe's rule then sends the whole row to quarantine."""
     import polars as pl
 
     if reading.values_parquet is None:
         return None
     recipe = reading.recipe
     strict = [c.name for c in recipe.columns if (c.on_bad_value or recipe.on_bad_value) == "quarantine"]
-    rows = pl.read_parquet(reading.values_parquet).filter(pl.col("column").is_in(strict))["row"].unique().sort()
-    return rows if rows.len() else None
+    values = pl.read_parquet(reading.values_parquet).filter(pl.col("column").is_in(strict))
+    return values if values.height else None
 
 
 def _typed_reading(part: Landed, seen: Survey) -> TableReading:

@@ -30,6 +30,7 @@ from api.pages import (
 from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
+from api.pages.words_quality import why_apart
 from policies.text import Text, UserError
 from policies.verdict import Finding, Outcome
 from sandbox.catalog import corrections as slips
@@ -672,3 +673,16 @@ def test_places_are_said_in_words() -> None:
     assert place({"lang": "zh"}, "f.csv#row=3;column=人次") == "f.csv，第 3 行，“人次”列"  # type: ignore[arg-type]
     assert place({"lang": "en"}, "f.csv#column=2") == "f.csv, column 2"  # type: ignore[arg-type]
     assert place({"lang": "zh"}, "history") == "history"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("broken_quote", "引号不成对"),
+        ("not_date:登记日期", "“登记日期”不是有效的日期"),
+        ("not_date:登记日期\nnot_integer:人 数:合计", "“登记日期”不是有效的日期；“人 数:合计”不是有效的整数"),
+        ("never_seen", "never_seen"),
+    ],
+)
+def test_why_a_record_was_set_apart_is_said_in_words(reason: str, words: str) -> None:
+    assert why_apart(reason).zh == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.reading import ColumnRecipe, Recipe, TableReading, read, typed
+from pipelines.reading import ColumnRecipe, Recipe, TableReading, quarantined, read, typed
 
 
 def one(tmp_path: Path, name: str, values: list[str], recipe: Recipe | None = None) -> TableReading:
@@ -176,6 +177,24 @@ def test_by_recipe_the_whole_row_goes_to_quarantine(tmp_path: Path) -> None:
     reading = one(tmp_path, "日期", given, Recipe(delimiter=",", on_bad_value="quarantine"))
     got = values(reading)
     assert (len(got), None in got) == (299, False)
+    kept = quarantined(reading)
+    assert kept is not None
+    (row,) = pl.read_parquet(kept).rows(named=True)
+    assert row["reason"] == "not_date:日期"
+    assert json.loads(row["raw"]) == {"键": "k7", "日期": "2020-02-30"}
+
+
+def test_the_quarantine_holds_refused_records_and_rows_left_out(tmp_path: Path) -> None:
+    lines = [f"k{i},2020-01-{i % 28 + 1:02d}\n" for i in range(300)]
+    lines[5], lines[9] = "k5\n", "k9,2020-02-30\n"
+    path = tmp_path / "t.csv"
+    path.write_text("键,日期\n" + "".join(lines), encoding="utf-8")
+    (reading,) = read(path, work=tmp_path / "work", recipe=Recipe(delimiter=",", on_bad_value="quarantine"))
+    kept = quarantined(reading)
+    assert kept is not None
+    assert pl.read_parquet(kept)["reason"].to_list() == ["too_few_columns", "not_date:日期"]
+    rows = pl.read_parquet(typed(reading)).height
+    assert rows + pl.read_parquet(kept).height == reading.accounting.rows_in == 300
 
 
 def test_below_the_share_a_column_stays_text_and_says_so(tmp_path: Path) -> None:
