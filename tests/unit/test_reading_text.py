@@ -370,3 +370,16 @@ def test_dirt_costs_exactly_the_lines_that_are_dirty(tmp_path: Path, seed: int) 
     (reading,) = read(path, work=tmp_path / "work", recipe=Recipe(delimiter=",", quote='"'))
     assert sorted(pl.read_parquet(reading.text_parquet)["编号"].to_list()) == sorted(sound)
     assert quarantine(reading).height == sum(dirt.values())
+
+
+def test_more_refused_text_than_quarantine_takes_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.reading.records as module
+
+    monkeypatch.setattr(module, "_MOST_REFUSED", 1000)
+    path = tmp_path / "t.csv"
+    path.write_text(HEAD + "".join(good(200)) + "太短,\n" + "甲" * 2000 + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        read(path, work=tmp_path / "work", recipe=Recipe(delimiter=","))
+    assert refused.value.code == "reading.quarantine_too_large"
