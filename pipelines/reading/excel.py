@@ -19,7 +19,7 @@ from pipelines.reading.fit import Difference, refuse
 from pipelines.reading.landing import Shape, Sink
 from pipelines.reading.layout import Layout
 from pipelines.reading.limits import MAX_SHEET_CELLS
-from pipelines.reading.placement import place
+from pipelines.reading.placement import place, with_last
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.sheetxml import SheetFacts, largest_ods_table, sheet_facts
 from pipelines.reading.source import Survey
@@ -127,8 +127,10 @@ def _read_sheet(
     rows = [Record(i + 1, 1, texts[i]) for i in filled[:_SAMPLE]]
     merged = {k for k, i in enumerate(filled[:_SAMPLE]) if i in spanning}
     placed = place(rows, width, hints, Recipe(format="excel"), digest=digest, merged=merged)
+    body = filled[placed.layout.titles + placed.layout.header :]
+    if placed.layout.ghost and (late := sum(bool(texts[i][width - 1].strip()) for i in body)):
+        placed = with_last(placed, late, hints, digest)
     laid = replace(placed.layout, names=list(placed.names))
-    body = filled[laid.titles + laid.header :]
     findings = [*notes, *placed.findings, *_sheet_findings(grid, body, width)]
     findings += _fill_down(texts, merges, body)
     findings += _restore_zeros(seen, sheet_name, grid, left, texts, body, width)
@@ -188,10 +190,11 @@ def land_rows(
         hints.repeated_headers, hints.footer_rows, laid.ghost, laid.trim,
     )  # fmt: skip
     sink = Sink(folder, shape)
-    columns = [f"c{i}" for i in range(shape.width)]
+    columns = [f"c{i}" for i in range(len(shape.names))]
     for start in range(0, len(body), _BATCH):
         part = body[start : start + _BATCH]
-        frame = pl.DataFrame([texts[i] for i in part], schema=dict.fromkeys(columns, pl.String), orient="row")
+        cells = [texts[i][: len(columns)] for i in part]
+        frame = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String), orient="row")
         sink.add(frame, [k for k, i in enumerate(part) if i in spanning])
     sink.finish()
     return sink

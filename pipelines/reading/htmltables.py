@@ -11,7 +11,7 @@ from pipelines.reading.dialect import Record
 from pipelines.reading.excel import count_rows, land_rows
 from pipelines.reading.findings import ReadFinding, refusal
 from pipelines.reading.limits import refuse_wide
-from pipelines.reading.placement import place
+from pipelines.reading.placement import place, with_last
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
@@ -144,8 +144,10 @@ def _read(
     rows = [Record(i + 1, 1, texts[i]) for i in filled[:_SAMPLE]]
     merged = {k for k, i in enumerate(filled[:_SAMPLE]) if i in spanning}
     placed = place(rows, width, hints, Recipe(format="html"), digest=digest, merged=merged)
+    body = filled[placed.layout.titles + placed.layout.header :]
+    if placed.layout.ghost and (late := sum(bool(texts[i][width - 1].strip()) for i in body)):
+        placed = with_last(placed, late, hints, digest)
     laid = replace(placed.layout, names=list(placed.names))
-    body = filled[laid.titles + laid.header :]
     sections = (laid.sections or any(i in spanning for i in body)) and hints.section_rows
     sink = land_rows(texts, body, spanning, laid, sections, hints, folder)
     count_rows(sink, len(grid), filled, laid)

@@ -114,7 +114,6 @@ class Sink:
     newlines: int = 0
     empty_lines: int = 0
     swallowed: int = 0
-    ghost_values: int = 0
     _writer: pq.ParquetWriter | None = None
     _held: list[pl.DataFrame] = field(default_factory=list)
     _rows: int = 0
@@ -142,11 +141,7 @@ class Sink:
         """Rows whose columns are the cells; `merged` are the rows (counted in `frame`) that one cell spans."""
         self._merged.update(self._rows + row for row in merged)
         self._rows += frame.height
-        frame.columns = [*self.shape.names, "\0ghost"][: frame.width] if self.shape.ghost else list(self.shape.names)
-        if self.shape.ghost:
-            last = frame.columns[-1]
-            self.ghost_values += frame.height - frame[last].null_count() - int((frame[last] == "").sum())
-            frame = frame.drop(last)
+        frame.columns = list(self.shape.names)
         if self.shape.trim:
             frame = frame.with_columns(pl.all().str.strip_chars_start(" "))
         self._held.append(frame)

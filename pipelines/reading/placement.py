@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.reading.dialect import NO_DELIMITER, Dialect, Record, dialect
 from pipelines.reading.findings import ReadFinding, finding
@@ -74,6 +74,23 @@ def place(
         findings.append(finding("title_rows", n=laid.titles))
     skip = last if binds or hints.skip is None else hints.skip
     return Placement(laid, names, theirs, header_row, skip, findings)
+
+
+def with_last(placed: Placement, filled: int, hints: Recipe, digest: str) -> Placement:
+    """The table with its last column kept: it has no name and was empty in the sample, and yet `filled` rows have a
+    value there.
+
+    Raises:
+        UserError: `reading.recipe_mismatch`: a recipe of another file knows no such column.
+    """
+    names, _ = unique_names([*placed.names, ""], len(placed.names) + 1)
+    if hints.binds(digest):
+        refuse([Difference("column_added", None, names[-1], names[-1])])
+    laid = replace(placed.layout, ghost=False, names=names)
+    found = [*placed.findings, finding("ghost_column_kept", n=filled)]
+    return replace(
+        placed, layout=laid, names=tuple(names), header_names=(*placed.header_names, names[-1]), findings=found
+    )
 
 
 def _held_to(cells: Sequence[Sequence[str]], recipe: Recipe) -> tuple[int, int] | None:

@@ -263,12 +263,6 @@ def pending(session: Session, resource_id: str) -> Delivery | None:
     return session.scalars(statement).first()
 
 
-def current_delivery(session: Session, resource_id: str) -> Delivery | None:
-    """The delivery whose version is published."""
-    statement = select(Delivery).where(Delivery.resource_id == resource_id, Delivery.state == "current")
-    return session.scalars(statement).first()
-
-
 def repeated(session: Session, resource_id: str, mode: str, file_sha256: str) -> Delivery | None:
     """An earlier delivery of the same bytes in the same mode that was not sent back."""
     statement = select(Delivery).where(

@@ -131,10 +131,6 @@ class Lake:
         """Versions that a write made, oldest first; maintenance steps of the format itself are left out."""
         return sorted(int(e["version"]) for e in self._table(table, None).history() if "once" in e)
 
-    def version_of(self, table: str, once: str) -> int | None:
-        """Version that the job `once` wrote into the table; None when it wrote none."""
-        return self._version_of(table_path(self._root, table), once)
-
     def rows_of(self, table: str, version: int, limit: int, offset: int) -> list[dict[str, Any]]:
         """At most `limit` rows of a version from `offset` on, in row order, by column name."""
         import polars as pl

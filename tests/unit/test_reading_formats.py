@@ -218,3 +218,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         inspect(tmp_path / "none.csv")
     assert refused.value.code == "reading.not_a_file"
+
+
+def test_a_value_far_down_in_a_column_without_a_name_is_kept_and_told(tmp_path: Path) -> None:
+    """The sample of 5,000 rows shows the last column empty; what comes later must not be lost."""
+    import xlsxwriter
+
+    path = tmp_path / "t.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["编号", "名称"])
+        for i in range(1, 6001):
+            sheet.write_row(i, 0, [f"k{i}", f"甲{i}"])
+        sheet.write(5500, 2, "补充说明")
+    (table,) = read(path, work=tmp_path / "work")
+    last = table.recipe.columns[-1].name
+    assert (len(table.columns), table.accounting.rows_loaded) == (3, 6000)
+    assert pl.read_parquet(table.text_parquet)[last].drop_nulls().to_list().count("补充说明") == 1
+    assert "ghost_column_kept" in {f.code for f in table.findings}
