@@ -21,6 +21,7 @@ from api.routes import (
     exports,
     merchants,
     oversight,
+    plans,
     refreshing,
     workspaces,
 )
@@ -32,7 +33,8 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, deliveries, corrections, refreshing, applications, workspaces, exports, oversight,
+    accounts, merchants, catalog, deliveries, corrections, plans, refreshing, applications, workspaces, exports,
+    oversight,
 )  # fmt: skip
 
 

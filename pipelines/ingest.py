@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines import quality
+from pipelines import fieldplan, quality
 from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
@@ -97,6 +97,7 @@ class Ingest:
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             row = versions.take_in(unit, delivery.id, taken)
+            fieldplan.propose(unit, row.resource_id, row.number)
             return {"version": row.number, "rows": row.rows_loaded, "quarantined": row.rows_quarantined}
 
         return effect

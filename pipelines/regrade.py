@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipelines import fieldplan
 from pipelines.grading import ColumnInfo, grade
 from pipelines.ingest import column_of, grading_of
 from policies.text import Text, UserError
@@ -42,6 +43,7 @@ class Regrade:
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             made = versions.take_in(unit, row.id, taken)
+            fieldplan.propose(unit, made.resource_id, made.number)
             return {"version": made.number, "level": made.level}
 
         return effect

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from pipelines.fieldplan import plan
+from pipelines.fieldplan import answers_for, plan, propose, refuse_open
 from policies.text import Text, UserError
 from sandbox.catalog import repository, service
 from sandbox.catalog.repository import Resource
@@ -45,6 +45,7 @@ class Simulation:
     def run(self, work: Work) -> Effect:
         lake = Lake(work.platform.settings.lake_root)
         task = _task(work, lake)
+        refuse_open(task.fields)
         made = work.step("simulate", 10, lambda: _simulate(task))
         if made.verdict.outcome not in ("pass", "review"):
             raise _refused(made)
@@ -71,8 +72,10 @@ def _task(work: Work, lake: Lake) -> Task:
         version = repository.version(unit.session, resource.id, resource.current_version or 0)
         parents, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
+        propose(unit, resource.id, version.number)  # versions taken in before plans were kept, or by older rules
+        answers = answers_for(unit, resource.id, columns)
         return Task(
-            resource=resource, fields=plan(columns, resource.declared, references, version.rows),
+            resource=resource, fields=plan(columns, resource.declared, references, version.rows, answers),
             files=lake.files(resource.typed_table, version.lake_version), parents=parents,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),

@@ -21,11 +21,13 @@ _TARGET: Mapping[str, Any] = {
     "boolean": pl.Boolean(),
 }
 _FORMATS: Mapping[str, tuple[str, ...]] = {
-    "date": ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d"),
+    "date": ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%Y.%m.%d", "%Y年%m月%d日"),
     "timestamp": ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S"),
 }
 _TICKS_US = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 _MAX_DECIMALS = 6
+_EXACT = 2**53
+"""whole numbers up to which every one has a float of its own"""
 SECOND_US = 1_000_000.0
 
 
@@ -41,7 +43,8 @@ def conform(frame: pl.DataFrame, fields: Sequence[Field]) -> Conformed:
     """Cast every column to the type its field states, over all rows.
 
     Raises:
-        UserError: `plan.type_mismatch` when any value does not fit (counts only, never the value).
+        UserError: `plan.type_mismatch` when any value does not fit (counts only, never the value), and
+            `plan.kind_unsupported` for nested, binary and duration columns, which have no simulated counterpart.
     """
     columns, formats = [], {}
     for field in fields:
@@ -53,7 +56,11 @@ def conform(frame: pl.DataFrame, fields: Sequence[Field]) -> Conformed:
 
 
 def restore(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], formats: Mapping[str, str]) -> pl.DataFrame:
-    """Give simulated columns the types of the source table; labels of a closed Enum become plain text."""
+    """Give simulated columns the types of the source table; labels of a closed Enum become plain text.
+
+    Raises:
+        UserError: `plan.type_mismatch` when the meaning planned for a column makes values its type cannot hold.
+    """
     columns = []
     for name, target in schema.items():
         series = frame.get_column(name)
@@ -66,8 +73,19 @@ def restore(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], formats: Map
         if isinstance(target, pl.Decimal):
             most = _most(target)  # values drawn without looking at a row know nothing of the column's digits
             series = series.clip(-most, most)
-        columns.append(series.cast(target))
+        if target.is_integer() and series.dtype.is_integer():
+            series = series.clip(*_range(target))
+        try:
+            columns.append(series.cast(target))
+        except pl.exceptions.PolarsError as error:
+            raise _unfit(name, str(target), series.len() - series.cast(target, strict=False).count()) from error
     return pl.DataFrame(columns)
+
+
+def _range(target: pl.DataType) -> tuple[int, int]:
+    """The whole numbers that both the type and the arithmetic of 64 bits can hold."""
+    kind = np.iinfo(str(target).lower())
+    return max(int(kind.min), -(2**63)), min(int(kind.max), 2**63 - 1)
 
 
 def _most(target: pl.Decimal) -> float:
@@ -78,7 +96,7 @@ def _most(target: pl.Decimal) -> float:
 
 def _cast(series: pl.Series, field: Field) -> tuple[pl.Series, str | None]:
     if series.dtype.is_nested() or isinstance(series.dtype, pl.Binary | pl.Object | pl.Time | pl.Duration):
-        raise _mismatch(field, len(series))
+        raise _unsupported(field, series.dtype)
     if field.dtype in _FORMATS and (series.dtype == pl.String or series.dtype.is_integer()):
         # A number can only be written without separators.
         layouts = [f for f in _FORMATS[field.dtype] if series.dtype == pl.String or f.replace("%", "").isalpha()]
@@ -99,28 +117,54 @@ def _cast(series: pl.Series, field: Field) -> tuple[pl.Series, str | None]:
 
 
 def _parse(series: pl.Series, field: Field, layouts: Sequence[str]) -> tuple[pl.Series, str]:
-    target, fewest = _TARGET[field.dtype], len(series)
+    """Dates in one or several of the layouts, which exclude each other; the layout most values have is the column's."""
+    parsed = pl.Series(field.name, [None] * len(series), dtype=_TARGET[field.dtype])
+    read: dict[str, int] = {}
     for layout in layouts:
-        parsed = series.str.strptime(target, layout, strict=False)
-        lost = parsed.null_count() - series.null_count()
-        if not lost:
-            return parsed, layout
-        fewest = min(fewest, lost)
-    raise _mismatch(field, fewest)
+        found = series.str.strptime(_TARGET[field.dtype], layout, strict=False)
+        read[layout] = found.count()
+        parsed = parsed.zip_with(parsed.is_not_null(), found)
+        if parsed.null_count() == series.null_count():
+            return parsed, max(read, key=lambda one: read[one])
+    raise _mismatch(field, parsed.null_count() - series.null_count())
+
+
+_TYPE_WORDS = {
+    "text": Text("文本", "text"), "integer": Text("整数", "a whole number"), "decimal": Text("小数", "a number"),
+    "date": Text("日期", "a date"), "timestamp": Text("时间", "a time"), "boolean": Text("是否", "yes or no"),
+}  # fmt: skip
 
 
 def _mismatch(field: Field, count: int) -> UserError:
+    return _unfit(field.name, _TYPE_WORDS[field.dtype], count)
+
+
+def _unfit(name: str, kind: Text | str, count: int) -> UserError:
+    zh, en = (kind, kind) if isinstance(kind, str) else (kind.zh, kind.en)
     return UserError(
         "plan.type_mismatch",
-        Text("列 {c} 有 {n} 个值不是 {t} 类型。", "Column {c} holds {n} values that are not of type {t}.").fill(
-            c=field.name, n=count, t=field.dtype
+        Text(f"列 {name} 有 {count} 个值不是{zh}。", f"Column {name}: {count} values are not {en}."),
+        fix=Text(
+            "请先在治理流水线里修正类型;或在仿真方案里改成合适的内容(如编码),或去掉该列。",
+            "Correct the type in the pipeline, or plan the column as something that fits (a code), or leave it out.",
+        ),
+        column=name,
+        values=count,
+    )
+
+
+def _unsupported(field: Field, dtype: pl.DataType) -> UserError:
+    return UserError(
+        "plan.kind_unsupported",
+        Text(
+            f"列 {field.name} 是嵌套、二进制或时长类型({dtype}),不能生成仿真数据。",
+            f"Column {field.name} is nested, binary or a duration ({dtype}); nothing can be simulated for it.",
         ),
         fix=Text(
-            "请先在治理流水线里修正类型,或在字段方案里改成正确的类型。",
-            "Correct the type in the pipeline or in the field plan.",
+            "请在治理流水线里把它展开或转成文本、数值,或在仿真方案里去掉该列。",
+            "Unfold it or turn it into text or numbers in the pipeline, or leave the column out in the plan.",
         ),
         column=field.name,
-        values=count,
     )
 
 
@@ -128,25 +172,33 @@ def _mismatch(field: Field, count: int) -> UserError:
 class Scale:
     """How a column looks to an engine: labels (String), or ticks (Float64) of `step` units.
 
-    A tick is one day of a date, `step` microseconds of a timestamp, `step` of a number (0.01 for two decimals).
+    A tick is one day of a date, `step` microseconds of a timestamp, `step` of a number (0.01 for two decimals). Ticks
+    count from `origin`, so that whole numbers beyond 2^53 stay apart from their neighbours.
     """
 
     kind: Literal["label", "ticks"]
     dtype: str
     step: float = 1.0
+    origin: int = 0
 
     @classmethod
     def of(cls, field: Field, series: pl.Series | None = None) -> Scale:
         """The scale of a column; without a series (no row may be read) the type's usual one."""
         if not field.numeric:
             return cls("label", field.dtype)
-        return cls("ticks", field.dtype, _default_step(field) if series is None else _finest_step(field, series))
+        if series is None:
+            return cls("ticks", field.dtype, _default_step(field))
+        step = _finest_step(field, series)
+        return cls("ticks", field.dtype, *_centred(step, series))
 
     def encode(self, series: pl.Series) -> pl.Series:
         """Plan-typed column → what engines see."""
         if self.kind == "label":
             return series.cast(pl.String)
-        return series.to_physical().cast(pl.Float64) / self.step
+        units = series.to_physical()
+        if self.origin:
+            units = units.cast(pl.Int128) - self.origin
+        return units.cast(pl.Float64) / self.step
 
     def decode(self, series: pl.Series) -> pl.Series:
         """Engine values → plan-typed column; ticks are rounded to whole ones."""
@@ -158,7 +210,8 @@ class Scale:
         ticks = series.round(0)
         if self.dtype == "decimal":
             return (ticks * self.step).round(_MAX_DECIMALS).cast(target)
-        return (ticks * self.step).cast(pl.Int64).cast(target)
+        units = (ticks * self.step).cast(pl.Int64)
+        return (units + self.origin if self.origin else units).cast(target)
 
 
 def _default_step(field: Field) -> float:
@@ -176,3 +229,16 @@ def _finest_step(field: Field, series: pl.Series) -> float:
                 return float(10.0**-digits)
         return 10.0**-_MAX_DECIMALS
     return 1.0
+
+
+def _centred(step: float, series: pl.Series) -> tuple[float, int]:
+    """Step and origin by which whole numbers too large for a float are counted; small ones keep step and zero."""
+    units = series.to_physical()
+    if not units.dtype.is_integer() or not units.count():
+        return step, 0
+    low, high = (int(end) for end in (units.min(), units.max()))  # type: ignore[arg-type]
+    if max(abs(low), abs(high)) < _EXACT:
+        return step, 0
+    while (high - low) / step >= _EXACT:
+        step *= 2
+    return step, (low + high) // 2

@@ -5,27 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from policies.text import Text, UserError
 
 Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 Role = Literal["direct", "quasi", "sensitive", "none"]
 Semantic = Literal[
-    "person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
-    "organisation", "free_text", "key", "district", "street", "category", "code", "number", "amount", "date",
-    "timestamp", "constant",
+    "person_name", "resident_id", "passport", "travel_permit", "medical_number", "school_number", "mobile", "landline",
+    "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip_address",
+    "mac_address", "coordinates", "address", "free_text", "key", "shape", "district", "street", "category", "code",
+    "number", "amount", "date", "timestamp", "constant", "drop",
 ]  # fmt: skip
 
 GENERATED: frozenset[str] = frozenset(
-    {"person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
-     "organisation", "free_text", "key"}
+    {"person_name", "resident_id", "passport", "travel_permit", "medical_number", "school_number", "mobile", "landline",
+     "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip_address",
+     "mac_address", "coordinates", "address", "free_text", "key", "shape"}
 )  # fmt: skip
-"""Never modelled, whatever the plan says: values come from providers."""
+"""Never modelled, whatever the plan says: values come from providers, or from the shape of the column alone."""
+DIGITS: frozenset[str] = frozenset({"mobile", "bank_card", "imei"})
+"""Of these, what a source may also keep as a whole number: all of its signs are digits."""
 
 NUMERIC: frozenset[str] = frozenset({"number", "amount", "date", "timestamp"})
 FOLLOWS: frozenset[str] = frozenset({"sex", "birth", "district", "street", "entity"})
 TOP_LEVEL = 4
+Decider = Literal["machine", "declared", "operator", "default"]
+_OWNERS = ("resident_id", "passport", "travel_permit", "uscc", "medical_number", "school_number", "bank_card", "code",
+           "mobile", "vin", "plate")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a column means what its field says: the rule, its words, and who decided.
+
+    `by`: a rule of the machine, the department's declaration, an operator's answer, or the default answer that `who`
+    took instead of answering. `at` is ISO 8601, "" for the machine and for declarations.
+    """
+
+    rule: str
+    reason: Text
+    by: Decider = "machine"
+    who: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,7 @@ class Field:
     {"district": column, "street": column}, a name or telephone follows {"entity": ID column} so that one person keeps
     one name (or one code one organisation name). `references` = (table, column) takes the value from the row of a
     simulated parent. `blind` columns are drawn from the catalogue without looking at a row; policy decides which.
+    A field of the semantic `drop` is left out of the simulated table. `decision` says who decided the meaning and why.
     """
 
     name: str
@@ -53,6 +76,7 @@ class Field:
     references: tuple[str, str] | None = None
     blind: bool = False
     follows: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    decision: Decision | None = None
 
     @property
     def generated(self) -> bool:
@@ -62,7 +86,7 @@ class Field:
     @property
     def shaped(self) -> bool:
         """True for keys and codes: where they must not be learned, new ones of the same shape are made."""
-        return self.semantic in ("key", "code")
+        return self.semantic in ("key", "code", "shape")
 
     @property
     def learned(self) -> bool:
@@ -107,13 +131,28 @@ def check_plan(fields: Sequence[Field], columns: Iterable[str], constraints: Seq
 
     Raises:
         UserError: `plan.unclassified` (with a question for the operator), `plan.columns`, `plan.identifier_modelled`,
-            `plan.type`, `plan.unknown_column`.
+            `plan.type`, `plan.unknown_column`, `plan.nothing_left`.
     """
     _refuse_unclassified(fields)
     _refuse_mismatch(fields, list(columns))
+    _refuse_nothing(fields)
     _refuse_modelled_identifiers(fields)
     _refuse_types(fields)
     _refuse_unknown_columns(fields, constraints)
+
+
+def kept(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """The plan without the columns that somebody decided to leave out."""
+    return tuple(f for f in fields if f.semantic != "drop")
+
+
+def decisions(fields: Sequence[Field]) -> list[dict[str, Any]]:
+    """What each column was taken for, by which rule, and who decided; JSON-able, in plan order."""
+    return [
+        {"column": f.name, "semantic": f.semantic, "rule": d.rule, "reason": d.reason.as_dict(), "by": d.by,
+         "who": d.who, "at": d.at}
+        for f in fields if (d := f.decision) is not None
+    ]  # fmt: skip
 
 
 def blinded(fields: Sequence[Field], max_level: int, roles: Iterable[str]) -> tuple[Field, ...]:
@@ -127,7 +166,7 @@ def entity_of(fields: Sequence[Field]) -> Field | None:
 
     None when no direct identifier of that kind is planned: then every row counts as somebody of its own.
     """
-    for semantic in ("resident_id", "uscc", "bank_card", "code", "mobile", "plate"):
+    for semantic in _OWNERS:
         for candidate in fields:
             if candidate.semantic == semantic and candidate.role == "direct":
                 return candidate
@@ -168,8 +207,17 @@ def _refuse_mismatch(fields: Sequence[Field], columns: list[str]) -> None:
         )
 
 
+def _refuse_nothing(fields: Sequence[Field]) -> None:
+    if not kept(fields):
+        raise UserError(
+            "plan.nothing_left",
+            Text("没有列,或所有列都被去掉了,没有可生成的内容。", "No column is left: there is nothing to make."),
+            fix=Text("请至少保留一列。", "Keep at least one column."),
+        )
+
+
 def _refuse_modelled_identifiers(fields: Sequence[Field]) -> None:
-    wrong = [f.name for f in fields if f.role == "direct" and not f.generated]
+    wrong = [f.name for f in kept(fields) if f.role == "direct" and not f.generated]
     if wrong:
         raise UserError(
             "plan.identifier_modelled",
@@ -192,8 +240,9 @@ def _refuse_types(fields: Sequence[Field]) -> None:
         "date": {"date"},
         "timestamp": {"timestamp"},
         "key": {"text", "integer"},
+        "shape": {"text", "integer"},
     }
-    text_only = GENERATED - {"key"}
+    text_only = GENERATED - {"key", "shape"}
     wrong = [f.name for f in fields if f.dtype not in fits.get(f.semantic, set(get_args(Dtype)))]
     wrong += [f.name for f in fields if f.semantic in text_only and f.dtype != "text"]
     dated = {f.name for f in fields if f.dtype in ("date", "timestamp")}
@@ -214,9 +263,10 @@ def _refuse_types(fields: Sequence[Field]) -> None:
 
 
 def _refuse_unknown_columns(fields: Sequence[Field], constraints: Sequence[Constraint]) -> None:
-    names = {f.name for f in fields}
-    used = {c for f in fields for c in f.follows.values()} | {c for rule in constraints for c in rule.columns}
-    relations = {r for f in fields for r in f.follows} - FOLLOWS
+    present = kept(fields)
+    names = {f.name for f in present}
+    used = {c for f in present for c in f.follows.values()} | {c for rule in constraints for c in rule.columns}
+    relations = {r for f in present for r in f.follows} - FOLLOWS
     if used - names or relations:
         unknown = sorted((used - names) | relations)
         raise UserError(

@@ -42,6 +42,8 @@ class Facts:
         cap = counts[-k] if len(counts) >= k else 1
         nulls = 1 - len(known) / len(texts) if len(texts) else 0.0
         pattern = Pattern.learn(known, k, field.length) if field.shaped else Pattern.plain(10)
+        if field.semantic == "shape":
+            pattern = Pattern.classes(known, k)
         return cls(known.unique(), np.minimum(counts, cap), nulls, pattern)
 
     @classmethod

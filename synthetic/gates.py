@@ -11,7 +11,6 @@ import polars as pl
 
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
-from synthetic.columns import Scale
 from synthetic.constraints import violations
 from synthetic.distance import Closer, Space, closer_share
 from synthetic.fidelity import Fidelity
@@ -179,9 +178,9 @@ def _unique_extremes(evidence: Evidence, real: RealRows, parameters: Any, editio
     k = edition.by_check("rare_categories").parameters.k
     found = {}
     for one in (f for f in evidence.learned if f.numeric):
-        scale = Scale.of(one)
-        known = scale.encode(real.every.get_column(one.name)).drop_nulls()
-        made = scale.encode(evidence.simulated.get_column(one.name)).drop_nulls()
+        # Compared as they are: on a scale of floats, neighbours beyond 2^53 would be one value.
+        known = real.every.get_column(one.name).to_physical().drop_nulls()
+        made = evidence.simulated.get_column(one.name).to_physical().drop_nulls()
         ends = {end for end in (known.min(), known.max()) if end is not None and (known == end).sum() < k}
         found[one.name] = int(sum((made == end).sum() for end in ends))
     return _counted(found, parameters.max_values)

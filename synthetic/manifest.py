@@ -87,6 +87,9 @@ def _candidate(attempt: Attempt) -> dict[str, Any]:
 def public(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest that travels with the file: no measured gate value, no figure of the source beyond the scores."""
     kept = {k: v for k, v in manifest.items() if k not in ("verdict", "comparison", "source", "candidates")}
+    kept["decisions"] = [
+        {k: d[k] for k in ("column", "semantic", "rule", "reason", "by")} for d in manifest.get("decisions", ())
+    ]
     verdict = manifest["verdict"]
     kept["verdict"] = {k: verdict[k] for k in ("outcome", "policy", "edition", "digest")}
     return kept
@@ -98,8 +101,8 @@ def digest(frame: pl.DataFrame) -> str:
 
 
 def plan_digest(fields: Sequence[Field]) -> str:
-    """sha256 of the field plan in canonical JSON."""
-    plan = [{s: _plain(getattr(f, s)) for s in f.__dataclass_fields__} for f in fields]
+    """sha256 of the field plan in canonical JSON; who decided it, and when, does not change it."""
+    plan = [{s: _plain(getattr(f, s)) for s in f.__dataclass_fields__ if s != "decision"} for f in fields]
     return hashlib.sha256(json.dumps(plan, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 

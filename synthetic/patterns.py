@@ -14,6 +14,10 @@ _ROUNDS = 60
 _WIDEN = 3
 _LENGTHEN = 12
 _DIGITS = "0123456789"
+_SAMPLE = 20_000
+_WIDEST = 64
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_STEMS = "甲乙丙丁戊己庚辛壬癸"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,25 @@ class Pattern:
             found.append((float(len(group)), tuple(_characters(places[:, p], k) for p in range(length))))
         return cls(tuple(found)) if found else cls.plain(width or 10)
 
+    @classmethod
+    def classes(cls, values: pl.Series, k: int) -> Pattern:
+        """Only the kinds of signs: digits, capital and small letters, other letters (as 甲乙丙…), and separators.
+
+        For text that nobody classified: a character itself may be part of somebody's name. Lengths and separators count
+        when `k` distinct values share them; more than 64 characters are cut. Learned from at most 20,000 values.
+        """
+        distinct = values.drop_nulls().unique(maintain_order=False).sort().str.slice(0, _WIDEST)
+        thinned = distinct.gather_every(max(1, len(distinct) // _SAMPLE))
+        found = []
+        for length, group in _by_length(thinned):
+            if len(group) < k or not length:
+                continue
+            places = np.array(group.to_list(), dtype=f"U{length}").view("U1").reshape(len(group), length)
+            signs, place = np.unique(places, return_inverse=True)
+            kinds = np.array([_kind(sign) for sign in signs.tolist()], dtype="U1")[place].reshape(places.shape)
+            found.append((float(len(group)), tuple(_alphabet(kinds[:, p], k) for p in range(length))))
+        return cls(tuple(found)) if found else cls.plain(10)
+
     def draw(self, rng: np.random.Generator, n: int, turn: int = 0) -> np.ndarray:
         """`n` texts; later turns make room: first every varying digit becomes any digit, then digits are added."""
         weights = np.array([w for w, _ in self.lengths])
@@ -53,6 +76,24 @@ class Pattern:
                 joined = np.ascontiguousarray(np.stack(columns, axis=1)).view(f"U{len(columns)}").ravel()
                 out[rows] = joined.astype(object)
         return out
+
+
+def _kind(sign: str) -> str:
+    """The kind of a sign by one that stands for it; a separator stands for itself."""
+    if sign.isdecimal():
+        return "0"
+    if sign.isalpha() or sign.isnumeric():
+        return ("A" if sign.isupper() else "a") if sign.isascii() else "甲"
+    return sign
+
+
+_ALPHABETS = {"0": _DIGITS, "A": _LETTERS, "a": _LETTERS.lower(), "甲": _STEMS}
+
+
+def _alphabet(kinds: np.ndarray, k: int) -> str:
+    """What may stand at a place: every sign of the kinds that `k` values have there, else any digit."""
+    seen, counts = np.unique(kinds, return_counts=True)
+    return "".join(_ALPHABETS.get(kind, kind) for kind in seen[counts >= k].tolist()) or _DIGITS
 
 
 def _by_length(distinct: pl.Series) -> list[tuple[int, pl.Series]]:

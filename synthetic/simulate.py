@@ -16,7 +16,7 @@ from synthetic.columns import Conformed, Scale, conform, restore
 from synthetic.constraints import beside_blind, fixed_columns, keep_inside, repair
 from synthetic.engines.base import Engine, engine_named
 from synthetic.engines.schema_engine import SchemaEngine
-from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
+from synthetic.fields import Constraint, Field, blinded, check_plan, decisions, entity_of, kept
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.manifest import describe
 from synthetic.protect import View, one_per_person, protect
@@ -61,6 +61,8 @@ def simulate(
     """
     edition = policy or _policy_in_force()
     check_plan(fields, frame.columns, constraints)
+    decided, fields = decisions(fields), kept(fields)
+    frame = frame.select([c for c in frame.columns if c in {f.name for f in fields}])
     _check_request(rows, edition, engine)
     people = one_per_person(frame, fields).height
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
@@ -72,7 +74,9 @@ def simulate(
         tried.append(task.attempt(SchemaEngine()))
         eligible = tried[-1:]
     best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
-    return task.finish(best, tried, engine)
+    made = task.finish(best, tried, engine)
+    made.manifest["decisions"] = decided
+    return made
 
 
 @dataclass(slots=True)

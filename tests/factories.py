@@ -16,6 +16,7 @@ import numpy as np
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
+from pipelines import fieldplan
 from policies.verdict import Outcome, RuleRun, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
@@ -194,7 +195,9 @@ class World:
                 grading=grading, columns=graded,
             )  # fmt: skip
             deliveries.begin_reading(unit, waiting.id)
-            return versions.take_in(unit, waiting.id, taken).number
+            number = versions.take_in(unit, waiting.id, taken).number
+            fieldplan.propose(unit, resource_id, number)
+            return number
 
     def published(self, *, name: str | None = None, department: Actor | None = None) -> str:
         """A published resource with its simulated twin on record; returns its id."""

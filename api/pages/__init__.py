@@ -16,6 +16,7 @@ from api.pages import (
     home,
     jobs,
     onboarding,
+    plans,
     policies,
     reports,
     resources,
@@ -26,8 +27,8 @@ from api.pages import (
 )
 
 MODULES = (
-    home, session, catalog, resources, grading, deliveries, corrections, onboarding, applications, workspaces, exports,
-    audit, jobs, schedules, policies, reports, demonstration,
+    home, session, catalog, resources, grading, plans, deliveries, corrections, onboarding, applications, workspaces,
+    exports, audit, jobs, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

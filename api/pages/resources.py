@@ -12,6 +12,7 @@ from api.pages import common, frame, inputs, schedules
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.grading import columns_tab
+from api.pages.plans import plan_tab
 from api.pages.quality import quality_tab
 from api.pages.views import Choice, Crumb, Tab
 from api.pages.words import text
@@ -20,7 +21,7 @@ from api.pages.words_resources import ACCOUNTING, RECIPE
 from api.routes.catalog import take_delivery
 from api.routes.shapes import ResourceIn
 from policies.text import Text, UserError
-from sandbox.catalog import repository, service
+from sandbox.catalog import plans, repository, service
 from sandbox.catalog.model import BUSY, DELIVERY, RESOURCE
 from sandbox.catalog.repository import Delivery, Resource, ResourceVersion
 from sandbox.kernel import permissions
@@ -33,7 +34,7 @@ Typed = Annotated[str, Form()]
 STEPS: dict[str, Step] = {"withdraw": service.withdraw}
 DELIVERY_STEPS = ("confirm", "publish", "withdraw")
 """steps of a delivery that have their button on the resource's page"""
-TABS = ("overview", "columns", "quality", "versions", "trail")
+TABS = ("overview", "columns", "quality", "plan", "versions", "trail")
 
 
 @router.get("/resources")
@@ -107,9 +108,12 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
     shown = _shown_version(unit, resource, waiting)
     columns = repository.columns(unit.session, resource.id, shown.number) if shown else []
     versions = repository.versions(unit.session, resource.id)[::-1]
+    plan = plans.read(unit, resource.id)
+    asked = plan.questions if plan and permissions.permitted(unit.actor, "plan:answer") else []
     return frame.render(
         request, "resources/detail.html", resource=resource, state=RESOURCE.state(resource.state), tab=tab,
-        tabs=[Tab(k, text(f"resource.tab_{k}"), f"?tab={k}", _count(k, columns, delivered)) for k in TABS],
+        tabs=[Tab(k, text(f"resource.tab_{k}"), f"?tab={k}", _count(k, columns, delivered, asked)) for k in TABS],
+        asked=asked, plan=plan_tab(unit, resource, plan) if tab == "plan" else None,
         latest=shown, quality=quality_tab(unit, resource, versions, shown), verdict=_verdict(shown),
         recipe=_recipe(shown), accounting=accounting(shown), columns=columns,
         grading=columns_tab(request, unit, resource, shown, columns) if tab == "columns" and shown else None,
@@ -133,8 +137,8 @@ def _shown_version(unit: Unit, resource: Resource, waiting: Delivery | None) -> 
     return repository.version(unit.session, resource.id, number) if number else None
 
 
-def _count(tab: str, columns: list[Any], delivered: list[Any]) -> int | None:
-    return {"columns": len(columns), "versions": len(delivered)}.get(tab)
+def _count(tab: str, columns: list[Any], delivered: list[Any], asked: list[str]) -> int | None:
+    return {"columns": len(columns), "versions": len(delivered), "plan": len(asked) or None}.get(tab)
 
 
 def _sent_back(delivered: list[Delivery]) -> dict[str, Any] | None:

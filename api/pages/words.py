@@ -15,6 +15,7 @@ from api.pages.words_exports import WORDS as EXPORTS
 from api.pages.words_home import WORDS as HOME
 from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
+from api.pages.words_plans import WORDS as PLANS
 from api.pages.words_quality import WORDS as QUALITY
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_workspaces import WORDS as WORKSPACES
@@ -183,6 +184,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     CATALOG,
     RESOURCES,
     DELIVERIES,
+    PLANS,
     QUALITY,
     ONBOARDING,
     APPLICATIONS,

@@ -57,6 +57,7 @@ WORDS: dict[str, Text] = {
     "resource.tab_overview": Text("概况", "Overview"),
     "resource.tab_columns": Text("列与分级", "Columns and grades"),
     "resource.tab_quality": Text("质量", "Quality"),
+    "resource.tab_plan": Text("仿真方案", "Simulation plan"),
     "resource.tab_versions": Text("交付与版本", "Deliveries"),
     "resource.tab_trail": Text("留痕", "Record"),
     "resource.withdraw_title": Text("下架", "Withdraw"),

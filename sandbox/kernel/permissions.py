@@ -55,6 +55,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "correction:read": {_OP: _ANY, _CO: _ANY, _DE: _OWN, _AU: _ANY},
     "catalogue:browse": _EVERYONE,
     "simulated:generate": {_OP: _ANY, _SY: _ANY},
+    "plan:answer": {_OP: _ANY},
     "simulated:browse": _EVERYONE,
     # merchants
     "onboarding:submit": {_ME: _OWN},

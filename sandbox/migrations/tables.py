@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.applications import repository as applications
-from sandbox.catalog import corrections, schedules
+from sandbox.catalog import corrections, plans, schedules
 from sandbox.catalog import repository as catalog
 from sandbox.exports import repository as exports
 from sandbox.kernel import accounts, audit, clocks, editions, jobs, state
@@ -14,7 +14,7 @@ from sandbox.reporting import service as reporting
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
-    accounts, applications, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, products,
-    reporting, schedules, state, workspaces,
+    accounts, applications, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, plans,
+    products, reporting, schedules, state, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata
