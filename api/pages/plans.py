@@ -13,8 +13,8 @@ from api.pages import common, frame
 from api.pages.forms import Sent
 from api.pages.views import Choice, Label
 from api.pages.words import text
-from api.pages.words_catalog import ROLES, TYPES
-from api.pages.words_plans import DECIDERS, RELATIONS, SEMANTICS, WAYS
+from api.pages.words_catalog import ENTITIES, ROLES, TYPES
+from api.pages.words_plans import DECIDERS, SEMANTICS, WAYS
 from policies.text import Text
 from sandbox.catalog import plans, repository
 from sandbox.catalog.plans import Plan, PlannedColumn
@@ -39,6 +39,8 @@ class Row:
     meaning: Label
     way: Text | None
     reason: Text
+    before: Text | None
+    """what it was taken for before somebody answered"""
     decider: Label
     who: str
     chosen: str
@@ -57,7 +59,7 @@ def plan_tab(unit: Unit, resource: Resource, plan: Plan | None) -> dict[str, Any
         "settled": [r for r in rows if not r.planned.open], "last": made[0] if made else None,
         "assumed": [r.planned.name for r in rows if r.planned.by == "default"], "default": SEMANTICS[plans.DEFAULT],
         "may_answer": permissions.permitted(unit.actor, "plan:answer"), "published": resource.state == "published",
-        "relations": RELATIONS,
+        "running": bool(made) and made[0].state in jobs.LIVE,
     }  # fmt: skip
 
 
@@ -66,11 +68,18 @@ def _row(unit: Unit, number: int, planned: PlannedColumn, column: ResourceColumn
     person = unit.session.get(accounts.Account, given.answered_by) if given else None
     return Row(
         field=f"column-{number}", planned=planned, column=column, type=common.labels(TYPES, entry["type"]),
-        role=common.labels(ROLES, column.identifier_role if column else None),
+        role=ROLES[column.identifier_role] if column and column.identifier_role != "none" else "",
         meaning=SEMANTICS.get(planned.semantic, text("plan.unanswered")), way=_way(planned),
-        reason=Text(**entry["reason"]), decider=DECIDERS[planned.by],
+        reason=_reason(entry, column), before=SEMANTICS.get(entry["semantic"]) if given else None, decider=DECIDERS[planned.by],
         who=person.name if person else "", chosen=given.semantic if given else "", groups=_groups(entry),
     )  # fmt: skip
+
+
+def _reason(entry: Mapping[str, Any], column: ResourceColumn | None) -> Text:
+    """The reason with the detected kind in words instead of its code."""
+    reason, code = Text(**entry["reason"]), (column.entity if column else None) or ""
+    found = ENTITIES.get(code)
+    return Text(reason.zh.replace(code, found.zh), reason.en.replace(code, found.en)) if found else reason
 
 
 def _way(planned: PlannedColumn) -> Text | None:

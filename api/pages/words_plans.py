@@ -53,13 +53,6 @@ WAYS: dict[str, Text] = {
     "parent": Text("取自关联表", "from the related table"),
     "drop": Text("不出现", "left out"),
 }
-RELATIONS: dict[str, Text] = {
-    "sex": Text("性别", "sex"),
-    "birth": Text("出生日期", "birth"),
-    "entity": Text("同一对象", "same entity"),
-    "district": Text("区县", "district"),
-    "street": Text("街道", "street"),
-}
 
 WORDS: dict[str, Text] = {
     "plan.lead": Text(
@@ -100,6 +93,9 @@ WORDS: dict[str, Text] = {
     "plan.regenerate_lead": Text(
         "更改保存后不会自动生效，重新生成后才用于仿真数据。", "Changes take effect when the data is made again."
     ),
+    "plan.before": Text("原判断：{meaning}", "before: {meaning}"),
+    "plan.say": Text("内容", "Content"),
+    "plan.running": Text("正在生成，请等它结束", "it is being made; wait for it"),
     "plan.regenerate_open": Text("还有未回答的列", "questions are still open"),
     "plan.regenerate_unpublished": Text("发布后会自动生成", "made after publication"),
     "plan.last": Text("最近一次生成", "Last made"),
