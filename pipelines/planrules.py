@@ -194,7 +194,7 @@ def _number(case: Case) -> str | None:
 RULES: tuple[Rule, ...] = (
     Rule("PLAN-KIND", Text("列名是类型、状态一类，取值少且重复：类别", "named a kind or state, few values: categories"),
          _when("category", lambda c: c.is_text and c.named(_KIND) and c.repeats and not is_identifier(c.column))),
-    Rule("PLAN-ENTITY", Text("识别结果为 {entity}", "detection says {entity}"), _by_entity),
+    Rule("PLAN-ENTITY", Text("识别结果为{entity}", "detection says {entity}"), _by_entity),
     Rule("PLAN-AREA", Text("列名是区县", "named a district"),
          _when("district", lambda c: c.is_text and c.named(_DISTRICT))),
     Rule("PLAN-STREET", Text("列名是街道", "named a street"),

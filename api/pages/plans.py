@@ -70,7 +70,7 @@ def _row(unit: Unit, number: int, planned: PlannedColumn, column: ResourceColumn
         field=f"column-{number}", planned=planned, column=column, type=common.labels(TYPES, entry["type"]),
         role=ROLES[column.identifier_role] if column and column.identifier_role != "none" else "",
         meaning=SEMANTICS.get(planned.semantic, text("plan.unanswered")), way=_way(planned),
-        reason=_reason(entry, column), before=SEMANTICS.get(entry["semantic"]) if given else None, decider=DECIDERS[planned.by],
+        reason=_reason(entry, column), before=SEMANTICS.get(entry["semantic"], text("plan.not_known")) if given else None, decider=DECIDERS[planned.by],
         who=person.name if person else "", chosen=given.semantic if given else "", groups=_groups(entry),
     )  # fmt: skip
 

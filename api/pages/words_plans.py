@@ -27,7 +27,7 @@ SEMANTICS: dict[str, Text] = {
     "address": Text("地址", "address"),
     "free_text": Text("自由文本（备注）", "free text (remarks)"),
     "key": Text("主键（按规律另编，不重复）", "key (new ones of its shape, all different)"),
-    "shape": Text("按字形另造（字母、数字、长度相仿）", "made up in its shape (letters, digits, length)"),
+    "shape": Text("按字形另造", "made up in its shape"),
     "district": Text("区县", "district"),
     "street": Text("街道", "street"),
     "category": Text("类别", "category"),
@@ -64,9 +64,9 @@ WORDS: dict[str, Text] = {
     "plan.go": Text("去回答", "Answer"),
     "plan.questions": Text("待回答", "Open questions"),
     "plan.question_lead": Text(
-        "机器认不出这些文本列。未归类的文本里可能有真实个人信息，回答之前不会生成仿真数据。不确定时可以按默认处理：{default}，不保留任何真实字词。",
+        "机器认不出这些文本列。未归类的文本里可能有真实个人信息，回答之前不会生成仿真数据。不确定时可以按默认处理：{default}（字母、数字、长度相仿），不保留任何真实字词。",
         "The machine does not know these text columns. Unclassified text may hold real personal data, so nothing is "
-        "made before you answer. If unsure, take the default: {default}; no real word is kept.",
+        "made before you answer. If unsure, take the default: {default} (letters, digits, length), with no real word.",
     ),
     "plan.settled": Text("各列方案", "Columns"),
     "plan.of_version": Text("第 {number} 版", "version {number}"),
@@ -94,6 +94,7 @@ WORDS: dict[str, Text] = {
         "更改保存后不会自动生效，重新生成后才用于仿真数据。", "Changes take effect when the data is made again."
     ),
     "plan.before": Text("原判断：{meaning}", "before: {meaning}"),
+    "plan.not_known": Text("机器认不出", "the machine did not know it"),
     "plan.say": Text("内容", "Content"),
     "plan.running": Text("正在生成，请等它结束", "it is being made; wait for it"),
     "plan.regenerate_open": Text("还有未回答的列", "questions are still open"),
