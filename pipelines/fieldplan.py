@@ -111,6 +111,7 @@ def _field(
         role=role, blind=blind, level=column.level,  # type: ignore[arg-type]
         unique=bool(described.get("unique", False)), comment=column.comment, null_share=1.0 if empty else None,
         codes=case.codes if semantic in _COUNTED and not coded else (),
+        length=15 if column.entity == "CN_RESIDENT_ID_15" and semantic == "resident_id" else None,
         references=references.get(column.name), decision=decision,
     )  # fmt: skip
 

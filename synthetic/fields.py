@@ -12,16 +12,16 @@ from policies.text import Text, UserError
 Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 Role = Literal["direct", "quasi", "sensitive", "none"]
 Semantic = Literal[
-    "person_name", "resident_id", "passport", "travel_permit", "medical_number", "school_number", "mobile", "landline",
-    "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip_address",
-    "mac_address", "coordinates", "address", "free_text", "key", "shape", "district", "street", "category", "code",
+    "person_name", "resident_id", "passport", "permit", "medical_number", "school_number", "mobile", "landline",
+    "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip",
+    "mac", "coordinates", "address", "free_text", "key", "shape", "district", "street", "category", "code",
     "number", "amount", "date", "timestamp", "constant", "drop",
 ]  # fmt: skip
 
 GENERATED: frozenset[str] = frozenset(
-    {"person_name", "resident_id", "passport", "travel_permit", "medical_number", "school_number", "mobile", "landline",
-     "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip_address",
-     "mac_address", "coordinates", "address", "free_text", "key", "shape"}
+    {"person_name", "resident_id", "passport", "permit", "medical_number", "school_number", "mobile", "landline",
+     "email", "bank_card", "uscc", "organisation_code", "organisation", "plate", "vin", "imei", "ip",
+     "mac", "coordinates", "address", "free_text", "key", "shape"}
 )  # fmt: skip
 """Never modelled, whatever the plan says: values come from providers, or from the shape of the column alone."""
 DIGITS: frozenset[str] = frozenset({"mobile", "bank_card", "imei"})
@@ -31,7 +31,7 @@ NUMERIC: frozenset[str] = frozenset({"number", "amount", "date", "timestamp"})
 FOLLOWS: frozenset[str] = frozenset({"sex", "birth", "district", "street", "entity"})
 TOP_LEVEL = 4
 Decider = Literal["machine", "declared", "operator", "default"]
-_OWNERS = ("resident_id", "passport", "travel_permit", "uscc", "medical_number", "school_number", "bank_card", "code",
+_OWNERS = ("resident_id", "passport", "permit", "uscc", "medical_number", "school_number", "bank_card", "code",
            "mobile", "vin", "plate")  # fmt: skip
 
 

@@ -66,11 +66,12 @@ def plan_tab(unit: Unit, resource: Resource, plan: Plan | None) -> dict[str, Any
 def _row(unit: Unit, number: int, planned: PlannedColumn, column: ResourceColumn | None) -> Row:
     entry, given = planned.entry, planned.answer
     person = unit.session.get(accounts.Account, given.answered_by) if given else None
+    before = SEMANTICS.get(entry["semantic"], text("plan.not_known"))
     return Row(
         field=f"column-{number}", planned=planned, column=column, type=common.labels(TYPES, entry["type"]),
         role=ROLES[column.identifier_role] if column and column.identifier_role != "none" else "",
         meaning=SEMANTICS.get(planned.semantic, text("plan.unanswered")), way=_way(planned),
-        reason=_reason(entry, column), before=SEMANTICS.get(entry["semantic"], text("plan.not_known")) if given else None, decider=DECIDERS[planned.by],
+        reason=_reason(entry, column), before=before if given else None, decider=DECIDERS[planned.by],
         who=person.name if person else "", chosen=given.semantic if given else "", groups=_groups(entry),
     )  # fmt: skip
 

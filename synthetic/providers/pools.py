@@ -53,13 +53,21 @@ def distinct_integers(rng: np.random.Generator, n: int, limit: int) -> Integers:
     if limit <= 4 * n:
         return rng.permutation(limit)[:n].astype(np.int64)
     values = rng.integers(0, limit, n)
-    while True:
-        order = np.argsort(values, kind="stable")
-        repeated = np.zeros(n, dtype=bool)
-        repeated[order[1:]] = values[order[1:]] == values[order[:-1]]
-        if not repeated.any():
-            return values
-        values[repeated] = rng.integers(0, limit, int(repeated.sum()))
+    while len(again := _repeats(values)):
+        values[again] = rng.integers(0, limit, len(again))
+    return values
+
+
+def _repeats(values: Integers) -> Integers:
+    """Positions, in ascending order, of values that stand further in front too."""
+    ordered = np.sort(values)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.empty(0, dtype=np.int64)
+    place = np.minimum(np.searchsorted(twice, values), len(twice) - 1)
+    rows = np.flatnonzero(twice[place] == values)
+    order = rows[np.argsort(values[rows], kind="stable")]
+    return np.sort(order[1:][values[order[1:]] == values[order[:-1]]])
 
 
 def digits(values: NDArray[np.integer], width: int) -> Bytes:
@@ -106,5 +114,7 @@ def texts(columns: Bytes) -> Words:
 
 def decimal_texts(values: NDArray[np.integer]) -> Words:
     """Integers as texts without padding; each different number is written once."""
+    if len(values) and int(values.max()) - (low := int(values.min())) < len(values):  # every number between them fits
+        return words([str(value) for value in range(low, int(values.max()) + 1)])[values - low]
     distinct, places = np.unique(values, return_inverse=True)
     return words([str(value) for value in distinct.tolist()])[places]
