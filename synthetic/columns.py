@@ -29,6 +29,15 @@ _MAX_DECIMALS = 6
 _EXACT = 2**53
 """whole numbers up to which every one has a float of its own"""
 SECOND_US = 1_000_000.0
+_DAY_US = 86_400_000_000
+_ENDLESS = frozenset(
+    int(np.datetime64(day, "D").astype(np.int64)) for day in ("9999-12-31", "9999-01-01", "3000-01-01", "2999-12-31",
+                                                              "2999-01-01", "2100-01-01", "2099-12-31")
+)  # fmt: skip
+"""days that stand for "without end", since 1970 (usual in registers, assumed)"""
+_YEARS = 20 * 365
+_FEW = 20
+"""rows below which a mark of endlessness is left out, and over which an end of a range is averaged"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +178,55 @@ def _unsupported(field: Field, dtype: pl.DataType) -> UserError:
 
 
 @dataclass(frozen=True, slots=True)
+class Endless:
+    """The value that stands for "without end", the last tick of the others, and the tick it gets instead of its own."""
+
+    value: int
+    last: float
+    tick: float
+    rare: bool
+    """too few rows have it: it is left out, as rare labels are"""
+
+    @classmethod
+    def of(cls, field: Field, series: pl.Series, step: float) -> Endless | None:
+        """None for a column without one, and for one whose other dates reach that far as well."""
+        if field.dtype not in _FORMATS or not series.count():
+            return None
+        day = _DAY_US if field.dtype == "timestamp" else 1
+        units = np.sort(series.drop_nulls().to_physical().to_numpy())
+        value, others = int(units[-1]), units[units < units[-1]]
+        if value // day not in _ENDLESS or not len(others) or value - others[-1] < _YEARS * day:
+            return None
+        last = float(np.floor(others[-_FEW:].mean() / step))
+        room = max(1.0, (last - float(others[0]) / step) / 4)
+        return cls(value, last, last + np.ceil(room), len(units) - len(others) < _FEW)
+
+    def draw_near(self, ticks: pl.Series, units: pl.Series) -> pl.Series:
+        """Ticks with the endless ones just beyond the others, whose end is averaged over several rows."""
+        here = (units == self.value).fill_null(False)
+        return ticks.clip(upper_bound=self.last).set(here, None if self.rare else self.tick)
+
+    def send_back(self, ticks: pl.Series, step: float) -> pl.Series:
+        """The endless tick and what is drawn nearer to it than to the others becomes the value again."""
+        beyond = (ticks > (self.last + self.tick) / 2).fill_null(False)
+        return ticks.clip(upper_bound=self.last).set(beyond, self.value / step)
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """How a column looks to an engine: labels (String), or ticks (Float64) of `step` units.
 
     A tick is one day of a date, `step` microseconds of a timestamp, `step` of a number (0.01 for two decimals). Ticks
-    count from `origin`, so that whole numbers beyond 2^53 stay apart from their neighbours.
+    count from `origin`, so that whole numbers beyond 2^53 stay apart from their neighbours. A date that stands for
+    "without end" (9999-12-31) is `endless`: it gets a tick of its own beyond all others, so that nothing is drawn
+    between it and them.
     """
 
     kind: Literal["label", "ticks"]
     dtype: str
     step: float = 1.0
     origin: int = 0
+    endless: Endless | None = None
 
     @classmethod
     def of(cls, field: Field, series: pl.Series | None = None) -> Scale:
@@ -189,6 +236,8 @@ class Scale:
         if series is None:
             return cls("ticks", field.dtype, _default_step(field))
         step = _finest_step(field, series)
+        if endless := Endless.of(field, series, step):
+            return cls("ticks", field.dtype, step, 0, endless)
         return cls("ticks", field.dtype, *_centred(step, series))
 
     def encode(self, series: pl.Series) -> pl.Series:
@@ -197,8 +246,9 @@ class Scale:
             return series.cast(pl.String)
         units = series.to_physical()
         if self.origin:
-            units = units.cast(pl.Int128) - self.origin
-        return units.cast(pl.Float64) / self.step
+            units = units - self.origin  # in the middle of the range, so that the difference fits as well
+        ticks = units.cast(pl.Float64) / self.step
+        return self.endless.draw_near(ticks, units) if self.endless else ticks
 
     def decode(self, series: pl.Series) -> pl.Series:
         """Engine values → plan-typed column; ticks are rounded to whole ones."""
@@ -207,6 +257,8 @@ class Scale:
             if self.dtype == "boolean":
                 return (series == "true").alias(series.name)
             return series.cast(target)
+        if self.endless:
+            series = self.endless.send_back(series, self.step)
         ticks = series.round(0)
         if self.dtype == "decimal":
             return (ticks * self.step).round(_MAX_DECIMALS).cast(target)
