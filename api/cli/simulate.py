@@ -56,9 +56,10 @@ def command(
 
 _ASK = Text(
     "用 --plan 文件写明这些列是什么，如 columns: {列名: {semantic: category}}；可选 person_name、address、"
-    "organisation、free_text、key、code 等",
+    "organisation、free_text、key、code 等；或写 unclassified: shape（按字形另造）或 drop（去掉），对其余各列按默认处理",
     "say what they are in a --plan file, e.g. columns: {name: {semantic: category}}; also person_name, address, "
-    "organisation, free_text, key, code …",
+    "organisation, free_text, key, code …; or unclassified: shape (made up in its shape) or drop, as the default for the "
+    "rest",
 )
 
 
@@ -66,7 +67,7 @@ def _declared(plan: Path | None) -> Mapping[str, Any]:
     if plan is None:
         return {}
     found = document_of(plan)
-    if not isinstance(found, dict) or not set(found) <= {"columns", "sums"}:
+    if not isinstance(found, dict) or not set(found) <= {"columns", "sums", "unclassified"}:
         raise WrongUse(
             "usage.plan",
             Text(
@@ -129,6 +130,7 @@ def _entry(name: str, made: Simulated) -> dict[str, Any]:
         "fidelity": made.manifest["fidelity"],
         "verdict": made.verdict.as_dict(),
         "candidates": made.manifest["candidates"],
+        "plan": made.manifest["decisions"],
     }
 
 

@@ -35,6 +35,9 @@ class Client:
     def post(self, login: str, path: str, body: Any = None) -> Any:
         return self._send("POST", login, path, json=body)
 
+    def put(self, login: str, path: str, body: Any) -> Any:
+        return self._send("PUT", login, path, json=body)
+
     def upload(self, login: str, path: str, file: Path, **fields: str) -> Any:
         with file.open("rb") as stream:
             return self._send("POST", login, path, files={"file": (file.name, stream)}, data=fields)
