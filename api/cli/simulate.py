@@ -56,10 +56,9 @@ def command(
 
 _ASK = Text(
     "用 --plan 文件写明这些列是什么，如 columns: {列名: {semantic: category}}；可选 person_name、address、"
-    "organisation、free_text、key、code 等；或写 unclassified: shape（按字形另造）或 drop（去掉），对其余各列按默认处理",
+    "organisation、free_text、key、code 等；或写 unclassified: shape（按字形另造，或 drop 去掉），其余各列按默认处理",
     "say what they are in a --plan file, e.g. columns: {name: {semantic: category}}; also person_name, address, "
-    "organisation, free_text, key, code …; or unclassified: shape (made up in its shape) or drop, as the default for the "
-    "rest",
+    "organisation, free_text, key, code …; or unclassified: shape (made up in its shape; or drop) as the default",
 )
 
 
