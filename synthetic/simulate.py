@@ -35,18 +35,10 @@ class Simulated:
 
 
 def simulate(
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
     planner: Planner | None = None,
-) -> Simulated:
+) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
     Args:
