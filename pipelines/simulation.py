@@ -58,6 +58,9 @@ class Simulation:
                 unit, task.resource.id, version,
                 {"manifest": made.manifest, "verdict": made.verdict.as_dict(), "public": public(made.manifest)},
             )  # fmt: skip
+            generator = made.manifest["generator"]
+            if generator and generator["fallback"]:
+                unit.audit("simulated:fallback", "resource", task.resource.id, code=generator["fallback"]["code"])
             for resource in _to_be_redone(unit, task):
                 unit.enqueue("simulate", "resource", resource.id)
             return {"rows": made.frame.height, "engine": made.manifest["engine"]["used"], **_planned(made)}

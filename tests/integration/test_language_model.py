@@ -16,11 +16,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+from sqlalchemy import select
 
+from api.demo import stages
 from policies.editions import load
+from sandbox.catalog import repository
+from sandbox.kernel import jobs
+from sandbox.kernel.audit import AuditEvent
 from synthetic.fields import Field
 from synthetic.language_model import LanguageModel, describe
 from synthetic.simulate import Simulated, simulate
+from tests.integration.test_deliveries import deliver, publish, register, table
 from tests.simulation_tables import RARE_JOB, RESIDENT_FIELDS, residents
 
 ROOT = Path(__file__).parents[2]
@@ -310,3 +316,31 @@ def test_command_takes_the_model_from_the_settings_and_tells_when_it_failed(stub
     assert second.returncode == 0, second.stderr
     assert "大模型接口不可用" in second.stdout
     assert KEY not in first.stdout + first.stderr + second.stdout + second.stderr
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_platform_asks_the_configured_model_and_records_when_it_fails(
+    stub: Stub, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if works:
+        plan = {"columns": {"数量": {"make": "number", "low": 7, "high": 7}}}
+        stub.answers = lambda c: c.sendall(completion(plan))
+    else:
+        stub.answers = lambda c: c.sendall(answer(b"", "503 Busy"))
+    for name, value in (("URL", stub.url), ("NAME", "qwen-test"), ("KEY", KEY)):
+        monkeypatch.setenv(f"PDS_MODEL_{name}", value)
+    with stages.embedded(tmp_path / "home") as stage:
+        for login in ("health", "operator"):
+            stage.client.sign_in(login, stage.password)
+        resource = register(stage.client, "小表")
+        deliver(stage, resource, table(range(30)))
+        publish(stage, resource)
+        stage.settle()
+        with stage.platform.system() as unit:
+            shown = (repository.get(unit.session, resource).simulation or {})["manifest"]
+            events = unit.session.scalars(select(AuditEvent.event)).all()
+            told = json.dumps([j.result for j in jobs.of_subject(unit.session, "resource", resource)])
+    assert shown["generator"]["source"] == ("model qwen-test" if works else "rules")
+    assert ("simulated:fallback" in events) is not works
+    assert ("model.status" in told) is not works
+    assert KEY not in told
