@@ -196,14 +196,16 @@ def parts(template: str) -> list[tuple[str, str]]:
 def misfit(rule: Rule, column: Column, others: dict[str, Column]) -> str | None:
     """Why a rule cannot make the values of a column, as the code of a reason; None when it can.
 
-    A numeric column takes numbers or dates as its type says; any other takes texts that its type, its length and its
-    dictionary allow. A rule may lean only on columns that a rule makes too.
+    A numeric column takes numbers or dates as its type says, free text takes templates, and any other takes texts that
+    its type, its length and its dictionary allow. A rule may lean only on columns that a rule makes too.
     """
     if rule.column is not None and (rule.column not in others or rule.column == column.name):
         return "unknown_column"
     if column.numeric:
         return _numeric_misfit(rule, column, others)
     if isinstance(rule, Number | Portion | Dates | After):
+        return "type"
+    if column.semantic == "free_text" and not isinstance(rule, Template) and rule != Provider(provider="remark"):
         return "type"
     if isinstance(rule, Provider | Template):
         return None if column.dtype == "text" and not column.codes else "type"

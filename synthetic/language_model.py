@@ -1,7 +1,7 @@
 """A general language model as the author of generator plans, behind an OpenAI-compatible endpoint.
 
-What leaves this process is the catalogue's description of the columns that nobody's identifiers stand in: names, types,
-comments, dictionaries. No row, no value of a row, no statistic is ever at hand here: the function is given none. What
+What leaves this process is the catalogue's description of the columns that hold no identifier: names, types, comments,
+dictionaries. No row, no value of a row, no statistic is ever at hand here: the function is given none. What
 comes back is a text from outside, read by `planning.read_plan`.
 """
 
@@ -45,7 +45,8 @@ INSTRUCTIONS = """\
 {"make":"template","templates":["…"]}  文本模板,可用
   {year} {month} {day} {hour} {count} {letter} {street} {district} {digits:1}…{digits:6}
 {"make":"provider","provider":"person_name|organisation|address|district|street|remark"}  平台自带的虚构值
-数值列用 number 或 portion,日期列用 date 或 after,其余用别的。取值中不得有姓名、证件号、电话、地址等任何人的信息。
+数值列用 number 或 portion,日期列用 date 或 after,free_text 列用 template,其余用别的。
+取值中不得有姓名、证件号、电话、地址等任何人的信息。
 每条规则的文字不超过 40 个字,取值表不超过 200 项。没有把握的列可以不写。"""
 
 

@@ -178,7 +178,8 @@ class _Task:
     def _draw(self, used: Engine) -> pl.DataFrame:
         seeds = np.random.SeedSequence(self.seed).spawn(4)
         patterned = self._view().patterned if used.reads_rows else ()
-        learned = [f for f in self.fields if f.learned and f.name not in patterned]
+        written = [] if used.reads_rows else [f for f in self.fields if self.structure().writes(f)]
+        learned = [f for f in self.fields if (f.learned or f in written) and f.name not in patterned]
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:

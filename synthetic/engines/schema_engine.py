@@ -48,6 +48,10 @@ class SchemaEngine:
         rng = np.random.default_rng(np.random.SeedSequence([seed, len(fields)]))
         return pl.DataFrame([_series(f, row.drawn[f.name], rows, rng) for f in fields])
 
+    def writes(self, column: Field) -> bool:
+        """Whether the plan writes the texts of a column that else gets the pools' remarks."""
+        return column.semantic == "free_text" and column.name in self.planned.rules
+
     def _rule(self, column: Field, fields: Sequence[Field]) -> g.Rule:
         rule, why = catalogue_rule(column, fields)
         if rule.column and getattr(self.planned.rules.get(rule.column), "column", None):

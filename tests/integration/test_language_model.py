@@ -179,7 +179,8 @@ def test_no_value_of_a_row_is_ever_sent(stub: Stub, engine: str) -> None:
 def test_identifiers_columns_are_not_even_named(stub: Stub) -> None:
     made(asked(stub))
     question = json.loads(json.loads(stub.seen[0].partition(b"\r\n\r\n")[2])["messages"][1]["content"])
-    assert {c["name"] for c in question["columns"]} == {"性别", "出生日期", "区", "街道", "职业", "月收入", "登记日期"}
+    asked_of = {c["name"] for c in question["columns"]}
+    assert asked_of == {"性别", "出生日期", "区", "街道", "职业", "月收入", "登记日期", "备注"}
     assert set(question) == {"table", "columns"}
 
 

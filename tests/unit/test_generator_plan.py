@@ -132,6 +132,19 @@ def test_manifest_says_which_source_made_each_column(planned: Planned) -> None:
     assert alone.manifest["generator"]["source"] == "rules"
 
 
+def test_a_plan_may_write_free_text_by_template_only() -> None:
+    fields = [Field("办理意见", "text", "free_text", "sensitive", 3, nullable=False), *FIELDS[1:2]]
+    told = {"办理意见": {"make": "template", "templates": ["{month}月{day}日经{street}核实", "已转办{count}次"]}}
+    rules, refused = read_plan(json.dumps({"columns": told}), fields)
+    assert not refused
+    empty = pl.DataFrame(schema={f.name: pl.String for f in fields})
+    made = simulate(empty, fields, rows=60, seed=1, engine="schema", planner=_Fixed(Planned("model m", rules)))
+    assert all(re.fullmatch(r"\d+月\d+日经.+核实|已转办\d次", text) for text in made.frame["办理意见"])
+    assert made.manifest["columns"][0]["source"] == "model m: template"
+    for rule in (GOOD["险种"], {"make": "provider", "provider": "person_name"}):
+        assert read_plan(json.dumps({"columns": {"办理意见": rule}}), fields)[1] == {"办理意见": "type"}
+
+
 # ── what is refused ──
 
 BAD: list[tuple[str, str, Any, str]] = [
