@@ -214,23 +214,12 @@ def _drawer(work: _Work, field: Field, facts: Facts, first: np.ndarray) -> Draw:
         return drawn if turn < _CROWDED else drawn + _last_characters(p.person_names(rng, len(who), sexes))
 
     def numbers(who: np.ndarray, turn: int) -> np.ndarray:
-        births, sexes = (followed(relation, who) for relation in ("birth", "sex"))
-        old = _old_form(field, facts)
-        if old and births is None:
-            births = p.births(rng, len(who), last="1999-12-31")
-        born, sex = _births(rng, births, len(who)), _sexes(rng, sexes, len(who))
-        if field.semantic == "permit":
-            return p.permits(rng, len(who), kind=p.permit_kind(field.name + field.comment), born=born, sexes=sex)
-        return p.old_resident_ids(rng, born, sex) if old else p.resident_ids(rng, born, sex)
+        return _id_numbers(rng, field, facts, followed("birth", who), followed("sex", who), len(who))
 
     def pupils(who: np.ndarray, turn: int) -> np.ndarray:
         """A pupil number holds the pupil's own ID where the row has one."""
-        made = numbers(who, turn)
-        known = followed("entity", who)
-        own = None if known is None or turn else pl.Series(known, dtype=pl.String)
-        if own is not None:
-            made = pl.Series(made, dtype=pl.String).zip_with(~_full_id(own), own).to_numpy()
-        return p.school_numbers(rng, made)
+        own = None if turn else followed("entity", who)
+        return p.school_numbers(rng, _rather(own, numbers(who, turn)))
 
     def addresses(who: np.ndarray, turn: int) -> np.ndarray:
         known = (followed(relation, who) for relation in ("district", "street"))
@@ -244,6 +233,29 @@ def _drawer(work: _Work, field: Field, facts: Facts, first: np.ndarray) -> Draw:
     if not field.shaped:
         return _simple(rng, field, work.words)
     return lambda who, turn: _codes(rng, field, facts.pattern, len(who), turn)
+
+
+def _id_numbers(
+    rng: np.random.Generator, field: Field, facts: Facts, births: np.ndarray | None, sexes: np.ndarray | None, n: int
+) -> np.ndarray:
+    """Resident IDs in the form the column has, or permits; with the birth dates and sexes of their rows."""
+    import synthetic.providers as p
+
+    old = _old_form(field, facts)
+    if old and births is None:
+        births = p.births(rng, n, last="1999-12-31")
+    born, sex = _births(rng, births, n), _sexes(rng, sexes, n)
+    if field.semantic == "permit":
+        return p.permits(rng, n, kind=p.permit_kind(field.name + field.comment), born=born, sexes=sex)
+    return p.old_resident_ids(rng, born, sex) if old else p.resident_ids(rng, born, sex)
+
+
+def _rather(own: np.ndarray | None, made: np.ndarray) -> np.ndarray:
+    """The row's own full ID numbers, and those that were made where it has none."""
+    if own is None:
+        return made
+    numbers = pl.Series(own, dtype=pl.String)
+    return numbers.zip_with(_full_id(numbers), pl.Series(made, dtype=pl.String)).to_numpy()
 
 
 def _old_form(field: Field, facts: Facts) -> bool:

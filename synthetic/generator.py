@@ -152,7 +152,8 @@ class Template(_Rule):
 
     def texts(self) -> Iterator[str]:
         for template in self.templates:
-            yield _PLACE.sub(_widest, template)
+            for filled in _FILLED:
+                yield _PLACE.sub(lambda place, filled=filled: _at(place[1], filled), template)  # type: ignore[misc]
 
 
 class Provider(_Rule):
@@ -173,10 +174,17 @@ Rule = Vocabulary | Cases | Number | Portion | Dates | After | Template | Provid
 RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="make")])
 
 
-def _widest(place: re.Match[str]) -> str:
-    """What a place can be filled with at its widest, to judge a template by what comes out of it."""
-    name, _, width = place[1].partition(":")
-    return {"digits": "9" * int(width or 1), "year": "2020", "letter": "A", "street": "", "district": ""}.get(name, "9")
+_FILLED: tuple[dict[str, str], ...] = (
+    {"digits": "9", "letter": "A", "year": "2020", "month": "9", "day": "9", "hour": "23", "count": "9"},
+    {"digits": "0", "letter": "X", "year": "2019", "month": "12", "day": "28", "hour": "10", "count": "1"},
+)
+"""What the places are filled with to judge a template by what comes out of it: a hexadecimal letter and the one that
+stands for a check digit; digits that look like a date and such that do not."""
+
+
+def _at(place: str, filled: dict[str, str]) -> str:
+    name, _, width = place.partition(":")
+    return filled.get(name, "") * int(width or 1)
 
 
 def parts(template: str) -> list[tuple[str, str]]:
@@ -188,14 +196,16 @@ def parts(template: str) -> list[tuple[str, str]]:
 def misfit(rule: Rule, column: Column, others: dict[str, Column]) -> str | None:
     """Why a rule cannot make the values of a column, as the code of a reason; None when it can.
 
-    A numeric column takes numbers or dates as its type says; any other takes texts that its type, its length and its
-    dictionary allow. A rule may lean only on columns that a rule makes too.
+    A numeric column takes numbers or dates as its type says, free text takes templates, and any other takes texts that
+    its type, its length and its dictionary allow. A rule may lean only on columns that a rule makes too.
     """
     if rule.column is not None and (rule.column not in others or rule.column == column.name):
         return "unknown_column"
     if column.numeric:
         return _numeric_misfit(rule, column, others)
     if isinstance(rule, Number | Portion | Dates | After):
+        return "type"
+    if column.semantic == "free_text" and not isinstance(rule, Template) and rule != Provider(provider="remark"):
         return "type"
     if isinstance(rule, Provider | Template):
         return None if column.dtype == "text" and not column.codes else "type"

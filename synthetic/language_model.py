@@ -1,7 +1,7 @@
 """A general language model as the author of generator plans, behind an OpenAI-compatible endpoint.
 
-What leaves this process is the catalogue's description of the columns that nobody's identifiers stand in: names, types,
-comments, dictionaries. No row, no value of a row, no statistic is ever at hand here: the function is given none. What
+What leaves this process is the catalogue's description of the columns that hold no identifier: names, types, comments,
+dictionaries. No row, no value of a row, no statistic is ever at hand here: the function is given none. What
 comes back is a text from outside, read by `planning.read_plan`.
 """
 
@@ -25,8 +25,6 @@ from synthetic.shapes import identifying
 if TYPE_CHECKING:
     import httpx
 
-_SECONDS = 120.0
-"""the longest an answer may take, all of it"""
 _MOST_BYTES = 1_000_000
 _MOST_CODES = 200
 """entries of a dictionary that are shown to the model"""
@@ -47,7 +45,8 @@ INSTRUCTIONS = """\
 {"make":"template","templates":["…"]}  文本模板,可用
   {year} {month} {day} {hour} {count} {letter} {street} {district} {digits:1}…{digits:6}
 {"make":"provider","provider":"person_name|organisation|address|district|street|remark"}  平台自带的虚构值
-数值列用 number 或 portion,日期列用 date 或 after,其余用别的。取值中不得有姓名、证件号、电话、地址等任何人的信息。
+数值列用 number 或 portion,日期列用 date 或 after,free_text 列用 template,其余用别的。
+取值中不得有姓名、证件号、电话、地址等任何人的信息。
 每条规则的文字不超过 40 个字,取值表不超过 200 项。没有把握的列可以不写。"""
 
 
@@ -58,6 +57,13 @@ class LanguageModel:
     url: str
     name: str
     key: str | None = field(default=None, repr=False)
+    seconds: float = 120.0
+    """the longest an answer may take, all of it"""
+
+    @classmethod
+    def configured(cls, url: str | None, name: str, key: str | None) -> LanguageModel | None:
+        """The model at `url`; None where no endpoint is configured, and then the catalogue's rules plan alone."""
+        return cls(url, name, key) if url else None
 
     def plan(self, table: str, fields: Sequence[Field]) -> Planned:
         """See `planning.Planner`. Every failure ends in the catalogue's rules, with the reason in `fallback`."""
@@ -103,7 +109,7 @@ class LanguageModel:
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
         # Nothing of the environment: no proxy and no stored password may join in. Certificates are the system's.
         client = httpx.Client(
-            timeout=httpx.Timeout(_SECONDS, connect=10), follow_redirects=False, trust_env=False,
+            timeout=httpx.Timeout(self.seconds, connect=10), follow_redirects=False, trust_env=False,
             verify=ssl.create_default_context(),
         )  # fmt: skip
         try:
@@ -111,9 +117,9 @@ class LanguageModel:
                 if answer.status_code != 200:
                     code = answer.status_code
                     raise _failed("status", f"返回状态 {code}", f"it answered with status {code}")
-                return b"".join(_bounded(answer))
+                return b"".join(_bounded(answer, self.seconds))
         except httpx.TimeoutException as error:
-            raise _late() from error
+            raise _late(self.seconds) from error
         except httpx.HTTPError as error:
             raise _failed("unreachable", "无法连接", "it cannot be reached") from error
 
@@ -165,7 +171,7 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _bounded(answer: httpx.Response) -> Iterator[bytes]:
+def _bounded(answer: httpx.Response, seconds: float) -> Iterator[bytes]:
     """The body as it comes, while it stays small and in time. An answer that is packed could unfold to any size."""
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise _failed("too_large", "回答被压缩", "its answer is compressed")
@@ -174,13 +180,13 @@ def _bounded(answer: httpx.Response) -> Iterator[bytes]:
         size += len(part)
         if size > _MOST_BYTES:
             raise _failed("too_large", "回答过大", "its answer is too large")
-        if time.monotonic() - began > _SECONDS:
-            raise _late()
+        if time.monotonic() - began > seconds:
+            raise _late(seconds)
         yield part
 
 
-def _late() -> UserError:
-    return _failed("timeout", f"超过 {_SECONDS:.0f} 秒没有答完", f"no full answer within {_SECONDS:.0f} seconds")
+def _late(seconds: float) -> UserError:
+    return _failed("timeout", f"超过 {seconds:.0f} 秒没有答完", f"no full answer within {seconds:.0f} seconds")
 
 
 def _bad_url() -> UserError:

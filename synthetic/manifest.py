@@ -114,15 +114,15 @@ def _plain(value: Any) -> Any:
 def _column(
     field: Field, evidence: Any, view: View | None, formats: Mapping[str, str], structure: SchemaEngine | None
 ) -> dict[str, Any]:
+    drawn = structure.sources.get(field.name) if structure and (view is None or field.blind) else None
     if field.references:
         source = "parent"
+    elif drawn:
+        source = drawn
     elif field.name in evidence.patterned or (field.shaped and field.generated):
         source = "pattern"
-    elif field.generated:
-        source = "provider"
     else:
-        drawn = structure.sources.get(field.name) if structure and (view is None or field.blind) else None
-        source = drawn or "learned"
+        source = "provider" if field.generated else "learned"
     column: dict[str, Any] = {"name": field.name, "type": field.dtype, "semantic": field.semantic, "source": source}
     if field.name in formats:
         column["format"] = formats[field.name]

@@ -115,17 +115,22 @@ def fresh(draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.S
     Raises:
         UserError: `simulation.no_room` when the pool is too small even then.
     """
+    from synthetic.providers import Exhausted
+
     banned = forbidden.unique().implode()
-    out = draw(np.arange(n), 0)
-    for turn in range(1, _ROUNDS):
-        values = pl.Series(out, dtype=pl.String)
-        bad = values.is_in(banned)
-        if unique:
-            bad = bad | ~values.is_first_distinct()
-        again = bad.arg_true().to_numpy()
-        if not len(again):
-            return out
-        out[again] = draw(again, turn)
+    try:
+        out = draw(np.arange(n), 0)
+        for turn in range(1, _ROUNDS):
+            values = pl.Series(out, dtype=pl.String)
+            bad = values.is_in(banned)
+            if unique:
+                bad = bad | ~values.is_first_distinct()
+            again = bad.arg_true().to_numpy()
+            if not len(again):
+                return out
+            out[again] = draw(again, turn)
+    except Exhausted as error:
+        raise no_room(n) from error
     raise no_room(n)
 
 

@@ -70,14 +70,14 @@ class Planner(Protocol):
     """Makes a generator plan from the catalogue alone."""
 
     def plan(self, table: str, fields: Sequence[Field]) -> Planned:
-        """A plan for the columns that no provider, parent or real row makes. Never raises for what others did wrong:
+        """A plan for the columns that no identifier, parent or real row makes. Never raises for what others did wrong:
         where no plan can be had, the answer is `Planned.by_rules` with the reason."""
         ...
 
 
 def plannable(fields: Sequence[Field]) -> list[Field]:
-    """The columns a plan may speak of: identifiers, free text and keys of parents are made elsewhere in any case."""
-    return [f for f in fields if not f.generated and f.references is None]
+    """The columns a plan may speak of: identifiers and keys of parents are made elsewhere in any case."""
+    return [f for f in fields if (not f.generated or f.semantic == "free_text") and f.references is None]
 
 
 def read_plan(text: str, fields: Sequence[Field]) -> tuple[dict[str, Rule], dict[str, str]]:

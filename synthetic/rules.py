@@ -49,7 +49,7 @@ _NUMBERS: Mapping[str, Number] = MappingProxyType(  # the first word that the na
 )
 _DATES: Mapping[str, Dates] = MappingProxyType(
     {
-        "出生 生日 birth": Dates(first=date(1940, 1, 1), last=date(2020, 12, 31)),
+        "出生 birth": Dates(first=date(1940, 1, 1), last=date(2020, 12, 31)),
         "到期 截止 失效 有效期 届满 expire end": Dates(first=date(2025, 1, 1), last=date(2032, 12, 31)),
         "成立 注册 设立 登记 开户": Dates(first=date(2005, 1, 1), last=date(2025, 12, 31)),
     }

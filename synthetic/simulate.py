@@ -35,18 +35,10 @@ class Simulated:
 
 
 def simulate(
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
     planner: Planner | None = None,
-) -> Simulated:
+) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
     Args:
@@ -65,7 +57,7 @@ def simulate(
     edition = policy or _policy_in_force()
     check_plan(fields, frame.columns, constraints)
     decided, fields = decisions(fields), kept(fields)
-    frame = frame.select([c for c in frame.columns if c in {f.name for f in fields}])
+    frame = frame.drop(set(frame.columns) - {f.name for f in fields})
     _check_request(rows, edition, engine)
     people = one_per_person(frame, fields).height
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
@@ -190,7 +182,8 @@ class _Task:
     def _draw(self, used: Engine) -> pl.DataFrame:
         seeds = np.random.SeedSequence(self.seed).spawn(4)
         patterned = self._view().patterned if used.reads_rows else ()
-        learned = [f for f in self.fields if f.learned and f.name not in patterned]
+        written = [] if used.reads_rows else [f for f in self.fields if self.structure().writes(f)]
+        learned = [f for f in self.fields if (f.learned or f in written) and f.name not in patterned]
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:

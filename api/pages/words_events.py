@@ -72,6 +72,7 @@ _OTHERS: dict[str, Text] = {
     "session:open": Text("登录", "signed in"),
     "simulated:ask": Text("要求重新生成仿真数据", "asked for simulated data anew"),
     "simulated:browse": Text("查看仿真样例", "looked at simulated rows"),
+    "simulated:fallback": Text("大模型接口不可用，改按规则生成", "the language model failed; rules planned instead"),
     "simulated:fail": Text("仿真数据未通过检验", "simulated data failed its gates"),
     "simulated:publish": Text("发布仿真数据", "published simulated data"),
     "token:issue": Text("新建访问令牌", "issued an API token"),

@@ -17,6 +17,7 @@ from synthetic.rules import catalogue_rule
 
 _NULL_SHARE = 0.05
 _DAY = 86_400
+_CAPITALS = tuple("ABCDEFGHJKLMNPQRSTUVWXYZ")
 _EPSILON = 1e-9
 _RANGES = {"year": (2019, 2025), "month": (1, 12), "day": (1, 28), "hour": (0, 23), "count": (1, 9)}
 _SPREAD = 2.0
@@ -46,6 +47,10 @@ class SchemaEngine:
             row.drawn[name] = _draw(chosen[name], row.fields[name], row, rng)
         rng = np.random.default_rng(np.random.SeedSequence([seed, len(fields)]))
         return pl.DataFrame([_series(f, row.drawn[f.name], rows, rng) for f in fields])
+
+    def writes(self, column: Field) -> bool:
+        """Whether the plan writes the texts of a column that else gets the pools' remarks."""
+        return column.semantic == "free_text" and column.name in self.planned.rules
 
     def _rule(self, column: Field, fields: Sequence[Field]) -> g.Rule:
         rule, why = catalogue_rule(column, fields)
@@ -161,7 +166,7 @@ def _place(place: str, rows: int, rng: np.random.Generator) -> Words:
     if name == "digits":
         return texts(digits(rng.integers(0, 10 ** int(width), rows), int(width)))
     if name == "letter":
-        return pick(rng, "ABCDEFGHJKLMNPQRSTUVWXYZ", rows)
+        return pick(rng, _CAPITALS, rows)
     if name in ("street", "district"):
         return p.places(rng, rows)[name == "street"]
     low, high = _RANGES[name]

@@ -2,7 +2,7 @@
 
 Every provider takes a `numpy.random.Generator` first, returns a numpy object array of `str` of the asked length, and
 gives the same bytes for the same seed. Identifiers of one call differ from each other; a range that is too small raises
-ValueError instead of repeating a value.
+`Exhausted` instead of repeating a value.
 
 | provider | range | why nobody holds it |
 |---|---|---|
@@ -49,7 +49,7 @@ from synthetic.providers.person import (
     person_sexes,
     resident_ids,
 )
-from synthetic.providers.pools import Words
+from synthetic.providers.pools import Exhausted, Words
 from synthetic.providers.remark import remark_kind, remarks
 from synthetic.providers.vehicle import plates, vins
 
@@ -62,6 +62,7 @@ INDEPENDENT: Mapping[str, Callable[[np.random.Generator, int], Words]] = {
 
 __all__ = [
     "INDEPENDENT",
+    "Exhausted",
     "People",
     "addresses",
     "bank_cards",

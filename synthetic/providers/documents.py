@@ -58,7 +58,7 @@ def permits(
     and sex like a resident ID and follow `born` and `sexes` where they are given.
 
     Raises:
-        ValueError: an unknown kind, or more numbers wanted than the range has.
+        ValueError: an unknown kind; `Exhausted`: more numbers wanted than the range has.
     """
     if kind not in get_args(PermitKind):
         raise ValueError(f"no permit of the kind {kind}")

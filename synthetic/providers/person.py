@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from synthetic.providers import vocabulary
 from synthetic.providers.checksums import resident_id_check
-from synthetic.providers.pools import Bytes, Integers, Words, digits, pick, texts
+from synthetic.providers.pools import Bytes, Exhausted, Integers, Words, digits, pick, texts
 
 Days = NDArray[np.datetime64]
 MALE, FEMALE = "男", "女"
@@ -71,8 +71,8 @@ def resident_ids(
     """Resident IDs (GB 11643-1999) that agree with birth and sex and differ from each other.
 
     `regions` are six-digit codes and must start with 4499; by default any of 449901…449999. No prefecture has the code
-    4499, so nobody holds such a number. Raises ValueError for another region, and when more than 500 people of one
-    sex are born on one day in one region (the sequence has three digits).
+    4499, so nobody holds such a number. Raises ValueError for another region, and `Exhausted` when more than 500
+    people of one sex are born on one day in one region (the sequence has three digits).
     """
     where = rng.integers(449901, 450000, len(births)) if regions is None else np.asarray(regions, dtype=np.int64)
     if (where // 100 != REGION_PREFIX).any():
@@ -118,7 +118,7 @@ def _sequence(rng: np.random.Generator, regions: Integers, days: Days, male: NDA
     sizes = np.diff(np.r_[starts, len(key)])
     rank = np.arange(len(key)) - np.repeat(starts, sizes)
     if len(key) and rank.max() >= 500:
-        raise ValueError("more than 500 people of one sex born on one day in one region")
+        raise Exhausted("more than 500 people of one sex born on one day in one region")
     offset = np.repeat(rng.integers(0, 500, len(starts)), sizes)
     step = np.repeat(rng.choice([7, 11, 13, 17, 19, 23, 27, 29], len(starts)), sizes)  # coprime to 500: no repeats
     sequence = np.empty(len(key), dtype=np.int64)

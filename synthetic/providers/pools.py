@@ -18,6 +18,10 @@ Integers = NDArray[np.int64]
 Weights = Sequence[float] | NDArray[Any]
 
 
+class Exhausted(ValueError):
+    """A range holds fewer different values than were wanted. A pool never repeats a key in silence."""
+
+
 def words(values: Sequence[str]) -> Words:
     """`values` as an object array; gathering from it copies pointers, not characters."""
     array = np.empty(len(values), dtype=object)
@@ -46,10 +50,10 @@ def pick_index(rng: np.random.Generator, size: int, n: int, weights: Weights | N
 def distinct_integers(rng: np.random.Generator, n: int, limit: int) -> Integers:
     """`n` different integers of `0..limit-1`, in random order.
 
-    Raises ValueError when fewer than `n` exist: a pool that is too small must not repeat a key in silence.
+    Raises `Exhausted` when fewer than `n` exist.
     """
     if n > limit:
-        raise ValueError(f"{n} distinct values wanted from a range of {limit}")
+        raise Exhausted(f"{n} distinct values wanted from a range of {limit}")
     if limit <= 4 * n:
         return rng.permutation(limit)[:n].astype(np.int64)
     values = rng.integers(0, limit, n)

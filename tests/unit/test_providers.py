@@ -255,7 +255,7 @@ def test_many_people_of_one_day_get_different_ids_until_the_sequence_is_used_up(
         return providers.resident_ids(rng(), births, np.full(n, "女", dtype=object), np.full(n, 449902)).tolist()
 
     assert len(set(born_together(500))) == 500
-    with pytest.raises(ValueError, match="more than 500"):
+    with pytest.raises(providers.Exhausted, match="more than 500"):
         born_together(501)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
+from policies.text import UserError
 from policies.verdict import Outcome
 from synthetic import providers as p
 from synthetic.fields import Field
@@ -109,3 +111,16 @@ def test_texts_are_of_the_kind_the_column_speaks_of(made: pl.DataFrame) -> None:
     items = vocabulary.REMARKS_BY_KIND["complaint"].items
     texts = made.get_column("诉求内容").drop_nulls()
     assert sum(any(item in text for item in items) for text in texts) > len(texts) // 2
+
+
+def test_more_people_of_one_birthday_than_there_are_numbers_is_told_and_not_a_crash() -> None:
+    """A placeholder date (1900-01-01) in every row: 99 regions hold 99,000 numbers of one day."""
+    plan = [
+        Field("身份证号", "text", "resident_id", "direct", 3, nullable=False, follows={"birth": "出生日期"}),
+        Field("出生日期", "date", "date", "quasi", 2, nullable=False, codes=("1900-01-01",)),
+    ]
+    born = pl.Series("出生日期", [date(1900, 1, 1)] * 300)
+    frame = pl.DataFrame([pl.Series("身份证号", [f"真{n}" for n in range(300)]), born])
+    with pytest.raises(UserError) as caught:
+        simulate(frame, plan, rows=150_000, seed=1, engine="tree")
+    assert caught.value.code == "simulation.no_room"
