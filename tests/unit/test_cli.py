@@ -194,6 +194,29 @@ def test_simulate_writes_marked_files_without_a_real_row(call: Call, people: Pat
     assert "仿真数据" in one["file"] and Path(one["file"]).exists()
 
 
+def test_simulate_asks_about_unclassified_text_and_takes_the_default_from_the_plan(call: Call, tmp_path: Path) -> None:
+    file, plan = tmp_path / "cases.csv", tmp_path / "plan.yaml"
+    file.write_text("办件情形,数量\n" + "".join(f"情形{n}号院{n}栋,{n}\n" for n in range(260)), "utf-8")
+    code, document = call("simulate", file, "--rows", 5, "--out", tmp_path / "out")
+    assert code == 1
+    assert "办件情形" in json.dumps(document, ensure_ascii=False)
+    plan.write_text("unclassified: shape\n", "utf-8")
+    code, document = call("simulate", file, "--rows", 5, "--out", tmp_path / "out", "--plan", plan)
+    assert code == 0
+    decided = {d["column"]: d for d in document["tables"][0]["plan"]}
+    assert (decided["办件情形"]["semantic"], decided["办件情形"]["by"]) == ("shape", "default")
+    assert "情形" not in Path(document["tables"][0]["file"]).read_text("utf-8-sig").partition("\n")[2]
+
+
+def test_simulate_keeps_columns_of_the_same_name_apart(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "twice.csv"
+    file.write_text("数量,数量,类别\n1,2,甲\n3,4,乙\n5,6,甲\n", "utf-8")
+    code, document = call("simulate", file, "--rows", 5, "--out", tmp_path / "out")
+    assert code == 0
+    header = Path(document["tables"][0]["file"]).read_text("utf-8-sig").splitlines()[0].split(",")
+    assert len(header) == len(set(header)) == 3
+
+
 def test_check_export_gives_the_verdict_and_every_rule(call: Call, people: Path, tmp_path: Path) -> None:
     file = tmp_path / "remark.csv"
     file.write_text("区,备注\n东区,联系15400001234\n西区,无\n", "utf-8")
