@@ -14,7 +14,7 @@ from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
 from sandbox.applications.repository import Application
-from sandbox.catalog import corrections, deliveries, grades
+from sandbox.catalog import corrections, deliveries, grades, plans
 from sandbox.catalog import repository as catalogue_records
 from sandbox.catalog import service as catalogue
 from sandbox.catalog.corrections import CORRECTION, Correction
@@ -93,6 +93,11 @@ class Desk:
         title = f"{resource.name} {record.column_name}"
         return self.row(LOWERING, record, title, f"/resources/{resource.id}?tab=columns#lowerings", mine=mine)
 
+    def question(self, record: Resource) -> views.QueueItem:
+        """Columns that keep the simulated data from being made, whatever state the resource is in."""
+        title = words.text("plan.desk", name=record.name)
+        return self.row(RESOURCE, record, title, f"/resources/{record.id}?tab=plan", mine=True)
+
     def correction(self, record: Correction) -> views.QueueItem:
         note = words.text("correction.of_version", number=record.version_number)
         return self.row(CORRECTION, record, record.content["resource"], f"/corrections/{record.id}", note)
@@ -154,6 +159,8 @@ class Desk:
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):
                 yield from (row(r) for r in every(unit) if r.state not in RESTING)
+        if permissions.permitted(unit.actor, "plan:answer"):
+            yield from map(self.question, plans.waiting_for(unit))
 
     @staticmethod
     def _undelivered(unit: Unit) -> list[Resource]:

@@ -61,6 +61,7 @@ WORDS: dict[str, Text] = {
         "Where the machine is wrong, correct it and make the data again.",
     ),
     "plan.asks": Text("有 {count} 列要请您说明内容，才能生成仿真数据", "{count} columns need your answer first"),
+    "plan.desk": Text("{name}：仿真方案待回答", "{name}: the simulation plan has questions"),
     "plan.go": Text("去回答", "Answer"),
     "plan.questions": Text("待回答", "Open questions"),
     "plan.question_lead": Text(

@@ -146,6 +146,13 @@ def read(unit: Unit, resource_id: str) -> Plan | None:
     return _plan(unit.session, resource)
 
 
+def waiting_for(unit: Unit) -> list[Resource]:
+    """Resources whose plan has open questions, for those who answer them."""
+    permissions.check(unit.actor, "plan:answer")
+    found = [(r, _plan(unit.session, r)) for r in repository.every(unit.session) if r.state != "withdrawn"]
+    return [resource for resource, plan in found if plan is not None and plan.questions]
+
+
 def answer(unit: Unit, resource_id: str, given: Mapping[str, str]) -> Plan:
     """An operator says what columns mean (column → semantic); "" goes back to what the machine makes of it.
 

@@ -292,6 +292,15 @@ def test_operator_answers_on_the_page_and_takes_the_default_for_the_rest(case: C
     assert "默认处理（假定）" in page
 
 
+def test_questions_stand_on_the_operators_desk_until_they_are_answered(case: Case, operator: Person) -> None:
+    home = words_of(operator.get("/").text)
+    assert "办件：仿真方案待回答" in home
+    case.take_default()
+    assert "待回答" not in words_of(operator.get("/").text)
+    with pytest.raises(NotPermitted), case.world.by(case.world.department) as unit:
+        plans.waiting_for(unit)
+
+
 def test_page_of_a_version_that_was_replaced_is_refused(case: Case, operator: Person) -> None:
     operator.get(f"/resources/{case.resource}?tab=plan")
     form = sent(case, 办件情况="drop")
