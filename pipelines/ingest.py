@@ -62,6 +62,8 @@ class Delivery:
     """days of the earlier deliveries"""
     base: Base | None
     """the published version that the rows are added to; None: the file is the whole table"""
+    naming: frozenset[str]
+    """columns that name people or firms by the published grades, whatever the machine says of them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,9 @@ def _quality_key(
 ) -> str:
     roles = {c.name: c.identifier_role for c in graded.columns}
     told = TypeAdapter(quality.Around).dump_python(around, mode="json")
-    facts = (landed.accounting.as_dict(), _declared(delivery), delivery.quality.digest, roles, told)
+    facts = (
+        landed.accounting.as_dict(), _declared(delivery), delivery.quality.digest, roles, sorted(delivery.naming), told
+    )  # fmt: skip
     return key_of("quality", content, *facts)
 
 
@@ -186,6 +190,9 @@ def _delivery(work: Work) -> Delivery:
             quality=editions.in_force(unit, "quality"), today=city_date(unit.now),
             earlier=tuple(city_date(v.created_at) for v in repository.versions(unit.session, resource.id)),
             base=_base(unit, resource) if row.mode == "append" else None,
+            naming=frozenset(
+                c.name for c in repository.columns(unit.session, resource.id) if c.identifier_role == "direct"
+            ),
         )  # fmt: skip
 
 
@@ -315,7 +322,7 @@ def _quality(
     report = quality.measure(
         texts, landed.recipe.columns, _rules(delivery), landed.accounting, delivery.quality,
         name=delivery.resource_name, around=around,
-        direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
+        direct=[c.name for c in graded.columns if c.identifier_role == "direct" or c.name in delivery.naming],
         places=Places.of(landed.accounting, [line for one in apart for line in one.lines], before=around.before),
         work=work.folder,
     )  # fmt: skip
