@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -154,8 +155,8 @@ class _Copy:
 
     def _parsed(self, block: int, skip: int) -> Generator[pa.RecordBatch]:
         """All rows after the first `skip`, in batches that depend on the bytes only."""
-        with _raw(self.connection).cursor() as cursor, cursor.copy(self.query) as copy:
-            reader = _Bytes(iter(copy))
+        cursor = _raw(self.connection).cursor()
+        with cursor, cursor.copy(self.query) as copy, contextlib.closing(_Bytes(iter(copy))) as reader:
             try:
                 opened = pc.open_csv(
                     reader,
@@ -180,21 +181,33 @@ class _Copy:
 
 
 class _Bytes(io.RawIOBase):
-    """The chunks of a COPY as a file that gives exactly as many bytes as are asked for, until its end."""
+    """The chunks of a COPY as a file that gives exactly as many bytes as are asked for, until its end or `close`.
+
+    The parser reads ahead in a thread of its own. Nobody else may use the connection while it does.
+    """
 
     def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
         self.chunks = chunks
         self.held = bytearray()
+        self.over = False
+        self.reading = threading.Lock()
+
+    def close(self) -> None:
+        """No byte is taken from the connection once this returns."""
+        self.over = True
+        with self.reading:
+            super().close()
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self.held) < size:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                break
-            self.held += chunk
+        with self.reading:
+            while not self.over and (size < 0 or len(self.held) < size):
+                chunk = next(self.chunks, None)
+                if chunk is None:
+                    break
+                self.held += chunk
         size = len(self.held) if size < 0 else size
         out = bytes(self.held[:size])
         del self.held[:size]
