@@ -18,10 +18,11 @@ from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
 from pipelines.reading import Recipe, TableReading, quarantined, read, typed
+from pipelines.reading.findings import finding
 from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
-from sandbox.catalog import deliveries, repository, versions
+from sandbox.catalog import comments, deliveries, repository, versions
 from sandbox.catalog.grades import GradedColumn
 from sandbox.catalog.model import DELIVERY
 from sandbox.catalog.repository import Resource
@@ -389,9 +390,21 @@ def _taken(
         rows_in=accounting.rows_loaded + accounting.rows_quarantined, rows_loaded=loaded,
         rows_quarantined=accounting.rows_quarantined + accounting.rows_loaded - loaded,
         recipe=landed.recipe.model_dump(mode="json", exclude_defaults=True), accounting=accounting.as_dict(),
-        findings=[f.as_dict() for f in landed.findings], quality=measured, grading=grading_of(graded),
+        findings=[*(f.as_dict() for f in landed.findings), *_offered(delivery, landed)], quality=measured,
+        grading=grading_of(graded),
         columns=[column_of(c.name, c.type, _comments(delivery), scan, graded) for c in landed.columns],
     )  # fmt: skip
+
+
+def _offered(delivery: Delivery, landed: Landed) -> list[dict[str, Any]]:
+    """What the source itself says of its table and columns, for the department to register."""
+    from pipelines.reading.parquetfiles import comments_in
+
+    if landed.recipe.format != "parquet" or landed.recipe.member is not None:
+        return []
+    title, told = comments_in(delivery.file, landed.recipe)
+    found = finding(comments.OFFERED, n=len(told)).as_dict()
+    return [{**found, "title": title, "comments": told}] if title or told else []
 
 
 def grading_of(graded: TableGrade) -> dict[str, Any]:

@@ -172,6 +172,15 @@ WORDS: dict[str, Text] = {
         "After an incident, by order, or when the use changes: detect and grade the published rows again. Where the "
         "proposal is higher it takes effect at once",
     ),
+    "comments.title": Text("来源自带的说明", "Comments of the source"),
+    "comments.lead": Text(
+        "数据库里写有以下说明，登记后用于目录展示；下次交付或重新分级时，也作为识别和分级的依据",
+        "The database says the following. Registered, it is shown in the catalogue, and counts for detection and "
+        "grading from the next delivery or regrading on",
+    ),
+    "comments.table": Text("表的说明（登记为资源说明）", "The table (as the resource's description)"),
+    "comments.columns": Text("列的说明", "Columns"),
+    "comments.register": Text("登记所选说明", "Register the chosen ones"),
     "impact.title": Text("对在用授权和开发空间的影响", "What it does to grants in effect and open workspaces"),
     "impact.none": Text("没有在用的授权受影响", "No grant in effect is touched"),
     "impact.scenario": Text("应用场景", "Scenario"),

@@ -61,6 +61,7 @@ _OTHERS: dict[str, Text] = {
     "resource:refresh": Text("开始更新", "started a refresh"),
     "resource:register": Text("登记资源", "registered the resource"),
     "resource:lower": Text("放宽列分级", "lowered a column's grade"),
+    "resource:describe": Text("登记来源自带的说明", "registered comments of the source"),
     "resource:classify": Text("调整列分类", "changed a column's category"),
     "resource:raise": Text("从严调整列分级", "made a column's grade stricter"),
     "run:request": Text("提交运行", "asked for a run"),

@@ -464,6 +464,22 @@ def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
     assert len(fresh.world.events("resource:raise")) == 1
 
 
+def test_a_department_registers_comments_of_its_database_through_the_page(fresh: City) -> None:
+    resource = fresh.world.delivered()
+    number = fresh.world.take_in(resource)
+    told = {"code": "source_comments", "detail": {"zh": "来源带有说明", "en": "comments"}, "title": "<b>就诊</b>表",
+            "comments": {"费用": "自费部分"}}  # fmt: skip
+    with fresh.world.system() as unit:
+        records.version(unit.session, resource, number).findings = [told]
+    person = Person(fresh.app, "department")
+    page = person.get(f"/resources/{resource}").text
+    assert "费用：自费部分" in page and "&lt;b&gt;就诊" in page
+    assert "登记所选说明" not in Person(fresh.app, "operator").get(f"/resources/{resource}").text
+    person.press(f"/resources/{resource}/comments", columns="费用", title="yes")
+    assert "登记所选说明" not in person.get(f"/resources/{resource}").text
+    assert "自费部分" in person.get(f"/resources/{resource}?tab=columns").text
+
+
 def test_an_operator_corrects_the_recipe_through_the_page(fresh: City) -> None:
     resource = fresh.world.delivered()
     with fresh.world.system() as unit:
