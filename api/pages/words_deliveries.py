@@ -132,6 +132,11 @@ WORDS: dict[str, Text] = {
     "version.rows_change": Text("总行数 {before} → {after}", "rows {before} → {after}"),
     "quarantine.title": Text("隔离行", "Rows in quarantine"),
     "quarantine.none": Text("没有隔离行", "No row is in quarantine"),
+    "quarantine.lead": Text(
+        "本次交付有 {count} 行没有入库，逐行列出原因；请数源部门按行号改正后重新交付，其余各行不受影响",
+        "{count} rows of this delivery were not loaded, each with its reason. The department corrects them by "
+        "their line and delivers again; all other rows are unaffected",
+    ),
     "quarantine.place": Text("字节位置", "Byte"),
     "quarantine.reason": Text("原因", "Reason"),
     "quarantine.text": Text("内容", "Text"),
