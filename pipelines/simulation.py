@@ -14,10 +14,12 @@ from sandbox.catalog.repository import Resource
 from sandbox.kernel import editions
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 from synthetic.fields import Field, Sum
 from synthetic.filling import Parent
+from synthetic.language_model import LanguageModel
 from synthetic.manifest import public
 from synthetic.simulate import Simulated, simulate
 
@@ -37,6 +39,7 @@ class Task:
     sums: list[Sum]
     policy: Any
     engine: str
+    planner: LanguageModel | None
 
 
 class Simulation:
@@ -55,9 +58,12 @@ class Simulation:
                 unit, task.resource.id, version,
                 {"manifest": made.manifest, "verdict": made.verdict.as_dict(), "public": public(made.manifest)},
             )  # fmt: skip
+            generator = made.manifest["generator"]
+            if generator and generator["fallback"]:
+                unit.audit("simulated:fallback", "resource", task.resource.id, code=generator["fallback"]["code"])
             for resource in _to_be_redone(unit, task):
                 unit.enqueue("simulate", "resource", resource.id)
-            return {"rows": made.frame.height, "engine": made.manifest["engine"]["used"]}
+            return {"rows": made.frame.height, "engine": made.manifest["engine"]["used"], **_planned(made)}
 
         return effect
 
@@ -76,7 +82,14 @@ def _task(work: Work, lake: Lake) -> Task:
             files=lake.files(resource.typed_table, version.lake_version), parents=parents,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
+            planner=planner(work.platform.settings),
         )  # fmt: skip
+
+
+def planner(settings: Settings) -> LanguageModel | None:
+    """The language model that this installation may ask for generator plans, if one is configured."""
+    key = settings.model_key.get_secret_value() if settings.model_key else None
+    return LanguageModel.configured(settings.model_url, settings.model_name, key)
 
 
 def _parents(
@@ -117,9 +130,16 @@ def _simulate(task: Task) -> Simulated:
     made = simulate(
         frame, task.fields, rows=max(1, min(frame.height, MOST_ROWS)), seed=crc32(task.resource.id.encode()),
         engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.sums,
+        planner=task.planner,
     )  # fmt: skip
     made.manifest["parents"] = sorted(parents)
     return made
+
+
+def _planned(made: Simulated) -> dict[str, Any]:
+    """Who planned the columns that no row was read for, and why it was not the model that was to be asked."""
+    generator = made.manifest["generator"]
+    return {} if generator is None else {"planned_by": generator["source"], "planner_failed": generator["fallback"]}
 
 
 def _refused(made: Simulated) -> UserError:

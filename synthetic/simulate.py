@@ -19,6 +19,7 @@ from synthetic.engines.schema_engine import SchemaEngine
 from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.manifest import describe
+from synthetic.planning import Planned, Planner
 from synthetic.protect import View, one_per_person, protect
 
 MAX_ROWS = 10_000_000
@@ -34,17 +35,10 @@ class Simulated:
 
 
 def simulate(
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
-) -> Simulated:
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
+    planner: Planner | None = None,
+) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
     Args:
@@ -53,6 +47,7 @@ def simulate(
             "tree", "sdv" or "schema" asks for one. A table below the policy's minimum of rows always gets "schema".
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`.
+        planner: asked once for a generator plan where columns are drawn from the catalogue alone; rules without one.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
 
@@ -66,10 +61,11 @@ def simulate(
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people)
+    task.planner = planner
     tried = [task.attempt(candidate) for candidate in task.candidates(engine)]
     eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
     if not eligible and engine == "auto" and task.may_fall_back(tried[-1]):
-        tried.append(task.attempt(SchemaEngine()))
+        tried.append(task.attempt(task.structure()))
         eligible = tried[-1:]
     best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
     return task.finish(best, tried, engine)
@@ -101,6 +97,8 @@ class _Task:
     holdout: pl.DataFrame
     sides: tuple[pl.DataFrame, pl.DataFrame]
     people: int
+    planner: Planner | None = None
+    _structure: SchemaEngine | None = None
     _views: list[View] = field(default_factory=list)
     _facts: dict[str, Facts] = field(default_factory=dict)
 
@@ -141,9 +139,16 @@ class _Task:
         """The engines to run; too few rows, or nothing that may be learned, leave only the one that reads none."""
         minimum = self.edition.by_check("minimum_rows").parameters
         if self.conformed.frame.is_empty() or self.people < minimum.rows or not any(f.learned for f in self.fields):
-            return [SchemaEngine()]
+            return [self.structure()]
         names = self.edition.by_check("engines").parameters.auto if asked == "auto" else (asked,)
-        return [engine_named(n) for n in names]
+        return [self.structure() if n == "schema" else engine_named(n) for n in names]
+
+    def structure(self) -> SchemaEngine:
+        """The engine that reads no row, with one generator plan for the whole table."""
+        if self._structure is None:
+            planned = Planned.by_rules() if self.planner is None else self.planner.plan(self.name, self.fields)
+            self._structure = SchemaEngine(planned)
+        return self._structure
 
     def attempt(self, used: Engine) -> Attempt:
         """Draw, fill, repair and judge with one engine."""
@@ -166,14 +171,15 @@ class _Task:
         view = self._views[0] if best.engine.reads_rows else None
         manifest = describe(
             table=self.name, frame=frame, seed=self.seed, asked=asked, best=best, tried=tried, view=view,
-            formats=self.conformed.formats,
+            formats=self.conformed.formats, structure=self._structure,
         )  # fmt: skip
         return Simulated(frame, manifest, best.verdict)
 
     def _draw(self, used: Engine) -> pl.DataFrame:
         seeds = np.random.SeedSequence(self.seed).spawn(4)
         patterned = self._view().patterned if used.reads_rows else ()
-        learned = [f for f in self.fields if f.learned and f.name not in patterned]
+        written = [] if used.reads_rows else [f for f in self.fields if self.structure().writes(f)]
+        learned = [f for f in self.fields if (f.learned or f in written) and f.name not in patterned]
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:
@@ -181,7 +187,7 @@ class _Task:
             drawn = used.fit_sample(view, learned, self.rows, _number(seeds[1]))
             columns += [self._decode(drawn, f, used.reads_rows) for f in learned]
         if blind:
-            drawn = SchemaEngine().fit_sample(pl.DataFrame(), blind, self.rows, _number(seeds[2]))
+            drawn = self.structure().fit_sample(pl.DataFrame(), blind, self.rows, _number(seeds[2]))
             columns += [Scale.of(f).decode(drawn.get_column(f.name)) for f in blind]
         facts = self._known() if used.reads_rows else {f.name: Facts.none(f) for f in self.fields}
         rng = np.random.default_rng(seeds[3])

@@ -109,7 +109,7 @@ def _fields(unit: Unit, resource: Resource) -> list[Field]:
     return [
         Field(
             c.name, labels(TYPES, c.type), c.comment, c.category, c.level, c.sensitive,
-            labels(SOURCES, str(described.get(c.name, {}).get("source", "")).split(" ")[0]),
+            labels(SOURCES, str(described.get(c.name, {}).get("source", "")).split(" ")[0].rstrip(":")),
             described.get(c.name, {}).get("fidelity"),
         )
         for c in repository.columns(unit.session, resource.id)

@@ -49,7 +49,9 @@ SOURCES: dict[str, Text] = {
     "pattern": Text("按编码规律生成", "generated after the code's pattern"),
     "parent": Text("取自关联表的仿真数据", "taken from the related simulated table"),
     "learned": Text("按真实分布的统计特征抽样", "sampled from statistics of the real distribution"),
-    "catalogue": Text("按目录说明生成，未读取真实记录", "from the catalogue's description, no real row read"),
+    "rules": Text("按列名、类型的规则生成，未读取真实记录", "by rule from name and type, no real row read"),
+    "dictionary": Text("取自目录中的字典，未读取真实记录", "from the catalogue's dictionary, no real row read"),
+    "model": Text("按大模型给出的生成方案生成，未读取真实记录", "after a language model's plan, no real row read"),
 }
 ENGINES: dict[str, Text] = {
     "sdv": Text("统计建模引擎", "statistical engine (SDV)"),

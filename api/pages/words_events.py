@@ -69,6 +69,7 @@ _OTHERS: dict[str, Text] = {
     "session:close": Text("退出登录", "signed out"),
     "session:open": Text("登录", "signed in"),
     "simulated:browse": Text("查看仿真样例", "looked at simulated rows"),
+    "simulated:fallback": Text("大模型接口不可用，改按规则生成", "the language model failed; rules planned instead"),
     "simulated:fail": Text("仿真数据未通过检验", "simulated data failed its gates"),
     "simulated:publish": Text("发布仿真数据", "published simulated data"),
     "token:issue": Text("新建访问令牌", "issued an API token"),
