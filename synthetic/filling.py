@@ -209,8 +209,8 @@ def _drawer(work: _Work, field: Field, facts: Facts, first: np.ndarray) -> Draw:
         return None if column is None else work.columns[column].gather(first[who]).to_numpy()
 
     def names(who: np.ndarray, turn: int) -> np.ndarray:
-        sexes = _sexes(rng, followed("sex", who), len(who))
-        drawn = p.person_names(rng, len(who), sexes)
+        sexes, born = _person(rng, followed("sex", who), followed("birth", who), followed("entity", who), len(who))
+        drawn = p.person_names(rng, len(who), sexes, born)
         return drawn if turn < _CROWDED else drawn + _last_characters(p.person_names(rng, len(who), sexes))
 
     def numbers(who: np.ndarray, turn: int) -> np.ndarray:
@@ -233,6 +233,23 @@ def _drawer(work: _Work, field: Field, facts: Facts, first: np.ndarray) -> Draw:
     if not field.shaped:
         return _simple(rng, field, work.words)
     return lambda who, turn: _codes(rng, field, facts.pattern, len(who), turn)
+
+
+def _person(
+    rng: np.random.Generator, sexes: np.ndarray | None, births: np.ndarray | None, ids: np.ndarray | None, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sex and birth date that a name has to suit: what the row says, else what its ID number says, else drawn ones."""
+    sex, born = _sexes(rng, sexes, n), _births(rng, births, n)
+    if ids is None:
+        return sex, born
+    day, male = said_by(pl.Series(ids, dtype=pl.String))
+    days = day.str.to_date("%Y%m%d", strict=False)
+    known = (days.is_not_null() & male.is_not_null()).to_numpy()
+    if births is None:
+        born = np.where(known, days.to_numpy().astype("datetime64[D]"), born)
+    if sexes is None:
+        sex = np.where(known, np.where(male.fill_null(False).to_numpy(), "男", "女"), sex)
+    return sex.astype(object), born
 
 
 def _id_numbers(

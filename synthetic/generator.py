@@ -25,6 +25,7 @@ ProviderName = Literal[
     "medical_number",
 ]  # fmt: skip
 PLACES = ("year", "month", "day", "hour", "count", "letter", "street", "district")
+_DATE = re.compile(r"\{year\}([-/.年]?)\{month\}([-/.月]?)\{day\}")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -152,8 +153,9 @@ class Template(_Rule):
 
     def texts(self) -> Iterator[str]:
         for template in self.templates:
+            dated = _DATE.sub(r"2020\g<1>01\g<2>01", template)
             for filled in _FILLED:
-                yield _PLACE.sub(lambda place, filled=filled: _at(place[1], filled), template)  # type: ignore[misc]
+                yield _PLACE.sub(lambda place, filled=filled: _at(place[1], filled), dated)  # type: ignore[misc]
 
 
 class Provider(_Rule):
@@ -175,11 +177,12 @@ RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="make"
 
 
 _FILLED: tuple[dict[str, str], ...] = (
-    {"digits": "9", "letter": "A", "year": "2020", "month": "9", "day": "9", "hour": "23", "count": "9"},
-    {"digits": "0", "letter": "X", "year": "2019", "month": "12", "day": "28", "hour": "10", "count": "1"},
+    {"digits": "9", "letter": "A", "year": "9999", "month": "99", "day": "99", "hour": "99", "count": "9"},
+    {"digits": "0", "letter": "X", "year": "0000", "month": "00", "day": "00", "hour": "00", "count": "0"},
 )
-"""What the places are filled with to judge a template by what comes out of it: a hexadecimal letter and the one that
-stands for a check digit; digits that look like a date and such that do not."""
+"""What the places are filled with to judge a template by the widest that comes out of it: a hexadecimal letter and the
+one that stands for a check digit, and digits that form a date with nothing beside them. Only year, month and day in a
+row count as the date they are."""
 
 
 def _at(place: str, filled: dict[str, str]) -> str:

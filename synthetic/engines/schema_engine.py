@@ -58,8 +58,12 @@ class SchemaEngine:
             rule = rule.model_copy(update={"of": None})  # else two rules, ours and the plan's, might lean on each other
         made_by = "dictionary" if why == "dictionary" else f"rules: {why}"
         asked = self.planned.rules.get(column.name)
-        if asked is not None and g.misfit(asked, column, {f.name: f for f in fields}) is None:
-            rule, made_by = asked, f"{self.planned.source}: {asked.make}"
+        if asked is not None:
+            # Its own columns are learned and those above a level drawn blind, apart from each other: a rule of the plan
+            # that leans from one side on the other cannot be run.
+            misfit = g.misfit(asked, column, {f.name: f for f in fields})
+            made_by = f"{self.planned.source}: {asked.make}" if misfit is None else f"{made_by} (plan: {misfit})"
+            rule = asked if misfit is None else rule
         self.sources[column.name] = made_by
         return rule
 

@@ -125,3 +125,17 @@ def test_more_people_of_one_birthday_than_there_are_numbers_is_told_and_not_a_cr
     with pytest.raises(UserError) as caught:
         simulate(frame, plan, rows=150_000, seed=1, engine="tree")
     assert caught.value.code == "simulation.no_room"
+
+
+def test_a_name_suits_the_sex_and_the_generation_that_its_id_number_says() -> None:
+    plan = [
+        Field("身份证号", "text", "resident_id", "direct", 3, nullable=False),
+        Field("姓名", "text", "person_name", "direct", 3, nullable=False, follows={"entity": "身份证号"}),
+    ]
+    empty = pl.DataFrame(schema={"身份证号": pl.String, "姓名": pl.String})
+    made = simulate(empty, plan, rows=3000, seed=1, engine="schema").frame
+    vocabularies = [vocabulary.given_names(male, era) for male in (False, True) for era in range(4)]
+    for number, name in made.iter_rows():
+        era = int(np.searchsorted(vocabulary.ERA_STARTS, int(number[6:10]), side="right"))
+        fitting = vocabularies[4 * (int(number[16]) % 2) + era]
+        assert name.endswith(tuple(set(fitting)))
