@@ -22,6 +22,7 @@ from api.routes import (
     merchants,
     oversight,
     refreshing,
+    simulated,
     workspaces,
 )
 from sandbox.kernel import state
@@ -32,7 +33,8 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, deliveries, corrections, refreshing, applications, workspaces, exports, oversight,
+    accounts, merchants, catalog, simulated, deliveries, corrections, refreshing, applications, workspaces, exports,
+    oversight,
 )  # fmt: skip
 
 

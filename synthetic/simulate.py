@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ def simulate(
     name: str = "table",
     constraints: Sequence[Constraint] = (),
     parents: Mapping[str, Parent] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Simulated:
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
@@ -53,6 +54,8 @@ def simulate(
             "tree", "sdv" or "schema" asks for one. A table below the policy's minimum of rows always gets "schema".
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`.
+        progress: told before each engine starts and at the end: its name, and the share done (0 to 1). What it raises
+            ends the simulation.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
 
@@ -66,13 +69,7 @@ def simulate(
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people)
-    tried = [task.attempt(candidate) for candidate in task.candidates(engine)]
-    eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
-    if not eligible and engine == "auto" and task.may_fall_back(tried[-1]):
-        tried.append(task.attempt(SchemaEngine()))
-        eligible = tried[-1:]
-    best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
-    return task.finish(best, tried, engine)
+    return task.compete(engine, progress or (lambda _stage, _share: None))
 
 
 @dataclass(slots=True)
@@ -144,6 +141,21 @@ class _Task:
             return [SchemaEngine()]
         names = self.edition.by_check("engines").parameters.auto if asked == "auto" else (asked,)
         return [engine_named(n) for n in names]
+
+    def compete(self, asked: str, say: Callable[[str, float], None]) -> Simulated:
+        """Every candidate's rows, and of those that pass the most faithful ones."""
+        candidates = self.candidates(asked)
+        tried: list[Attempt] = []
+        for place, candidate in enumerate(candidates):
+            say(candidate.name, place / len(candidates))
+            tried.append(self.attempt(candidate))
+        say("describe", 1.0)
+        eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
+        if not eligible and asked == "auto" and self.may_fall_back(tried[-1]):
+            tried.append(self.attempt(SchemaEngine()))
+            eligible = tried[-1:]
+        best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
+        return self.finish(best, tried, asked)
 
     def attempt(self, used: Engine) -> Attempt:
         """Draw, fill, repair and judge with one engine."""

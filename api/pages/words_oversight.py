@@ -34,6 +34,7 @@ JOB_STEPS: dict[str, Text] = {
     "grade": Text("提出分级建议", "proposing grades"),
     "simulate": Text("建模和抽样", "modelling and sampling"),
     "publish": Text("发布", "publishing"),
+    "files": Text("写出下载文件", "writing files to download"),
     "snapshot": Text("生成快照", "building snapshots"),
     "dry_run": Text("仿真数据试运行", "dry run"),
     "real_run": Text("真实数据运行", "run on real data"),

@@ -13,7 +13,7 @@ from pipelines.cards import quality_card
 from pipelines.flows import KINDS, TABLE_KINDS, Served, deployment_of, scrubbed, wanted
 from pipelines.registry import HANDLERS
 from policies.text import UserError
-from sandbox.catalog import schedules, sources
+from sandbox.catalog import schedules, sources, twins
 from sandbox.kernel import jobs
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.steps import StepFailed
@@ -53,7 +53,7 @@ def test_a_step_that_works_gives_its_result() -> None:
 
 
 def test_every_kind_of_job_has_its_deployment_and_every_deployment_its_handler() -> None:
-    assert {*KINDS, *TABLE_KINDS, schedules.ROUND} == set(HANDLERS)
+    assert {*KINDS, *TABLE_KINDS, schedules.ROUND, twins.JOB} == set(HANDLERS)
 
 
 def test_every_department_has_a_deployment_with_its_limit_and_one_with_its_schedule(world: World) -> None:
