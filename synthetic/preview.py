@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from synthetic.wording import meaning_of, source_of
@@ -46,8 +47,7 @@ def _of(column: pl.Series, field: Field) -> dict[str, Any]:
         "name": field.name, "type": field.dtype, "rows": len(column), "missing": len(column) - len(known),
         "distinct": known.n_unique(),
     }  # fmt: skip
-    # A key taken from another table is as invented as that table's own.
-    if field.generated or (field.blind and field.role == "direct") or field.references is not None:
+    if field.generated or (field.blind and field.role == "direct"):
         examples = known.unique(maintain_order=True).head(_EXAMPLES)
         return facts | {"kind": "values", "examples": [_plain(v) for v in examples]}
     if _on_scale(column, facts["distinct"]):
@@ -107,4 +107,6 @@ def _mean(known: pl.Series) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)

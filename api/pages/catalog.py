@@ -118,7 +118,7 @@ def _tab(unit: Unit, resource: Resource, twin: Twin, tab: str, offset: int) -> d
     if tab == "shapes":
         return {"shapes": [shape_of(column) for column in twin.distributions]}
     if tab == "about":
-        return {"about": about(twin), "gates": gates(unit, twin, governs=False)}
+        return {"about": about(twin), "gates": gates(unit, twin, governs=False), "governs": False}
     if tab == "files":
         return {"files": [f for f in browsing.downloads(unit, resource, twin) if not f.format.startswith("report-")]}
     return {}

@@ -78,10 +78,11 @@ def _tall(count: int, most: int) -> float:
 
 def _labels(column: Mapping[str, Any], rows: int) -> tuple[Bar, ...]:
     named: list[tuple[Label, int]] = [(str(label), int(count)) for label, count in column["labels"]]
-    if column["others"]:
-        named.append((text("shape.others"), int(column["others"])))
     most = max((count for _, count in named), default=1)
-    return tuple(Bar(label, count, count / rows, width=max(0.5, count / most * 100)) for label, count in named)
+    bars = [Bar(label, count, count / rows, width=max(0.5, count / most * 100)) for label, count in named]
+    if column["others"]:  # many labels together are no label: no bar beside theirs
+        bars.append(Bar(text("shape.others"), int(column["others"]), column["others"] / rows))
+    return tuple(bars)
 
 
 def _short(value: Any) -> str:

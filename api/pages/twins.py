@@ -124,7 +124,7 @@ def _job(unit: Unit, job: Job | None) -> dict[str, Any] | None:
     error = job.error or {}
     fix = error.get("fix")
     live = job.state in jobs.LIVE
-    since = (unit.platform.clock.now() - job.started_at).total_seconds() if live and job.started_at else None
+    since = (unit.now - job.started_at).total_seconds() if live and job.started_at else None
     return {
         "job": job, "live": live, "step": JOB_STEPS.get(job.step, text("twin.waiting")), "elapsed": since,
         "text": Text(**error["text"]) if error else None, "fix": Text(**fix) if fix else None,

@@ -63,6 +63,8 @@ WORDS: dict[str, Text] = {
         "What was published before stays. See which rules failed, change plan, seed or engine, and make it again",
     ),
     "twin.gates": Text("检验", "Gates"),
+    "twin.gates_passed": Text("{count} 项检验，{passed} 项通过", "{passed} of {count} passed"),
+    "twin.gates_show": Text("逐项查看", "Each of them"),
     "twin.gate": Text("规则", "Rule"),
     "twin.measured": Text("实测", "Measured"),
     "twin.threshold": Text("门槛", "Threshold"),

@@ -24,7 +24,8 @@ from sandbox.exports.release import verify
 from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound, NotPermitted
 from sandbox.kernel.steps import Step
-from tests.factories import World
+from tests.factories import PASSWORD, World
+from tests.pages import Person, words_of
 
 NAME = "停车记录"
 DECLARED = {
@@ -56,9 +57,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stages.Embedded]
             made.client.sign_in(login, made.password)
         made.client.post("", "/registrations", {
             "organisation": "停车数据公司", "uscc": "91110000600037341L", "login": "parking", "person": "经办人",
-            "password": "a-long-password",
+            "password": PASSWORD,
         })  # fmt: skip
-        made.client.sign_in("parking", "a-long-password")
+        made.client.sign_in("parking", PASSWORD)
         yield made
 
 
@@ -308,6 +309,59 @@ def test_feedback_is_a_signed_package_with_the_catalogues_own_words(
         with pytest.raises(ApiError) as refused:
             stage.client.post(login, f"/resources/{table}/feedback", {})
         assert refused.value.status == 403
+
+
+# ---- the portal ----
+
+
+@pytest.fixture(scope="module")
+def operator(stage: stages.Embedded) -> Person:
+    found = Person(stage.client.http.app)  # type: ignore[attr-defined]
+    found.get("/login")
+    found.post("/login", account="operator", password=stage.password)
+    found.get("/account")
+    return found
+
+
+def test_a_merchant_reads_the_tabs_and_takes_a_file(stage: stages.Embedded, table: str) -> None:
+    merchant = Person(stage.client.http.app, "parking")  # type: ignore[attr-defined]
+    tabs = ("dictionary", "rows", "shapes", "about", "files")
+    pages = {tab: merchant.get(f"/catalog/{table}?tab={tab}").text for tab in tabs}
+    assert "由程序按规则生成，不对应任何真实对象" in pages["dictionary"]
+    assert pages["shapes"].count('class="histogram"') == 3 and "东区" in pages["shapes"]
+    assert "没有保留的特征" in pages["about"] and "0.95" not in words_of(pages["about"]), "no threshold for merchants"
+    listed = stage.client.get("parking", f"/catalogue/{table}/simulated/files")["files"]
+    assert all(f["sha256"] in pages["files"] for f in listed if not f["format"].startswith("report-"))
+    assert all("仿真" in page and "planted" not in page for page in pages.values())
+    got = merchant.get(f"/catalog/{table}/files/xlsx")
+    assert got.content[:2] == b"PK" and "attachment" in got.headers["content-disposition"]
+    report = merchant.get(f"/catalog/{table}/report")
+    assert "sandbox" in report.headers["content-security-policy"] and "planted" not in report.text
+    assert merchant.get(f"/resources/{table}/twins").status_code in (403, 404)
+    assert merchant.post(f"/resources/{table}/twins", rows="10").status_code in (403, 404)
+
+
+def test_an_operator_makes_watches_cancels_and_makes_one_again(
+    stage: stages.Embedded, table: str, operator: Person
+) -> None:  # fmt: skip
+    place = f"/resources/{table}/twins"
+    operator.get(place)
+    assert operator.post(place, rows="abc", seed="").status_code == 422
+    assert operator.post(place, rows="1,200", seed="21").status_code == 303
+    page = operator.get(place).text
+    assert "正在生成新一版" in page and "取消生成" in page and f'action="{place}"' not in page
+    watched = operator.get(place, headers={"hx-request": "true"}).text
+    assert "hx-get" in watched and "<html" not in watched
+    job = twins_of(stage, table)["job"]["id"]
+    assert operator.post(f"{place}/cancel", job=job).status_code == 303
+    cancellation.stop_cancelled(stage.platform, stage.executor, HANDLERS)
+    assert "重试" in operator.get(place).text
+    operator.post(f"{place}/retry", job=job)
+    stage.executor.drain()
+    page = operator.get(place).text
+    assert "1,200" in page and "与已发布数据一致" in page and "0.95" in page, "operators see thresholds"
+    package = operator.post(f"{place}/feedback")
+    assert package.content[:2] == b"PK"
 
 
 # ---- staleness, by the records alone ----
