@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -77,10 +78,18 @@ def show_catalogue(
     kept = [e for e in entries if department in ("", e.department) and level in ("", str(e.level))]
     found = listing(request, kept, None, lambda e: e.search_text)
     return frame.render(
-        request, "catalog/list.html", listing=found, total=len(entries), department=department, level=level,
+        request, "catalog/list.html", listing=found, stale=_stale(unit, found.items),
+        total=len(entries), department=department, level=level,
         departments=[Choice(d, d) for d in sorted({e.department for e in entries})],
         levels=[Choice(str(n), fixed_state("grade", n).label) for n in sorted({e.level for e in entries})],
     )  # fmt: skip
+
+
+def _stale(unit: Unit, entries: Sequence[Entry]) -> set[str]:
+    """Ids of the resources whose simulated data is stale."""
+    found = {e.resource.id: twins.current(unit.session, e.resource) for e in entries}
+    return {e.resource.id for e in entries
+            if (twin := found[e.resource.id]) and twins.stale(unit.session, e.resource, twin)}  # fmt: skip
 
 
 @router.get("/catalog/{resource_id}")

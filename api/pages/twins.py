@@ -77,7 +77,10 @@ def show_twins(request: Request, resource_id: str, unit: Annotated[Unit, Acting(
     standing = twins.standing(unit.session, resource)
     context: dict[str, Any] = {"resource": resource, "job": _job(unit, standing.job)}
     if request.headers.get("hx-request"):
-        return frame.fragment(request, "resources/twin_job.html", **context)
+        part = frame.fragment(request, "resources/twin_job.html", **context)
+        if not (context["job"] and context["job"]["live"]):
+            part.headers["hx-refresh"] = "true"  # it has ended: the whole page tells what came of it
+        return part
     return frame.render(
         request, "resources/twins.html", **context, **_whole_page(unit, resource, standing), simulated=True,
         crumbs=[Crumb(text("resource.title"), "/resources"), Crumb(resource.name, f"/resources/{resource.id}"),

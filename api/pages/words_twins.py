@@ -12,6 +12,7 @@ WORDS: dict[str, Text] = {
     ),
     "twin.fresh": Text("与已发布数据一致", "imitates what is published"),
     "twin.stale": Text("已过期，待更新", "stale, to be renewed"),
+    "twin.stale_note": Text("{code} 仿真数据已过期", "{code} simulated data is stale"),
     "twin.none": Text("尚未生成", "not made yet"),
     "twin.making": Text("正在生成新一版", "a new one is being made"),
     "twin.stale_title": Text("这份仿真数据已过期", "This simulated data is stale"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from policies.text import Text
@@ -88,11 +88,13 @@ def _write(unit: Unit, resource: Resource, twin: Twin, carried: dict[str, TwinFi
     members |= {METADATA: described, SUMS: listing, MANIFEST: signed, SIGNATURE: key.sign(signed),
                 PUBLIC_KEY: key.public_pem}  # fmt: skip
     store = unit.settings.twin_files
-    with NamedTemporaryFile(dir=store, prefix=".package-", delete=False) as part:
-        write_zip(part, members)
-        part.seek(0)
-        digest = hashlib.file_digest(part, "sha256").hexdigest()
-    return Path(part.name).replace(store / digest)
+    with TemporaryDirectory(dir=store, prefix=".package-") as folder:
+        path = Path(folder) / "package.zip"
+        with path.open("w+b") as part:
+            write_zip(part, members)
+            part.seek(0)
+            digest = hashlib.file_digest(part, "sha256").hexdigest()
+        return path.replace(store / digest)
 
 
 def metadata(unit: Unit, resource: Resource, twin: Twin, carried: dict[str, TwinFile]) -> dict[str, Any]:

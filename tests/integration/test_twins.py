@@ -279,6 +279,26 @@ def test_a_cancelled_simulation_stops_between_engines_and_leaves_nothing(stage: 
     assert twins_of(stage, table)["twins"][0]["seed"] == 11
 
 
+# ---- what does not pass ----
+
+
+def test_what_fails_its_gates_is_shown_to_those_who_govern_and_to_nobody_else(stage: stages.Embedded) -> None:
+    """Two labels only: nobody can prove that copies would be noticed, and an engine was prescribed."""
+    columns = {"编号": {"semantic": "key"}, "性别": {"semantic": "category"}}
+    body = {"name": "两值", "description": "两种取值", "registration_code": "SF-2", "update_cycle": "每月",
+            "declared": {"columns": columns, "engine": "tree"}}  # fmt: skip
+    resource = str(stage.client.post("health", "/resources", body)["id"])
+    deliver(stage, resource, ("编号,性别\n" + "".join(f"N{n:04d},{'男女'[n % 2]}\n" for n in range(300))).encode())
+    found = twins_of(stage, resource)
+    assert (found["job"]["state"], found["job"]["error_code"]) == ("failed", "simulation.blocked")
+    (refused,) = found["twins"]
+    assert (refused["published"], refused["outcome"], found["current"], found["releases"]) == (False, "error", None, 0)
+    assert refused["candidates"][0]["failed"] and events(stage, "simulated:fail")
+    assert twins_of(stage, resource, "parking")["twins"] == []
+    for path in ("", "/report", "/files", "/files/csv"):
+        assert answer(stage, "parking", f"/catalogue/{resource}/simulated{path}").status_code == 409
+
+
 # ---- feedback ----
 
 
