@@ -33,6 +33,8 @@ _REPORTS: dict[str, tuple[Audience, str, Text]] = {
     "report-operator": ("operator", "_运营报告.html", Text("仿真报告（运营与核查）", "Report for those who govern")),
 }
 _HTML = "text/html; charset=utf-8"
+_STAGES = ("prepare", "fit", "draw", "judge", "finish")
+"""stages of a simulation that people know by a word of their own"""
 _PAUSE = 0.5
 """seconds between two looks whether the job may go on"""
 
@@ -113,7 +115,8 @@ class _Progress:
         now = time.monotonic()
         if now - self.said >= _PAUSE:
             self.said = now
-            self.work.reached("simulate", _FROM + int((_TO - _FROM) * min(max(share, 0.0), 1.0)))
+            step = stage if stage in _STAGES else "simulate"
+            self.work.reached(step, _FROM + int((_TO - _FROM) * min(max(share, 0.0), 1.0)))
 
 
 def _task(work: Work, lake: Lake) -> Task:
