@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
+_DIGITS = 18
 _LENGTHS = (20, 50, 100, 200, 500, 1000, 2000)
 
 
@@ -61,7 +62,8 @@ def _type(kind: pl.DataType, longest: int, dialect: Dialect) -> str:
     if kind == pl.Boolean:
         return dialect.types["boolean"]
     if isinstance(kind, pl.Decimal):
-        return f"DECIMAL({kind.precision or 38},{kind.scale})"
+        # The table's own precision is that of its largest real value: nobody needs to know it.
+        return f"DECIMAL({max(_DIGITS, kind.precision or 38)},{kind.scale})"
     if kind.is_integer():
         return dialect.types["integer"]
     if kind.is_float():

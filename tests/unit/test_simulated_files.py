@@ -185,7 +185,7 @@ def test_postgresql_takes_the_statement_with_every_comment(files: dict[str, Path
     assert [s[0] for s in said] == ["文本", "证号", "带符号", "长整数", "小数", "金额", "日期", "时间", "=是否"]
     assert [s[1] for s in said] == [
         "character varying(50)", "character varying(50)", "character varying(50)", "bigint", "double precision",
-        "numeric(10,2)", "date", "timestamp without time zone", "boolean",
+        "numeric(18,2)", "date", "timestamp without time zone", "boolean",
     ]  # fmt: skip
     assert {s[2] for s in said} == {"它的'说明\\"}
 
