@@ -18,10 +18,11 @@ from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
 from pipelines.reading import Recipe, TableReading, quarantined, read, typed
+from pipelines.reading.findings import finding
 from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
-from sandbox.catalog import deliveries, repository, versions
+from sandbox.catalog import comments, deliveries, repository, versions
 from sandbox.catalog.grades import GradedColumn
 from sandbox.catalog.model import DELIVERY
 from sandbox.catalog.repository import Resource
@@ -62,6 +63,8 @@ class Delivery:
     """days of the earlier deliveries"""
     base: Base | None
     """the published version that the rows are added to; None: the file is the whole table"""
+    naming: frozenset[str]
+    """columns that name people or firms by the published grades, whatever the machine says of them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,9 @@ def _quality_key(
 ) -> str:
     roles = {c.name: c.identifier_role for c in graded.columns}
     told = TypeAdapter(quality.Around).dump_python(around, mode="json")
-    facts = (landed.accounting.as_dict(), _declared(delivery), delivery.quality.digest, roles, told)
+    facts = (
+        landed.accounting.as_dict(), _declared(delivery), delivery.quality.digest, roles, sorted(delivery.naming), told
+    )  # fmt: skip
     return key_of("quality", content, *facts)
 
 
@@ -186,6 +191,9 @@ def _delivery(work: Work) -> Delivery:
             quality=editions.in_force(unit, "quality"), today=city_date(unit.now),
             earlier=tuple(city_date(v.created_at) for v in repository.versions(unit.session, resource.id)),
             base=_base(unit, resource) if row.mode == "append" else None,
+            naming=frozenset(
+                c.name for c in repository.columns(unit.session, resource.id) if c.identifier_role == "direct"
+            ),
         )  # fmt: skip
 
 
@@ -315,7 +323,7 @@ def _quality(
     report = quality.measure(
         texts, landed.recipe.columns, _rules(delivery), landed.accounting, delivery.quality,
         name=delivery.resource_name, around=around,
-        direct=[c.name for c in graded.columns if c.identifier_role == "direct"],
+        direct=[c.name for c in graded.columns if c.identifier_role == "direct" or c.name in delivery.naming],
         places=Places.of(landed.accounting, [line for one in apart for line in one.lines], before=around.before),
         work=work.folder,
     )  # fmt: skip
@@ -382,9 +390,21 @@ def _taken(
         rows_in=accounting.rows_loaded + accounting.rows_quarantined, rows_loaded=loaded,
         rows_quarantined=accounting.rows_quarantined + accounting.rows_loaded - loaded,
         recipe=landed.recipe.model_dump(mode="json", exclude_defaults=True), accounting=accounting.as_dict(),
-        findings=[f.as_dict() for f in landed.findings], quality=measured, grading=grading_of(graded),
+        findings=[*(f.as_dict() for f in landed.findings), *_offered(delivery, landed)], quality=measured,
+        grading=grading_of(graded),
         columns=[column_of(c.name, c.type, _comments(delivery), scan, graded) for c in landed.columns],
     )  # fmt: skip
+
+
+def _offered(delivery: Delivery, landed: Landed) -> list[dict[str, Any]]:
+    """What the source itself says of its table and columns, for the department to register."""
+    from pipelines.reading.parquetfiles import comments_in
+
+    if landed.recipe.format != "parquet" or landed.recipe.member is not None:
+        return []
+    title, told = comments_in(delivery.file, landed.recipe)
+    found = finding(comments.OFFERED, n=len(told)).as_dict()
+    return [{**found, "title": title, "comments": told}] if title or told else []
 
 
 def grading_of(graded: TableGrade) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from sandbox.catalog.twins import DEFAULT_ROWS, Made
 from sandbox.kernel import accounts, editions
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 from synthetic.fields import Field, Sum
 from synthetic.filling import Parent
+from synthetic.language_model import LanguageModel
 from synthetic.manifest import public
 from synthetic.report import Audience, report
 from synthetic.simulate import Simulated, simulate
@@ -56,6 +58,7 @@ class Task:
     sums: list[Sum]
     policy: Any
     engine: str
+    planner: LanguageModel | None
     asked: dict[str, int]
     """rows and seed an operator asked for, now or for the last twin"""
 
@@ -92,8 +95,11 @@ class Simulation:
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             twin = twins.record(unit, task.resource.id, work.job, handed)
+            generator = made.manifest["generator"]
+            if generator and generator["fallback"]:
+                unit.audit("simulated:fallback", "resource", task.resource.id, code=generator["fallback"]["code"])
             _renew(unit, task)
-            return {"rows": twin.rows, "engine": twin.engine, "twin": twin.number}
+            return {"rows": twin.rows, "engine": twin.engine, "twin": twin.number, **_planned(made)}
 
         return effect
 
@@ -132,13 +138,19 @@ def _task(work: Work, lake: Lake) -> Task:
             files=lake.files(resource.typed_table, version.lake_version), parents=parents, parent_twins=numbers,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
-            asked=_asked(unit, resource, work.job.payload),
+            asked=_asked(unit, resource, work.job.payload), planner=planner(work.platform.settings),
         )  # fmt: skip
 
 
 def _asked(unit: Unit, resource: Resource, payload: Mapping[str, Any]) -> dict[str, int]:
     before = next(iter(twins.every(unit.session, resource.id)), None)
     return (before.asked if before else {}) | {k: int(payload[k]) for k in ("rows", "seed") if k in payload}
+
+
+def planner(settings: Settings) -> LanguageModel | None:
+    """The language model that this installation may ask for generator plans, if one is configured."""
+    key = settings.model_key.get_secret_value() if settings.model_key else None
+    return LanguageModel.configured(settings.model_url, settings.model_name, key)
 
 
 def _parents(
@@ -183,10 +195,16 @@ def _simulate(task: Task, progress: _Progress) -> Simulated:
     made = simulate(
         frame, task.fields, rows=task.asked.get("rows", max(1, min(frame.height, DEFAULT_ROWS))), seed=task.seed,
         engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.sums,
-        progress=progress,
+        planner=task.planner, progress=progress,
     )  # fmt: skip
     made.manifest["parents"] = sorted(parents)
     return made
+
+
+def _planned(made: Simulated) -> dict[str, Any]:
+    """Who planned the columns that no row was read for, and why it was not the model that was to be asked."""
+    generator = made.manifest["generator"]
+    return {} if generator is None else {"planned_by": generator["source"], "planner_failed": generator["fallback"]}
 
 
 def _publish(lake: Lake, task: Task, made: Simulated, once: str) -> int:

@@ -25,10 +25,12 @@ class Problem:
 class PolicyError(UserError):
     """A policy that cannot be used. `problems` lists every mistake found, not only the first."""
 
-    def __init__(self, code: str, text: Text, *, fix: Text | None = None, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, code: str, text: Text, *, fix: Text | None = None, problems: Iterable[Problem] = (), **detail: object
+    ) -> None:  # fmt: skip
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems]
-        super().__init__(code, text, fix=fix, problems=lines)
+        super().__init__(code, text, fix=fix, problems=lines, **detail)
         if lines:
             self.args = (f"{self.args[0]}\n" + "\n".join(lines),)
 

@@ -24,6 +24,8 @@ _FORMATS: Mapping[str, tuple[str, ...]] = {
     "date": ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d"),
     "timestamp": ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S"),
 }
+_WRITTEN: Mapping[str, str] = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%d %H:%M:%S%.f"}
+"""how a date that is a label is written"""
 _TICKS_US = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 _MAX_DECIMALS = 6
 SECOND_US = 1_000_000.0
@@ -154,6 +156,8 @@ class Scale:
         if self.kind == "label":
             if self.dtype == "boolean":
                 return (series == "true").alias(series.name)
+            if self.dtype in _WRITTEN:
+                return series.str.strptime(target, _WRITTEN[self.dtype])
             return series.cast(target)
         ticks = series.round(0)
         if self.dtype == "decimal":

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from synthetic.fields import Constraint, Field, Order, Sum
-from synthetic.filling import sexes_of
+from synthetic.filling import said_by, sexes_of
 
 _CENT = 0.005
 
@@ -103,17 +103,16 @@ def _of_column(frame: pl.DataFrame, field: Field) -> dict[str, int]:
 
 
 def _disagreements(frame: pl.DataFrame, field: Field) -> int:
-    """Rows whose ID number says another birth date or sex than the row (GB 11643: digits 7–14, parity of digit 17)."""
+    """Rows whose ID number says another birth date or sex than the row (GB 11643)."""
     number = frame.get_column(field.name)
     wrong = pl.Series([False]).new_from_index(0, frame.height)
     birth, sex = field.follows.get("birth"), field.follows.get("sex")
     if birth:
         day = frame.get_column(birth).cast(pl.Date).dt.strftime("%Y%m%d")
-        wrong = wrong | (number.str.slice(6, 8) != day).fill_null(False)
+        wrong = wrong | (said_by(number)[0] != day).fill_null(False)
     if sex:
         male = sexes_of(frame.get_column(sex))
-        odd = number.str.slice(16, 1).cast(pl.Int64, strict=False) % 2 == 1
-        wrong = wrong | (male != odd).fill_null(False)
+        wrong = wrong | (male != said_by(number)[1]).fill_null(False)
     return int(wrong.sum())
 
 

@@ -15,11 +15,13 @@ Semantic = Literal[
     "person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
     "organisation", "free_text", "key", "district", "street", "category", "code", "number", "amount", "date",
     "timestamp", "constant",
+    "passport", "permit", "vin", "organisation_code", "medical_number", "school_number", "imei", "ip", "mac",
 ]  # fmt: skip
 
 GENERATED: frozenset[str] = frozenset(
     {"person_name", "resident_id", "mobile", "landline", "uscc", "bank_card", "plate", "email", "address",
-     "organisation", "free_text", "key"}
+     "organisation", "free_text", "key",
+     "passport", "permit", "vin", "organisation_code", "medical_number", "school_number", "imei", "ip", "mac"}
 )  # fmt: skip
 """Never modelled, whatever the plan says: values come from providers."""
 

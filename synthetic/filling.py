@@ -13,7 +13,9 @@ from synthetic.columns import conform
 from synthetic.fields import Field
 from synthetic.patterns import Pattern, fresh
 
-DISTINCT = frozenset({"resident_id", "uscc", "mobile", "landline", "bank_card", "plate", "email", "key"})
+DISTINCT = frozenset({"resident_id", "uscc", "mobile", "landline", "bank_card", "plate", "email", "key",
+                      "passport", "permit", "vin", "organisation_code", "medical_number", "school_number", "imei",
+                      "mac"})  # fmt: skip
 """Semantics whose value belongs to one person or thing: two of them never share one."""
 
 _MALE = frozenset({"男", "男性", "男生", "M", "m", "male", "Male", "1"})
@@ -82,7 +84,8 @@ def fill(
     Raises:
         UserError: `simulation.parent_missing`, `simulation.no_room`.
     """
-    work = _Work({s.name: s for s in modelled}, {}, rows, rng)
+    words = " ".join(f"{f.name} {f.comment}" for f in fields)
+    work = _Work({s.name: s for s in modelled}, {}, rows, rng, words)
     _copy_parents(work, fields, facts, parents)
     waiting = [f for f in fields if f.name not in work.columns]
     for field in sorted(waiting, key=lambda f: "entity" in f.follows):
@@ -100,6 +103,8 @@ class _Work:
     owners: dict[str, np.ndarray]
     rows: int
     rng: np.random.Generator
+    words: str
+    """names and comments of all columns, which say what the table is about"""
 
 
 def _copy_parents(
@@ -202,42 +207,100 @@ def _drawer(work: _Work, field: Field, facts: Facts, first: np.ndarray) -> Draw:
         return None if column is None else work.columns[column].gather(first[who]).to_numpy()
 
     def names(who: np.ndarray, turn: int) -> np.ndarray:
-        sexes = _sexes(rng, followed("sex", who), len(who))
-        drawn = p.person_names(rng, len(who), sexes)
+        sexes, born = _person(rng, followed("sex", who), followed("birth", who), followed("entity", who), len(who))
+        drawn = p.person_names(rng, len(who), sexes, born)
         return drawn if turn < _CROWDED else drawn + _last_characters(p.person_names(rng, len(who), sexes))
 
     def numbers(who: np.ndarray, turn: int) -> np.ndarray:
-        births, sexes = (followed(relation, who) for relation in ("birth", "sex"))
-        return p.resident_ids(rng, _births(rng, births, len(who)), _sexes(rng, sexes, len(who)))
+        return _id_numbers(rng, field, facts, followed("birth", who), followed("sex", who), len(who))
+
+    def pupils(who: np.ndarray, turn: int) -> np.ndarray:
+        """A pupil number holds the pupil's own ID where the row has one."""
+        own = None if turn else followed("entity", who)
+        return p.school_numbers(rng, _rather(own, numbers(who, turn)))
 
     def addresses(who: np.ndarray, turn: int) -> np.ndarray:
-        near = p.places(rng, len(who))
-        known = [followed(relation, who) for relation in ("district", "street")]
-        return p.addresses(rng, *(_texts(n if k is None else k) for n, k in zip(near, known, strict=True)))
+        known = (followed(relation, who) for relation in ("district", "street"))
+        return p.addresses(rng, *p.whereabouts(rng, len(who), *known))
 
-    special: dict[str, Draw] = {"person_name": names, "resident_id": numbers, "address": addresses}
+    special: dict[str, Draw] = {
+        "person_name": names, "resident_id": numbers, "permit": numbers, "school_number": pupils, "address": addresses,
+    }  # fmt: skip
     if field.semantic in special:
         return special[field.semantic]
     if not field.shaped:
-        return _simple(rng, field.semantic)
+        return _simple(rng, field, work.words)
     return lambda who, turn: _codes(rng, field, facts.pattern, len(who), turn)
 
 
-def _simple(rng: np.random.Generator, semantic: str) -> Draw:
+def _person(
+    rng: np.random.Generator, sexes: np.ndarray | None, births: np.ndarray | None, ids: np.ndarray | None, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sex and birth date that a name has to suit: what the row says, else what its ID number says, else drawn ones."""
+    sex, born = _sexes(rng, sexes, n), _births(rng, births, n)
+    if ids is None:
+        return sex, born
+    day, male = said_by(pl.Series(ids, dtype=pl.String))
+    days = day.str.to_date("%Y%m%d", strict=False)
+    known = (days.is_not_null() & male.is_not_null()).to_numpy()
+    if births is None:
+        born = np.where(known, days.to_numpy().astype("datetime64[D]"), born)
+    if sexes is None:
+        sex = np.where(known, np.where(male.fill_null(False).to_numpy(), "男", "女"), sex)
+    return sex.astype(object), born
+
+
+def _id_numbers(
+    rng: np.random.Generator, field: Field, facts: Facts, births: np.ndarray | None, sexes: np.ndarray | None, n: int
+) -> np.ndarray:
+    """Resident IDs in the form the column has, or permits; with the birth dates and sexes of their rows."""
+    import synthetic.providers as p
+
+    old = _old_form(field, facts)
+    if old and births is None:
+        births = p.births(rng, n, last="1999-12-31")
+    born, sex = _births(rng, births, n), _sexes(rng, sexes, n)
+    if field.semantic == "permit":
+        return p.permits(rng, n, kind=p.permit_kind(field.name + field.comment), born=born, sexes=sex)
+    return p.old_resident_ids(rng, born, sex) if old else p.resident_ids(rng, born, sex)
+
+
+def _rather(own: np.ndarray | None, made: np.ndarray) -> np.ndarray:
+    """The row's own full ID numbers, and those that were made where it has none."""
+    if own is None:
+        return made
+    numbers = pl.Series(own, dtype=pl.String)
+    return numbers.zip_with(_full_id(numbers), pl.Series(made, dtype=pl.String)).to_numpy()
+
+
+def _old_form(field: Field, facts: Facts) -> bool:
+    """Whether ID numbers have the 15 digits of before 1999: the catalogue says so, or most real ones do."""
+    old = int((facts.forbidden.str.len_chars() == 15).sum())
+    return field.length == 15 or 2 * old > len(facts.forbidden)
+
+
+def _full_id(numbers: pl.Series) -> pl.Series:
+    return (numbers.str.len_chars() == 18).fill_null(False)
+
+
+def _simple(rng: np.random.Generator, field: Field, table: str) -> Draw:
     """Values that depend on nothing else in the row. A small vocabulary that is used up gives joined draws."""
     import synthetic.providers as p
 
+    semantic = field.semantic
     if semantic == "free_text":
+        kind = p.remark_kind(f"{field.name} {field.comment}", table)
         return lambda who, turn: (
-            p.remarks(rng, len(who)) if turn < _CROWDED else p.remarks(rng, len(who)) + ";" + p.remarks(rng, len(who))
+            p.remarks(rng, len(who), kind=kind)
+            if turn < _CROWDED
+            else p.remarks(rng, len(who), kind=kind) + ";" + p.remarks(rng, len(who), kind=kind)
         )
+    if semantic == "ip":
+        version = 6 if "v6" in f"{field.name} {field.comment}".lower() else 4
+        return lambda who, turn: p.ips(rng, len(who), version=version)
     if semantic == "organisation":
         return lambda who, turn: p.company_names(rng, len(who)) + ("" if turn < _CROWDED else _branches(rng, len(who)))
-    makers = {
-        "mobile": p.mobiles, "landline": p.landlines, "uscc": p.usccs, "bank_card": p.bank_cards,
-        "plate": p.plates, "email": p.emails,
-    }  # fmt: skip
-    make = makers[semantic]
+    make = p.INDEPENDENT[semantic]
     return lambda who, turn: make(rng, len(who))
 
 
@@ -254,10 +317,6 @@ def _codes(rng: np.random.Generator, field: Field, pattern: Pattern, n: int, tur
 
 def _last_characters(names: np.ndarray) -> np.ndarray:
     return np.array([name[-1:] for name in names], dtype=object)
-
-
-def _texts(values: np.ndarray) -> np.ndarray:
-    return np.array([v or "" for v in values], dtype=object)
 
 
 def _sexes(rng: np.random.Generator, labels: np.ndarray | None, n: int) -> np.ndarray:
@@ -290,18 +349,26 @@ def _match_referenced_id(work: _Work, field: Field) -> None:
     birth, sex = field.follows.get("birth"), field.follows.get("sex")
     if birth:
         old = work.columns[birth]
-        day = number.str.slice(6, 8).str.to_date("%Y%m%d").cast(old.dtype)
+        day = said_by(number)[0].str.to_date("%Y%m%d").cast(old.dtype)
         work.columns[birth] = day.zip_with(number.is_not_null() & old.is_not_null(), old).alias(birth)
     if sex:
         old = work.columns[sex]
         male, female = _sex_labels(old)
-        odd = number.str.slice(16, 1).cast(pl.Int64) % 2 == 1
+        odd = said_by(number)[1]
         chosen = (
             pl.DataFrame({"odd": odd})
             .select(pl.when(pl.col("odd")).then(pl.lit(male)).otherwise(pl.lit(female)).cast(old.dtype))
             .to_series()
         )
         work.columns[sex] = chosen.zip_with(number.is_not_null() & old.is_not_null(), old).alias(sex)
+
+
+def said_by(number: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Birth date (yyyymmdd) and whether male, read from ID numbers of 18 characters or of 15 (born 19..)."""
+    full = _full_id(number)
+    birth = number.str.slice(6, 8).zip_with(full, "19" + number.str.slice(6, 6))
+    last = number.str.slice(16, 1).zip_with(full, number.str.slice(14, 1))
+    return birth, last.cast(pl.Int64, strict=False) % 2 == 1
 
 
 def _sex_labels(column: pl.Series) -> tuple[str, str]:

@@ -14,11 +14,11 @@ import polars as pl
 
 from policies.text import Text
 from synthetic.columns import Scale
-from synthetic.engines.schema_engine import rule_for
 from synthetic.fidelity import in_words
 from synthetic.fields import Field
 
 if TYPE_CHECKING:
+    from synthetic.engines.schema_engine import SchemaEngine
     from synthetic.protect import View
     from synthetic.simulate import Attempt
 
@@ -39,7 +39,7 @@ _STRUCTURE_ONLY = Text(
 
 def describe(
     *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt],
-    view: View | None, formats: Mapping[str, str],
+    view: View | None, formats: Mapping[str, str], structure: SchemaEngine | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The operator's manifest, JSON-able. Figures of real rows in it rest on at least the policy's k records each."""
     evidence = best.evidence
@@ -59,7 +59,8 @@ def describe(
         },
         "plan_digest": plan_digest(evidence.fields),
         "digest": digest(frame),
-        "columns": [_column(f, evidence, view, formats) for f in evidence.fields],
+        "columns": [_column(f, evidence, view, formats, structure) for f in evidence.fields],
+        "generator": structure.planned.as_dict() if structure else None,
         "fidelity": {
             "score": _rounded(evidence.fidelity.score),
             "shapes": _rounded(evidence.fidelity.shapes),
@@ -107,15 +108,18 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _column(field: Field, evidence: Any, view: View | None, formats: Mapping[str, str]) -> dict[str, Any]:
+def _column(
+    field: Field, evidence: Any, view: View | None, formats: Mapping[str, str], structure: SchemaEngine | None
+) -> dict[str, Any]:
+    drawn = structure.sources.get(field.name) if structure and (view is None or field.blind) else None
     if field.references:
         source = "parent"
+    elif drawn:
+        source = drawn
     elif field.name in evidence.patterned or (field.shaped and field.generated):
         source = "pattern"
-    elif field.generated:
-        source = "provider"
     else:
-        source = f"catalogue ({rule_for(field)})" if view is None or field.blind else "learned"
+        source = "provider" if field.generated else "learned"
     column: dict[str, Any] = {"name": field.name, "type": field.dtype, "semantic": field.semantic, "source": source}
     if field.name in formats:
         column["format"] = formats[field.name]

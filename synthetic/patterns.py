@@ -74,6 +74,7 @@ def fresh(draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.S
     Raises:
         UserError: `simulation.no_room` when the pool is too small even then.
     """
+    draw = _told_when_used_up(draw, n)
     banned = forbidden.unique().implode()
     out = draw(np.arange(n), 0)
     for turn in range(1, _ROUNDS):
@@ -86,6 +87,21 @@ def fresh(draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.S
             return out
         out[again] = draw(again, turn)
     raise no_room(n)
+
+
+def _told_when_used_up(
+    draw: Callable[[np.ndarray, int], np.ndarray], n: int
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """`draw`, with the words for people where a provider's range is used up."""
+    from synthetic.providers import Exhausted
+
+    def drawn(rows: np.ndarray, turn: int) -> np.ndarray:
+        try:
+            return draw(rows, turn)
+        except Exhausted as error:
+            raise no_room(n) from error
+
+    return drawn
 
 
 def no_room(n: int) -> UserError:

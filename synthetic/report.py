@@ -91,7 +91,7 @@ def _columns(manifest: Mapping[str, Any]) -> str:
         [
             escape(c["name"]),
             escape(c["type"]),
-            _both(_SOURCES[c["source"]]) if c["source"] in _SOURCES else "按目录生成 <small>from the catalogue</small>",
+            _both(_SOURCES[c["source"]]) if c["source"] in _SOURCES else f"按目录 <small>{escape(c['source'])}</small>",
             _number(c.get("fidelity")),
         ]
         for c in manifest["columns"]

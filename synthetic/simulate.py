@@ -19,6 +19,7 @@ from synthetic.engines.schema_engine import SchemaEngine
 from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.manifest import describe
+from synthetic.planning import Planned, Planner
 from synthetic.protect import View, one_per_person, protect
 
 MAX_ROWS = 10_000_000
@@ -34,18 +35,10 @@ class Simulated:
 
 
 def simulate(
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
-    progress: Callable[[str, float], None] | None = None,
-) -> Simulated:
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
+    planner: Planner | None = None, progress: Callable[[str, float], None] | None = None,
+) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
     Args:
@@ -56,6 +49,7 @@ def simulate(
         parents: simulated parent tables by name, for fields with `references`.
         progress: told before each engine starts and at the end: its name, and the share done (0 to 1). What it raises
             ends the simulation.
+        planner: asked once for a generator plan where columns are drawn from the catalogue alone; rules without one.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
 
@@ -69,6 +63,7 @@ def simulate(
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people)
+    task.planner = planner
     return task.compete(engine, progress or (lambda _stage, _share: None))
 
 
@@ -98,6 +93,8 @@ class _Task:
     holdout: pl.DataFrame
     sides: tuple[pl.DataFrame, pl.DataFrame]
     people: int
+    planner: Planner | None = None
+    _structure: SchemaEngine | None = None
     _views: list[View] = field(default_factory=list)
     _facts: dict[str, Facts] = field(default_factory=dict)
 
@@ -138,9 +135,16 @@ class _Task:
         """The engines to run; too few rows, or nothing that may be learned, leave only the one that reads none."""
         minimum = self.edition.by_check("minimum_rows").parameters
         if self.conformed.frame.is_empty() or self.people < minimum.rows or not any(f.learned for f in self.fields):
-            return [SchemaEngine()]
+            return [self.structure()]
         names = self.edition.by_check("engines").parameters.auto if asked == "auto" else (asked,)
-        return [engine_named(n) for n in names]
+        return [self.structure() if n == "schema" else engine_named(n) for n in names]
+
+    def structure(self) -> SchemaEngine:
+        """The engine that reads no row, with one generator plan for the whole table."""
+        if self._structure is None:
+            planned = Planned.by_rules() if self.planner is None else self.planner.plan(self.name, self.fields)
+            self._structure = SchemaEngine(planned)
+        return self._structure
 
     def compete(self, asked: str, say: Callable[[str, float], None]) -> Simulated:
         """Every candidate's rows, and of those that pass the most faithful ones."""
@@ -152,7 +156,7 @@ class _Task:
         say("describe", 1.0)
         eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
         if not eligible and asked == "auto" and self.may_fall_back(tried[-1]):
-            tried.append(self.attempt(SchemaEngine()))
+            tried.append(self.attempt(self.structure()))
             eligible = tried[-1:]
         best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
         return self.finish(best, tried, asked)
@@ -178,14 +182,15 @@ class _Task:
         view = self._views[0] if best.engine.reads_rows else None
         manifest = describe(
             table=self.name, frame=frame, seed=self.seed, asked=asked, best=best, tried=tried, view=view,
-            formats=self.conformed.formats,
+            formats=self.conformed.formats, structure=self._structure,
         )  # fmt: skip
         return Simulated(frame, manifest, best.verdict)
 
     def _draw(self, used: Engine) -> pl.DataFrame:
         seeds = np.random.SeedSequence(self.seed).spawn(4)
         patterned = self._view().patterned if used.reads_rows else ()
-        learned = [f for f in self.fields if f.learned and f.name not in patterned]
+        written = [] if used.reads_rows else [f for f in self.fields if self.structure().writes(f)]
+        learned = [f for f in self.fields if (f.learned or f in written) and f.name not in patterned]
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:
@@ -193,7 +198,7 @@ class _Task:
             drawn = used.fit_sample(view, learned, self.rows, _number(seeds[1]))
             columns += [self._decode(drawn, f, used.reads_rows) for f in learned]
         if blind:
-            drawn = SchemaEngine().fit_sample(pl.DataFrame(), blind, self.rows, _number(seeds[2]))
+            drawn = self.structure().fit_sample(pl.DataFrame(), blind, self.rows, _number(seeds[2]))
             columns += [Scale.of(f).decode(drawn.get_column(f.name)) for f in blind]
         facts = self._known() if used.reads_rows else {f.name: Facts.none(f) for f in self.fields}
         rng = np.random.default_rng(seeds[3])

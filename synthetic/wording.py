@@ -36,7 +36,9 @@ SOURCES: Mapping[str, Text] = {
     "pattern": Text("按编码规律生成", "generated after the code's pattern"),
     "parent": Text("取自关联表的仿真数据", "taken from the related simulated table"),
     "learned": Text("按真实分布的统计特征抽样", "sampled from statistics of the real distribution"),
-    "catalogue": Text("按目录说明生成，未读取真实记录", "from the catalogue's description, no real row read"),
+    "rules": Text("按列名、类型的规则生成，未读取真实记录", "by rule from name and type, no real row read"),
+    "dictionary": Text("取自目录中的字典，未读取真实记录", "from the catalogue's dictionary, no real row read"),
+    "model": Text("按大模型给出的生成方案生成，未读取真实记录", "after a language model's plan, no real row read"),
 }
 """First word of a column's source → how its values were made."""
 
@@ -56,5 +58,5 @@ def meaning_of(code: str) -> Text:
 
 
 def source_of(source: str) -> Text:
-    """How a column's values were made; `source` is the manifest's, e.g. "catalogue (dictionary)"."""
-    return SOURCES.get(source.split(" ")[0], Text(source, source))
+    """How a column's values were made; `source` is the manifest's, e.g. "model: amount"."""
+    return SOURCES.get(source.split(" ")[0].rstrip(":"), Text(source, source))

@@ -167,7 +167,7 @@ class World:
     def take_in(
         self, resource_id: str, *, columns: Mapping[str, int] | None = None, quality: Any = "pass",
         uplifts: Mapping[str, int | None] | None = None, digest: str | None = None,
-        category: str = "B1",
+        category: str = "B1", roles: Mapping[str, str] | None = None,
     ) -> int:  # fmt: skip
         """The waiting delivery becomes a version with proposed grades (`columns`: name → level); its number.
 
@@ -178,7 +178,7 @@ class World:
         graded = [
             GradedColumn(
                 n, "text", "", category, level, n == "身份证号", "organisation",
-                "direct" if n == "身份证号" else "none", None, "GRD-01", [], 0, 10,
+                (roles or {}).get(n, "direct" if n == "身份证号" else "none"), None, "GRD-01", [], 0, 10,
             )
             for n, level in levels.items()
         ]  # fmt: skip

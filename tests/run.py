@@ -61,16 +61,23 @@ def install(missing: list[Part]) -> None:
         subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
 
 
+SIDE_BY_SIDE = ("tests/contracts", "tests/properties", "tests/spec", "tests/unit")
+"""Tests that share nothing and wait for nothing: run on all cores, file by file"""
+ONE_BY_ONE = ("tests/integration", "tests/e2e")
+"""Tests with servers, jails and clocks of the machine: alone, so that none starves another"""
+
+
 def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Name and command of every step; arguments go to pytest, and where they choose tests only pytest runs."""
-    pytest = ("pytest", [sys.executable, "-m", "pytest", *arguments])
+    pytest = [sys.executable, "-m", "pytest", *arguments]
     if chosen(arguments):
-        return [pytest]
+        return [("pytest", pytest)]
     return [
         ("ruff", [str(BIN / "ruff"), "check", "."]),
         ("mypy", [str(BIN / "mypy")]),
         ("import-linter", [str(BIN / "lint-imports")]),
-        pytest,
+        ("pytest side by side", [*pytest, "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", *SIDE_BY_SIDE]),
+        ("pytest one by one", [*pytest, *ONE_BY_ONE]),
     ]
 
 

@@ -101,6 +101,7 @@ def _tell_source(one: dict[str, Any], extract: Extract) -> None:
     for column in one["columns"]:
         if (source := declared.get(column["name"])) is not None:
             column |= {"declared_type": source.type, "comment": source.comment}
+    one["title"] = extract.title
     one["key"] = list(extract.key)
     one["foreign_keys"] = [
         {"columns": list(k.columns), "table": k.table, "refers_to": list(k.refers_to)} for k in extract.foreign_keys
@@ -148,9 +149,12 @@ def _show(tables: list[dict[str, Any]], saved: Path | None) -> None:
         read = {k: v for k, v in one["source"].items() if v is not None and k != "digest"}
         rows = Text(f"{one['rows']:,} 行，隔离 {one['rejected_rows']:,} 行",
                     f"{one['rows']:,} rows, {one['rejected_rows']:,} rejected")  # fmt: skip
-        heading(f"{one['name']}  {say(rows)}")
+        heading(f"{one['name']}  {_visible(one.get('title'))}  {say(rows)}" if one.get("title") else
+                f"{one['name']}  {say(rows)}")  # fmt: skip
         print("  " + "  ".join(f"{k}={v!r}" if isinstance(v, str) else f"{k}={v}" for k, v in read.items()))
         table(_HEADERS, [(c["name"], c["type"], c["missing"], c["distinct"]) for c in one["columns"]])
+        for column in (c for c in one["columns"] if c.get("comment")):
+            print(f"  · {column['name']}: {_visible(column['comment'])}")
         for found in one["findings"]:
             place = f"{found['column']}: " if "column" in found else ""
             print(f"  · {place}{say(Text(**found['detail']))}  [{found['code']}]")

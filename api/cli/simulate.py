@@ -81,6 +81,8 @@ def _one(
     reading: TableReading, declared: Mapping[str, Any], *, rows: int, seed: int, engine: str, out: Path
 ) -> dict[str, Any]:
     from pipelines.fieldplan import plan
+    from pipelines.simulation import planner
+    from sandbox.kernel.settings import Settings
     from synthetic.fields import Sum
     from synthetic.publishing import write_published
     from synthetic.simulate import simulate
@@ -89,7 +91,10 @@ def _one(
     fields = plan(columns, declared, {}, reading.accounting.rows_loaded)
     sums = [Sum(s["total"], tuple(s["parts"])) for s in declared.get("sums", ())]
     real = typed_frame(reading)
-    made = simulate(real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums)
+    made = simulate(
+        real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums,
+        planner=planner(Settings()),
+    )  # fmt: skip
     passed = made.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)
     files = write_published(made.frame, made.manifest, out) if passed else {}
     copies = made.frame.join(real, on=real.columns, how="semi", nulls_equal=True).height
@@ -129,6 +134,7 @@ def _entry(name: str, made: Simulated) -> dict[str, Any]:
         "fidelity": made.manifest["fidelity"],
         "verdict": made.verdict.as_dict(),
         "candidates": made.manifest["candidates"],
+        "generator": made.manifest["generator"],
     }
 
 
@@ -150,5 +156,7 @@ def _show(tables: list[dict[str, Any]]) -> None:
         ],
     )
     for one in tables:
+        if one["generator"] and one["generator"]["fallback"]:
+            print(f"  ⚠ {one['name']} {say(Text(**one['generator']['fallback']['text']))}")
         for found in one["verdict"]["findings"]:
             print(f"  · {one['name']} {found['rule']} {found['place']}: {say(Text(**found['text']))}")

@@ -20,7 +20,7 @@ from api.pages.words_resources import ACCOUNTING, RECIPE
 from api.routes.catalog import take_delivery
 from api.routes.shapes import ResourceIn
 from policies.text import Text, UserError
-from sandbox.catalog import repository, service, twins
+from sandbox.catalog import comments, repository, service, twins
 from sandbox.catalog.model import BUSY, DELIVERY, RESOURCE
 from sandbox.catalog.repository import Delivery, Resource, ResourceVersion
 from sandbox.kernel import permissions
@@ -65,15 +65,15 @@ def _form(request: Request, typed: dict[str, str], error: UserError | None = Non
 def register(
     request: Request, unit: Annotated[Unit, Acting("resource:register")], name: Typed = "", description: Typed = "",
     registration_code: Typed = "", update_cycle: Typed = "", person_key: Typed = "", enterprise_key: Typed = "",
-    comments: Typed = "",
+    meanings: Annotated[str, Form(alias="comments")] = "",
 ) -> Response:  # fmt: skip
     """Registers a resource; a second press of the button is refused by its name."""
     typed = {"name": name.strip(), "description": description.strip(), "registration_code": registration_code.strip(),
              "update_cycle": update_cycle.strip()}  # fmt: skip
     keys = {"person": person_key.strip(), "enterprise": enterprise_key.strip()}
-    again = typed | {"person_key": keys["person"], "enterprise_key": keys["enterprise"], "comments": comments}
+    again = typed | {"person_key": keys["person"], "enterprise_key": keys["enterprise"], "comments": meanings}
     frame.show_again(request, partial(_form, request, again))
-    declared = {"columns": {n: {"comment": c} for n, c in _comments(comments).items()}}
+    declared = {"columns": {n: {"comment": c} for n, c in _comments(meanings).items()}}
     body = inputs.checked(
         ResourceIn, typed | {"entity_keys": {k: v for k, v in keys.items() if v}, "declared": declared}
     )
@@ -118,13 +118,32 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         busy=waiting is not None and waiting.state in BUSY, mine=_mine(unit, waiting),
         department=common.organisation(unit, resource.organisation_id),
         events=common.trail(unit, resource.id, *(d.id for d in delivered)) if tab == "trail" else [],
-        feed=schedules.feed(unit, resource), twin=twins.standing(unit.session, resource),
+        feed=schedules.feed(unit, resource), twin=twins.standing(unit.session, resource), offer=_offer(unit, resource),
         offers=common.offers(unit, DELIVERY, waiting, DELIVERY_STEPS) if waiting else [],
         resource_offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource, waiting),
         modes=_modes(resource), mode_words=MODES, limit_mb=unit.settings.body_limit_mb,
         regrade=_may_regrade(unit, resource, waiting),
         crumbs=[Crumb(text("resource.title"), "/resources"), Crumb(resource.name)], accounting_words=ACCOUNTING,
     )  # fmt: skip
+
+
+def _offer(unit: Unit, resource: Resource) -> dict[str, Any] | None:
+    """Comments that the source offers, to those who may register them."""
+    found = comments.offered(unit.session, resource)
+    if not found or not permissions.permitted(unit.actor, "resource:declare", owner=resource.organisation_id):
+        return None
+    items = [Choice(name, f"{name}：{said}") for name, said in found.columns.items()]
+    return {"title": found.title, "items": items, "names": list(found.columns)}
+
+
+@router.post("/resources/{resource_id}/comments")
+def register_comments(
+    request: Request, resource_id: str, unit: Annotated[Unit, Acting("resource:declare")],
+    columns: Annotated[list[str] | None, Form()] = None, title: Typed = "",
+) -> Response:  # fmt: skip
+    """Registers the chosen comments of the source."""
+    comments.register(unit, resource_id, columns or [], title=title == "yes")
+    return frame.go(f"/resources/{resource_id}", "resource:describe")
 
 
 def _shown_version(unit: Unit, resource: Resource, waiting: Delivery | None) -> ResourceVersion | None:

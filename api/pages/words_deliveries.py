@@ -32,8 +32,9 @@ FACTS: dict[str, Text] = {
     "level": Text("级别", "level"),
     "sensitive": Text("敏感", "sensitive"),
     "identifier_role": Text("标识作用", "identifying role"),
-    "category": Text("类别", "category"),
+    "category": Text("分类", "category"),
 }
+SENSITIVE: dict[bool, Text] = {True: Text("是", "yes"), False: Text("否", "no")}
 RECIPE_HELP: dict[str, Text] = {
     "encoding": Text("如 utf-8、gb18030、big5、utf-16", "Such as utf-8, gb18030, big5, utf-16"),
     "delimiter": Text("如 , ; | ，制表符写作 \\t", "Such as , ; | and \\t for a tab"),
@@ -131,6 +132,11 @@ WORDS: dict[str, Text] = {
     "version.rows_change": Text("总行数 {before} → {after}", "rows {before} → {after}"),
     "quarantine.title": Text("隔离行", "Rows in quarantine"),
     "quarantine.none": Text("没有隔离行", "No row is in quarantine"),
+    "quarantine.lead": Text(
+        "本次交付有 {count} 行没有入库，逐行列出原因；请数源部门按行号改正后重新交付，其余各行不受影响",
+        "{count} rows of this delivery were not loaded, each with its reason. The department corrects them by "
+        "their line and delivers again; all other rows are unaffected",
+    ),
     "quarantine.place": Text("字节位置", "Byte"),
     "quarantine.reason": Text("原因", "Reason"),
     "quarantine.text": Text("内容", "Text"),
@@ -144,20 +150,26 @@ WORDS: dict[str, Text] = {
     "grade.carried": Text("沿用", "carried over"),
     "grade.was": Text("原 {level} 级", "was level {level}"),
     "grade.new_column": Text("新增列", "new column"),
-    "grade.machine": Text("机器建议 {level} 级", "the machine proposed {level}"),
+    "grade.machine": Text("机器建议：{fact} {value}", "the machine proposed: {fact} {value}"),
     "grade.history": Text("历史", "history"),
     "grade.history_of": Text("“{column}”的分级历史", "Grades of “{column}” over versions"),
     "grade.uplifts": Text("整表规则", "Rules for the whole table"),
-    "grade.change": Text("调整级别", "Change levels"),
+    "grade.change": Text("调整分级", "Correct grades"),
     "grade.change_lead": Text(
-        "调高立即生效；调低须写明理由，由第二人核定，且不得低于规则的底线。列名中可用 * 代表任意字符，一次调整多列",
-        "Raising takes effect at once; lowering needs a reason and a second person, and has a floor. "
-        "* stands for any characters, to change several columns",
+        "从严和改分类立即生效；降低级别、取消敏感、减弱标识作用须由第二人核定，级别不得低于规则的底线。"
+        "不改的项留空；列名中可用 * 代表任意字符，一次调整多列",
+        "What is stricter, and a category, takes effect at once; a lower level, no longer sensitive or a weaker role "
+        "needs a second person, and levels have a floor. Leave open what stays; * stands for any characters",
     ),
+    "grade.keep": Text("不改", "as it is"),
+    "grade.fact": Text("事项", "What"),
+    "grade.typed": Text("准备调整", "About to be changed"),
+    "grade.at_once": Text("立即生效", "at once"),
+    "grade.waits": Text("待第二人核定", "waits for a second person"),
+    "grade.effect": Text("生效", "Takes effect"),
+    "grade.impact_first": Text("确定之前，请先看上方“影响”", "Look at what it does, above, before you decide"),
     "grade.look": Text("查看影响", "See what it does"),
-    "grade.raise_these": Text("将立即调高：{names}", "To be raised at once: {names}"),
-    "grade.lower_these": Text("将申请调低，待第二人核定：{names}", "A second person will be asked to lower: {names}"),
-    "grade.nothing": Text("这些列已经是这个级别", "These columns have this level already"),
+    "grade.nothing": Text("这些列的分级已经如此", "These columns have this grade already"),
     "grade.submit": Text("确定调整", "Change them"),
     "grade.again": Text("重新分级", "Look at the grades again"),
     "grade.again_lead": Text(
@@ -165,16 +177,29 @@ WORDS: dict[str, Text] = {
         "After an incident, by order, or when the use changes: detect and grade the published rows again. Where the "
         "proposal is higher it takes effect at once",
     ),
-    "impact.title": Text("对在用授权的影响", "What it does to grants in effect"),
+    "comments.title": Text("来源自带的说明", "Comments of the source"),
+    "comments.lead": Text(
+        "数据库里写有以下说明，登记后用于目录展示；下次交付或重新分级时，也作为识别和分级的依据",
+        "The database says the following. Registered, it is shown in the catalogue, and counts for detection and "
+        "grading from the next delivery or regrading on",
+    ),
+    "comments.table": Text("表的说明（登记为资源说明）", "The table (as the resource's description)"),
+    "comments.columns": Text("列的说明", "Columns"),
+    "comments.register": Text("登记所选说明", "Register the chosen ones"),
+    "impact.title": Text("对在用授权和开发空间的影响", "What it does to grants in effect and open workspaces"),
     "impact.none": Text("没有在用的授权受影响", "No grant in effect is touched"),
     "impact.scenario": Text("应用场景", "Scenario"),
-    "impact.spaces": Text("{count} 个开发空间", "{count} workspaces"),
-    "impact.change": Text("级别", "Level"),
+    "impact.space": Text("开发空间", "Workspace"),
+    "impact.space_none": Text("尚未开通开发空间", "No workspace is open"),
+    "impact.jobs": Text("用到这些列的作业：{names}", "Its jobs on these columns: {names}"),
+    "impact.jobs_none": Text("没有作业用到这些列", "None of its jobs uses these columns"),
+    "impact.exports": Text("办理中的出域申请：{names}", "Its requests to export, on their way: {names}"),
+    "impact.change": Text("分级", "Grade"),
+    "impact.direct": Text("值不得进入产品", "values may not stand in a product"),
     "impact.use": Text("可以怎样使用", "What it may do"),
     "impact.gains": Text("放宽", "gains"),
     "impact.loses": Text("收紧", "loses"),
     "lowering.title": Text("降级申请", "Lowerings"),
-    "lowering.change": Text("{column}：{source} 级 → {target} 级", "{column}: level {source} → {target}"),
     "lowering.author": Text("申请人", "Asked by"),
     "lowering.decision": Text("核定意见", "Decision"),
 }

@@ -10,6 +10,7 @@ from pydantic import Field
 from api.routes.shapes import In, Line, Out, Prose, ResourceOut, Standing
 from sandbox.catalog.looking import Comparison
 from sandbox.catalog.model import DELIVERY, LOWERING
+from sandbox.catalog.protection import Override, Role
 from sandbox.catalog.repository import Delivery, Lowering, Resource, ResourceColumn, ResourceVersion
 from sandbox.kernel.unit import Unit
 from sandbox.reporting.impact import ColumnImpact, GrantImpact, use_of
@@ -83,8 +84,8 @@ class LoweringOut(Standing):
     resource_id: str
     version: int
     column_name: str
-    source: int
-    target: int
+    before: dict[str, Any] = Field(examples=[{"level": 4}], description="what the grade was when somebody asked")
+    after: dict[str, Any] = Field(examples=[{"level": 2}], description="what it is to be")
     reason: str
     author_id: str
     reviewer_id: str | None
@@ -119,15 +120,23 @@ class ResourceDetailOut(ResourceOut):
 
 
 class GradeIn(In):
+    """What a column is said to be; what is left out stays as it is."""
+
     column: Line = Field(examples=["就诊日期"], description="a column's name, or one with * for any characters")
-    level: int = Field(ge=1, le=4, examples=[4])
+    level: int | None = Field(default=None, ge=1, le=4, examples=[4])
+    category: Line | None = Field(default=None, description="one of the categories of the grading edition in force")
+    sensitive: bool | None = None
+    identifier_role: Role | None = None
     reason: Prose = Field(examples=["与诊断合并后更敏感"])
+
+    def override(self) -> Override:
+        return Override(self.level, self.category, self.sensitive, self.identifier_role)
 
 
 class ChangedOut(Out):
-    """Columns raised at once, and columns whose lowering waits for a second person."""
+    """Columns changed at once, and columns where a second person must agree to less protection."""
 
-    raised: list[str]
+    changed: list[str]
     requested: list[str]
 
 
@@ -196,10 +205,17 @@ class ComparisonOut(Out):
         )  # fmt: skip
 
 
+class GradeOut(Out):
+    level: int
+    category: str
+    sensitive: bool
+    identifier_role: str
+
+
 class ColumnImpactOut(Out):
     name: str
-    level_before: int
-    level_after: int | None
+    before: GradeOut
+    after: GradeOut | None = Field(description="null: the column is gone")
     use_before: str = Field(examples=["rows"], description="rows, pseudonyms, jobs or none")
     use_after: str
     gains: bool
@@ -208,9 +224,17 @@ class ColumnImpactOut(Out):
     @classmethod
     def of(cls, one: ColumnImpact) -> Self:
         return cls(
-            name=one.name, level_before=one.before, level_after=one.after, use_before=use_of(one.before),
-            use_after=use_of(one.after), gains=one.gains, loses=one.loses,
+            name=one.name, before=GradeOut.model_validate(one.before),
+            after=GradeOut.model_validate(one.after) if one.after else None, use_before=use_of(one.before.level),
+            use_after=use_of(one.after.level if one.after else None), gains=one.gains, loses=one.loses,
         )  # fmt: skip
+
+
+class WorkspaceImpactOut(Out):
+    id: str
+    state: str
+    jobs: list[str] = Field(description="its jobs that use a changed column")
+    exports: list[str] = Field(description="its requests to export, on their way, whose product rests on one")
 
 
 class GrantImpactOut(Out):
@@ -219,12 +243,13 @@ class GrantImpactOut(Out):
     scenario: str
     merchant: str
     version: int
-    workspaces: int
     columns: list[ColumnImpactOut]
+    workspaces: list[WorkspaceImpactOut]
 
     @classmethod
     def of(cls, one: GrantImpact) -> Self:
         return cls(
             grant=one.grant, application=one.application, scenario=one.scenario, merchant=one.merchant,
-            version=one.version, workspaces=one.workspaces, columns=[ColumnImpactOut.of(c) for c in one.columns],
+            version=one.version, columns=[ColumnImpactOut.of(c) for c in one.columns],
+            workspaces=[WorkspaceImpactOut.model_validate(w) for w in one.workspaces],
         )  # fmt: skip

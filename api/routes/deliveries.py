@@ -23,6 +23,7 @@ from api.routes.catalog_shapes import (
 )
 from api.routes.shapes import DecisionIn
 from sandbox.catalog import deliveries, grades, looking, repository, service
+from sandbox.catalog.protection import Override, Role
 from sandbox.kernel.unit import Unit
 from sandbox.reporting import impact
 
@@ -88,22 +89,27 @@ def history(resource_id: str, column: str, unit: Annotated[Unit, Acting("resourc
     return [GradeStepOut.model_validate(c) for c in repository.column_history(unit.session, resource.id, column)]
 
 
-@router.post("/resources/{resource_id}/grades", summary="调整级别 · Raise or lower levels")
+@router.post("/resources/{resource_id}/grades", summary="调整分级 · Correct grades")
 def change_grade(resource_id: str, body: GradeIn, unit: Annotated[Unit, Acting("resource:confirm")]) -> ChangedOut:
-    """Raising takes effect at once; lowering waits for a second person. `column` may hold * for any characters."""
-    return ChangedOut.model_validate(grades.change(unit, resource_id, body.column, body.level, body.reason))
+    """Level, category, sensitivity and role as an identifier; `column` may hold * for any characters.
+
+    What protects more takes effect at once; what protects less waits for a second person.
+    """
+    return ChangedOut.model_validate(grades.change(unit, resource_id, body.column, body.override(), body.reason))
 
 
 @router.get("/resources/{resource_id}/impact", summary="对在用授权的影响 · What a change does to grants in effect")
 def show_impact(
     resource_id: str, unit: Annotated[Unit, Acting("resource:read")],
-    column: Annotated[str, Query(max_length=300)] = "", level: Annotated[int, Query(ge=1, le=4)] = 4,
+    column: Annotated[str, Query(max_length=300)] = "", level: Annotated[int | None, Query(ge=1, le=4)] = None,
+    sensitive: bool | None = None, identifier_role: Role | None = None,
 ) -> list[GrantImpactOut]:  # fmt: skip
-    """Of publishing the version that is being graded; with `column`, of giving that column `level` as well."""
+    """Of publishing the version that is being graded; with `column`, of calling that column so as well."""
     version = grades.graded_version(unit, service.read(unit, resource_id))
     columns = repository.columns(unit.session, resource_id, version.number)
-    changes = {c.name: level for c in grades.named(columns, column)} if column else {}
-    return [GrantImpactOut.of(one) for one in impact.of_version(unit, resource_id, version.number, changes)]
+    said = Override(level, None, sensitive, identifier_role)
+    overrides = {c.name: said for c in grades.named(columns, column)} if column else {}
+    return [GrantImpactOut.of(one) for one in impact.of_version(unit, resource_id, version.number, overrides)]
 
 
 @router.get("/lowerings", summary="待核定的降级 · Lowerings that wait for a second person")

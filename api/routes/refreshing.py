@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from api.deps import Acting
-from api.routes.shapes import In, JobOut, Out, ResourceOut
-from sandbox.catalog import schedules, sources
+from api.routes.shapes import In, JobOut, Line, Out, ResourceOut
+from sandbox.catalog import comments, schedules, service, sources
 from sandbox.kernel import cancellation
 from sandbox.kernel.unit import Unit
 
@@ -37,6 +37,18 @@ class CronIn(In):
 
 class PauseIn(In):
     paused: bool = Field(examples=[True])
+
+
+class OfferOut(Out):
+    """What the source itself says, as far as it is not registered in these words."""
+
+    title: str | None = Field(examples=["门诊就诊记录表"], description="the table's comment")
+    columns: dict[str, str] = Field(examples=[{"jzrq": "就诊日期"}])
+
+
+class CommentsIn(In):
+    columns: list[Line] = Field(max_length=2000, examples=[["jzrq"]], description="register these columns' comments")
+    title: bool = Field(default=False, description="register the table's comment as the resource's description")
 
 
 class SourceIn(In):
@@ -75,6 +87,19 @@ def refresh(resource_id: str, unit: Annotated[Unit, Acting("resource:refresh")])
 @router.post("/resources/{resource_id}/source", summary="登记数据来源 · Declare a source")
 def declare(resource_id: str, body: SourceIn, unit: Annotated[Unit, Acting("resource:declare")]) -> ResourceOut:
     return ResourceOut.from_record(unit, sources.declare(unit, resource_id, body.source))
+
+
+@router.get("/resources/{resource_id}/comments", summary="来源自带的说明 · Comments the source offers")
+def show_comments(resource_id: str, unit: Annotated[Unit, Acting("resource:read")]) -> OfferOut:
+    """What the source of the newest version says and the department has not registered in these words."""
+    return OfferOut.model_validate(comments.offered(unit.session, service.read(unit, resource_id)))
+
+
+@router.post("/resources/{resource_id}/comments", summary="登记来源自带的说明 · Register comments the source offers")
+def register_comments(
+    resource_id: str, body: CommentsIn, unit: Annotated[Unit, Acting("resource:declare")]
+) -> ResourceOut:
+    return ResourceOut.from_record(unit, comments.register(unit, resource_id, body.columns, title=body.title))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="取消任务 · Cancel a job")

@@ -15,7 +15,7 @@ from pipelines.reading.findings import ReadFinding, finding, no_space, refusal
 from policies.text import UserError
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Inspector
 
 _ROWS = 10_000
 _CONNECT_SECONDS = 15
@@ -49,6 +49,7 @@ class Extract:
 
     path: Path
     rows: int
+    title: str | None
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...]
     foreign_keys: tuple[ForeignKey, ...]
@@ -61,6 +62,7 @@ class Source:
 
     schema: str | None
     table: str
+    comment: str | None
     columns: tuple[dict[str, Any], ...]
     key: tuple[str, ...]
     foreign_keys: tuple[ForeignKey, ...]
@@ -102,7 +104,7 @@ def extract(
         with _connected(url) as connection, _named_errors(table):
             source = _reflected(connection, table, schema)
             stream = _stream(connection, source)
-            rows = _written(stream, part, progress)
+            rows = _written(stream, source.comment, part, progress)
             notes = [*stream.findings, *_notes(connection, source)]
         part.replace(target)
     except BaseException as error:
@@ -110,7 +112,7 @@ def extract(
         if no_space(error):
             raise refusal("no_space") from None
         raise
-    return Extract(target, rows, stream.columns, source.key, source.foreign_keys, tuple(notes))
+    return Extract(target, rows, source.comment, stream.columns, source.key, source.foreign_keys, tuple(notes))
 
 
 def is_database(address: str) -> bool:
@@ -230,8 +232,17 @@ def _reflected(connection: Connection, table: str, schema: str | None) -> Source
         for f in inspector.get_foreign_keys(table, schema)
     ]
     return Source(
-        schema or inspector.default_schema_name, table, tuple(dict(c) for c in columns), tuple(key), tuple(foreign)
-    )
+        schema or inspector.default_schema_name, table, _table_comment(inspector, table, schema),
+        tuple(dict(c) for c in columns), tuple(key), tuple(foreign),
+    )  # fmt: skip
+
+
+def _table_comment(inspector: Inspector, table: str, schema: str | None) -> str | None:
+    """What the database says the table is; None where it says nothing or has no comments at all."""
+    try:
+        return inspector.get_table_comment(table, schema)["text"]
+    except NotImplementedError:
+        return None
 
 
 def _stream(connection: Connection, source: Source) -> Stream:
@@ -279,22 +290,23 @@ def declared(column: dict[str, Any], stored: pa.DataType) -> SourceColumn:
     return SourceColumn(column["name"], told, column.get("comment"), bool(column.get("nullable", True)), stored)
 
 
-def parquet_schema(columns: Sequence[SourceColumn]) -> pa.Schema:
-    """Fields with the declared type and the comment as their metadata."""
-    return pa.schema(
+def parquet_schema(columns: Sequence[SourceColumn], title: str | None = None) -> pa.Schema:
+    """Fields with the declared type and the comment as their metadata; the table's own comment is its `title`."""
+    fields = [
         pa.field(c.name, c.stored, metadata={"declared_type": c.type, **({"comment": c.comment} if c.comment else {})})
         for c in columns
-    )
+    ]
+    return pa.schema(fields, metadata={"title": title} if title else None)
 
 
-def _written(stream: Stream, part: Path, progress: Progress | None) -> int:
+def _written(stream: Stream, title: str | None, part: Path, progress: Progress | None) -> int:
     """Write every batch and hold the number of rows against what the database says it sent.
 
     Raises:
         UserError: `reading.source_lost`: fewer rows than sent.
     """
     rows = 0
-    shape = parquet_schema(stream.columns)
+    shape = parquet_schema(stream.columns, title)
     # A copy that is still running when this stops has to be broken off before its connection can be closed.
     with pq.ParquetWriter(part, shape, compression="zstd") as out, contextlib.closing(stream.batches) as batches:
         for batch in batches:

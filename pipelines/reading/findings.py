@@ -89,6 +89,10 @@ _FINDINGS: dict[str, Text] = {
         "扩展名是 {suffix}，内容是 {kind}：已按内容读入",
         "The name ends in {suffix}, the content is {kind}: read as such",
     ),
+    "source_comments": Text(
+        "来源带有说明（{n} 列）：可在资源页登记为本资源的说明",
+        "The source has comments ({n} columns): they can be registered on the resource's page",
+    ),
     "source_without_key": Text(
         "来源表没有主键：行序不固定，内容相同的两次抽取可能被当作不同的交付",
         "The source has no primary key: rows come in no fixed order, so equal content may count as a new delivery",

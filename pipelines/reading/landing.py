@@ -226,7 +226,8 @@ class Sink:
         if self.shape.width == 1 or not self._may_be_empty():
             return out
         filled = pl.sum_horizontal((pl.col(c).fill_null("") != "").cast(pl.UInt32) for c in self.shape.names)
-        sparse = frame.with_columns(filled.alias(_FILLED)).filter(pl.col(_FILLED) < 2).collect(engine="streaming")
+        few = frame.with_columns(filled.alias(_FILLED)).filter(pl.col(_FILLED) < 2, ~pl.col(_ROW).is_in(out))
+        sparse = few.collect(engine="streaming")  # a header of one name, repeated, is no section's title as well
         blank = sparse.filter(pl.col(_FILLED) == 0)[_ROW].to_list()
         self.accounting.blank += len(blank)
         return [*out, *blank, *(self._sections(sparse) if self.shape.sections else [])]

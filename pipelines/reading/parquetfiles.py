@@ -19,6 +19,7 @@ from pipelines.reading.source import Survey
 from pipelines.reading.textfile import Landed, counted_findings
 
 _BATCH = 65_536
+_LONGEST_COMMENT = 500
 
 
 def read_parquet(seen: Survey, name: str, hints: Recipe, digest: str, folder: Path) -> Landed:
@@ -45,6 +46,23 @@ def read_parquet(seen: Survey, name: str, hints: Recipe, digest: str, folder: Pa
     told = {"format": "parquet", "names": names, "header_names": tuple(theirs), "columns": columns}
     recipe = hints.model_copy(update=told)
     return Landed(name, recipe, sink, [*adapted, *counted_findings(sink)], declared)
+
+
+def comments_in(path: Path, recipe: Recipe) -> tuple[str | None, dict[str, str]]:
+    """(what the file says its table is, column → what it says the column is), by the names the columns have here.
+
+    Somebody else's words: on one line each, without control characters, at most as long as a registered one may be.
+    """
+    shape = pq.read_schema(path)
+    ours = dict(zip(recipe.header_names or (), recipe.names or (), strict=False))
+    told = {ours.get(f.name, f.name): _plain((f.metadata or {}).get(b"comment", b"")) for f in shape}
+    title = _plain((shape.metadata or {}).get(b"title", b"")) or None
+    return title, {name: said for name, said in told.items() if said}
+
+
+def _plain(said: bytes) -> str:
+    text = " ".join(said.decode("utf-8", "replace").split())
+    return "".join(c for c in text if c.isprintable())[:_LONGEST_COMMENT]
 
 
 def _as_text(batch: pa.RecordBatch, names: tuple[str, ...]) -> pl.DataFrame:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = (4 << 20, 64 << 20, 1 << 30)  # a row must fit into one; larger ones are tried only when it does not
 _WIDEST = 38  # digits of a decimal
+_PATIENCE = 1.0  # seconds that a read may take to end by itself
 
 
 def copied(connection: Connection, source: Source) -> Stream:
@@ -154,8 +156,15 @@ class _Copy:
 
     def _parsed(self, block: int, skip: int) -> Generator[pa.RecordBatch]:
         """All rows after the first `skip`, in batches that depend on the bytes only."""
-        with _raw(self.connection).cursor() as cursor, cursor.copy(self.query) as copy:
+        with (
+            _raw(self.connection).cursor() as cursor,
+            cursor.copy(self.query) as copy,
+            contextlib.ExitStack() as leaving,
+        ):
             reader = _Bytes(iter(copy))
+            # Arrow reads ahead in a thread of its own, also while this generator is being closed. The connection is
+            # not made for two: that thread must be out of it before the copy is broken off.
+            leaving.callback(reader.stop, _raw(self.connection).cancel_safe)
             try:
                 opened = pc.open_csv(
                     reader,
@@ -180,17 +189,32 @@ class _Copy:
 
 
 class _Bytes(io.RawIOBase):
-    """The chunks of a COPY as a file that gives exactly as many bytes as are asked for, until its end."""
+    """The chunks of a COPY as a file that gives exactly as many bytes as are asked for, until its end or a stop."""
 
     def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
         self.chunks = chunks
         self.held = bytearray()
+        self.stopped = False
+        self.reading = threading.Lock()
 
     def readable(self) -> bool:
         return True
 
+    def stop(self, cancel: Callable[[], None]) -> None:
+        """Let no thread read any more, and come back when none does; one that waits for the server is cancelled."""
+        self.stopped = True
+        if not self.reading.acquire(timeout=_PATIENCE):
+            with contextlib.suppress(Exception):  # a server that is gone ends the wait too
+                cancel()
+            self.reading.acquire()
+        self.reading.release()
+
     def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self.held) < size:
+        with self.reading:
+            return self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        while not self.stopped and (size < 0 or len(self.held) < size):
             chunk = next(self.chunks, None)
             if chunk is None:
                 break

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from policies.problems import PolicyError
 from policies.text import Text, UserError
 from sandbox.catalog import corrections, grades, repository
 from sandbox.catalog.model import BUSY, DELIVERY, MODES
@@ -215,7 +216,8 @@ def keep_preview(unit: Unit, delivery_id: str, preview: Mapping[str, Any]) -> No
 def failed(unit: Unit, delivery_id: str, error: UserError) -> None:
     """The job could not take the delivery in: a question to the operator, or back to the department with the reason.
 
-    The resource and its published version stay as they are.
+    The resource and its published version stay as they are. A policy that does not load says nothing of the data: a
+    correction slip stays answered until somebody has the delivery read again.
     """
     delivery = repository.delivery(unit.session, delivery_id)
     DELIVERY.advance(unit, delivery, "ask" if error.code in ANSWERABLE else "refuse", code=error.code)
@@ -223,7 +225,7 @@ def failed(unit: Unit, delivery_id: str, error: UserError) -> None:
         "code": error.code, "text": error.text.as_dict(), "fix": error.fix.as_dict() if error.fix else None,
         "detail": _printable(error.detail),
     }  # fmt: skip
-    if delivery.state == "refused":
+    if delivery.state == "refused" and not isinstance(error, PolicyError):
         corrections.judge(unit, delivery.resource_id, None, {})
 
 

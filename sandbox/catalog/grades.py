@@ -1,4 +1,4 @@
-"""Grades of columns: carried over where confirmed, raised alone, lowered by two people, never below a floor."""
+"""Grades of columns: carried over where confirmed, made stricter by one, weaker by two, never below a floor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from policies.text import Text
 from sandbox.catalog import repository
 from sandbox.catalog.model import DELIVERY, LOWERING
+from sandbox.catalog.protection import ROLES, Change, Grade, Override, split, weakens
 from sandbox.catalog.repository import Lowering, Resource, ResourceColumn, ResourceVersion
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound, NotPermitted
@@ -41,29 +42,29 @@ class GradedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What an override did: columns raised at once, columns whose lowering waits for a second person."""
+    """What an override did: columns changed at once, columns where a second person must agree to less protection."""
 
-    raised: list[str]
+    changed: list[str]
     requested: list[str]
 
 
 # ---- what is carried over ----
 
 
-def confirmed_level(proposed: GradedColumn, before: ResourceColumn | None) -> int | None:
-    """The confirmed level that still holds for a column of a new version; None where people must look again.
+def held(proposed: GradedColumn, before: ResourceColumn | None) -> Grade | None:
+    """The confirmed grade that still holds for a column of a new version; None where people must look again.
 
-    It holds when the evidence is the same (category, entity, role, sensitivity, subject) and the machine proposes no
-    more than was confirmed, or no more than it proposed when two people confirmed less.
+    It holds when the evidence is the same (the category, sensitivity and role that the machine proposes, entity and
+    subject) and the machine proposes no more than was confirmed, or no more than it proposed when people confirmed
+    less.
     """
     if before is None or not before.confirmed:
         return None
-    evidence = [
-        (c.category, c.entity, c.identifier_role, c.sensitive, c.subject) for c in (proposed, before)
-    ]  # fmt: skip
-    if evidence[0] != evidence[1] or proposed.level > max(before.level, before.proposed_level):
+    now = (proposed.category, proposed.sensitive, proposed.identifier_role, proposed.entity, proposed.subject)
+    then = (before.proposed_category, before.proposed_sensitive, before.proposed_role, before.entity, before.subject)
+    if now != then or proposed.level > max(before.level, before.proposed_level):
         return None
-    return before.level
+    return Grade.of(before)
 
 
 def same_shape(proposed: Sequence[GradedColumn], before: Sequence[ResourceColumn]) -> bool:
@@ -106,35 +107,70 @@ def graded_version(unit: Unit, resource: Resource) -> ResourceVersion:
     return repository.version(unit.session, resource.id, resource.current_version)
 
 
-def change(unit: Unit, resource_id: str, pattern: str, level: int, reason: str) -> Changed:
-    """Give the columns that `pattern` names another level, with a reason.
+def change(unit: Unit, resource_id: str, pattern: str, override: Override, reason: str) -> Changed:
+    """Give the columns that `pattern` names another level, category, sensitivity or role, with a reason.
 
-    `pattern` is a column's name, or a name with `*` for any characters. Raising takes effect at once; a lowering is
-    asked for and waits for a second person. Raises `BadInput` (unknown column, level, reason, below the floor) and
-    `Conflict` when nothing would change.
+    `pattern` is a column's name, or a name with `*` for any characters. What protects more, and a category, takes
+    effect at once; what protects less is asked for and waits for a second person. Raises `BadInput` (unknown column,
+    level, category or role, no reason, below the floor) and `Conflict` when nothing would change.
     """
     resource = repository.get(unit.session, resource_id, locked=True)
     permissions.check(unit.actor, "resource:confirm", owner=resource.organisation_id)
     version = graded_version(unit, resource)
-    columns = repository.columns(unit.session, resource.id, version.number)
-    chosen = named(columns, pattern)
-    if not 1 <= level <= HIGHEST or not reason.strip():
-        raise BadInput("grade.incomplete", Text("级别应为 1–4，并须写明理由", "A level is 1 to 4 and needs a reason"))
-    if all(c.level == level for c in chosen):
+    chosen = named(repository.columns(unit.session, resource.id, version.number), pattern)
+    if not reason.strip():
+        raise BadInput("grade.no_reason", Text("请写明调整分级的理由", "A change of a grade needs a reason"))
+    wanted = {c.name: wanted_changes(unit, resource, c, override) for c in chosen}
+    if not any(wanted.values()):
         raise Conflict(
-            "grade.same", Text("这些列已经是这个级别", "These columns have this level already"),
-            fix=Text("请选择其他级别", "Choose another level"), id=resource.id,
+            "grade.same", Text("这些列的分级已经如此", "These columns have this grade already"),
+            fix=Text("请选择其他级别、类别或标识作用", "Choose another level, category or role"), id=resource.id,
         )  # fmt: skip
-    lower = [c for c in chosen if c.level > level]
+    done = Changed([], [])
+    for column in chosen:
+        at_once, asked = split(wanted[column.name])
+        if at_once:
+            stricter = any(fact != "category" for fact in at_once)
+            _set_grade(unit, resource, version, column, at_once, "resource:raise" if stricter else "resource:classify",
+                       reason)  # fmt: skip
+            done.changed.append(column.name)
+        if asked:
+            _ask_for_lowering(unit, resource, version, column, asked, reason)
+            done.requested.append(column.name)
+    return done
+
+
+def wanted_changes(
+    unit: Unit, resource: Resource, column: ResourceColumn, override: Override
+) -> dict[str, Change]:  # fmt: skip
+    """Fact → (before, after) of what the override asks of a column; a column called sensitive is lifted to its floor.
+
+    Raises `BadInput` for a level, category or role that does not exist, and for a level below the floor.
+    """
     policy = editions.in_force(unit, "grading")
-    for column in lower:
-        _check_floor(resource, column, level, policy)
-    raised = [c for c in chosen if c.level < level]
-    for column in raised:
-        _set_level(unit, resource, version, column, level, "resource:raise", reason)
-    for column in lower:
-        _ask_for_lowering(unit, resource, version, column, level, reason)
-    return Changed([c.name for c in raised], [c.name for c in lower])
+    if not 1 <= (override.level or 1) <= HIGHEST:
+        raise BadInput("grade.level", Text("级别应为 1–4", "A level is 1 to 4"))
+    if override.identifier_role is not None and override.identifier_role not in ROLES:
+        raise BadInput("grade.role", Text("没有这种标识作用", "There is no such role of an identifier"),
+                       fix=Text(f"可选：{'、'.join(ROLES)}", f"One of {', '.join(ROLES)}"))  # fmt: skip
+    if override.category is not None and override.category not in categories(policy):
+        raise BadInput(
+            "grade.category", Text("现行分级规则中没有这个类别", "The grading edition in force has no such category"),
+            fix=Text(f"可选：{'、'.join(categories(policy))}", "Choose one of the edition's categories"),
+        )  # fmt: skip
+    grade = Grade.of(column)
+    changes = grade.changes(override.applied(grade))
+    if "sensitive" in changes and column.sensitive is False and override.level is None:
+        floor = floor_of(column, "person" in resource.entity_keys, policy, sensitive=True)
+        changes |= {"level": (column.level, floor)} if column.level < floor else {}
+    _check_floor(resource, column, changes, policy)
+    return changes
+
+
+def categories(policy: Any) -> list[str]:
+    """The categories a grading edition knows, in its order (GB/T 43697 annex B for personal data)."""
+    known = (getattr(rule.parameters, "category", None) for rule in policy.rules)
+    return list(dict.fromkeys(name for name in known if name))
 
 
 def named(columns: Sequence[ResourceColumn], pattern: str) -> list[ResourceColumn]:
@@ -151,25 +187,33 @@ def named(columns: Sequence[ResourceColumn], pattern: str) -> list[ResourceColum
     return found
 
 
-def _set_level(
-    unit: Unit, resource: Resource, version: ResourceVersion, column: ResourceColumn, level: int, event: str,
-    reason: str,
+def _set_grade(
+    unit: Unit, resource: Resource, version: ResourceVersion, column: ResourceColumn, changes: dict[str, Change],
+    event: str, reason: str,
 ) -> None:  # fmt: skip
-    """One column's level, and the table's after it. What is published changes at once."""
-    source, column.level = column.level, level
+    """One column's grade, and the table's level after it. What is published changes at once."""
+    for fact, (_, after) in changes.items():
+        setattr(column, fact, after)
     unit.session.flush()
     version.level = level_of(version.grading, repository.columns(unit.session, resource.id, version.number))
     if resource.current_version == version.number:
         resource.level = version.level
-    unit.audit(event, "resource", resource.id, column=column.name, source=source, target=level, reason=reason.strip(),
+    unit.audit(event, "resource", resource.id, column=column.name, **_told(changes), reason=reason.strip(),
                version=version.number)  # fmt: skip
 
 
+def _told(changes: dict[str, Change]) -> dict[str, dict[str, Any]]:
+    return {
+        "before": {fact: old for fact, (old, _) in changes.items()},
+        "after": {fact: new for fact, (_, new) in changes.items()},
+    }
+
+
 def raise_published(unit: Unit, resource: Resource, proposed: Sequence[GradedColumn]) -> list[str]:
-    """Let higher proposals for the very rows that are published take effect before anybody has confirmed them.
+    """Let stricter proposals for the very rows that are published take effect before anybody has confirmed them.
 
     Fail closed: what the machine now finds is treated as true at once, for new grants, runs and exports, and the
-    department confirms it (or has it lowered by two people) afterwards. Returns the columns raised.
+    department confirms it (or has it lowered by two people) afterwards. Returns the columns made stricter.
     """
     if resource.current_version is None:
         return []
@@ -178,27 +222,30 @@ def raise_published(unit: Unit, resource: Resource, proposed: Sequence[GradedCol
     raised: list[str] = []
     for column in repository.columns(unit.session, resource.id, version.number):
         new = wanted.get(column.name)
-        if new is None or new.level <= column.level or confirmed_level(new, column) is not None:
+        if new is None or held(new, column) is not None:
             continue
-        _set_level(unit, resource, version, column, new.level, "resource:raise",
-                   "重新分级：先按较高级别执行，待部门确认")  # fmt: skip
-        column.confirmed = False
-        raised.append(column.name)
+        found = Override(new.level, None, new.sensitive, new.identifier_role).applied(Grade.of(column))
+        stricter, _ = split(Grade.of(column).changes(found))
+        if stricter:
+            _set_grade(unit, resource, version, column, stricter, "resource:raise",
+                       "重新分级：先按较高级别执行，待部门确认")  # fmt: skip
+            column.confirmed = False
+            raised.append(column.name)
     return raised
 
 
 # ---- lowering ----
 
 
-def floor_of(column: ResourceColumn, about_people: bool, policy: Any) -> int:
-    """The lowest level the policy allows this column (GB/T 43697 H.4).
+def floor_of(column: ResourceColumn, about_people: bool, policy: Any, *, sensitive: bool) -> int:
+    """The lowest level the policy allows this column, were it sensitive or not (GB/T 43697 H.4).
 
     Sensitive data has the floor of sensitive personal data; a column about a person, or in a table whose rows are
     about people, that of personal data; text that holds identifiers keeps the level its rule gives.
     """
     floors = policy.by_check("floors").parameters
     found = [1]
-    if column.sensitive:
+    if sensitive:
         found.append(floors.sensitive_personal)
     if column.subject == "person" or about_people:
         found.append(floors.personal)
@@ -206,9 +253,14 @@ def floor_of(column: ResourceColumn, about_people: bool, policy: Any) -> int:
     return max(found)
 
 
-def _check_floor(resource: Resource, column: ResourceColumn, level: int, policy: Any) -> None:
-    floor = floor_of(column, "person" in resource.entity_keys, policy)
-    if level < floor:
+def _check_floor(resource: Resource, column: ResourceColumn, changes: dict[str, Change], policy: Any) -> None:
+    """A level that is lowered, or that of a column called sensitive, is at least the floor of what it is to be."""
+    grade = Override(**{fact: after for fact, (_, after) in changes.items()}).applied(Grade.of(column))
+    lowered = "level" in changes and weakens("level", changes["level"])
+    if not lowered and not ("sensitive" in changes and grade.sensitive):
+        return
+    floor = floor_of(column, "person" in resource.entity_keys, policy, sensitive=grade.sensitive)
+    if grade.level < floor:
         raise BadInput(
             "grade.below_floor",
             Text(
@@ -221,8 +273,9 @@ def _check_floor(resource: Resource, column: ResourceColumn, level: int, policy:
 
 
 def _ask_for_lowering(
-    unit: Unit, resource: Resource, version: ResourceVersion, column: ResourceColumn, level: int, reason: str
-) -> None:
+    unit: Unit, resource: Resource, version: ResourceVersion, column: ResourceColumn, changes: dict[str, Change],
+    reason: str,
+) -> None:  # fmt: skip
     asked = repository.lowerings(unit.session, resource_id=resource.id, number=version.number, state="requested")
     if column.name in {one.column_name for one in asked}:
         raise Conflict(
@@ -233,13 +286,12 @@ def _ask_for_lowering(
     row = Lowering(
         id=new_id("low"), organisation_id=resource.organisation_id, state=LOWERING.initial, state_since=unit.now,
         created_at=unit.now, resource_id=resource.id, version=version.number, column_name=column.name,
-        source=column.level, target=level, reason=reason.strip(), author_id=unit.actor.id, reviewer_id=None,
-        decision="",
+        **_told(changes), reason=reason.strip(), author_id=unit.actor.id, reviewer_id=None, decision="",
     )  # fmt: skip
     unit.session.add(row)
     unit.session.flush()
-    unit.audit("lowering:request", "resource", resource.id, lowering=row.id, column=column.name, source=column.level,
-               target=level, reason=row.reason)  # fmt: skip
+    unit.audit("lowering:request", "resource", resource.id, lowering=row.id, column=column.name, **_told(changes),
+               reason=row.reason)  # fmt: skip
 
 
 @LOWERING.guard("second_person")
@@ -256,7 +308,13 @@ def _second_person(unit: Unit, request: Lowering) -> None:
 @LOWERING.guard("floor_kept")
 def _floor_kept(unit: Unit, request: Lowering) -> None:
     resource, policy = repository.get(unit.session, request.resource_id), editions.in_force(unit, "grading")
-    _check_floor(resource, _column_of(unit, request), request.target, policy)
+    column = _column_of(unit, request)
+    _check_floor(resource, column, _changes_of(request, column), policy)
+
+
+def _changes_of(request: Lowering, column: ResourceColumn) -> dict[str, Change]:
+    """What the request changes on the column as it stands now."""
+    return Grade.of(column).changes(Override(**request.after).applied(Grade.of(column)))
 
 
 def _column_of(unit: Unit, request: Lowering) -> ResourceColumn:
@@ -282,7 +340,7 @@ def decide(unit: Unit, lowering_id: str, step: str, reason: str) -> Lowering:
     if step == "approve":
         version = repository.version(unit.session, resource.id, request.version)
         column = _column_of(unit, request)
-        _set_level(unit, resource, version, column, request.target, "resource:lower", request.reason)
+        _set_grade(unit, resource, version, column, _changes_of(request, column), "resource:lower", request.reason)
         column.confirmed = True if resource.current_version == version.number else column.confirmed
     return request
 

@@ -77,7 +77,7 @@ MODES = ("replace", "append", "regrade")
 
 LOWERING = Lifecycle(
     noun="lowering",
-    title=Text("降低级别", "Lowering of a level"),
+    title=Text("降低分级", "Lowering of a grade"),
     initial="requested",
     states=(
         State("requested", Text("待第二人核定", "waits for a second person"), Role.DEPARTMENT, "warn"),
@@ -96,5 +96,6 @@ LOWERING = Lifecycle(
                    Text("随版本取代而作废", "lapse with its version")),
     ),
 )  # fmt: skip
-"""Lowering needs a reason and a second person (reference regulation.md §3 row 4). The row does not say who the second
-person is; assumed: anybody else of the department, or a compliance officer, where a department has one account only."""
+"""Taking a protection away (level, sensitivity, role as an identifier) needs a reason and a second person (reference
+regulation.md §3 row 4). The row does not say who the second person is; assumed: anybody else of the department, or a
+compliance officer, where a department has one account only."""

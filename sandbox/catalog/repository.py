@@ -129,7 +129,10 @@ class ResourceColumn(Base):
     category: Mapped[str] = short(80)
     level: Mapped[int]
     proposed_level: Mapped[int]
-    """what the machine proposed, whatever people made of it"""
+    """what the machine proposed, whatever people made of it; so are the next three"""
+    proposed_category: Mapped[str] = short(80)
+    proposed_sensitive: Mapped[bool]
+    proposed_role: Mapped[str] = short(20)
     sensitive: Mapped[bool]
     subject: Mapped[str] = short(20)
     """whom it is about: person, organisation, public or unknown"""
@@ -145,15 +148,16 @@ class ResourceColumn(Base):
 
 
 class Lowering(StatefulMixin, Base):
-    """A request to lower one column's level, which a second person decides. `organisation_id` is the department."""
+    """A request to protect one column less, which a second person decides. `organisation_id` is the department."""
 
     __tablename__ = "lowering"
 
     resource_id: Mapped[str] = short(index=True)
     version: Mapped[int]
     column_name: Mapped[str] = short(200)
-    source: Mapped[int]
-    target: Mapped[int]
+    before: Mapped[dict[str, Any]]
+    """fact of the grade → what it was when somebody asked; `after`: what it is to be"""
+    after: Mapped[dict[str, Any]]
     reason: Mapped[str] = short(4000)
     author_id: Mapped[str] = short()
     reviewer_id: Mapped[str | None] = short(nullable=True)

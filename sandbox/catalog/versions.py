@@ -10,6 +10,7 @@ from policies.text import Text
 from sandbox.catalog import corrections, deliveries, grades, repository, twins
 from sandbox.catalog.grades import GradedColumn
 from sandbox.catalog.model import DELIVERY, RESOURCE
+from sandbox.catalog.protection import Grade
 from sandbox.catalog.repository import Delivery, Resource, ResourceColumn, ResourceVersion
 from sandbox.kernel import permissions
 from sandbox.kernel.errors import InvalidTransition
@@ -88,14 +89,15 @@ def _version(unit: Unit, delivery: Delivery, taken: TakenIn) -> ResourceVersion:
 def _column(
     unit: Unit, version: ResourceVersion, position: int, proposed: GradedColumn, before: ResourceColumn | None
 ) -> ResourceColumn:
-    held = grades.confirmed_level(proposed, before)
+    held = grades.held(proposed, before)
+    grade = held or Grade.of(proposed)
     column = ResourceColumn(
         id=new_id("col"), resource_id=version.resource_id, version=version.number, position=position,
         confirmed=held is not None, name=proposed.name, type=proposed.type, comment=proposed.comment,
-        category=proposed.category, level=proposed.level if held is None else held, proposed_level=proposed.level,
-        sensitive=proposed.sensitive, subject=proposed.subject, identifier_role=proposed.identifier_role,
-        entity=proposed.entity, rule=proposed.rule, evidence=proposed.evidence, missing=proposed.missing,
-        distinct=proposed.distinct,
+        category=grade.category, level=grade.level, sensitive=grade.sensitive, identifier_role=grade.identifier_role,
+        proposed_level=proposed.level, proposed_category=proposed.category, proposed_sensitive=proposed.sensitive,
+        proposed_role=proposed.identifier_role, subject=proposed.subject, entity=proposed.entity,
+        rule=proposed.rule, evidence=proposed.evidence, missing=proposed.missing, distinct=proposed.distinct,
     )  # fmt: skip
     unit.session.add(column)
     return column

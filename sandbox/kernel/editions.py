@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies import editions as shipped_editions
+from policies.problems import PolicyError
 from policies.schema.base import Edition
 from policies.text import Text
 from sandbox.kernel import permissions
@@ -97,7 +98,11 @@ def activate(unit: Unit, edition_id: str) -> PolicyEdition:
 
 
 def in_force(unit: Unit, kind: str) -> Edition[Any]:
-    """The typed edition of `kind` in force today. Raises `NotFound` when there is none: nothing is then decided."""
+    """The typed edition of `kind` in force today.
+
+    Raises `NotFound` when there is none and `PolicyError` when its stored text no longer is what two people put into
+    force, or does not load: nothing is then decided, and never by an older edition instead.
+    """
     today = city_date(unit.now).isoformat()
     rows = unit.session.scalars(
         select(PolicyEdition)
@@ -111,7 +116,15 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
             Text(f"没有生效的“{kind}”规则", f"No {kind} edition is in force"),
             fix=Text("请合规人员启用一个版本", "An officer must activate one"),
         )
-    return shipped_editions.load_text(row.text)
+    found = shipped_editions.load_text(row.text, f"{kind} {row.edition}")
+    if found.digest != row.digest:
+        raise PolicyError(
+            "policy.changed",
+            Text(f"生效的“{kind}”规则 {row.edition} 版被改动", f"{kind} edition {row.edition} in force was changed"),
+            fix=Text("请运维人员恢复原文，或由合规人员启用新版", "Restore its text, or activate a new edition"),
+            kind=kind, edition=row.edition,
+        )  # fmt: skip
+    return found
 
 
 def every(session: Session) -> list[PolicyEdition]:

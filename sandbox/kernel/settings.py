@@ -35,7 +35,10 @@ class Settings(BaseSettings):
         default_factory=dict, description='databases by name, as JSON: {"name": {"department": "…", "url": "…"}}'
     )
     dask_address: str | None = Field(default=None, description="scheduler of a Dask cluster for the columns' scans")
-    model_endpoint: str | None = Field(default=None, description="OpenAI-compatible endpoint for simulation plans")
+    model_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint for generator plans: https, or http on this machine"
+    )
+    model_name: str = Field(default="default", description="the model to ask there, named in every manifest")
     model_key: SecretStr | None = None
 
     @property

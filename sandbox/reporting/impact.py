@@ -2,7 +2,8 @@
 
 Levels decide what a workspace may read (reference regulation.md §5.5): 1 and 2 rows; 3 rows with direct identifiers
 replaced by pseudonyms; 4 no rows, jobs only. A column that is gone can no longer be granted; grants that are in effect
-keep the version they were given.
+keep the version they were given. The export gate judges by the strictest grade of the granted and of the published
+version, so a change reaches the jobs of an open workspace and what they already made.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ from sqlalchemy import select
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
+from sandbox.catalog.protection import Grade, Override
 from sandbox.catalog.repository import Resource
+from sandbox.exports.repository import ExportRequest
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.unit import Unit
+from sandbox.products import repository as products
+from sandbox.products.repository import Run
+from sandbox.products.spec import parse
 from sandbox.workspaces.repository import Workspace
 
 Use = Literal["rows", "pseudonyms", "jobs", "none"]
 LIVE = ("agreement_signed", "active", "suspended")
 _ORDER: tuple[Use, ...] = ("none", "jobs", "pseudonyms", "rows")
+_ON_THEIR_WAY = ("draft", "frozen", "checking", "blocked", "in_review", "second_review", "returned", "approved")
+"""states of a request to export whose product has not left yet"""
 
 
 def use_of(level: int | None) -> Use:
@@ -35,19 +43,38 @@ def use_of(level: int | None) -> Use:
 
 @dataclass(frozen=True, slots=True)
 class ColumnImpact:
-    """One granted column whose level changes: what its holder could do before and after."""
+    """One granted column whose grade changes: what its holder could do before and after."""
 
     name: str
-    before: int
-    after: int | None
+    before: Grade
+    after: Grade | None
 
     @property
     def gains(self) -> bool:
-        return _ORDER.index(use_of(self.after)) > _ORDER.index(use_of(self.before))
+        return self._freedom(self.after) > self._freedom(self.before)
 
     @property
     def loses(self) -> bool:
-        return _ORDER.index(use_of(self.after)) < _ORDER.index(use_of(self.before))
+        return self._freedom(self.after) < self._freedom(self.before)
+
+    @staticmethod
+    def _freedom(grade: Grade | None) -> tuple[int, bool]:
+        """How much may be done: by level, then whether values may stand in a product (direct identifiers may not)."""
+        if grade is None:
+            return (_ORDER.index("none"), False)
+        return (_ORDER.index(use_of(grade.level)), grade.identifier_role != "direct")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceImpact:
+    """One open workspace: which of its jobs use the columns, and which of their products have not left yet."""
+
+    id: str
+    state: str
+    jobs: list[str]
+    """names of its jobs that use a changed column"""
+    exports: list[str]
+    """titles of requests to export what those jobs made, that are on their way"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +86,60 @@ class GrantImpact:
     scenario: str
     merchant: str
     version: int
-    workspaces: int
     columns: list[ColumnImpact]
+    workspaces: list[WorkspaceImpact]
 
 
 def of_version(
-    unit: Unit, resource_id: str, number: int, changes: Mapping[str, int] | None = None
+    unit: Unit, resource_id: str, number: int, overrides: Mapping[str, Override] | None = None
 ) -> list[GrantImpact]:
     """What publishing that version would change for the grants in effect.
 
-    `changes` (column → level) is what somebody is about to decide on top of it; with the published version's number
-    the answer is what such a decision alone does.
+    `overrides` (column → what somebody is about to say of it) come on top; with the published version's number the
+    answer is what such a decision alone does.
     """
     resource = catalogue.get(unit.session, resource_id)
     permissions.check(unit.actor, "resource:read", owner=resource.organisation_id)
-    before = {c.name: c.level for c in catalogue.columns(unit.session, resource_id)}
-    after = {c.name: c.level for c in catalogue.columns(unit.session, resource_id, number)} | dict(changes or {})
+    before = {c.name: Grade.of(c) for c in catalogue.columns(unit.session, resource_id)}
+    after = {c.name: Grade.of(c) for c in catalogue.columns(unit.session, resource_id, number)}
+    after |= {name: said.applied(after[name]) for name, said in (overrides or {}).items()}
     found = [_of_grant(unit, grant, before, after) for grant in _live_grants(unit, resource)]
     return [one for one in found if one.columns]
 
 
-def _of_grant(unit: Unit, grant: Grant, before: Mapping[str, int], after: Mapping[str, int]) -> GrantImpact:
+def _of_grant(unit: Unit, grant: Grant, before: Mapping[str, Grade], after: Mapping[str, Grade]) -> GrantImpact:
     application = applications.get(unit.session, grant.application_id)
+    changed = [
+        ColumnImpact(c, before[c], after.get(c))
+        for c in grant.columns
+        if c in before and (c not in after or before[c].changes(after[c]).keys() - {"category"})
+    ]
     opened = select(Workspace).where(Workspace.application_id == application.id, Workspace.state != "closed")
-    changed = [c for c in grant.columns if c in before and before[c] != after.get(c)]
+    names = {c.name for c in changed}
     return GrantImpact(
         grant.id, application.id, application.scenario, accounts.names(unit.session)[grant.organisation_id],
-        grant.version, len(unit.session.scalars(opened).all()),
-        [ColumnImpact(c, before[c], after.get(c)) for c in changed],
+        grant.version, changed, [_of_workspace(unit, one, grant, names) for one in unit.session.scalars(opened)],
     )  # fmt: skip
+
+
+def _of_workspace(unit: Unit, workspace: Workspace, grant: Grant, changed: set[str]) -> WorkspaceImpact:
+    touched = [run for run in products.of_workspace(unit.session, workspace.id) if _uses(run, grant) & changed]
+    artefacts = {run.artefact_id for run in touched if run.artefact_id}
+    wanted = select(ExportRequest).where(
+        ExportRequest.artefact_id.in_(artefacts), ExportRequest.state.in_(_ON_THEIR_WAY)
+    )  # fmt: skip
+    return WorkspaceImpact(
+        workspace.id, workspace.state, sorted({str(run.spec["job"]) for run in touched}),
+        sorted(request.title for request in unit.session.scalars(wanted)),
+    )  # fmt: skip
+
+
+def _uses(run: Run, grant: Grant) -> set[str]:
+    """The columns of the grant that the run's job names."""
+    spec = parse(run.spec)
+    mine = {alias for alias, one in spec.inputs.items() if one.grant == grant.id}
+    named = (spec.split(reference) for reference in spec.source_columns())
+    return {column for alias, column in named if alias is None or alias in mine} if mine else set()
 
 
 def _live_grants(unit: Unit, resource: Resource) -> list[Grant]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 from policies.text import Text
@@ -180,14 +180,26 @@ def _bait() -> Iterator[tuple[Path, Path, dict[str, Any]]]:
         grant.chmod(0o444)
         tcp.bind(("127.0.0.1", 0))
         tcp.listen(1)
-        with _udp_echo() as port, socket.socket(socket.AF_UNIX) as abstract, secret.open() as opened:
+        with (
+            _udp_echo() as port, _marked_process() as marker, socket.socket(socket.AF_UNIX) as abstract,
+            secret.open() as opened,
+        ):  # fmt: skip
             os.set_inheritable(opened.fileno(), True)
             abstract.bind("\0" + name)
             abstract.listen(1)
             yield root / "own", grant, {
                 "secret": str(secret), "tcp_port": tcp.getsockname()[1], "udp_port": port, "abstract": name,
-                "platform_pid": os.getpid(), "marker": sys.argv[0] or "python",
+                "platform_pid": os.getpid(), "marker": marker,
             }  # fmt: skip
+
+
+@contextmanager
+def _marked_process() -> Iterator[str]:
+    """A process outside with a word in its command line that no other process has."""
+    marker = secrets.token_hex(16)
+    with Popen(["/bin/sh", "-c", "read -r _", marker], stdin=PIPE) as outside:
+        yield marker
+        outside.kill()
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """示范市, a city that does not exist: six districts, thirty-six streets, and the roads and estates on them.
 
+Beside it the districts of Guangzhou with some of their streets (public names of the administrative division, not
+complete): tables that use these names get addresses that agree with them, on roads that do not exist there.
+
 Region codes 4499xx are not assigned: no prefecture of Guangdong has the code 4499 in the statistics bureau's list
 (`synthetic/city/reference/areas_guangdong.csv`). District names were invented; some happen to exist in other cities,
 which is why an address always starts with 示范市.
@@ -44,6 +47,19 @@ _STREETS = {  # street and the stem of its roads
     "中和区": "鼓楼:鼓楼 府前:府前 人和:人民 西关:宝华 文庙:文德 东堤:沿江",
     "江口区": "江湾:江湾 渡口:渡头 三洲镇:三洲 芦苇镇:芦花 平沙镇:平安 莲塘镇:莲花",
 }
+_GUANGZHOU = {  # residents in 10,000 (census of 2020, rounded; assumed), streets and towns
+    "越秀区": (104, "北京 六榕 流花 东山 农林 梅花村 黄花岗 建设 登峰 珠光"),
+    "海珠区": (182, "赤岗 新港 昌岗 江南中 滨江 沙园 凤阳 琶洲 南洲 官洲"),
+    "荔湾区": (124, "沙面 华林 多宝 逢源 龙津 金花 西村 桥中 花地 白鹤洞"),
+    "天河区": (224, "五山 员村 车陂 石牌 天河南 林和 棠下 猎德 冼村 龙洞"),
+    "白云区": (374, "三元里 松洲 景泰 同德 棠景 新市 同和 永平 石井 太和镇 人和镇 江高镇"),
+    "黄埔区": (126, "黄埔 鱼珠 大沙 文冲 穗东 南岗 夏港 萝岗 联和 新龙镇"),
+    "番禺区": (266, "市桥 沙头 东环 桥南 小谷围 大石 洛浦 钟村 南村镇 石楼镇"),
+    "花都区": (164, "新华 花城 秀全 新雅 狮岭镇 花东镇 炭步镇 赤坭镇 花山镇"),
+    "南沙区": (85, "南沙 珠江 龙穴 黄阁镇 万顷沙镇 横沥镇 东涌镇 榄核镇 大岗镇"),
+    "从化区": (72, "街口 城郊 江埔 温泉镇 良口镇 吕田镇 太平镇 鳌头镇"),
+    "增城区": (147, "荔城 增江 朱村 永宁 荔湖 宁西 新塘镇 石滩镇 中新镇 派潭镇"),
+}
 _FACTS = {  # code, income, weight, longitude, latitude
     "东湖区": ("449902", 1.28, 0.22, 114.62, 22.61),
     "西岭区": ("449903", 0.86, 0.13, 114.38, 22.66),
@@ -62,8 +78,11 @@ def _street(code: str, name: str, stem: str, place: int) -> Street:
         (f"{roads[turn]}{(place * 37 + turn * 58) % 180 + 6}号", stem + _ESTATES[(place * 3 + turn) % len(_ESTATES)])
         for turn in range(3)
     )
-    full = name if name.endswith("镇") else name + "街道"
-    return Street(code, full, roads, estates)
+    return Street(code, _full(name), roads, estates)
+
+
+def _full(name: str) -> str:
+    return name if name.endswith("镇") else name + "街道"
 
 
 def _district(name: str, place: int) -> District:
@@ -77,3 +96,11 @@ def _district(name: str, place: int) -> District:
 
 DISTRICTS: tuple[District, ...] = tuple(_district(name, place) for place, name in enumerate(_STREETS))
 STREETS: tuple[tuple[District, Street], ...] = tuple((d, s) for d in DISTRICTS for s in d.streets)
+GUANGZHOU: dict[str, tuple[int, tuple[str, ...]]] = {
+    name: (people, tuple(_full(street) for street in streets.split())) for name, (people, streets) in _GUANGZHOU.items()
+}
+"""district → its residents in 10,000 and its streets"""
+STREETS_OF: dict[str, tuple[str, ...]] = {
+    **{d.name: tuple(s.name for s in d.streets) for d in DISTRICTS},
+    **{name: streets for name, (_, streets) in GUANGZHOU.items()},
+}

@@ -12,6 +12,7 @@ from synthetic.providers.pools import Bytes, Words, constant, digits, distinct_i
 
 _ALPHABET = np.frombuffer(USCC_ALPHABET.encode(), dtype=np.uint8)
 COMPANY, SOLE_TRADER = "91", "92"
+_OWN_USE = 99_999
 _FORMS = ("有限公司", "有限责任公司", "股份有限公司")
 
 
@@ -21,12 +22,16 @@ def _organisation_bodies(rng: np.random.Generator, n: int) -> Bytes:
 
 
 def organisation_codes(rng: np.random.Generator, n: int) -> Words:
-    """Organisation codes (GB 11714-1997), 9 characters without hyphen.
+    """Organisation codes (GB 11714-1997), 9 characters without hyphen, all different.
 
-    The code alone carries no region, so there is no range nobody holds (assumed harmless: it names no person); inside a
-    credit code the region 4499xx keeps it apart.
+    Up to 50,000 come from PDY00001 … PDY99999, which the standard leaves to everybody's own use and gives to nobody.
+    More start with `MZ`: a Z cannot stand in a unified social credit code, into which every code in use was carried
+    over, so no organisation has one (assumed).
     """
-    body = _organisation_bodies(rng, n)
+    if n <= _OWN_USE // 2:
+        body = np.hstack([constant("PDY", n), digits(distinct_integers(rng, n, _OWN_USE) + 1, 5)])
+    else:
+        body = np.hstack([constant("MZ", n), in_alphabet(distinct_integers(rng, n, 31**6), 6, _ALPHABET)])
     return texts(np.hstack([body, organisation_code_check(body)[:, None]]))
 
 

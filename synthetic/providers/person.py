@@ -1,4 +1,4 @@
-"""People: names, births, resident IDs that agree with them, travel documents, patient and pupil numbers."""
+"""People: names, births, and resident IDs that agree with them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from synthetic.providers import vocabulary
 from synthetic.providers.checksums import resident_id_check
-from synthetic.providers.pools import Bytes, Integers, Words, constant, digits, distinct_integers, pick, prefixed, texts
+from synthetic.providers.pools import Bytes, Exhausted, Integers, Words, digits, pick, texts
 
 Days = NDArray[np.datetime64]
 MALE, FEMALE = "男", "女"
 REGION_PREFIX = 4499
-_LETTERS = np.frombuffer(b"ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,10 @@ def person_names(rng: np.random.Generator, n: int, sex: str | Words | None = Non
     sexes = person_sexes(rng, n) if sex is None else np.broadcast_to(np.asarray(sex, dtype=object), n)
     years = (births(rng, n) if born is None else born).astype("datetime64[Y]").astype(int) + 1970
     era = np.searchsorted(vocabulary.ERA_STARTS, years, side="right")
-    given = np.empty(n, dtype=object)
+    given, men = np.empty(n, dtype=object), np.asarray(sexes == MALE)
     for male in (True, False):
         for generation in range(len(vocabulary.ERA_STARTS) + 1):
-            rows = np.flatnonzero((era == generation) & ((sexes == MALE) == male))
+            rows = np.flatnonzero((era == generation) & (men == male))
             given[rows] = pick(rng, vocabulary.given_names(male, generation), len(rows))
     return pick(rng, *_surname_arguments(n)) + given
 
@@ -72,17 +71,36 @@ def resident_ids(
     """Resident IDs (GB 11643-1999) that agree with birth and sex and differ from each other.
 
     `regions` are six-digit codes and must start with 4499; by default any of 449901…449999. No prefecture has the code
-    4499, so nobody holds such a number. Raises ValueError for another region, and when more than 500 people of one
-    sex are born on one day in one region (the sequence has three digits).
+    4499, so nobody holds such a number. Raises ValueError for another region, and `Exhausted` when more than 500
+    people of one sex are born on one day in one region (the sequence has three digits).
     """
-    n = len(births)
-    where = rng.integers(449901, 450000, n) if regions is None else np.asarray(regions, dtype=np.int64)
+    where = rng.integers(449901, 450000, len(births)) if regions is None else np.asarray(regions, dtype=np.int64)
     if (where // 100 != REGION_PREFIX).any():
         raise ValueError("resident IDs are generated only for the unassigned regions 4499xx")
-    days = births.astype("datetime64[D]")
+    return identity_numbers(rng, where, births, sexes)
+
+
+def identity_numbers(rng: np.random.Generator, regions: NDArray[np.integer], births: Days, sexes: Words) -> Words:
+    """Numbers in the form of GB 11643-1999 for any six digits in front: the caller says why nobody holds those."""
+    where, days = np.asarray(regions, dtype=np.int64), births.astype("datetime64[D]")
     sequence = _sequence(rng, where, days, np.asarray(sexes == MALE))
     body = np.hstack([digits(where, 6), digits(_yyyymmdd(days), 8), digits(sequence, 3)])
     return texts(np.hstack([body, resident_id_check(body)[:, None]]))
+
+
+def old_resident_ids(rng: np.random.Generator, births: Days, sexes: Words) -> Words:
+    """Resident IDs of 15 digits (before 1999: year in two digits, no check character) of the region 4499xx.
+
+    Whoever was born later never had one and gets the form of 18 characters.
+    """
+    where = rng.integers(449901, 450000, len(births))
+    days = births.astype("datetime64[D]")
+    year = days.astype("datetime64[Y]").astype(np.int64) + 1970
+    sequence = _sequence(rng, where, days, np.asarray(sexes == MALE))
+    old = texts(np.hstack([digits(where, 6), digits(_yyyymmdd(days) % 1_000_000, 6), digits(sequence, 3)]))
+    outside = np.flatnonzero((year < 1900) | (year > 1999))
+    old[outside] = resident_ids(rng, days[outside], np.asarray(sexes, dtype=object)[outside])
+    return old
 
 
 def _yyyymmdd(days: Days) -> Integers:
@@ -100,28 +118,12 @@ def _sequence(rng: np.random.Generator, regions: Integers, days: Days, male: NDA
     sizes = np.diff(np.r_[starts, len(key)])
     rank = np.arange(len(key)) - np.repeat(starts, sizes)
     if len(key) and rank.max() >= 500:
-        raise ValueError("more than 500 people of one sex born on one day in one region")
+        raise Exhausted("more than 500 people of one sex born on one day in one region")
     offset = np.repeat(rng.integers(0, 500, len(starts)), sizes)
     step = np.repeat(rng.choice([7, 11, 13, 17, 19, 23, 27, 29], len(starts)), sizes)  # coprime to 500: no repeats
     sequence = np.empty(len(key), dtype=np.int64)
     sequence[order] = (offset + rank * step) % 500 * 2 + male[order]
     return sequence
-
-
-def passports(rng: np.random.Generator, n: int) -> Words:
-    """Ordinary passports of the form `EZ` + 7 digits. Issue goes EA, EB, … in order; EZ is assumed not reached."""
-    return texts(np.hstack([constant("EZ", n), digits(distinct_integers(rng, n, 10**7), 7)]))
-
-
-def medical_numbers(rng: np.random.Generator, n: int) -> Words:
-    """Patient numbers `M4499` + 8 digits: no public format exists, the city code marks them."""
-    return texts(np.hstack([constant("M4499", n), digits(distinct_integers(rng, n, 10**8), 8)]))
-
-
-def school_numbers(rng: np.random.Generator, resident_ids: Words) -> Words:
-    """Pupil numbers (学籍号) in the usual form `G` + resident ID, hence as unassigned as the ID."""
-    del rng  # the number follows from the ID; the argument keeps the providers alike
-    return prefixed("G", np.asarray(resident_ids, dtype=object))
 
 
 def broken_check(identifiers: Bytes) -> Bytes:

@@ -18,6 +18,10 @@ Integers = NDArray[np.int64]
 Weights = Sequence[float] | NDArray[Any]
 
 
+class Exhausted(ValueError):
+    """A range holds fewer different values than were wanted. A pool never repeats a key in silence."""
+
+
 def words(values: Sequence[str]) -> Words:
     """`values` as an object array; gathering from it copies pointers, not characters."""
     array = np.empty(len(values), dtype=object)
@@ -46,20 +50,28 @@ def pick_index(rng: np.random.Generator, size: int, n: int, weights: Weights | N
 def distinct_integers(rng: np.random.Generator, n: int, limit: int) -> Integers:
     """`n` different integers of `0..limit-1`, in random order.
 
-    Raises ValueError when fewer than `n` exist: a pool that is too small must not repeat a key in silence.
+    Raises `Exhausted` when fewer than `n` exist.
     """
     if n > limit:
-        raise ValueError(f"{n} distinct values wanted from a range of {limit}")
+        raise Exhausted(f"{n} distinct values wanted from a range of {limit}")
     if limit <= 4 * n:
         return rng.permutation(limit)[:n].astype(np.int64)
     values = rng.integers(0, limit, n)
-    while True:
-        order = np.argsort(values, kind="stable")
-        repeated = np.zeros(n, dtype=bool)
-        repeated[order[1:]] = values[order[1:]] == values[order[:-1]]
-        if not repeated.any():
-            return values
-        values[repeated] = rng.integers(0, limit, int(repeated.sum()))
+    while len(again := _repeats(values)):
+        values[again] = rng.integers(0, limit, len(again))
+    return values
+
+
+def _repeats(values: Integers) -> Integers:
+    """Positions, in ascending order, of values that stand further in front too."""
+    ordered = np.sort(values)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.empty(0, dtype=np.int64)
+    place = np.minimum(np.searchsorted(twice, values), len(twice) - 1)
+    rows = np.flatnonzero(twice[place] == values)
+    order = rows[np.argsort(values[rows], kind="stable")]
+    return np.sort(order[1:][values[order[1:]] == values[order[:-1]]])
 
 
 def digits(values: NDArray[np.integer], width: int) -> Bytes:
@@ -106,5 +118,7 @@ def texts(columns: Bytes) -> Words:
 
 def decimal_texts(values: NDArray[np.integer]) -> Words:
     """Integers as texts without padding; each different number is written once."""
+    if len(values) and int(values.max()) - (low := int(values.min())) < len(values):  # every number between them fits
+        return words([str(value) for value in range(low, int(values.max()) + 1)])[values - low]
     distinct, places = np.unique(values, return_inverse=True)
     return words([str(value) for value in distinct.tolist()])[places]

@@ -7,6 +7,7 @@ companies repeat and contain real firms, address parts contradict each other, th
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 from synthetic.providers.pools import listed
 
@@ -59,6 +60,98 @@ REMARK_TEMPLATES = (
     "信息与{month}月台账一致",
     "需补充证明材料{count}份",
 )
+
+
+class Remarks(NamedTuple):
+    """Templates of one kind of text, and the things their place {item} speaks of."""
+
+    templates: tuple[str, ...]
+    items: tuple[str, ...]
+
+
+REMARK_WORDS: dict[str, tuple[str, ...]] = {  # the first kind one of whose words occurs
+    "complaint": ("信访", "投诉", "诉求", "举报", "热线", "工单", "来电", "12345", "complaint"),
+    "medical": ("就诊", "主诉", "诊断", "医嘱", "病", "门诊", "住院", "处方", "体检", "护理", "medical", "diagnos"),
+    "inspection": ("检查", "执法", "处罚", "巡查", "整改", "违法", "违章", "隐患", "inspect"),
+    "school": ("学生", "学籍", "教学", "课程", "班级", "成绩", "school", "student"),
+    "enterprise": ("企业", "经营", "公司", "法人", "纳税", "市场主体", "许可范围", "business", "enterprise"),
+    "service": ("办件", "办理", "受理", "审批", "申请", "事项", "窗口", "service", "permit"),
+}
+
+REMARKS_BY_KIND: dict[str, Remarks] = {
+    "complaint": Remarks(
+        (
+            "反映{street}附近{item}问题，希望尽快处理",
+            "市民来电称{month}月{day}日晚{hour}时许{item}，影响休息",
+            "投诉{item}，已是第{count}次反映",
+            "建议在{street}增设相关设施，解决{item}问题",
+            "咨询{item}由哪个部门负责，已答复",
+            "已转{street}处理，{count}个工作日内回复",
+            "经核实{item}情况属实，正在整改",
+            "来访人要求书面答复{item}的处理结果",
+        ),
+        listed("路面破损 噪音扰民 占道经营 路灯不亮 垃圾清运不及时 电梯故障 违规停车 下水道堵塞 施工扬尘 停水"),
+    ),
+    "medical": Remarks(
+        (
+            "主诉{item}{count}天，无发热",
+            "{item}{count}周，加重{day}天，建议复查",
+            "因{item}就诊，予对症处理，随访",
+            "复诊，{item}较前好转，继续原方案",
+            "{item}，嘱清淡饮食、注意休息，{count}周后复诊",
+            "否认药物过敏史，{item}待查",
+            "{month}月体检发现异常，现{item}，进一步检查",
+        ),
+        listed("咳嗽 头晕 腰痛 胃部不适 膝关节疼痛 乏力 鼻塞流涕 皮疹 失眠 胸闷 咽痛 腹泻"),
+    ),
+    "inspection": Remarks(
+        (
+            "现场检查发现{item}，责令{count}日内改正",
+            "{month}月{day}日复查，{item}已整改",
+            "{item}，当场提出口头警告",
+            "经检查未发现{item}情形",
+            "抽查{count}处，其中一处{item}",
+            "{item}，拟处罚款{amount}元",
+            "已向{street}通报{item}情况",
+        ),
+        listed("消防通道堵塞 台账不全 标识缺失 灭火器过期 超范围经营 未公示许可证 卫生不达标 设备未检验"),
+    ),
+    "school": Remarks(
+        (
+            "{month}月参加{item}",
+            "本学期{item}表现良好",
+            "{item}缺课{count}次，已补",
+            "因病请假{count}天，{item}另行安排",
+            "家长已知悉{item}安排",
+            "转入后补测{item}",
+        ),
+        listed("体质测试 社会实践 课外阅读 科技活动 期中测验 合唱排练 志愿服务 劳动课"),
+    ),
+    "enterprise": Remarks(
+        (
+            "主营{item}，经营正常",
+            "{month}月变更经营范围，增加{item}",
+            "年报已公示，{item}业务占比上升",
+            "地址变更至{street}，待换照",
+            "{item}项目于{month}月投产",
+            "申请减免，材料第{count}次补正",
+            "实地走访，{item}订单稳定",
+        ),
+        listed("五金加工 餐饮服务 软件开发 服装批发 物流运输 物业管理 建材销售 电子元件 食品零售 装饰设计 仓储"),
+    ),
+    "service": Remarks(
+        (
+            "{item}申请材料齐全，当场受理",
+            "{item}缺少证明{count}份，已告知补正",
+            "{month}月{day}日办结，{item}已送达",
+            "由{street}窗口代收，{item}流转中",
+            "申请人撤回{item}申请",
+            "{item}符合条件，准予办理",
+            "电话回访，对{item}办理表示满意",
+        ),
+        listed("居住登记 营业执照变更 社保转移 不动产登记 公积金提取 老年人优待 施工许可 食品经营许可 婚姻登记预约"),
+    ),
+}
 
 
 @cache

@@ -57,6 +57,7 @@ def test_types_comments_keys_and_values_come_over(source: tuple[str, psycopg.Con
           "编号" bigint PRIMARY KEY, "姓名" varchar(20), "区" char(6) REFERENCES 区划 (代码), "余额" numeric(12, 2),
           "比例" numeric, "值" double precision, "在职" boolean, "生日" date, "登记" timestamp, "更新" timestamptz,
           "附" jsonb, "标签" text[], "照" bytea, "时长" interval);
+        COMMENT ON TABLE "居民 表" IS '居民账户';
         COMMENT ON COLUMN "居民 表"."余额" IS '账户余额，元';
         INSERT INTO 区划 VALUES ('000001', '东湖区');
         INSERT INTO "居民 表" VALUES
@@ -78,6 +79,7 @@ def test_types_comments_keys_and_values_come_over(source: tuple[str, psycopg.Con
     assert declared["余额"] == ("NUMERIC(12, 2)", "账户余额，元")
     field = pq.read_schema(got.path).field("余额")
     assert field.metadata[b"comment"].decode() == "账户余额，元"
+    assert (got.title, pq.read_schema(got.path).metadata[b"title"].decode()) == ("居民账户", "居民账户")
     assert codes(got) == {"utc_timestamps"}
     (table,) = read(got.path, work=tmp_path / "work")
     kinds = {c.name: c.type for c in table.columns}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from api.demo import stages
 from api.demo.client import ApiError, Client
 from pipelines import upkeep
 from policies import editions
+from sandbox.kernel.editions import PolicyEdition
 
 HEADER = "编号,区,数量\n"
 
@@ -214,6 +217,65 @@ def test_a_bad_redelivery_leaves_what_is_published_as_it_is(stage: stages.Embedd
         after = deliver(stage, resource, content)
         assert after["deliveries"][0]["state"] == "refused"
         assert (after["state"], after["current_version"], after["columns"]) == ("published", 1, before["columns"])
+
+
+@contextmanager
+def spoilt(stage: stages.Embedded, kind: str, how: str) -> Iterator[None]:
+    """The edition in force, damaged in its store: cut off in the middle, of another form, or with a rule changed."""
+    with stage.platform.database.transaction() as session:
+        wanted = select(PolicyEdition).where(PolicyEdition.kind == kind, PolicyEdition.state == "active")
+        row = session.scalars(wanted.order_by(PolicyEdition.effective_from.desc())).first()
+        assert row is not None
+        whole, key = row.text, row.id
+        row.text = {
+            "cut off": whole[: len(whole) // 2] + "\n  - [",
+            "another form": whole.replace("rules:", "no_defaults: true\nrules:", 1),
+            "changed": whole + "\n# one character more is another edition\n",
+        }[how]
+    try:
+        yield
+    finally:
+        with stage.platform.database.transaction() as session:
+            kept = session.get(PolicyEdition, key)
+            assert kept is not None
+            kept.text = whole
+
+
+def lake_versions(stage: stages.Embedded, resource: str) -> dict[str, int]:
+    from deltalake import DeltaTable
+
+    root = stage.platform.settings.lake_root / resource
+    return {one.name: DeltaTable(str(one)).version() for one in sorted(root.iterdir()) if one.is_dir()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "code"),
+    [
+        ("grading", "cut off", "policy.invalid"),
+        ("grading", "another form", "policy.invalid"),
+        ("grading", "changed", "policy.changed"),
+        ("quality", "changed", "policy.changed"),
+    ],
+)
+def test_a_policy_that_does_not_load_stops_a_delivery_by_name_and_touches_nothing(
+    stage: stages.Embedded, kind: str, how: str, code: str
+) -> None:
+    resource = register(stage.client, f"规则坏了{kind}{how}")
+    deliver(stage, resource, table(range(30)))
+    before = publish(stage, resource)
+    stage.settle()
+    lake = lake_versions(stage, resource)
+    with spoilt(stage, kind, how):
+        after = deliver(stage, resource, table(range(31)))
+    stopped = after["deliveries"][0]
+    assert (stopped["state"], stopped["error"]["code"]) == ("refused", code)
+    assert kind in stopped["error"]["text"]["zh"] and stopped["error"]["fix"]["zh"]
+    assert (after["state"], after["current_version"], after["columns"]) == ("published", 1, before["columns"])
+    assert (after["versions"], lake_versions(stage, resource)) == (before["versions"], lake), "nothing half done"
+    stage.client.post("operator", f"/jobs/{stopped['job_id']}/retry")
+    stage.settle()
+    healed = stage.client.get("health", f"/resources/{resource}")
+    assert (healed["deliveries"][0]["state"], healed["current_version"]) == ("current", 2), "read once it loads again"
 
 
 def test_both_versions_stay_readable_with_their_lineage(stage: stages.Embedded) -> None:

@@ -4,17 +4,24 @@ databases."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from policies.text import Text, UserError
+from sandbox.applications import repository as application_records
 from sandbox.catalog import deliveries, grades, regrading, service, versions
 from sandbox.catalog import repository as catalogue
+from sandbox.catalog.protection import Grade, Override
 from sandbox.catalog.repository import Lowering
+from sandbox.exports import service as exports
+from sandbox.exports.repository import ExportRequest
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
+from sandbox.products import repository as product_records
 from sandbox.reporting import impact
+from sandbox.workspaces import repository as workspace_records
 from tests.factories import World
 
 COLUMNS = {"身份证号": 3, "区": 1, "费用": 2}
@@ -24,6 +31,13 @@ def levels(world: World, resource_id: str, number: int | None = None) -> dict[st
     """Level and whether confirmed, of the published version or of another."""
     with world.system() as unit:
         return {c.name: (c.level, c.confirmed) for c in catalogue.columns(unit.session, resource_id, number)}
+
+
+def grade(world: World, resource_id: str, column: str, number: int | None = None) -> dict[str, Any]:
+    """Level, category, sensitivity and role of one column, of the published version or of another."""
+    with world.system() as unit:
+        found = next(c for c in catalogue.columns(unit.session, resource_id, number) if c.name == column)
+        return asdict(Grade.of(found))
 
 
 def state_of(world: World, resource_id: str) -> tuple[str, int | None, int | None]:
@@ -39,9 +53,11 @@ def redelivered(world: World, resource_id: str, **how: Any) -> int:
     return world.take_in(resource_id, **how)
 
 
-def change(world: World, who: Actor, resource_id: str, column: str, level: int, reason: str = "核实") -> grades.Changed:
+def change(
+    world: World, who: Actor, resource_id: str, column: str, level: int | None, reason: str = "核实", **more: Any
+) -> grades.Changed:  # fmt: skip
     with world.by(who) as unit:
-        return grades.change(unit, resource_id, column, level, reason)
+        return grades.change(unit, resource_id, column, Override(level, **more), reason)
 
 
 def asked(world: World, resource_id: str) -> Lowering:
@@ -124,17 +140,19 @@ def test_a_confirmed_level_stays_when_the_machine_proposes_less_on_the_same_evid
 
 def test_raising_takes_effect_at_once_and_is_on_record(any_world: World) -> None:
     resource_id = any_world.published()
-    assert change(any_world, any_world.department, resource_id, "区", 4, "小区级别可识别").raised == ["区"]
+    assert change(any_world, any_world.department, resource_id, "区", 4, "小区级别可识别").changed == ["区"]
     assert (levels(any_world, resource_id)["区"], state_of(any_world, resource_id)[2]) == ((4, True), 4)
     (event,) = any_world.events("resource:raise")
-    assert event.facts == {"column": "区", "source": 1, "target": 4, "reason": "小区级别可识别", "version": 1}
+    assert event.facts == {
+        "column": "区", "before": {"level": 1}, "after": {"level": 4}, "reason": "小区级别可识别", "version": 1
+    }  # fmt: skip
 
 
 def test_lowering_waits_for_a_second_person_who_is_not_the_first(any_world: World) -> None:
     resource_id = any_world.delivered()
     number = any_world.take_in(resource_id, columns=COLUMNS | {"费用": 4})
     asked_for = change(any_world, any_world.department, resource_id, "费用", 2, "已公开的收费标准")
-    assert (asked_for.raised, asked_for.requested) == ([], ["费用"])
+    assert (asked_for.changed, asked_for.requested) == ([], ["费用"])
     assert levels(any_world, resource_id, number)["费用"] == (4, False), "nothing is lower before two people agree"
     lowering = asked(any_world, resource_id)
     with pytest.raises(NotPermitted, match="same_person"):
@@ -151,7 +169,9 @@ def test_lowering_waits_for_a_second_person_who_is_not_the_first(any_world: Worl
     any_world.publish(resource_id)
     assert state_of(any_world, resource_id) == ("current", 1, 3)
     (lowered,) = any_world.events("resource:lower")
-    assert (lowered.actor_id, lowered.facts["source"], lowered.facts["target"]) == (any_world.colleague.id, 4, 2)
+    assert (lowered.actor_id, lowered.facts["before"], lowered.facts["after"]) == (
+        any_world.colleague.id, {"level": 4}, {"level": 2}
+    )  # fmt: skip
 
 
 def test_a_compliance_officer_may_be_the_second_person_and_a_refusal_keeps_the_level(any_world: World) -> None:
@@ -175,11 +195,88 @@ def test_the_floor_of_the_policy_is_never_undercut(any_world: World, column: str
     assert refused.value.detail["floor"] == floor
 
 
+@pytest.mark.parametrize(
+    ("override", "at_once", "asked"),
+    [
+        ({"category": "组织许可处罚信息"}, {"category": "组织许可处罚信息"}, {}),
+        ({"sensitive": True}, {"sensitive": True, "level": 4}, {}),
+        ({"identifier_role": "direct"}, {"identifier_role": "direct"}, {}),
+        ({"identifier_role": "none"}, {}, {"identifier_role": "none"}),
+        ({"identifier_role": "sensitive"}, {}, {"identifier_role": "sensitive"}),
+        ({"level": 4, "identifier_role": "none"}, {"level": 4}, {"identifier_role": "none"}),
+        ({"level": 2, "identifier_role": "direct"}, {"identifier_role": "direct"}, {"level": 2}),
+        ({"category": "组织许可处罚信息", "level": 2}, {"category": "组织许可处罚信息"}, {"level": 2}),
+    ],
+)
+def test_what_protects_more_takes_effect_at_once_and_what_protects_less_waits(
+    world: World, override: dict[str, Any], at_once: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """A quasi-identifier of level 3 that is not sensitive; one called sensitive is lifted to its floor, 4."""
+    resource_id = world.delivered()
+    number = world.take_in(resource_id, columns={"区": 3}, roles={"区": "quasi"})
+    before = {"level": 3, "category": "B1", "sensitive": False, "identifier_role": "quasi"}
+    done = change(world, world.department, resource_id, "区", **({"level": None} | override))
+    assert (bool(done.changed), bool(done.requested)) == (bool(at_once), bool(asked))
+    assert grade(world, resource_id, "区", number) == before | at_once
+    with world.system() as unit:
+        requests = [(r.before, r.after) for r in catalogue.lowerings(unit.session, resource_id=resource_id)]
+    assert requests == ([({fact: before[fact] for fact in asked}, asked)] if asked else [])
+    told = world.events("resource:raise") + world.events("resource:classify")
+    assert [e.facts["after"] for e in told] == ([at_once] if at_once else [])
+
+
+def test_two_people_make_a_sensitive_direct_identifier_an_ordinary_column(any_world: World) -> None:
+    resource_id = any_world.published()
+    said = {"sensitive": False, "identifier_role": "none"}
+    change(any_world, any_world.department, resource_id, "身份证号", 2, "实为流水号", **said)
+    before = {"level": 3, "category": "B1", "sensitive": True, "identifier_role": "direct"}
+    assert grade(any_world, resource_id, "身份证号") == before, "nothing is weaker before two people agree"
+    with pytest.raises(NotPermitted, match="same_person"):
+        decide(any_world, any_world.department, asked(any_world, resource_id), "approve")
+    decide(any_world, any_world.colleague, asked(any_world, resource_id), "approve")
+    now = before | {"level": 2} | said
+    assert grade(any_world, resource_id, "身份证号") == now
+    (lowered,) = any_world.events("resource:lower")
+    assert lowered.facts["before"] == {"level": 3, "sensitive": True, "identifier_role": "direct"}
+    redelivered(any_world, resource_id)
+    assert state_of(any_world, resource_id)[:2] == ("current", 2), "the machine proposes what it proposed before"
+    assert grade(any_world, resource_id, "身份证号") == now, "what two people decided is carried over"
+
+
+def test_a_category_that_the_department_corrected_is_carried_over(world: World) -> None:
+    resource_id = world.published()
+    change(world, world.department, resource_id, "费用", None, category="组织许可处罚信息")
+    redelivered(world, resource_id)
+    assert (state_of(world, resource_id)[0], grade(world, resource_id, "费用")["category"]) == (
+        "current", "组织许可处罚信息"
+    )  # fmt: skip
+
+
+def test_a_floor_holds_for_the_column_as_it_is_to_be(world: World) -> None:
+    resource_id = world.delivered()
+    world.take_in(resource_id, columns={"身份证号": 4})
+    for level, more in ((3, {}), (1, {"sensitive": False})):
+        with pytest.raises(BadInput, match="below_floor"):
+            change(world, world.department, resource_id, "身份证号", level, **more)
+    with pytest.raises(BadInput, match="below_floor"):
+        change(world, world.department, resource_id, "身份证号", 1, sensitive=True)
+    done = change(world, world.department, resource_id, "身份证号", 2, sensitive=False)
+    assert done.requested == ["身份证号"]
+
+
+def test_regrading_makes_a_published_column_a_direct_identifier_at_once(any_world: World) -> None:
+    resource_id = any_world.published()
+    regraded(any_world, resource_id, columns=COLUMNS, roles={"区": "direct"})
+    assert (grade(any_world, resource_id, "区")["identifier_role"], levels(any_world, resource_id)["区"]) == (
+        "direct", (1, False)
+    )  # fmt: skip
+
+
 def test_many_columns_are_changed_by_a_pattern(any_world: World) -> None:
     resource_id = any_world.delivered()
     number = any_world.take_in(resource_id, columns={"收费1": 2, "收费2": 4, "收费项(元)": 3, "区": 1})
     done = change(any_world, any_world.department, resource_id, "收费*", 3)
-    assert (done.raised, done.requested) == (["收费1"], ["收费2"])
+    assert (done.changed, done.requested) == (["收费1"], ["收费2"])
     assert {n: k for n, (k, _) in levels(any_world, resource_id, number).items()} == {
         "收费1": 3, "收费2": 4, "收费项(元)": 3, "区": 1
     }  # fmt: skip
@@ -188,14 +285,21 @@ def test_many_columns_are_changed_by_a_pattern(any_world: World) -> None:
 @pytest.mark.parametrize(
     ("column", "level", "reason", "error"),
     [("区", 2, " ", BadInput), ("区", 5, "x", BadInput), ("无此列", 2, "x", BadInput), ("无*", 2, "x", BadInput),
-     ("区", 1, "x", Conflict), (".*", 2, "x", BadInput)],
+     ("区", 1, "x", Conflict), (".*", 2, "x", BadInput), ("区", None, "x", Conflict)],
 )  # fmt: skip
 def test_changes_that_make_no_sense_are_refused(
-    world: World, column: str, level: int, reason: str, error: type[UserError]
+    world: World, column: str, level: int | None, reason: str, error: type[UserError]
 ) -> None:
     resource_id = world.published()
     with pytest.raises(error):
         change(world, world.department, resource_id, column, level, reason)
+
+
+@pytest.mark.parametrize("unknown", [{"category": "无此类别"}, {"identifier_role": "indirect"}])
+def test_categories_and_roles_that_do_not_exist_are_refused(world: World, unknown: dict[str, str]) -> None:
+    resource_id = world.published()
+    with pytest.raises(BadInput, match=r"grade\.(category|role)"):
+        change(world, world.department, resource_id, "区", None, **unknown)
 
 
 def test_others_change_nothing(world: World) -> None:
@@ -256,7 +360,7 @@ def test_a_higher_proposal_for_published_rows_takes_effect_before_anybody_confir
     assert state_of(any_world, resource_id) == ("proposed", 1, 3)
     assert levels(any_world, resource_id)["区"] == (3, False), "fail closed: the higher level counts at once"
     (raised,) = any_world.events("resource:raise")
-    assert (raised.role, raised.facts["source"], raised.facts["target"]) == ("system", 1, 3)
+    assert (raised.role, raised.facts["before"], raised.facts["after"]) == ("system", {"level": 1}, {"level": 3})
     any_world.publish(resource_id)
     assert (state_of(any_world, resource_id)[:2], number) == (("current", 2), 2)
     assert levels(any_world, resource_id)["区"] == (3, True)
@@ -382,9 +486,12 @@ def test_impact_is_told_before_a_version_is_published(any_world: World) -> None:
     number = redelivered(any_world, resource_id, columns={"身份证号": 3, "区": 3, "新": 4})
     with any_world.by(any_world.department) as unit:
         (found,) = impact.of_version(unit, resource_id, number)
-    assert (found.application, found.workspaces, found.version) == (application_id, 1, 1)
+    assert (found.application, len(found.workspaces), found.version) == (application_id, 1, 1)
     assert found.application != other, "only grants in effect are touched"
-    told = {c.name: (impact.use_of(c.before), impact.use_of(c.after), c.loses, c.gains) for c in found.columns}
+    told = {
+        c.name: (impact.use_of(c.before.level), impact.use_of(c.after.level if c.after else None), c.loses, c.gains)
+        for c in found.columns
+    }
     assert told == {"区": ("rows", "pseudonyms", True, False), "费用": ("rows", "none", True, False)}
 
 
@@ -401,7 +508,43 @@ def test_impact_of_a_single_change_and_for_whom_it_is(any_world: World) -> None:
     any_world.application("active", resource_id)
     with any_world.by(any_world.department) as unit:
         assert impact.of_version(unit, resource_id, 1) == []
-        (found,) = impact.of_version(unit, resource_id, 1, {"费用": 4})
-        assert [(c.name, c.before, c.after) for c in found.columns] == [("费用", 2, 4)]
+        (found,) = impact.of_version(unit, resource_id, 1, {"费用": Override(4)})
+        assert [(c.name, c.before.changes(c.after or c.before)) for c in found.columns] == [("费用", {"level": (2, 4)})]
     with pytest.raises(OutOfReach), any_world.by(any_world.other_department) as unit:
         impact.of_version(unit, resource_id, 1)
+
+
+def test_jobs_and_exports_of_an_open_workspace_are_named_before_a_grade_is_changed(any_world: World) -> None:
+    """The job counts rows by 区 and never names 费用; its product waits to leave."""
+    request_id = any_world.export("in_review")
+    with any_world.system() as unit:
+        request = unit.session.get(ExportRequest, request_id)
+        assert request is not None
+        (grant,) = application_records.grants(unit.session, request.application_id)
+        (place,) = [w for w in workspace_records.every(unit.session) if w.application_id == request.application_id]
+        (run,) = product_records.of_workspace(unit.session, place.id)
+        job = run.spec["job"]
+    said = {"区": Override(identifier_role="direct"), "费用": Override(4)}
+    used = ([job], ["门诊量"])
+    for columns, (jobs, leaving) in (({"区"}, used), ({"费用"}, ([], [])), ({"区", "费用"}, used)):
+        with any_world.by(any_world.department) as unit:
+            (found,) = impact.of_version(unit, grant.resource_id, 1, {c: said[c] for c in columns})
+        assert {c.name for c in found.columns} == columns and all(c.loses and not c.gains for c in found.columns)
+        (space,) = found.workspaces
+        assert (space.id, space.state, space.jobs, space.exports) == (place.id, "open", jobs, leaving)
+    with any_world.by(any_world.second_officer) as unit:
+        exports.review(unit, request_id, "approve", "数值稳妥")
+    with any_world.by(any_world.officer) as unit:
+        exports.review(unit, request_id, "approve", "数值稳妥")
+    any_world.release(request_id)
+    with any_world.by(any_world.department) as unit:
+        (found,) = impact.of_version(unit, grant.resource_id, 1, said)
+    assert (found.workspaces[0].jobs, found.workspaces[0].exports) == ([job], []), "what has left is out of reach"
+
+
+def test_no_longer_being_a_direct_identifier_is_a_gain_for_the_workspace(world: World) -> None:
+    before = Grade(3, "B1", False, "direct")
+    freed = impact.ColumnImpact("区", before, Grade(3, "B1", False, "none"))
+    assert (freed.gains, freed.loses) == (True, False)
+    dearer = impact.ColumnImpact("区", before, Grade(4, "B1", False, "none"))
+    assert (dearer.gains, dearer.loses) == (False, True), "the level decides first"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.workspaces import attacks, jail, selftest, system
-from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY
+from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, Setting
 from sandbox.workspaces.limits import Limits
 
 NAMES = [name for name, _function in attacks.ATTACKS]
@@ -59,6 +59,15 @@ def test_without_walls_the_tier_is_weak_and_the_host_is_not_touched() -> None:
     assert found.tier == selftest.WEAK
     assert all(a.stopped for a in found.attacks)
     assert "write_system" not in {a.name for a in found.attacks}
+
+
+def test_the_attack_on_processes_sees_the_platform_where_no_wall_is() -> None:
+    with selftest._bait() as (folder, _, extra):
+        here = str(folder)
+        setting = Setting(LIMITS_ONLY, "attacks", here, here, {}, None, LIMITS, "simulated", None, [], extra)
+        assert attacks.list_processes(setting)
+    with pytest.raises(attacks.Stopped):
+        attacks.list_processes(setting)
 
 
 @pytest.mark.jail

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pipelines.registry import HANDLERS
 from pipelines.sources import newest_complete
-from sandbox.catalog import repository, schedules, sources
+from sandbox.catalog import comments, repository, schedules, sources
 from sandbox.catalog import service as catalog
 from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound, NotPermitted, OutOfReach
@@ -351,6 +351,57 @@ def test_a_table_of_a_database_is_delivered_once_and_again_when_it_changes(
         kinds = {c.name: c.type for c in repository.columns(unit.session, resource_id, versions[-1].number)}
     assert [v.rows for v in versions] == [50, 51]
     assert kinds == {"编号": "integer", "区": "text", "费用": "decimal"}
+    engine.dispose()
+    platform.database.dispose()
+
+
+@pytest.mark.postgres
+def test_comments_of_a_database_are_offered_and_count_once_they_are_registered(
+    world: World, postgres: PostgresServer
+) -> None:
+    resource_id, url = fed(world, "住院"), postgres.fresh_database()
+    given = {"health": Connection(department="示范市卫生局", url=url)}  # type: ignore[arg-type]
+    platform = Platform(Settings(home=world.platform.settings.home, sources=given), world.platform.clock)
+    with platform.begin(world.department) as unit:
+        sources.declare(unit, resource_id, {"kind": "database", "connection": "health", "table": "stays"})
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:", 1))
+    with engine.begin() as there:
+        there.execute(sa.text("""
+            CREATE TABLE stays (a int PRIMARY KEY, b text, c text);
+            INSERT INTO stays SELECT i, '诊断' || i % 7, 'x' FROM generate_series(1, 50) i;
+            COMMENT ON TABLE stays IS '住院记录';
+            COMMENT ON COLUMN stays.b IS E'出院\n诊断\x07';
+            COMMENT ON COLUMN stays.c IS '备用列';
+        """))
+    _round(platform, world)
+    with platform.begin(world.department) as unit:
+        resource = repository.get(unit.session, resource_id)
+        offer = comments.offered(unit.session, resource)
+        assert (offer.title, offer.columns) == ("住院记录", {"b": "出院 诊断", "c": "备用列"})
+        (column,) = [c for c in repository.columns(unit.session, resource_id, 1) if c.name == "b"]
+        assert (column.comment, resource.description, resource.declared.get("columns")) == ("", "", None)
+        assert not any("出院" in str(line) for line in column.evidence), "nothing counts before it is registered"
+    for who, columns, error in (
+        (world.department, ["a"], Conflict), (world.department, [], Conflict),
+        (world.other_department, ["b"], OutOfReach), (world.operator, ["b"], NotPermitted),
+    ):  # fmt: skip
+        with pytest.raises(error), platform.begin(who) as unit:
+            comments.register(unit, resource_id, columns)
+    with platform.begin(world.department) as unit:
+        comments.register(unit, resource_id, ["b"], title=True)
+    with platform.begin(world.department) as unit:
+        resource = repository.get(unit.session, resource_id)
+        assert (resource.description, resource.declared["columns"]) == ("住院记录", {"b": {"comment": "出院 诊断"}})
+        assert resource.declared["source"]["table"] == "stays"
+        left = comments.offered(unit.session, resource)
+        assert (left.title, left.columns) == (None, {"c": "备用列"})
+    with engine.begin() as there:
+        there.execute(sa.text("INSERT INTO stays VALUES (51, '诊断1', 'x')"))
+    _round(platform, world)
+    with platform.system() as unit:
+        found = {c.name: c for c in repository.columns(unit.session, resource_id, 2)}
+    assert (found["b"].comment, found["b"].level, found["b"].sensitive) == ("出院 诊断", 4, True)
+    assert found["c"].comment == ""
     engine.dispose()
     platform.database.dispose()
 

@@ -30,11 +30,15 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Platform:
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.fresh_database()
     made = Platform(Settings(home=tmp_path / "home", database_url=url), FixedClock(MONDAY))
+    migrate(made, "0001")
+    return made
+
+
+def migrate(platform: Platform, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(sandbox.migrations.__file__).parent))
-    config.attributes["engine"] = made.database.engine
-    command.upgrade(config, "0001")
-    return made
+    config.attributes["engine"] = platform.database.engine
+    command.upgrade(config, revision)
 
 
 def insert(platform: Platform, table: str, **values: Any) -> None:
@@ -110,4 +114,22 @@ def test_a_published_twin_becomes_a_record_that_counts_as_stale(old: Platform) -
     assert (one.current.engine, one.current.seed, one.current.rows, one.current.outcome) == ("tree", 5, 40, "review")
     assert (one.current.public, one.stale, one.releases) == (manifest, ("unbound",), 1)
     assert (other.current, other.stale, other.releases) == (None, (), 0)
+    old.database.dispose()
+
+
+def test_a_lowering_that_waits_names_its_levels_as_before(old: Platform) -> None:
+    """It was asked for when only levels could be changed; the grade there was is what the machine proposed."""
+    resource(old, "published", "published", 1)
+    migrate(old, "0004")
+    insert(
+        old, "lowering", id="low-1", organisation_id="org-a", state="requested", state_since=AT, created_at=AT,
+        row_version=0, resource_id="published", version=1, column_name="区", source=3, target=2, reason="核实",
+        author_id="acc-a", reviewer_id=None, decision="",
+    )  # fmt: skip
+    old.database.migrate()
+    with old.system() as unit:
+        found = repository.lowering(unit.session, "low-1")
+        (column,) = repository.columns(unit.session, "published")
+        assert (found.state, found.before, found.after) == ("requested", {"level": 3}, {"level": 2})
+        assert (column.proposed_category, column.proposed_sensitive, column.proposed_role) == ("B", False, "none")
     old.database.dispose()

@@ -38,6 +38,7 @@ from sandbox.catalog import deliveries as delivery_records
 from sandbox.catalog import grades, twins
 from sandbox.catalog import repository as records
 from sandbox.catalog import service as catalog
+from sandbox.catalog.protection import Override
 from sandbox.exports import service as export_service
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.identity import Role
@@ -129,7 +130,7 @@ def furnish(world: World) -> dict[str, str]:
     world.deliver(lowered, world.department)
     world.take_in(lowered, columns={"身份证号": 4, "费用": 4, "区": 1, "新列": 3})
     with world.by(world.department) as unit:
-        grades.change(unit, lowered, "费用", 2, "收费标准已公开")
+        grades.change(unit, lowered, "费用", Override(2), "收费标准已公开")
     with world.system() as unit:
         asking_delivery = _stopped(unit, asking)
     dirty = world.delivered(name="低质量")
@@ -470,6 +471,22 @@ def test_raising_a_column_to_the_level_it_has_is_refused(fresh: City) -> None:
     assert len(fresh.world.events("resource:raise")) == 1
 
 
+def test_a_department_registers_comments_of_its_database_through_the_page(fresh: City) -> None:
+    resource = fresh.world.delivered()
+    number = fresh.world.take_in(resource)
+    told = {"code": "source_comments", "detail": {"zh": "来源带有说明", "en": "comments"}, "title": "<b>就诊</b>表",
+            "comments": {"费用": "自费部分"}}  # fmt: skip
+    with fresh.world.system() as unit:
+        records.version(unit.session, resource, number).findings = [told]
+    person = Person(fresh.app, "department")
+    page = person.get(f"/resources/{resource}").text
+    assert "费用：自费部分" in page and "&lt;b&gt;就诊" in page
+    assert "登记所选说明" not in Person(fresh.app, "operator").get(f"/resources/{resource}").text
+    person.press(f"/resources/{resource}/comments", columns="费用", title="yes")
+    assert "登记所选说明" not in person.get(f"/resources/{resource}").text
+    assert "自费部分" in person.get(f"/resources/{resource}?tab=columns").text
+
+
 def test_an_operator_corrects_the_recipe_through_the_page(fresh: City) -> None:
     resource = fresh.world.delivered()
     with fresh.world.system() as unit:
@@ -500,7 +517,7 @@ def test_a_lowering_stands_on_the_second_persons_desk_and_not_on_the_first_ones(
     fresh.world.take_in(resource, columns={"费用": 4})
     first = Person(fresh.app, "department")
     seen = first.get(f"/resources/{resource}?tab=columns&column=费用&level=2").text
-    assert "将申请调低，待第二人核定：费用" in seen
+    assert "4 级 → 2 级" in seen and "待第二人核定" in seen
     first.press(f"/resources/{resource}/grades", column="费用", level="2", reason="已公开")
     assert "轮到您" not in re.sub(r"(?s).*收费表 费用", "", first.get("/").text)[:600]
     for login in ("colleague", "officer"):
@@ -515,13 +532,43 @@ def test_a_lowering_stands_on_the_second_persons_desk_and_not_on_the_first_ones(
     assert "已同意降级" in first.get(f"/resources/{resource}?tab=columns").text
 
 
+def test_category_sensitivity_and_role_are_corrected_on_the_page(fresh: City) -> None:
+    """Only what was filled in is changed; the machine's proposal stays beside what two people decided."""
+    resource = fresh.world.published(name="流水")
+    person = Person(fresh.app, "department")
+    form = {"column": "身份证号", "level": "", "category": "业务编号", "sensitive": "no", "identifier_role": "none"}
+    query = "&".join(f"{name}={value}" for name, value in form.items())
+    seen = words_of(person.get(f"/resources/{resource}?tab=columns&{query}").text)
+    assert "B1 → 业务编号" in seen and "是 → 否" in seen and "直接标识 → 无" in seen
+    assert "立即生效" in seen and "待第二人核定" in seen
+    person.press(f"/resources/{resource}/grades", **form, reason="实为流水号")
+    second = Person(fresh.app, "colleague")
+    assert "直接标识 → 无" in words_of(second.get(f"/resources/{resource}?tab=columns").text)
+    with fresh.world.system() as unit:
+        (asked,) = records.lowerings(unit.session, resource_id=resource)
+    second.press(f"/lowerings/{asked.id}/steps", transition="approve", reason="核实无误")
+    after = words_of(person.get(f"/resources/{resource}?tab=columns").text)
+    assert "机器建议：标识作用 直接标识" in after and "机器建议：分类 B1" in after and "机器建议：敏感 是" in after
+
+
+def test_a_correction_below_the_floor_says_so_before_anything_is_sent(fresh: City) -> None:
+    resource = fresh.world.published()
+    page = Person(fresh.app, "department").get(f"/resources/{resource}?tab=columns&column=身份证号&level=2").text
+    assert "不得低于 4 级" in page and "确定调整" not in page
+
+
 def test_impact_is_on_the_page_before_the_department_confirms(fresh: City) -> None:
     resource = fresh.world.published()
-    fresh.world.application("active", resource)
+    place = fresh.world.workspace(fresh.world.application("active", resource))
     fresh.world.deliver(resource, fresh.world.department)
     fresh.world.take_in(resource, columns={"身份证号": 3, "区": 4, "费用": 2})
-    page = words_of(Person(fresh.app, "department").get(f"/resources/{resource}?tab=columns").text)
+    person, address = Person(fresh.app, "department"), f"/resources/{resource}?tab=columns"
+    html = person.get(address).text
+    page = words_of(html)
     assert "门诊负荷分析" in page and "不可见，只能运行作业" in page and "收紧" in page
+    assert place in html and "没有作业用到这些列" in page
+    fresh.world.requested_run(place)
+    assert "用到这些列的作业：visits-" in words_of(person.get(address).text)
 
 
 def test_same_report_twice_is_published_once(fresh: City) -> None:

@@ -219,6 +219,14 @@ def test_a_run_without_all_parts_is_no_full_pass(
 def test_arguments_that_choose_tests_leave_the_other_checks_out() -> None:
     from tests.run import steps
 
-    assert [name for name, _ in steps([])] == ["ruff", "mypy", "import-linter", "pytest"]
-    assert [name for name, _ in steps(["-q"])] == ["ruff", "mypy", "import-linter", "pytest"]
+    every = ["ruff", "mypy", "import-linter", "pytest side by side", "pytest one by one"]
+    assert [name for name, _ in steps([])] == every
+    assert [name for name, _ in steps(["-q"])] == every
     assert [name for name, _ in steps(["-k", "jail"])] == ["pytest"]
+
+
+def test_every_folder_of_tests_is_run() -> None:
+    from tests.run import ONE_BY_ONE, ROOT, SIDE_BY_SIDE
+
+    folders = {str(file.parent.relative_to(ROOT)) for file in ROOT.glob("tests/**/test_*.py")}
+    assert folders == {*SIDE_BY_SIDE, *ONE_BY_ONE}

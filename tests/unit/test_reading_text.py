@@ -321,6 +321,16 @@ def test_a_recipe_settles_what_the_reader_would_not_guess(table: Reader) -> None
     assert refused.value.code == "reading.encoding_mismatch"
 
 
+def test_a_repeated_header_of_one_cell_is_no_section_as_well(table: Reader) -> None:
+    """The only name of the header looks like a section's title; each of its rows is counted once, and none is lost."""
+    head, records = "全市学校（8所）,,\n", "1,甲,5\n2,乙,6\n3,,7\n4,丁,\n"
+    told = Recipe(header=True, header_row=1)
+    reading = table(head + ("东湖区（2所）,,\n" + records + head + records) * 3, recipe=told)
+    counted = reading.accounting
+    assert (counted.section, counted.repeated_header, counts(reading)) == (3, 3, (24, 0))
+    assert rows(reading) == [("1", "甲", "5"), ("2", "乙", "6"), ("3", None, "7"), ("4", "丁", None)] * 6
+
+
 def test_the_recipe_that_was_used_reads_the_file_again_the_same_way(table: Reader) -> None:
     text = "表\n区,人数\n东湖区,5\n西山区,坏\n南屏区,6\n坏行\n"
     first = table(text)

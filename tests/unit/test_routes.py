@@ -40,6 +40,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/resources"): {"name": "x", "description": "x", "registration_code": "x", "update_cycle": "x"},
     ("POST", "/resources/{resource_id}/grades"): {"column": "x", "level": 2, "reason": "x"},
     ("POST", "/deliveries/{delivery_id}/recipe"): {"recipe": {}},
+    ("POST", "/resources/{resource_id}/comments"): {"columns": ["x"]},
     ("POST", "/resources/{resource_id}/source"): {"source": {"kind": "drop"}},
     ("POST", "/schedules/{organisation_id}/cron"): {"cron": "30 1 * * *"},
     ("POST", "/schedules/{organisation_id}/pause"): {"paused": True},

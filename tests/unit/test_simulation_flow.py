@@ -210,8 +210,8 @@ def test_small_table_gets_structure_only(real: pl.DataFrame) -> None:
 def test_schema_engine_says_which_rule_made_a_column(real: pl.DataFrame) -> None:
     made = tree(real, engine="schema", rows=50)
     sources = {c["name"]: c["source"] for c in made.manifest["columns"]}
-    assert sources["性别"] == "catalogue (dictionary)"
-    assert sources["月收入"] == "catalogue (type)"
+    assert sources["性别"] == "dictionary"
+    assert sources["月收入"] == "rules: name 收入"
     assert not engine_named("schema").reads_rows
 
 
@@ -225,7 +225,7 @@ def test_column_above_the_policy_level_is_drawn_blind(real: pl.DataFrame) -> Non
     strict = edition.model_copy(update={"rules": tuple(rules)})
     made = tree(real, policy=strict)
     assert made.verdict.outcome is Outcome.PASS
-    assert next(c for c in made.manifest["columns"] if c["name"] == "月收入")["source"].startswith("catalogue")
+    assert next(c for c in made.manifest["columns"] if c["name"] == "月收入")["source"].startswith("rules: ")
 
 
 # ── related tables ──
