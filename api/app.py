@@ -23,6 +23,7 @@ from api.routes import (
     oversight,
     plans,
     refreshing,
+    simulated,
     workspaces,
 )
 from sandbox.kernel import state
@@ -33,8 +34,8 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, deliveries, corrections, plans, refreshing, applications, workspaces, exports,
-    oversight,
+    accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
+    exports, oversight,
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.catalog import repository
+from sandbox.catalog import repository, twins
 from sandbox.kernel.jobs import Job
 from sandbox.kernel.unit import Unit
 
@@ -19,6 +19,28 @@ class TableCards:
     grading: list[dict[str, Any]]
     quality: str
     link: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwinCards:
+    """Engines that competed for a twin (a row an engine), and the address of the twin."""
+
+    key: str
+    title: str
+    candidates: list[dict[str, Any]]
+    link: str
+
+
+def twin_cards(unit: Unit, job: Job) -> TwinCards:
+    """The cards of the twin that a simulation has made."""
+    resource = repository.get(unit.session, job.subject_id)
+    twin = twins.chosen(unit.session, resource, int((job.result or {})["twin"]))
+    rows = [
+        {"引擎": c["engine"], "结论": c["outcome"], "逼真度": c["fidelity"], "未通过": "、".join(c["failed"])}
+        for c in twin.manifest.get("candidates", [])
+    ]
+    link = f"http://{unit.settings.host}:{unit.settings.port}/resources/{resource.id}/twins"
+    return TwinCards(resource.id, f"{resource.name} 仿真数据 {twin.number}", rows, link)
 
 
 def ingest_cards(unit: Unit, job: Job) -> TableCards:

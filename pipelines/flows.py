@@ -41,9 +41,9 @@ from prefect.schedules import Cron, Interval, Schedule
 from prefect.states import Cancelling, Crashed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipelines.cards import ingest_cards, round_card
+from pipelines.cards import ingest_cards, round_card, twin_cards
 from policies.text import Text, UserError
-from sandbox.catalog import schedules
+from sandbox.catalog import schedules, twins
 from sandbox.kernel import jobs
 from sandbox.kernel.clock import CITY
 from sandbox.kernel.jobs import Job, NotReady
@@ -57,10 +57,12 @@ T = TypeVar("T")
 UPKEEP_EVERY = timedelta(minutes=1)
 CONCURRENT = 3
 """runs at a time; each is a process of its own"""
-KINDS = ("simulate", "grant", "dispose", "run", "check_export", "release", "upkeep", "refresh_summary")
+KINDS = ("grant", "dispose", "run", "check_export", "release", "upkeep", "refresh_summary")
 """kinds of jobs whose runs nothing limits but the machine"""
 TABLE_KINDS = ("ingest", "regrade", "refresh")
 """kinds of jobs on one table, limited per department"""
+TWINS = "twins"
+"""deployment of the flow that makes simulated twins"""
 RETRY_DELAYS = (2.0, 10.0, 60.0)
 """seconds before a patient step is tried again"""
 REMEMBERED = timedelta(days=30)
@@ -245,6 +247,26 @@ def refresh_dataset(resource_id: str = "", job_id: str = "") -> str:
     return state
 
 
+@flow(name="simulate_dataset", persist_result=False)
+def simulate_dataset(resource_id: str = "", job_id: str = "") -> str:
+    """The simulated twin of one table; returns the job's state.
+
+    A run that was not asked for by a job asks for one itself; without a table it asks for every twin that is stale or
+    missing, and says how many.
+    """
+    platform = _platform()
+    if not (job_id or resource_id):
+        with platform.system() as unit:
+            return f"asked:{len(twins.renew_stale(unit))}"
+    try:
+        job_id = job_id or _own_job(platform, lambda unit: twins.ask(unit, resource_id))
+    except UserError as refused:
+        return refused.code
+    state = _execute(platform, job_id)
+    _show_twin(platform, job_id)
+    return state
+
+
 @flow(name="city_refresh", persist_result=False)
 def city_refresh(organisation_id: str = "", job_id: str = "") -> str:
     """All tables of one department, or of every one; a round that is still under way is not started twice."""
@@ -296,6 +318,17 @@ def _show_table(platform: Platform, job_id: str) -> None:
     _shown(lambda: create_link_artifact(cards.link, link_text=cards.title, key=f"resource-{cards.key}"))
 
 
+def _show_twin(platform: Platform, job_id: str) -> None:
+    """Which engines competed for a twin, and where people look at it."""
+    with platform.system() as unit:
+        job = jobs.get(unit.session, job_id)
+        cards = twin_cards(unit, job) if job.state == jobs.SUCCEEDED else None
+    if cards is None:
+        return
+    _shown(lambda: create_table_artifact(cards.candidates, key=f"simulated-{cards.key}", description=cards.title))
+    _shown(lambda: create_link_artifact(cards.link, link_text=cards.title, key=f"twin-{cards.key}"))
+
+
 def _show_round(platform: Platform, job_id: str) -> None:
     """What a refresh round brought, a line a table."""
     with platform.system() as unit:
@@ -310,6 +343,8 @@ def deployment_of(job: Job) -> str:
     """The deployment that runs a job: its kind's, or its department's, which holds the department's limit."""
     if job.kind in TABLE_KINDS:
         return f"refresh_dataset/{job.department_id}"
+    if job.kind == twins.JOB:
+        return f"simulate_dataset/{TWINS}"
     return f"city_refresh/{job.subject_id}" if job.kind == schedules.ROUND else f"job/{job.kind}"
 
 
@@ -373,7 +408,10 @@ class Served:
     limit: int | None = None
 
     def deployment(self) -> RunnerDeployment:
-        by_flow = {"job": run_job, "refresh_dataset": refresh_dataset, "city_refresh": city_refresh}
+        by_flow = {
+            "job": run_job, "refresh_dataset": refresh_dataset, "simulate_dataset": simulate_dataset,
+            "city_refresh": city_refresh,
+        }  # fmt: skip
         limit = self.limit and ConcurrencyLimitConfig(limit=self.limit, grace_period_seconds=GRACE_SECONDS)
         made: RunnerDeployment = by_flow[self.flow].to_deployment(
             name=self.name, parameters=dict(self.parameters), entrypoint_type=EntrypointType.MODULE_PATH,
@@ -393,6 +431,7 @@ def wanted(platform: Platform) -> list[Served]:
         plans = schedules.every(unit.session, unit.now)
     limit = platform.settings.department_limit
     found = [Served("job", kind) for kind in KINDS]
+    found.append(Served("simulate_dataset", TWINS))
     found.append(Served("city_refresh", schedules.CITY_WIDE))
     for plan in plans:
         department = plan.organisation_id

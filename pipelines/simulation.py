@@ -1,17 +1,21 @@
-"""The simulated twin of a published resource: field plan, engine, gates, publication."""
+"""The simulated twin of a published resource: field plan, engine, gates, files to download, publication."""
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from pipelines.fieldplan import answers_for, plan, propose, refuse_open
 from policies.text import Text, UserError
-from sandbox.catalog import repository, service
+from sandbox.catalog import repository, twins
 from sandbox.catalog.repository import Resource
-from sandbox.kernel import editions
+from sandbox.catalog.twins import DEFAULT_ROWS, Made
+from sandbox.kernel import accounts, editions
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.settings import Settings
@@ -21,10 +25,20 @@ from synthetic.fields import Field, Sum
 from synthetic.filling import Parent
 from synthetic.language_model import LanguageModel
 from synthetic.manifest import public
+from synthetic.report import Audience, report
 from synthetic.simulate import Simulated, simulate
 
-MOST_ROWS = 20_000
-"""rows of a published twin at most: enough to develop on, quick to check on every row"""
+_FROM, _TO = 5, 80
+"""percent of the job between which the engines work"""
+_REPORTS: dict[str, tuple[Audience, str, Text]] = {
+    "report-merchant": ("merchant", "_报告.html", Text("仿真报告", "Report")),
+    "report-operator": ("operator", "_运营报告.html", Text("仿真报告（运营与核查）", "Report for those who govern")),
+}
+_HTML = "text/html; charset=utf-8"
+_STAGES = ("prepare", "fit", "draw", "judge", "finish")
+"""stages of a simulation that people know by a word of their own"""
+_PAUSE = 0.5
+"""seconds between two looks whether the job may go on"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +46,39 @@ class Task:
     """What is to be simulated, read in one transaction."""
 
     resource: Resource
+    department: str
+    version: int
+    basis: str
     fields: list[Field]
     files: list[str]
     parents: dict[str, tuple[list[str], int]]
     """parent's name → files of its published twin, and its real rows"""
+    parent_twins: dict[str, int]
+    """parent's id → number of that twin"""
     sums: list[Sum]
     policy: Any
     engine: str
     planner: LanguageModel | None
+    asked: dict[str, int]
+    """rows and seed an operator asked for, now or for the last twin"""
+
+    @property
+    def seed(self) -> int:
+        return self.asked.get("seed", crc32(self.resource.id.encode()))
+
+
+class GatesFailed(BadInput):
+    """The rows did not pass; what was made is kept for those who govern the table, without the rows."""
+
+    def __init__(self, task: Task, made: Simulated) -> None:
+        rules = sorted({r.rule for r in made.verdict.rules if r.outcome in ("block", "error")})
+        super().__init__(
+            "simulation.blocked",
+            Text(f"仿真数据未通过检验：{'、'.join(rules)}", f"The simulated data failed: {', '.join(rules)}"),
+            fix=Text("请调整字段说明或引擎后重试", "Change the field plan or the engine and retry"),
+            rules=rules,
+        )
+        self.task, self.made = task, made
 
 
 class Simulation:
@@ -49,44 +88,66 @@ class Simulation:
         lake = Lake(work.platform.settings.lake_root)
         task = _task(work, lake)
         refuse_open(task.fields)
-        made = work.step("simulate", 10, lambda: _simulate(task))
+        made = work.step("simulate", _FROM, lambda: _simulate(task, _Progress(work)))
         if made.verdict.outcome not in ("pass", "review"):
-            raise _refused(made)
+            raise GatesFailed(task, made)
         version = work.step("publish", 85, lambda: _publish(lake, task, made, work.job.id))
+        handed = work.step("files", 90, lambda: _files(work, lake, task, made, version))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.publish_simulated(
-                unit, task.resource.id, version,
-                {"manifest": made.manifest, "verdict": made.verdict.as_dict(), "public": public(made.manifest)},
-            )  # fmt: skip
+            twin = twins.record(unit, task.resource.id, work.job, handed)
             generator = made.manifest["generator"]
             if generator and generator["fallback"]:
                 unit.audit("simulated:fallback", "resource", task.resource.id, code=generator["fallback"]["code"])
-            for resource in _to_be_redone(unit, task):
-                unit.enqueue("simulate", "resource", resource.id)
-            return {"rows": made.frame.height, "engine": made.manifest["engine"]["used"], **_planned(made)}
+            _renew(unit, task)
+            return {"rows": twin.rows, "engine": twin.engine, "twin": twin.number, **_planned(made)}
 
         return effect
 
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
         unit.audit("simulated:fail", "resource", job.subject_id, code=error.code)
+        if isinstance(error, GatesFailed):
+            twins.record(unit, job.subject_id, job, _made(error.task, error.made, None))
+
+
+@dataclass
+class _Progress:
+    """Engines say how far they are; the job's row shows it, and a job that was cancelled stops at the next word."""
+
+    work: Work
+    said: float = field(default=0.0)
+
+    def __call__(self, stage: str, share: float) -> None:
+        """`share` of the whole simulation, 0 to 1. Raises `ClaimLost` when the job may not go on."""
+        now = time.monotonic()
+        if now - self.said >= _PAUSE:
+            self.said = now
+            step = stage if stage in _STAGES else "simulate"
+            self.work.reached(step, _FROM + int((_TO - _FROM) * min(max(share, 0.0), 1.0)))
 
 
 def _task(work: Work, lake: Lake) -> Task:
     with work.platform.system() as unit:
         resource = repository.get(unit.session, work.job.subject_id)
         version = repository.version(unit.session, resource.id, resource.current_version or 0)
-        parents, references = _parents(unit, lake, resource)
+        parents, numbers, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
         propose(unit, resource.id, version.number)  # versions taken in before plans were kept, or by older rules
         answers = answers_for(unit, resource.id, columns)
         return Task(
-            resource=resource, fields=plan(columns, resource.declared, references, version.rows, answers),
-            files=lake.files(resource.typed_table, version.lake_version), parents=parents,
+            resource=resource, department=accounts.organisation(unit.session, resource.organisation_id).name,
+            version=version.number, basis=twins.basis(unit.session, resource),
+            fields=plan(columns, resource.declared, references, version.rows, answers),
+            files=lake.files(resource.typed_table, version.lake_version), parents=parents, parent_twins=numbers,
             sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
-            planner=planner(work.platform.settings),
+            asked=_asked(unit, resource, work.job.payload), planner=planner(work.platform.settings),
         )  # fmt: skip
+
+
+def _asked(unit: Unit, resource: Resource, payload: Mapping[str, Any]) -> dict[str, int]:
+    before = next(iter(twins.every(unit.session, resource.id)), None)
+    return (before.asked if before else {}) | {k: int(payload[k]) for k in ("rows", "seed") if k in payload}
 
 
 def planner(settings: Settings) -> LanguageModel | None:
@@ -97,43 +158,47 @@ def planner(settings: Settings) -> LanguageModel | None:
 
 def _parents(
     unit: Unit, lake: Lake, resource: Resource
-) -> tuple[dict[str, tuple[list[str], int]], dict[str, tuple[str, str]]]:
-    """Twins of the resources this one refers to, and column → (parent, column) for those that exist already."""
+) -> tuple[dict[str, tuple[list[str], int]], dict[str, int], dict[str, tuple[str, str]]]:
+    """Twins of the resources this one refers to, their numbers, and column → (parent, column) for those there are."""
     parents: dict[str, tuple[list[str], int]] = {}
+    numbers: dict[str, int] = {}
     references: dict[str, tuple[str, str]] = {}
     for link in resource.declared.get("references", []):
         parent = next((r for r in repository.every(unit.session) if r.name == link["resource"]), None)
-        if parent is None or parent.simulated_version is None or parent.current_version is None:
+        twin = twins.current(unit.session, parent) if parent else None
+        if parent is None or twin is None or parent.current_version is None:
             continue
         rows = repository.version(unit.session, parent.id, parent.current_version).rows
-        parents[parent.name] = (lake.files(parent.simulated_table, parent.simulated_version), rows)
+        parents[parent.name] = (lake.files(parent.simulated_table, twin.lake_version), rows)
+        numbers[parent.id] = twin.number
         references[link["column"]] = (parent.name, link["to"])
-    return parents, references
+    return parents, numbers, references
 
 
-def _to_be_redone(unit: Unit, task: Task) -> list[Resource]:
-    """Twins that were made without a parent that has one now: children of this table, and this table itself when a
-    parent's twin came while it was being made. Without the parent's keys a join of the twins finds nothing."""
-    every = {r.name: r for r in repository.every(unit.session, state="published")}
-    children = [r for r in every.values() if task.resource.name in _parent_names(r) and r.simulation]
-    late = [p for p in _parent_names(task.resource) - set(task.parents) if p in every and every[p].simulation]
-    without = [c for c in children if task.resource.name not in (c.simulation or {})["manifest"]["parents"]]
-    return [*without, *([every[task.resource.name]] if late else [])]
+def _renew(unit: Unit, task: Task) -> None:
+    """Ask for what is stale now: tables whose keys come from this one, and this one itself when what it was made of
+    changed meanwhile (its parent's twin came, say)."""
+    resource = repository.get(unit.session, task.resource.id)
+    late = {
+        parent.id for parent in repository.every(unit.session, state="published")
+        if parent.name in twins.parent_names(resource) and twins.current(unit.session, parent)
+    } - set(task.parent_twins)  # fmt: skip
+    twin = twins.current(unit.session, resource)
+    if late or (twin and twins.stale(unit.session, resource, twin)):
+        twins.renew(unit, resource.id)
+    for other in twins.followers(unit.session, resource):
+        twins.renew(unit, other.id)
 
 
-def _parent_names(resource: Resource) -> set[str]:
-    return {link["resource"] for link in resource.declared.get("references", [])} - {resource.name}
-
-
-def _simulate(task: Task) -> Simulated:
+def _simulate(task: Task, progress: _Progress) -> Simulated:
     import polars as pl
 
     frame = pl.read_parquet(task.files)
     parents = {name: Parent(pl.read_parquet(files), rows) for name, (files, rows) in task.parents.items()}
     made = simulate(
-        frame, task.fields, rows=max(1, min(frame.height, MOST_ROWS)), seed=crc32(task.resource.id.encode()),
+        frame, task.fields, rows=task.asked.get("rows", max(1, min(frame.height, DEFAULT_ROWS))), seed=task.seed,
         engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.sums,
-        planner=task.planner,
+        planner=task.planner, progress=progress,
     )  # fmt: skip
     made.manifest["parents"] = sorted(parents)
     return made
@@ -145,16 +210,6 @@ def _planned(made: Simulated) -> dict[str, Any]:
     return {} if generator is None else {"planned_by": generator["source"], "planner_failed": generator["fallback"]}
 
 
-def _refused(made: Simulated) -> UserError:
-    rules = sorted({r.rule for r in made.verdict.rules if r.outcome in ("block", "error")})
-    return BadInput(
-        "simulation.blocked",
-        Text(f"仿真数据未通过检验：{'、'.join(rules)}", f"The simulated data failed: {', '.join(rules)}"),
-        fix=Text("请调整字段说明或引擎后重试", "Change the field plan or the engine and retry"),
-        rules=rules,
-    )
-
-
 def _publish(lake: Lake, task: Task, made: Simulated, once: str) -> int:
     """Write the twin into the lake, marked as simulated."""
     import pyarrow as pa
@@ -163,3 +218,60 @@ def _publish(lake: Lake, task: Task, made: Simulated, once: str) -> int:
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
     facts = {"mark": "仿真数据", "engine": str(made.manifest["engine"]["used"]), "job": once}
     return lake.write(task.resource.simulated_table, reader, mode="overwrite", facts=facts, once=once)
+
+
+def _files(work: Work, lake: Lake, task: Task, made: Simulated, version: int) -> Made:
+    """Everything people get of the twin, each file once under its digest."""
+    from synthetic.formats import FORMATS, Subject, write_all
+    from synthetic.preview import field_dictionary
+
+    shown = public(made.manifest)
+    fields = field_dictionary(task.fields, shown)
+    rows = lake.files(task.resource.simulated_table, version)
+    written = write_all(Subject(rows, fields, shown, _cover(task, made)), work.folder)
+    titles = {rule.id: rule.title for rule in task.policy.rules}
+    store = work.platform.settings.twin_files
+    kept = {k: _keep(path, store, FORMATS[k].media, FORMATS[k].ending, FORMATS[k].label) for k, path in written.items()}
+    for key, (audience, ending, label) in _REPORTS.items():
+        path = work.folder / f"{key}.html"
+        path.write_text(report(made.manifest, titles, audience), encoding="utf-8")
+        kept[key] = _keep(path, store, _HTML, ending, label)
+    return _made(task, made, version, kept)
+
+
+def _made(task: Task, made: Simulated, version: int | None, files: Mapping[str, Any] | None = None) -> Made:
+    from synthetic.preview import distributions, field_dictionary
+
+    shown = public(made.manifest)
+    return Made(
+        version=task.version, basis=task.basis, parents=task.parent_twins, lake_version=version, asked=task.asked,
+        manifest=made.manifest, public=shown, fields=field_dictionary(task.fields, shown),
+        distributions=[] if version is None else distributions(made.frame, task.fields), files=files or {},
+    )  # fmt: skip
+
+
+def _cover(task: Task, made: Simulated) -> list[tuple[Text, str]]:
+    """What the first sheet of a workbook says besides the warning."""
+    fidelity, verdict = made.manifest["fidelity"], made.manifest["verdict"]
+    return [
+        (Text("数源部门", "department"), task.department),
+        (Text("模拟的版本", "imitates version"), f"第 {task.version} 版"),
+        (Text("仿真行数", "rows"), f"{made.frame.height:,}"),
+        (Text("生成引擎", "engine"), str(made.manifest["engine"]["version"])),
+        (Text("随机种子", "seed"), str(made.manifest["seed"])),
+        (Text("适用范围", "good for"), str(fidelity["words"]["zh"])),
+        (Text("检验规则", "gates"), f"{verdict['edition']}（{verdict['digest'][:12]}）"),
+        (Text("内容摘要", "content SHA-256"), str(made.manifest["digest"])),
+    ]
+
+
+def _keep(path: Path, store: Path, media: str, ending: str, label: Text) -> dict[str, Any]:
+    """Move a file into the store under its SHA-256; the same bytes again change nothing."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    size = path.stat().st_size
+    path.replace(store / digest.hexdigest())
+    return {"sha256": digest.hexdigest(), "bytes": size, "media": media, "ending": ending, "label": label.as_dict()}

@@ -11,6 +11,7 @@ import polars as pl
 
 from policies.text import Text, UserError
 from policies.verdict import Outcome
+from synthetic.formats import MOMENT, neutral_frame
 from synthetic.manifest import public
 
 _REFUSED = frozenset({Outcome.BLOCK, Outcome.ERROR})
@@ -18,6 +19,8 @@ _REFUSED = frozenset({Outcome.BLOCK, Outcome.ERROR})
 
 def write_published(frame: pl.DataFrame, manifest: Mapping[str, Any], out: Path) -> dict[str, Path]:
     """Write `<table>_仿真数据.parquet` (manifest as key-value metadata), the same as CSV, and the manifest as JSON.
+
+    In the CSV no cell is a formula to a spreadsheet program.
 
     The manifest that travels is the public one: outcome and scores, no measured gate value, no figure of real rows.
 
@@ -49,7 +52,7 @@ def write_published(frame: pl.DataFrame, manifest: Mapping[str, Any], out: Path)
     metadata = {"mark": manifest["mark"], "simulated": "true", "manifest": text}
     pq.write_table(table.replace_schema_metadata(metadata), paths["parquet"])
     # The byte order mark lets spreadsheet programs read Chinese.
-    frame.write_csv(paths["csv"], include_bom=True)
+    neutral_frame(frame).write_csv(paths["csv"], include_bom=True, datetime_format=MOMENT)
     paths["manifest"].write_text(json.dumps(shown, ensure_ascii=False, indent=2, sort_keys=True) + "\n", "utf-8")
     return paths
 

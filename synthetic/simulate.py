@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Simulated:
 def simulate(
     frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
     name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
-    planner: Planner | None = None,
+    planner: Planner | None = None, progress: Callable[[str, float], None] | None = None,
 ) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
@@ -47,6 +47,8 @@ def simulate(
             "tree", "sdv" or "schema" asks for one. A table below the policy's minimum of rows always gets "schema".
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`.
+        progress: told before each engine starts and at the end: its name, and the share done (0 to 1). What it raises
+            ends the simulation.
         planner: asked once for a generator plan where columns are drawn from the catalogue alone; rules without one.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
@@ -64,13 +66,7 @@ def simulate(
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people)
     task.planner = planner
-    tried = [task.attempt(candidate) for candidate in task.candidates(engine)]
-    eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
-    if not eligible and engine == "auto" and task.may_fall_back(tried[-1]):
-        tried.append(task.attempt(task.structure()))
-        eligible = tried[-1:]
-    best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
-    made = task.finish(best, tried, engine)
+    made = task.compete(engine, progress or (lambda _stage, _share: None))
     made.manifest["decisions"] = decided
     return made
 
@@ -153,6 +149,21 @@ class _Task:
             planned = Planned.by_rules() if self.planner is None else self.planner.plan(self.name, self.fields)
             self._structure = SchemaEngine(planned)
         return self._structure
+
+    def compete(self, asked: str, say: Callable[[str, float], None]) -> Simulated:
+        """Every candidate's rows, and of those that pass the most faithful ones."""
+        candidates = self.candidates(asked)
+        tried: list[Attempt] = []
+        for place, candidate in enumerate(candidates):
+            say(candidate.name, place / len(candidates))
+            tried.append(self.attempt(candidate))
+        say("describe", 1.0)
+        eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
+        if not eligible and asked == "auto" and self.may_fall_back(tried[-1]):
+            tried.append(self.attempt(self.structure()))
+            eligible = tried[-1:]
+        best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
+        return self.finish(best, tried, asked)
 
     def attempt(self, used: Engine) -> Attempt:
         """Draw, fill, repair and judge with one engine."""

@@ -20,7 +20,7 @@ from pipelines import fieldplan
 from policies.verdict import Outcome, RuleRun, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
-from sandbox.catalog import deliveries, versions
+from sandbox.catalog import deliveries, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
@@ -186,11 +186,15 @@ class World:
         with self.system() as unit:
             waiting = catalogue.pending(unit.session, resource_id)
             assert waiting is not None, "nothing was delivered"
+            kept = waiting.mode == "regrade" and catalogue.get(unit.session, resource_id).current_version
+            lake_digest = (
+                catalogue.version(unit.session, resource_id, kept).lake_digest if kept else f"{next(_numbers):064x}"
+            )
             grading = {"edition": "2026-01", "digest": digest,
                        "uplifts": [{"rule": r, "level": n} for r, n in (uplifts or {}).items()]}  # fmt: skip
             taken = versions.TakenIn(
                 file_name=waiting.file_name, file_sha256=waiting.file_sha256, lake_version=0, raw_version=0,
-                quarantine_version=None, lake_digest="0" * 64, rows=99, rows_in=100, rows_loaded=99,
+                quarantine_version=None, lake_digest=lake_digest, rows=99, rows_in=100, rows_loaded=99,
                 rows_quarantined=1, recipe={}, accounting={}, findings=[], quality=report,
                 grading=grading, columns=graded,
             )  # fmt: skip
@@ -211,9 +215,17 @@ class World:
         self.take_in(resource_id)
         self.publish(resource_id, owner)
         with self.system() as unit:
-            engine = {"engine": {"used": "schema"}}
-            simulation = {"verdict": {"outcome": "pass"}, "manifest": engine, "public": engine}
-            catalog.publish_simulated(unit, resource_id, 0, simulation)
+            twins.record(unit, resource_id, None, self.made(unit, resource_id))
+
+    def made(self, unit: Unit, resource_id: str, *, outcome: str = "pass", lake_version: int | None = 0) -> twins.Made:
+        """What a simulation of the published version would hand over, without rows or files."""
+        resource = catalogue.get(unit.session, resource_id)
+        public = {"engine": {"used": "schema"}, "digest": f"{next(_numbers):064x}"}
+        return twins.Made(
+            version=resource.current_version or 0, basis=twins.basis(unit.session, resource), parents={},
+            lake_version=lake_version, asked={}, manifest=public | {"verdict": {"outcome": outcome}}, public=public,
+            fields=[], distributions=[], files={},
+        )  # fmt: skip
 
     def publish(self, resource_id: str, owner: Actor | None = None) -> None:
         """The department confirms what waits, the operator publishes it."""

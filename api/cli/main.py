@@ -79,6 +79,12 @@ COMMANDS: dict[str, Entry] = {
         cancel=_command("job", "取消任务", "cancel a job", "cancel"),
         retry=_command("job", "重试任务", "retry a job", "retry"),
     ),
+    "twin": _group(
+        "已发布资源的仿真数据", "simulated twins of published resources",
+        list=_command("twin", "列出", "list them", "show"),
+        make=_command("twin", "重新生成", "make one again", "make"),
+        feedback=_command("twin", "回流共享目录", "package one for the sharing catalogue", "feedback"),
+    ),
     "account": _group("账号", "accounts", create=_command("account", "创建账号", "create an account", "create")),
     "migrate": _command("migrate", "建库或升级数据库", "create or upgrade the database"),
     "bench": _command("bench", "运行基准测试", "run a benchmark"),

@@ -22,13 +22,14 @@ from api.pages import (
     resources,
     schedules,
     session,
+    twins,
     viewer,
     workspaces,
 )
 
 MODULES = (
-    home, session, catalog, resources, grading, plans, deliveries, corrections, onboarding, applications, workspaces,
-    exports, audit, jobs, schedules, policies, reports, demonstration,
+    home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
+    workspaces, exports, audit, jobs, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -14,7 +14,7 @@ from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.applications.model import APPLICATION
 from sandbox.applications.repository import Application
-from sandbox.catalog import corrections, deliveries, grades, plans
+from sandbox.catalog import corrections, deliveries, grades, plans, twins
 from sandbox.catalog import repository as catalogue_records
 from sandbox.catalog import service as catalogue
 from sandbox.catalog.corrections import CORRECTION, Correction
@@ -73,7 +73,9 @@ class Desk:
         row = self.row(RESOURCE, record, record.name, f"/resources/{record.id}", record.registration_code)
         waiting = catalogue_records.pending(self.unit.session, record.id)
         if waiting is None:
-            return row
+            twin = twins.current(self.unit.session, record)
+            old = twin is not None and record.state == "published" and twins.stale(self.unit.session, record, twin)
+            return replace(row, note=words.text("twin.stale_note", code=record.registration_code)) if old else row
         mine = is_turn(self.unit, DELIVERY, waiting)
         turn = turn_of(self.unit, DELIVERY, waiting, self.names, mine=mine)
         state = DELIVERY.state(waiting.state).label

@@ -121,6 +121,13 @@ def place(context: Context, value: str) -> str:
     return ("，" if context["lang"] == "zh" else ", ").join(parts)
 
 
+def measure(value: object) -> str:
+    """A measured value or a threshold: numbers as they are, several things side by side, nothing as a dash."""
+    if isinstance(value, list | tuple):
+        return "、".join(map(str, value))
+    return DASH if value is None else str(value)
+
+
 def number_column(label: Text | str) -> Column:
     """A right-aligned column of this label."""
     return Column(label, "number")
@@ -131,6 +138,7 @@ FILTERS = {
     "when": when,
     "day": day,
     "number": number,
+    "measure": measure,
     "share": share,
     "size": size,
     "duration": duration,

@@ -16,7 +16,7 @@ from api.pages.words import text
 from api.pages.words_catalog import ENTITIES, ROLES, TYPES
 from api.pages.words_plans import DECIDERS, SEMANTICS, WAYS
 from policies.text import Text
-from sandbox.catalog import plans, repository
+from sandbox.catalog import plans, repository, twins
 from sandbox.catalog.plans import Plan, PlannedColumn
 from sandbox.catalog.repository import Resource, ResourceColumn
 from sandbox.kernel import accounts, jobs, permissions
@@ -138,5 +138,5 @@ def answer(
 @router.post("/resources/{resource_id}/plan/regenerate")
 def regenerate(request: Request, resource_id: str, unit: Annotated[Unit, Acting("simulated:generate")]) -> Response:
     """Makes the simulated data again, by the plan as it stands."""
-    plans.regenerate(unit, resource_id)
+    twins.ask(unit, resource_id)
     return frame.go(f"/resources/{resource_id}?tab=plan", "simulated:ask")

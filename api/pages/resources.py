@@ -21,7 +21,7 @@ from api.pages.words_resources import ACCOUNTING, RECIPE
 from api.routes.catalog import take_delivery
 from api.routes.shapes import ResourceIn
 from policies.text import Text, UserError
-from sandbox.catalog import comments, plans, repository, service
+from sandbox.catalog import comments, plans, repository, service, twins
 from sandbox.catalog.model import BUSY, DELIVERY, RESOURCE
 from sandbox.catalog.repository import Delivery, Resource, ResourceVersion
 from sandbox.kernel import permissions
@@ -122,7 +122,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         busy=waiting is not None and waiting.state in BUSY, mine=_mine(unit, waiting),
         department=common.organisation(unit, resource.organisation_id),
         events=common.trail(unit, resource.id, *(d.id for d in delivered)) if tab == "trail" else [],
-        feed=schedules.feed(unit, resource), offer=_offer(unit, resource),
+        feed=schedules.feed(unit, resource), twin=twins.standing(unit.session, resource), offer=_offer(unit, resource),
         offers=common.offers(unit, DELIVERY, waiting, DELIVERY_STEPS) if waiting else [],
         resource_offers=common.offers(unit, RESOURCE, resource, STEPS), deliver=_may_deliver(unit, resource, waiting),
         modes=_modes(resource), mode_words=MODES, limit_mb=unit.settings.body_limit_mb,

@@ -1,10 +1,10 @@
-"""目录: resources for those who govern them, the catalogue and simulated rows for those who browse."""
+"""目录: resources for those who govern them, the catalogue for those who browse."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, File, Form, UploadFile
 
 from api.deps import Acting, Asking
 from api.routes.catalog_shapes import DeliveryOut, ResourceDetailOut
@@ -14,9 +14,8 @@ from api.routes.shapes import (
     ReasonIn,
     ResourceIn,
     ResourceOut,
-    SimulatedRowsOut,
 )
-from sandbox.catalog import browsing, deliveries, regrading, repository, service, versions
+from sandbox.catalog import deliveries, regrading, repository, service, twins, versions
 from sandbox.catalog.repository import Delivery, Resource
 from sandbox.kernel import accounts
 from sandbox.kernel.identity import Actor
@@ -99,13 +98,13 @@ def regrade(resource_id: str, body: ReasonIn, unit: Annotated[Unit, Acting("reso
 
 def entry(unit: Unit, resource: Resource) -> CatalogueOut:
     """A catalogue entry: names, types, grades, what the simulated data is good for; never a value or a count."""
-    simulation = resource.simulation
+    twin = twins.current(unit.session, resource)
     return CatalogueOut(
         id=resource.id, name=resource.name, description=resource.description, update_cycle=resource.update_cycle,
         department=accounts.organisation(unit.session, resource.organisation_id).name, level=resource.level or 4,
         columns=[CatalogueColumnOut.model_validate(c) for c in repository.columns(unit.session, resource.id)],
-        simulated=resource.simulated_version is not None,
-        simulation=simulation["public"] if simulation else None,
+        simulated=twin is not None, simulation=twin.public if twin else None,
+        stale=twin is not None and bool(twins.stale(unit.session, resource, twin)),
     )  # fmt: skip
 
 
@@ -117,14 +116,3 @@ def catalogue(unit: Annotated[Unit, Acting("catalogue:browse")]) -> list[Catalog
 @router.get("/catalogue/{resource_id}", summary="目录条目 · One entry")
 def read_entry(resource_id: str, unit: Annotated[Unit, Acting("catalogue:browse")]) -> CatalogueOut:
     return entry(unit, service.entry(unit, resource_id))
-
-
-@router.get("/catalogue/{resource_id}/simulated", summary="仿真样例行 · Simulated rows")
-def simulated(
-    resource_id: str, unit: Annotated[Unit, Acting("simulated:browse")],
-    limit: Annotated[int, Query(ge=1, le=browsing.MAX_ROWS)] = 100, offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
-) -> SimulatedRowsOut:  # fmt: skip
-    """Rows of the published simulated twin. They were never true of anybody."""
-    resource = service.entry(unit, resource_id)
-    found = browsing.simulated_rows(unit, resource, limit, offset)
-    return SimulatedRowsOut(resource_id=resource.id, columns=found.columns, rows=found.rows)

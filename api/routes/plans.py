@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.deps import Acting
 from api.routes.shapes import In, JobOut, Line, Out
-from sandbox.catalog import plans
+from sandbox.catalog import plans, twins
 from sandbox.catalog.plans import Plan, PlannedColumn
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
@@ -87,4 +87,4 @@ def take_default(resource_id: str, unit: Annotated[Unit, Acting("plan:answer")])
 
 @router.post("/resources/{resource_id}/plan/regenerate", status_code=202, summary="按方案重新生成 · Make it again")
 def regenerate(resource_id: str, unit: Annotated[Unit, Acting("simulated:generate")]) -> JobOut:
-    return JobOut.model_validate(plans.regenerate(unit, resource_id))
+    return JobOut.model_validate(twins.ask(unit, resource_id))

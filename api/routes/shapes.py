@@ -192,16 +192,8 @@ class CatalogueOut(Out):
     level: int
     columns: list[CatalogueColumnOut]
     simulated: bool
+    stale: bool = Field(description="the simulated data imitates what is no longer published")
     simulation: dict[str, Any] | None = Field(description="engine, scores in words and gates of the simulated data")
-
-
-class SimulatedRowsOut(Out):
-    """Simulated rows. Nothing here was ever true of anybody."""
-
-    label: str = Field(default="仿真数据，非真实记录")
-    resource_id: str
-    columns: list[str]
-    rows: list[list[Any]]
 
 
 class ApplicationIn(In):

@@ -18,11 +18,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from policies.text import Text
 from sandbox.catalog import repository
 from sandbox.catalog.repository import Resource
-from sandbox.kernel import jobs, permissions
+from sandbox.kernel import permissions
 from sandbox.kernel.database import Base, short
-from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound
+from sandbox.kernel.errors import BadInput, Conflict, NotFound
 from sandbox.kernel.ids import new_id
-from sandbox.kernel.jobs import LIVE, Job
 from sandbox.kernel.unit import Unit
 
 DEFAULT = "shape"
@@ -183,32 +182,10 @@ def take_default(unit: Unit, resource_id: str) -> Plan:
     return _present(unit, resource_id)[1]
 
 
-def regenerate(unit: Unit, resource_id: str) -> Job:
-    """Make the simulated data of the published version again, by the plan as it stands.
-
-    Raises `InvalidTransition` before publication or while a question is open, `Conflict` while one is being made.
-    """
-    permissions.check(unit.actor, "simulated:generate")
-    resource, plan = _present(unit, resource_id)
-    if resource.state != "published":
-        raise InvalidTransition(
-            "plan.not_published", Text("资源还没有发布，不能生成仿真数据", "The resource is not published"),
-            fix=Text("发布后会自动生成", "It is made after publication"), id=resource.id,
-        )  # fmt: skip
-    if plan.questions:
-        raise InvalidTransition(
-            "plan.open",
-            Text(f"还有 {len(plan.questions)} 列没有回答", f"{len(plan.questions)} columns are still unanswered"),
-            fix=Text("请逐列回答，或对其余各列采用默认处理", "Answer them, or take the default for the rest"),
-            id=resource.id,
-        )
-    if any(j.kind == "simulate" and j.state in LIVE for j in jobs.of_subject(unit.session, "resource", resource.id)):
-        raise Conflict(
-            "plan.running", Text("仿真数据正在生成", "The simulated data is being made"),
-            fix=Text("请等它结束", "Wait until it ends"), id=resource.id,
-        )  # fmt: skip
-    unit.audit("simulated:ask", "resource", resource.id, version=plan.version)
-    return unit.enqueue("simulate", "resource", resource.id)
+def questions(session: Session, resource: Resource) -> list[str]:
+    """The columns about which something is still open; empty before the first plan."""
+    plan = _plan(session, resource)
+    return plan.questions if plan else []
 
 
 # ---- inside ----

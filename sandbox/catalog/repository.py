@@ -31,8 +31,7 @@ class Resource(StatefulMixin, Base):
     """number of the published version; a delivery on its way changes nothing here"""
     level: Mapped[int | None]
     simulated_version: Mapped[int | None]
-    simulation: Mapped[dict[str, Any] | None]
-    """manifest and verdict of the published simulated data"""
+    """lake version of the published simulated twin"""
 
     __table_args__ = (UniqueConstraint("organisation_id", "name"),)
 

@@ -1,4 +1,4 @@
-"""Use cases of a resource: register, withdraw, its simulated twin, what each may see of it."""
+"""Use cases of a resource: register, withdraw, what each may see of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.catalog import deliveries
 from sandbox.catalog.model import BUSY, RESOURCE
 from sandbox.catalog.repository import Resource, by_name, every, get, pending
 from sandbox.kernel import permissions
-from sandbox.kernel.errors import Conflict, InvalidTransition
+from sandbox.kernel.errors import Conflict
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 
@@ -31,7 +31,7 @@ def register(
         id=new_id("res"), organisation_id=unit.actor.organisation_id, state=RESOURCE.initial, state_since=unit.now,
         created_at=unit.now, name=name, description=description, registration_code=registration_code,
         update_cycle=update_cycle, entity_keys=dict(entity_keys), declared=dict(declared or {}),
-        current_version=None, level=None, simulated_version=None, simulation=None,
+        current_version=None, level=None, simulated_version=None,
     )  # fmt: skip
     unit.session.add(resource)
     unit.session.flush()
@@ -46,19 +46,6 @@ def withdraw(unit: Unit, resource_id: str, reason: str) -> Resource:
     waiting = pending(unit.session, resource.id)
     if waiting is not None and waiting.state not in BUSY:
         deliveries.supersede(unit, waiting)
-    return resource
-
-
-def publish_simulated(unit: Unit, resource_id: str, lake_version: int, simulation: Mapping[str, Any]) -> Resource:
-    """Record simulated data that passed every gate as the resource's published twin."""
-    permissions.check(unit.actor, "simulated:generate")
-    resource = get(unit.session, resource_id)
-    if simulation["verdict"]["outcome"] not in ("pass", "review"):
-        raise InvalidTransition("simulated.gate", Text("仿真数据未通过检验，不能发布", "It failed its gates"),
-                                id=resource.id)  # fmt: skip
-    resource.simulated_version, resource.simulation = lake_version, dict(simulation)
-    unit.audit("simulated:publish", "resource", resource.id, lake_version=lake_version,
-               engine=simulation["manifest"]["engine"]["used"])  # fmt: skip
     return resource
 
 

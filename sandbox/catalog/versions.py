@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.text import Text
-from sandbox.catalog import corrections, deliveries, grades, repository
+from sandbox.catalog import corrections, deliveries, grades, repository, twins
 from sandbox.catalog.grades import GradedColumn
 from sandbox.catalog.model import DELIVERY, RESOURCE
 from sandbox.catalog.protection import Grade
@@ -124,7 +124,7 @@ def _take_effect_if_fit(unit: Unit, resource: Resource, delivery: Delivery) -> N
     DELIVERY.advance(unit, delivery, "take_effect", version=delivery.version)
     _make_current(unit, resource, delivery)
     if delivery.mode != "regrade":
-        unit.enqueue("simulate", "resource", resource.id)
+        twins.renew(unit, resource.id)
 
 
 def _make_current(unit: Unit, resource: Resource, delivery: Delivery) -> None:
@@ -185,5 +185,5 @@ def publish(unit: Unit, resource_id: str) -> Delivery:
     if resource.state != "published":
         RESOURCE.advance(unit, resource, "publish")
     _make_current(unit, resource, delivery)
-    unit.enqueue("simulate", "resource", resource.id)
+    twins.renew(unit, resource.id)
     return delivery

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from policies.text import Text
 from sandbox.exports.subject import REAL_LABEL, ExportFile
@@ -117,13 +118,23 @@ def package(facts: ReleaseFacts, files: Sequence[ExportFile], key: SigningKey) -
 def _zip(members: Mapping[str, bytes]) -> bytes:
     """One byte form: sorted, stored and not deflated (deflate differs between zlib builds), fixed time and mode."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as box:
-        for name in sorted(members):
+    write_zip(buffer, members)
+    return buffer.getvalue()
+
+
+def write_zip(target: IO[bytes], members: Mapping[str, bytes | Path]) -> None:
+    """The same form, written to `target`; a member that is a path is streamed."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as box:
+        for name, content in sorted(members.items()):
             info = zipfile.ZipInfo(name, _STAMP)
             info.external_attr = 0o100644 << 16
             info.create_system = 3
-            box.writestr(info, members[name])
-    return buffer.getvalue()
+            if isinstance(content, bytes):
+                box.writestr(info, content)
+                continue
+            info.file_size = content.stat().st_size
+            with content.open("rb") as source, box.open(info, "w") as member:
+                shutil.copyfileobj(source, member, 1 << 20)
 
 
 def _crate(facts: ReleaseFacts, files: Sequence[ExportFile]) -> bytes:

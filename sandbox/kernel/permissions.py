@@ -57,6 +57,9 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "simulated:generate": {_OP: _ANY, _SY: _ANY},
     "plan:answer": {_OP: _ANY},
     "simulated:browse": _EVERYONE,
+    "simulated:download": _EVERYONE,
+    "simulated:evidence": {_OP: _ANY, _CO: _ANY, _AU: _ANY},
+    "simulated:share": {_OP: _ANY},
     # merchants
     "onboarding:submit": {_ME: _OWN},
     "onboarding:check": {_OP: _ANY},

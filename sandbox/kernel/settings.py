@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         return self.home / "inbox"
 
     @property
+    def twin_files(self) -> Path:
+        """Files of simulated twins as they are handed out, by digest."""
+        return self.home / "simulated"
+
+    @property
     def workspaces_root(self) -> Path:
         return self.home / "workspaces"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.applications import repository as applications
-from sandbox.catalog import corrections, plans, schedules
+from sandbox.catalog import corrections, plans, schedules, twins
 from sandbox.catalog import repository as catalog
 from sandbox.exports import repository as exports
 from sandbox.kernel import accounts, audit, clocks, editions, jobs, state
@@ -15,6 +15,6 @@ from sandbox.workspaces import repository as workspaces
 
 MODULES = (
     accounts, applications, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, plans,
-    products, reporting, schedules, state, workspaces,
+    products, reporting, schedules, state, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -211,6 +211,14 @@ def apply_for_data(stage: Stage, merchant: Page) -> None:
     merchant.get_by_role("link", name="门诊就诊").first.click()
     expect(merchant.get_by_text("仿真数据").first).to_be_visible()
     stage.look(merchant, "catalogue-entry")
+    merchant.get_by_role("link", name="分布").click()
+    expect(merchant.locator("svg.histogram").first).to_be_visible()
+    stage.look(merchant, "catalogue-distributions")
+    merchant.get_by_role("link", name="下载", exact=True).click()
+    with merchant.expect_download() as taken:
+        merchant.locator("a[href*='files/xlsx']").click()
+    assert "仿真数据" in taken.value.suggested_filename
+    stage.look(merchant, "catalogue-files")
     merchant.goto("/applications/new")
     merchant.locator("#f-scenario").fill("各区门诊负荷分析")
     merchant.locator("#f-purpose").fill("为社区医院排班提供参考")

@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from api.demo import stages
 from policies.editions import load
-from sandbox.catalog import repository
+from sandbox.catalog import repository, twins
 from sandbox.kernel import jobs
 from sandbox.kernel.audit import AuditEvent
 from synthetic.fields import Field
@@ -338,7 +338,7 @@ def test_platform_asks_the_configured_model_and_records_when_it_fails(
         publish(stage, resource)
         stage.settle()
         with stage.platform.system() as unit:
-            shown = (repository.get(unit.session, resource).simulation or {})["manifest"]
+            shown = twins.chosen(unit.session, repository.get(unit.session, resource)).manifest
             events = unit.session.scalars(select(AuditEvent.event)).all()
             told = json.dumps([j.result for j in jobs.of_subject(unit.session, "resource", resource)])
     assert shown["generator"]["source"] == ("model qwen-test" if works else "rules")

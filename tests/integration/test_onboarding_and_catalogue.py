@@ -7,7 +7,7 @@ import io
 import pytest
 
 from sandbox.applications import service as applications
-from sandbox.catalog import deliveries, versions
+from sandbox.catalog import deliveries, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.kernel.clocks import history
@@ -170,9 +170,9 @@ def test_bad_quality_is_not_published(any_world: World) -> None:
 
 
 def test_simulated_data_that_failed_its_gates_is_not_published(any_world: World) -> None:
-    resource_id = any_world.delivered()
+    resource_id = any_world.published()
     with pytest.raises(InvalidTransition), any_world.system() as unit:
-        catalog.publish_simulated(unit, resource_id, 0, {"verdict": {"outcome": "block"}, "manifest": {}, "public": {}})
+        twins.record(unit, resource_id, None, any_world.made(unit, resource_id, outcome="block"))
 
 
 def test_withdrawn_resource_leaves_the_catalogue(any_world: World) -> None:

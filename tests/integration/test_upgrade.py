@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 import sandbox.migrations
-from sandbox.catalog import repository
+from sandbox.catalog import repository, twins
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
@@ -91,6 +92,28 @@ def test_what_was_published_stays_and_what_waited_waits(old: Platform) -> None:
     }  # fmt: skip
     assert columns == {"published": [(3, 2)], "proposed": [], "new": [], "sent-back": []}
     assert [(c.name, c.level, c.proposed_level) for c in proposed] == [("区", 3, 3)]
+    old.database.dispose()
+
+
+def test_a_published_twin_becomes_a_record_that_counts_as_stale(old: Platform) -> None:
+    """Of what it was made was not recorded, so nobody may take it for up to date."""
+    resource(old, "with", "published", 2)
+    resource(old, "without", "published", 1)
+    manifest = {"engine": {"used": "tree"}, "seed": 5, "rows": 40, "digest": "d" * 64}
+    kept = {"manifest": manifest, "public": manifest, "verdict": {"outcome": "review"}}
+    with old.database.transaction() as session:
+        session.execute(
+            sa.text("UPDATE resource SET simulated_version = 3, simulation = :kept WHERE id = 'with'"),
+            {"kept": json.dumps(kept)},
+        )
+    old.database.migrate()
+    with old.system() as unit:
+        one, other = (twins.standing(unit.session, repository.get(unit.session, r)) for r in ("with", "without"))
+    assert one.current is not None
+    assert (one.current.number, one.current.version, one.current.lake_version) == (1, 2, 3)
+    assert (one.current.engine, one.current.seed, one.current.rows, one.current.outcome) == ("tree", 5, 40, "review")
+    assert (one.current.public, one.stale, one.releases) == (manifest, ("unbound",), 1)
+    assert (other.current, other.stale, other.releases) == (None, (), 0)
     old.database.dispose()
 
 

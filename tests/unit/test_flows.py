@@ -13,7 +13,8 @@ from pipelines.cards import quality_card
 from pipelines.flows import KINDS, TABLE_KINDS, Served, deployment_of, scrubbed, wanted
 from pipelines.registry import HANDLERS
 from policies.text import UserError
-from sandbox.catalog import schedules, sources
+from sandbox.catalog import repository as records
+from sandbox.catalog import schedules, sources, twins
 from sandbox.kernel import jobs
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.steps import StepFailed
@@ -53,7 +54,7 @@ def test_a_step_that_works_gives_its_result() -> None:
 
 
 def test_every_kind_of_job_has_its_deployment_and_every_deployment_its_handler() -> None:
-    assert {*KINDS, *TABLE_KINDS, schedules.ROUND} == set(HANDLERS)
+    assert {*KINDS, *TABLE_KINDS, schedules.ROUND, twins.JOB} == set(HANDLERS)
 
 
 def test_every_department_has_a_deployment_with_its_limit_and_one_with_its_schedule(world: World) -> None:
@@ -81,6 +82,25 @@ def test_jobs_on_a_table_go_to_their_departments_deployment(world: World) -> Non
         last = jobs.get(unit.session, whole.id)
     assert deployment_of(ingest) == f"refresh_dataset/{world.department.organisation_id}"
     assert deployment_of(last) == "city_refresh/city"
+
+
+def test_a_twin_is_made_by_a_flow_of_its_own_that_people_may_start_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Without a job it asks for one itself, or for every stale or missing twin when no table is named."""
+    resource_id = world.published()
+    with world.system() as unit:
+        (job,) = (j for j in jobs.outbox(unit.session) if j.kind == twins.JOB)
+    assert deployment_of(job) == "simulate_dataset/twins"
+    assert ("simulate_dataset", "twins") in {(s.flow, s.name) for s in wanted(world.platform)}
+    monkeypatch.setattr(flows, "_platform", lambda: world.platform)
+    assert flows.simulate_dataset.fn(resource_id) == "simulated.in_progress"
+    with world.system() as unit:
+        jobs.get(unit.session, job.id).state = jobs.SUCCEEDED
+    assert flows.simulate_dataset.fn() == "asked:0"
+    with world.system() as unit:
+        records.columns(unit.session, resource_id)[0].level = 4
+    assert flows.simulate_dataset.fn() == "asked:1"
 
 
 def test_old_results_are_forgotten(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from policies.text import Text, UserError
 from policies.verdict import Finding, Outcome
 from sandbox.catalog import corrections as slips
 from sandbox.catalog import deliveries as delivery_records
-from sandbox.catalog import grades
+from sandbox.catalog import grades, twins
 from sandbox.catalog import repository as records
 from sandbox.catalog import service as catalog
 from sandbox.catalog.protection import Override
@@ -66,6 +66,9 @@ GOVERNING = {"operator", "officer", "department", "auditor"}
 PAGES: dict[str, set[str]] = {
     "/": ANYBODY, "/account": ANYBODY, "/catalog": ANYBODY, "/catalog?q=就诊&level=3": ANYBODY, "/reports": ANYBODY,
     "/catalog/{published}": ANYBODY, "/catalog/{published}?tab=about": ANYBODY, "/catalog/{twinless}?tab=rows": ANYBODY,
+    "/catalog/{published}?tab=shapes": ANYBODY, "/catalog/{published}?tab=files": ANYBODY,
+    "/catalog/{refused}": ANYBODY, "/resources/{published}/twins": GOVERNING, "/resources/{twinless}/twins": GOVERNING,
+    "/resources/{refused}/twins": GOVERNING,
     "/resources": GOVERNING, "/resources?state=published&q=x": GOVERNING, "/resources/new": {"department"},
     **{f"/resources/{{published}}?tab={tab}": GOVERNING for tab in resources.TABS},
     "/resources/{proposed}?tab=columns": GOVERNING, "/resources/{delivered}": GOVERNING,
@@ -134,6 +137,10 @@ def furnish(world: World) -> dict[str, str]:
     world.take_in(dirty, quality=poor_report())
     with world.by(world.operator) as unit:
         slip = slips.issue(unit, dirty).id
+    refused = world.published(name="未过检验")
+    with world.system() as unit:
+        records.columns(unit.session, refused)[2].level = 4
+        twins.record(unit, refused, None, world.made(unit, refused, outcome="block", lake_version=None))
     states = ("checking", "approving", "approved", "active")
     ids = {state: world.application(state, resource) for state in states}
     workspace = world.workspace(ids["active"])
@@ -149,7 +156,7 @@ def furnish(world: World) -> dict[str, str]:
         ids["run"] = products.artefact(unit.session, released.artefact_id).run_id
         ids["policy"] = next(e.id for e in editions.every(unit.session) if e.kind == "export")
     return ids | {
-        "slip": slip, "dirty": dirty,
+        "slip": slip, "dirty": dirty, "refused": refused,
         "published": resource, "proposed": proposed, "twinless": twinless, "asking": asking,
         "asking_delivery": asking_delivery, "lowered": lowered, "delivered": world.delivered(name="交付"),
         "drafted": world.drafted(resource, scenario="草稿场景"), "workspace": workspace,

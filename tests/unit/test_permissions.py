@@ -144,7 +144,7 @@ def test_visitor_appears_nowhere_and_the_auditor_changes_nothing() -> None:
     auditors = {a for a, roles in PERMISSIONS.items() if Role.AUDITOR in roles}
     changing = {t.action for lifecycle in LIFECYCLES for t in lifecycle.transitions}
     assert not auditors & changing
-    assert {a.split(":")[1] for a in auditors} <= {"read", "browse", "verify", "evidence", "manage"}
+    assert {a.split(":")[1] for a in auditors} <= {"read", "browse", "download", "verify", "evidence", "manage"}
 
 
 def test_operator_cannot_apply_draft_or_open_anything(world: World) -> None:

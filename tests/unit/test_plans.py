@@ -12,7 +12,7 @@ from sqlalchemy import select
 from pipelines import fieldplan
 from pipelines.fieldplan import plan
 from policies.text import UserError
-from sandbox.catalog import deliveries, plans, repository, versions
+from sandbox.catalog import deliveries, plans, repository, twins, versions
 from sandbox.catalog.grades import GradedColumn
 from sandbox.kernel import permissions
 from sandbox.kernel.audit import AuditEvent
@@ -225,13 +225,13 @@ def test_nothing_is_made_while_a_question_is_open(case: Case) -> None:
         job = unit.session.scalars(select(Job).where(Job.kind == "simulate")).one()
         job.state = "failed"
     with pytest.raises(InvalidTransition) as caught, case.world.by(case.world.operator) as unit:
-        plans.regenerate(unit, case.resource)
-    assert caught.value.code == "plan.open"
+        twins.ask(unit, case.resource)
+    assert caught.value.code == "simulated.open_questions"
     case.take_default()
     with case.world.by(case.world.operator) as unit:
-        assert plans.regenerate(unit, case.resource).kind == "simulate"
+        assert twins.ask(unit, case.resource).kind == "simulate"
     with pytest.raises(Conflict), case.world.by(case.world.operator) as unit:
-        plans.regenerate(unit, case.resource)
+        twins.ask(unit, case.resource)
     assert len(case.events("simulated:ask")) == 1
 
 
