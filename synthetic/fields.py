@@ -8,6 +8,10 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from policies.text import Text, UserError
+from synthetic.rules import Constraint as Constraint
+from synthetic.rules import Order as Order
+from synthetic.rules import Sum as Sum
+from synthetic.rules import refuse_wrong_types
 
 Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 Role = Literal["direct", "quasi", "sensitive", "none"]
@@ -75,45 +79,19 @@ class Field:
         return self.semantic in NUMERIC
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """`low` is never greater than `high` in one row (null on either side is fine)."""
-
-    low: str
-    high: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.low, self.high
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """`total` equals the sum of `parts` in every row where none is null; it is recomputed, never drawn."""
-
-    total: str
-    parts: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.total, *self.parts
-
-
-Constraint = Order | Sum
-
-
 def check_plan(fields: Sequence[Field], columns: Iterable[str], constraints: Sequence[Constraint] = ()) -> None:
     """Refuse a plan that leaves a column unexplained or would let an identifier be modelled.
 
     Raises:
         UserError: `plan.unclassified` (with a question for the operator), `plan.columns`, `plan.identifier_modelled`,
-            `plan.type`, `plan.unknown_column`.
+            `plan.type`, `plan.unknown_column`, `plan.constraint`.
     """
     _refuse_unclassified(fields)
     _refuse_mismatch(fields, list(columns))
     _refuse_modelled_identifiers(fields)
     _refuse_types(fields)
     _refuse_unknown_columns(fields, constraints)
+    refuse_wrong_types(fields, constraints)
 
 
 def blinded(fields: Sequence[Field], max_level: int, roles: Iterable[str]) -> tuple[Field, ...]:
@@ -215,7 +193,9 @@ def _refuse_types(fields: Sequence[Field]) -> None:
 
 def _refuse_unknown_columns(fields: Sequence[Field], constraints: Sequence[Constraint]) -> None:
     names = {f.name for f in fields}
-    used = {c for f in fields for c in f.follows.values()} | {c for rule in constraints for c in rule.columns}
+    parents = {c for f in fields if f.references for c in (f.references[0], f.name)}
+    ruled = {c for rule in constraints for c in rule.columns if c in names or c.partition(".")[0] not in parents}
+    used = {c for f in fields for c in f.follows.values()} | ruled
     relations = {r for f in fields for r in f.follows} - FOLLOWS
     if used - names or relations:
         unknown = sorted((used - names) | relations)

@@ -13,13 +13,14 @@ from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from synthetic import fidelity, gates
 from synthetic.columns import Conformed, Scale, conform, restore
-from synthetic.constraints import beside_blind, fixed_columns, keep_inside, repair
+from synthetic.constraints import beside_blind, keep_inside, repair, repair_beside, settled
 from synthetic.engines.base import Engine, engine_named
 from synthetic.engines.schema_engine import SchemaEngine
 from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.manifest import describe
 from synthetic.protect import View, one_per_person, protect
+from synthetic.ties import Ties
 
 MAX_ROWS = 10_000_000
 
@@ -101,6 +102,7 @@ class _Task:
     holdout: pl.DataFrame
     sides: tuple[pl.DataFrame, pl.DataFrame]
     people: int
+    ties: Ties
     _views: list[View] = field(default_factory=list)
     _facts: dict[str, Facts] = field(default_factory=dict)
 
@@ -113,6 +115,12 @@ class _Task:
         by_name = {f.name: f for f in blinded(fields, limits.max_level, limits.generated_roles)}
         ordered = [by_name[c] for c in frame.columns]
         conformed = conform(frame, ordered)
+        k = edition.by_check("rare_categories").parameters.k
+        constraints = settled(constraints, conformed.frame, ordered, k)
+        ties = Ties.learn(
+            conformed.frame, ordered, parents, k=k, max_level=limits.max_level, hidden=limits.generated_roles, own=name
+        )
+        conformed = Conformed(conformed.frame.hstack(ties.beside), conformed.formats)
         fit = edition.by_check("fit_limits").parameters
         sides = split(conformed.frame, ordered, fit.holdout_share, seed)
         fitted, holdout = (one_per_person(side, ordered)[: fit.fit_rows] for side in sides)
@@ -131,6 +139,7 @@ class _Task:
             holdout,
             sides,
             people,
+            ties,
         )
 
     def may_fall_back(self, last: Attempt) -> bool:
@@ -149,7 +158,7 @@ class _Task:
         """Draw, fill, repair and judge with one engine."""
         made = self._draw(used)
         evidence = gates.Evidence(
-            used.name, made, self.fields, self.constraints, self.parents,
+            used.name, made, self.fields, self.constraints, {self.name: Parent(made, self.rows), **self.parents},
             people=self.people,
             fidelity=fidelity.Fidelity.unknown(),
             mark=self.edition.by_check("simulated_label").parameters.zh,
@@ -173,7 +182,8 @@ class _Task:
     def _draw(self, used: Engine) -> pl.DataFrame:
         seeds = np.random.SeedSequence(self.seed).spawn(4)
         patterned = self._view().patterned if used.reads_rows else ()
-        learned = [f for f in self.fields if f.learned and f.name not in patterned]
+        beside = self.ties.fields if used.reads_rows else ()
+        learned = [f for f in (*self.fields, *beside) if f.learned and f.name not in patterned]
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:
@@ -188,8 +198,9 @@ class _Task:
         modelled = repair(pl.DataFrame(columns), self.constraints, beside_blind(self.fields, self.constraints))
         if used.reads_rows:
             modelled = keep_inside(modelled, self.constraints, self._inside(modelled), np.random.default_rng(seeds[0]))
-        filled = fill(modelled, self.fields, facts, rng, rows=self.rows, parents=self.parents)
-        return repair(filled, self.constraints, fixed_columns(self.fields))
+        ties = self.ties if used.reads_rows else Ties.blind(self.fields)
+        filled = fill(modelled, self.fields, facts, rng, rows=self.rows, parents=self.parents, ties=ties, own=self.name)
+        return repair_beside(filled, self.fields, self.constraints, self.parents)
 
     def _decode(self, drawn: pl.DataFrame, one: Field, reads_rows: bool) -> pl.Series:
         column = drawn.get_column(one.name)
@@ -210,7 +221,7 @@ class _Task:
     def _view(self) -> View:
         if not self._views:
             rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(1)[0])
-            self._views.append(protect(self.fitted, self.fields, k=self._k(), rng=rng))
+            self._views.append(protect(self.fitted, (*self.fields, *self.ties.fields), k=self._k(), rng=rng))
         return self._views[0]
 
     def _known(self) -> dict[str, Facts]:

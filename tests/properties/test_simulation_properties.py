@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from synthetic.constraints import repair, violations
 from synthetic.engines.tree_engine import TreeEngine
 from synthetic.fields import Field, Order
-from synthetic.filling import Facts, draw_parents
+from synthetic.links import Parent
 from synthetic.patterns import Pattern, fresh
 from synthetic.protect import OTHER, protect, trim
+from synthetic.ties import Ties, place_rows
 
 K = 5
 labels = st.lists(st.sampled_from(["a", "b", "c", "d", "e", None]), min_size=20, max_size=200)
@@ -80,13 +81,18 @@ def test_codes_are_new_and_different_even_when_the_shape_is_crowded(real: list[s
 def test_drawn_parents_exist_and_nobody_has_an_uncapped_count(
     counts: list[int], parents: int, rows: int, childless: int
 ) -> None:
-    column = pl.Series("k", [str(i) for i, n in enumerate(counts) for _ in range(n)])
-    facts = Facts.of(column, Field("k", "text", "key"), K)
-    index = draw_parents(np.random.default_rng(0), parents, rows, facts, len(counts) + childless)
+    child = pl.DataFrame({"k": [str(i) for i, n in enumerate(counts) for _ in range(n)]})
+    fields = [Field("k", "text", "key", references=("p", "k"))]
+    parent = Parent(pl.DataFrame({"k": [f"S{i}" for i in range(parents)]}), len(counts) + childless)
+    (tie,) = Ties.learn(child, fields, {"p": parent}, k=K, max_level=4, hidden=()).ties
+    cap = sorted(counts)[-K] if len(counts) >= K else 1
+    index = place_rows(tie, {}, rows, parent, np.random.default_rng(0))
     assert len(index) == rows
     assert index.min() >= 0
     assert index.max() < parents
-    assert facts.sizes.max() <= (sorted(counts)[-K] if len(counts) >= K else 1)
+    assert tie.sizes.max() <= cap
+    if rows <= cap * parents:
+        assert np.bincount(index).max() <= cap
 
 
 @settings(max_examples=60, deadline=None)
