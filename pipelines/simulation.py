@@ -16,9 +16,10 @@ from sandbox.kernel.errors import BadInput
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
-from synthetic.fields import Field, Sum
+from synthetic.fields import Constraint, Field
 from synthetic.filling import Parent
 from synthetic.manifest import public
+from synthetic.rules import rules_of
 from synthetic.simulate import Simulated, simulate
 
 MOST_ROWS = 20_000
@@ -34,7 +35,7 @@ class Task:
     files: list[str]
     parents: dict[str, tuple[list[str], int]]
     """parent's name → files of its published twin, and its real rows"""
-    sums: list[Sum]
+    rules: list[Constraint]
     policy: Any
     engine: str
 
@@ -71,10 +72,11 @@ def _task(work: Work, lake: Lake) -> Task:
         version = repository.version(unit.session, resource.id, resource.current_version or 0)
         parents, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
+        fields = plan(columns, resource.declared, references, version.rows)
         return Task(
-            resource=resource, fields=plan(columns, resource.declared, references, version.rows),
+            resource=resource, fields=fields,
             files=lake.files(resource.typed_table, version.lake_version), parents=parents,
-            sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
+            rules=rules_of(resource.declared, fields),
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
         )  # fmt: skip
 
@@ -116,7 +118,7 @@ def _simulate(task: Task) -> Simulated:
     parents = {name: Parent(pl.read_parquet(files), rows) for name, (files, rows) in task.parents.items()}
     made = simulate(
         frame, task.fields, rows=max(1, min(frame.height, MOST_ROWS)), seed=crc32(task.resource.id.encode()),
-        engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.sums,
+        engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.rules,
     )  # fmt: skip
     made.manifest["parents"] = sorted(parents)
     return made

@@ -46,6 +46,12 @@ class Facts:
         pattern = Pattern.learn(known, k, field.length) if field.shaped else Pattern.plain(10)
         return cls(known.unique(), np.minimum(counts, cap), nulls, pattern)
 
+    def never(self, values: pl.Series | None) -> Facts:
+        """The same with further values that must not be made."""
+        if values is None:
+            return self
+        return replace(self, forbidden=pl.concat([self.forbidden, values.cast(pl.String).rename(self.forbidden.name)]))
+
     @classmethod
     def none(cls, field: Field) -> Facts:
         """Without any row: all different, the catalogue's share of missing values, a plain pattern."""
@@ -83,9 +89,8 @@ def fill(
     work = _Work({s.name: s for s in modelled}, {}, rows, rng)
     ties = ties or Ties.blind(fields)
     by_name = {f.name: f for f in fields}
-    for tie in ties.ties:
-        if tie.link.table != own:
-            _copy_parent(work, tie, by_name, parents)
+    for tie in (t for t in ties.ties if t.link.table != own):
+        _copy_parent(work, tie, by_name, parents)
     within = {child for tie in ties.ties if tie.link.table == own for child, _ in tie.link.pairs}
     waiting = [f for f in fields if f.name not in work.columns and f.name not in within]
     for field in sorted(waiting, key=lambda f: "entity" in f.follows):
@@ -94,9 +99,8 @@ def fill(
         _match_referenced_id(work, field)
     for field in waiting:
         _blank(work, field, facts[field.name])
-    for tie in ties.ties:
-        if tie.link.table == own:
-            _refer_within(work, tie, by_name)
+    for tie in (t for t in ties.ties if t.link.table == own):
+        _refer_within(work, tie, by_name)
     return pl.DataFrame([work.columns[f.name] for f in fields])
 
 

@@ -55,10 +55,22 @@ def simulate_related(
         done[name] = simulate(
             table.frame, table.fields, rows=sizes[name], seed=crc32(f"{seed}/{name}".encode()), engine=engine,
             policy=policy, name=name, constraints=table.constraints, parents=parents,
+            also_real=_known_elsewhere(name, tables),
         )  # fmt: skip
         done[name].manifest["parents"] = sorted(parents)
         wide[name] = widened(Parent(done[name].frame, table.frame.height, table.frame, table.fields), parents)
     return {name: done[name] for name in tables}
+
+
+def _known_elsewhere(name: str, tables: Mapping[str, TableInput]) -> dict[str, pl.Series]:
+    """The real values under which other tables refer to this one; some are of rows that it does not have."""
+    found: dict[str, list[pl.Series]] = {}
+    for child in tables.values():
+        for field in (f for f in child.fields if f.references and f.references[0] == name):
+            assert field.references is not None
+            values = child.frame.get_column(field.name).drop_nulls().unique().cast(pl.String).alias("value")
+            found.setdefault(field.references[1], []).append(values)
+    return {column: pl.concat(parts).unique() for column, parts in found.items()}
 
 
 def parents_of(name: str, table: TableInput) -> list[str]:

@@ -45,6 +45,7 @@ def simulate(
     name: str = "table",
     constraints: Sequence[Constraint] = (),
     parents: Mapping[str, Parent] | None = None,
+    also_real: Mapping[str, pl.Series] | None = None,
 ) -> Simulated:
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
@@ -54,6 +55,7 @@ def simulate(
             "tree", "sdv" or "schema" asks for one. A table below the policy's minimum of rows always gets "schema".
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`.
+        also_real: by column, further real values that must not come out: those that other tables know the key by.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
 
@@ -67,6 +69,7 @@ def simulate(
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people)
+    task.also_real = also_real or {}
     tried = [task.attempt(candidate) for candidate in task.candidates(engine)]
     eligible = [a for a in tried if a.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)]
     if not eligible and engine == "auto" and task.may_fall_back(tried[-1]):
@@ -103,6 +106,7 @@ class _Task:
     sides: tuple[pl.DataFrame, pl.DataFrame]
     people: int
     ties: Ties
+    also_real: Mapping[str, pl.Series] = field(default_factory=dict)
     _views: list[View] = field(default_factory=list)
     _facts: dict[str, Facts] = field(default_factory=dict)
 
@@ -228,7 +232,9 @@ class _Task:
         if not self._facts:
             real = self.conformed.frame
             wanted = [f for f in self.fields if not f.learned or f.name in self._view().patterned]
-            self._facts = {f.name: Facts.of(real.get_column(f.name), f, self._k()) for f in wanted}
+            self._facts = {
+                f.name: Facts.of(real.get_column(f.name), f, self._k()).never(self.also_real.get(f.name)) for f in wanted
+            }
         return self._facts
 
     def _k(self) -> int:
