@@ -18,8 +18,8 @@ from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 from synthetic.fields import Constraint, Field
 from synthetic.filling import Parent
+from synthetic.invariants import rules_of
 from synthetic.manifest import public
-from synthetic.rules import rules_of
 from synthetic.simulate import Simulated, simulate
 
 MOST_ROWS = 20_000

@@ -11,8 +11,7 @@ import polars as pl
 
 from synthetic.fields import Field, entity_of
 from synthetic.filling import sexes_of
-from synthetic.links import Parent, beside
-from synthetic.rules import (
+from synthetic.invariants import (
     COMPUTED,
     Constraint,
     Needs,
@@ -24,6 +23,7 @@ from synthetic.rules import (
     Together,
     steps,
 )
+from synthetic.links import Parent, beside
 
 _CENT = 0.005
 _ROUNDS = 6

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from policies.text import Text, UserError
-from synthetic.rules import Constraint as Constraint
-from synthetic.rules import Order as Order
-from synthetic.rules import Sum as Sum
-from synthetic.rules import refuse_wrong_types
+from synthetic.invariants import Constraint as Constraint
+from synthetic.invariants import Order as Order
+from synthetic.invariants import Sum as Sum
+from synthetic.invariants import refuse_wrong_types
 
 Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 Role = Literal["direct", "quasi", "sensitive", "none"]

@@ -10,7 +10,7 @@ import polars as pl
 from policies.text import Text, UserError
 from synthetic.columns import conform
 from synthetic.fields import Dtype, Field
-from synthetic.rules import Constraint
+from synthetic.invariants import Constraint
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _declared(plan: Path | None) -> Mapping[str, Any]:
-    from synthetic.rules import CONSTRAINTS
+    from synthetic.invariants import CONSTRAINTS
 
     if plan is None:
         return {}
@@ -176,8 +176,8 @@ def _inputs(
 ) -> tuple[dict[str, TableInput], list[Reference]]:
     from pipelines.fieldplan import plan
     from pipelines.relations import references, referring
+    from synthetic.invariants import rules_of
     from synthetic.related import TableInput
-    from synthetic.rules import rules_of
 
     frames = {name: typed_frame(reading) for name, reading in readings.items()}
     said = {name: _of_table(declared, name) for name in readings}

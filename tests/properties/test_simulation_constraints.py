@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from policies.text import UserError
 from synthetic.constraints import broken_rows, repair, settled, violations
 from synthetic.fields import Field
-from synthetic.links import Parent, links, orphans
-from synthetic.related import TableInput, simulate_related
-from synthetic.rules import (
+from synthetic.invariants import (
     Constraint,
     Needs,
     Order,
@@ -29,6 +27,8 @@ from synthetic.rules import (
     refuse_wrong_types,
     rules_of,
 )
+from synthetic.links import Parent, links, orphans
+from synthetic.related import TableInput, simulate_related
 
 KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "integer": (pl.Int64, st.integers(-(10**9), 10**9)),

@@ -12,9 +12,9 @@ from policies.text import UserError
 from policies.verdict import Outcome
 from synthetic.constraints import violations
 from synthetic.fields import Field, Order
+from synthetic.invariants import Constraint
 from synthetic.links import Parent, links, orphans
 from synthetic.related import TableInput, simulate_related, sizes_of
-from synthetic.rules import Constraint
 
 DISTRICTS = ("东区", "西区", "南区", "北区")
 HOUSE_FIELDS = (
