@@ -64,7 +64,7 @@ def repair(
     rules = [r for r in constraints if set(r.columns) <= set(frame.columns)]
     rng = np.random.default_rng(seed)
     for turn in range(_ROUNDS):
-        frame = _once(frame, rules, frozenset(fixed), rng)
+        frame = _once(frame, rules, frozenset(fixed), rng, totals_move=bool(turn % 2))
         broken = [broken_rows(frame, rule) for rule in rules]
         if not any(b.any() for b in broken):
             break
@@ -74,17 +74,22 @@ def repair(
 
 
 def repair_beside(
-    frame: pl.DataFrame, fields: Sequence[Field], constraints: Sequence[Constraint], parents: Mapping[str, Parent]
-) -> pl.DataFrame:
-    """`repair` of a finished table beside the parent columns that its constraints name; those stay as they are."""
+    frame: pl.DataFrame, fields: Sequence[Field], constraints: Sequence[Constraint], parents: Mapping[str, Parent],
+    given: Collection[str] = frozenset(),
+) -> pl.DataFrame:  # fmt: skip
+    """`repair` of a finished table beside the parent columns that its constraints name; those stay, and so do
+    the columns that were `given`."""
     reached = beside(frame, fields, constraints, parents)
-    fixed = fixed_columns(fields) | (set(reached.columns) - set(frame.columns))
+    fixed = fixed_columns(fields) | set(given) | (set(reached.columns) - set(frame.columns))
     return repair(reached, constraints, fixed).select(frame.columns)
 
 
 def _once(
-    frame: pl.DataFrame, rules: Sequence[Constraint], fixed: frozenset[str], rng: np.random.Generator
-) -> pl.DataFrame:
+    frame: pl.DataFrame, rules: Sequence[Constraint], fixed: frozenset[str], rng: np.random.Generator, *,
+    totals_move: bool,
+) -> pl.DataFrame:  # fmt: skip
+    """One round. A total stays where orders are mended, for its parts say what it is; but where a part is missing it
+    may have to give way, so every other round lets totals move."""
     for rule in rules:
         if isinstance(rule, Together) and rule.allowed:
             frame = _combine(frame, rule, fixed, rng)
@@ -95,7 +100,8 @@ def _once(
     computed = [r for r in rules if isinstance(r, COMPUTED) and r.total not in fixed]
     for rule in computed * (2 if len(computed) > 1 else 1):  # a total may be a part of the next one
         frame = _compute(frame, rule)
-    frame = _in_order(frame, [r for r in rules if isinstance(r, Order)], fixed | {r.total for r in computed})
+    stays = fixed if totals_move else fixed | {r.total for r in computed}
+    frame = _in_order(frame, [r for r in rules if isinstance(r, Order)], stays)
     for rule in computed:
         frame = _compute(frame, rule)
     return frame

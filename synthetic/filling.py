@@ -29,12 +29,14 @@ class Facts:
     """What filling must know of a real column. Holds real values: used in memory, never written anywhere.
 
     `sizes` = how many rows each value has, capped so that at least k values reach the largest; empty = all different.
+    `taken` says which values earlier batches of the same table gave out.
     """
 
     forbidden: pl.Series
     sizes: np.ndarray
     null_share: float
     pattern: Pattern
+    taken: Callable[[pl.Series], pl.Series] | None = None
 
     @classmethod
     def of(cls, series: pl.Series, field: Field, k: int) -> Facts:
@@ -165,7 +167,7 @@ def _fill_one(work: _Work, field: Field, facts: Facts) -> None:
     if field.semantic == "resident_id":
         _one_per_person(work, field, owners, first)
     unique = field.semantic in DISTINCT or field.shaped or field.unique
-    values = fresh(_drawer(work, field, facts, first), people, facts.forbidden, unique=unique)
+    values = fresh(_drawer(work, field, facts, first), people, facts.forbidden, unique=unique, taken=facts.taken)
     series = pl.Series(field.name, values, dtype=pl.String).gather(owners)
     work.owners[field.name] = owners
     work.columns[field.name] = series.cast(pl.Int64) if field.dtype == "integer" else series

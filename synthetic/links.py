@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import polars as pl
 
 from policies.text import Text, UserError
 from synthetic.columns import conform
+from synthetic.engines.base import Engine
 from synthetic.fields import Dtype, Field
 from synthetic.invariants import Constraint
 
@@ -25,6 +27,21 @@ class Parent:
     real_rows: int
     real: pl.DataFrame | None = None
     fields: Sequence[Field] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What related tables know about a table.
+
+    `known`: by column, real values under which other tables refer to its rows; none of them may be made anew. `held`
+    says which real rows are held out, where whole families were split. `engine` draws with the rest of the family.
+    """
+
+    known: Mapping[str, pl.Series] = field(default_factory=dict)
+    held: np.ndarray | None = None
+    engine: Engine | None = None
+    rows: int | None = None
+    """rows that `engine` has drawn; they are all"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +70,11 @@ def links(fields: Sequence[Field]) -> list[Link]:
     `follows.entity`.
     """
     found: list[Link] = []
-    for field in (f for f in fields if f.references):
-        assert field.references is not None
-        table, column = field.references
-        place = _place(found, field, table, column)
-        pairs = (*(found[place].pairs if place < len(found) else ()), (field.name, column))
+    for one in (f for f in fields if f.references):
+        assert one.references is not None
+        table, column = one.references
+        place = _place(found, one, table, column)
+        pairs = (*(found[place].pairs if place < len(found) else ()), (one.name, column))
         found[place : place + 1] = [Link(table, pairs)]
     return found
 
@@ -77,9 +94,9 @@ def circular(names: Sequence[str]) -> UserError:
     )
 
 
-def _place(found: Sequence[Link], field: Field, table: str, column: str) -> int:
+def _place(found: Sequence[Link], one: Field, table: str, column: str) -> int:
     for number, link in enumerate(found):
-        if link.table == table and field.follows.get("entity") in {child for child, _ in link.pairs}:
+        if link.table == table and one.follows.get("entity") in {child for child, _ in link.pairs}:
             return number
     for number, link in enumerate(found):
         if link.table == table and column not in {name for _, name in link.pairs}:
@@ -87,10 +104,10 @@ def _place(found: Sequence[Link], field: Field, table: str, column: str) -> int:
     return len(found)
 
 
-def copied(parent: Parent, column: str, field: Field) -> pl.Series:
-    """A column of the simulated parent under the name and in the type of the child's `field`."""
-    plain = Field(field.name, field.dtype, field.semantic)
-    return conform(parent.frame.select(pl.col(column).alias(field.name)), [plain]).frame.get_column(field.name)
+def copied(parent: Parent, column: str, child: Field) -> pl.Series:
+    """A column of the simulated parent under the name and in the type of the child's field."""
+    plain = Field(child.name, child.dtype, child.semantic)
+    return conform(parent.frame.select(pl.col(column).alias(child.name)), [plain]).frame.get_column(child.name)
 
 
 def beside(
@@ -105,8 +122,8 @@ def beside(
         if link is None or column not in parents[link.table].frame.columns:
             continue  # stays absent, so the rule that names it counts as broken
         parent = parents[link.table]
-        field = next((f for f in parent.fields if f.name == column), None) or _as_it_is(parent, column)
-        value = reach(frame, by_name, link, parent, [field]).to_series()
+        wanted = next((f for f in parent.fields if f.name == column), None) or _as_it_is(parent, column)
+        value = reach(frame, by_name, link, parent, [wanted]).to_series()
         frame = frame.with_columns(value.alias(path))
     return frame
 

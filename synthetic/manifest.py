@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from policies.text import Text
+from synthetic.batches import NotRun
 from synthetic.columns import Scale
 from synthetic.engines.schema_engine import rule_for
 from synthetic.fidelity import in_words
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from synthetic.protect import View
     from synthetic.simulate import Attempt
 
+_DIGEST_ROWS = 50_000
 _TOP = 6
 _WINDOW = 5
 _NOT_PRESERVED = (
@@ -38,7 +40,7 @@ _STRUCTURE_ONLY = Text(
 
 
 def describe(
-    *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt],
+    *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt | NotRun],
     view: View | None, formats: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """The operator's manifest, JSON-able. Figures of real rows in it rest on at least the policy's k records each."""
@@ -74,7 +76,12 @@ def describe(
     }
 
 
-def _candidate(attempt: Attempt) -> dict[str, Any]:
+def _candidate(attempt: Attempt | NotRun) -> dict[str, Any]:
+    if isinstance(attempt, NotRun):
+        return {
+            "engine": attempt.engine, "version": attempt.engine, "outcome": "not_run", "failed": [], "fidelity": None,
+            "code": attempt.code, "reason": attempt.reason.as_dict(),
+        }  # fmt: skip
     return {
         "engine": attempt.engine.name,
         "version": attempt.engine.version(),
@@ -94,7 +101,25 @@ def public(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(frame: pl.DataFrame) -> str:
     """sha256 of the table's CSV form (UTF-8, header, LF)."""
-    return hashlib.sha256(frame.write_csv().encode()).hexdigest()
+    told = Digest()
+    told.add(frame)
+    return told.hex()
+
+
+class Digest:
+    """`digest` of a table that comes in parts."""
+
+    def __init__(self) -> None:
+        self._hash, self._header = hashlib.sha256(), True
+
+    def add(self, frame: pl.DataFrame) -> None:
+        for start in range(0, max(1, frame.height), _DIGEST_ROWS):
+            part = frame[start : start + _DIGEST_ROWS]
+            self._hash.update(part.write_csv(include_header=self._header).encode())
+            self._header = False
+
+    def hex(self) -> str:
+        return self._hash.hexdigest()
 
 
 def plan_digest(fields: Sequence[Field]) -> str:

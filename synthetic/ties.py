@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 
 from synthetic.columns import Scale
-from synthetic.engines.tree_engine import Coded, encode, mutual_information
 from synthetic.fields import Field, blinded
 from synthetic.links import Link, Parent, copied, links, reach
 
@@ -29,7 +28,7 @@ _MOST_LABELS = 200
 _FINE, _COARSE = 32, 8
 _SPARE = 4
 """further children a parent may get so that a row finds one of its own look, below the cap"""
-_LABELS = 30
+_INFORMATION_BINS = 12
 _LEAST_PARENTS = 20
 """real parents of one look from which their own numbers of children are used"""
 
@@ -65,6 +64,11 @@ class Ties:
     def fields(self) -> tuple[Field, ...]:
         """The context columns as fields that an engine learns."""
         return tuple(f for tie in self.ties for f in _renamed(tie))
+
+    @property
+    def places(self) -> frozenset[str]:
+        """See `Tie.place`."""
+        return frozenset(tie.place for tie in self.ties)
 
     @classmethod
     def learn(
@@ -159,30 +163,46 @@ def _telling(
     first = np.flatnonzero(frame.select(pl.struct(child for child, _ in link.pairs).is_first_distinct()).to_series())
     rows = rng.permutation(first)[:_SAMPLE]
     some = rng.permutation(parents.height)[:_SAMPLE]
-    child = [encode(Scale.of(f, frame.get_column(f.name)).encode(frame.get_column(f.name)[rows])) for f in own]
-    children = encode(parents["\0children"][some].cast(pl.Float64))
+    child = [_codes(frame.get_column(f.name)[rows], f) for f in own]
+    children = _codes(parents["\0children"][some], Field("\0children", "integer", "number"))
     scored = []
     for candidate in candidates:
         name = f"{link.column}→{candidate.name}"
-        scale = Scale.of(candidate, joined.get_column(name))
-        here, there = (encode(scale.encode(t.get_column(name)[r])) for t, r in ((joined, rows), (parents, some)))
+        here, there = (_codes(t.get_column(name)[r], candidate) for t, r in ((joined, rows), (parents, some)))
         said = [_information(here, c) for c in child] + [_information(there, children)]
         scored.append((max(said), candidate, here))
-    chosen: list[tuple[Field, Coded]] = []
+    chosen: list[tuple[Field, np.ndarray]] = []
     for information, candidate, here in sorted(scored, key=lambda s: -s[0]):
         if information < _LEAST_INFORMATION or len(chosen) == _MOST_COLUMNS:
             break
-        entropy = max(mutual_information(here, here), 1e-9)
-        if all(mutual_information(here, other) < _REDUNDANT * entropy for _, other in chosen):
+        entropy = max(_information(here, here), 1e-9)
+        if all(_information(here, other) < _REDUNDANT * entropy for _, other in chosen):
             chosen.append((candidate, here))
     return [candidate for candidate, _ in chosen]
 
 
-def _information(parent: Coded, child: Coded) -> float:
-    """Mutual information in nats; 0 where chance alone could give it (3 sigma of the chi-square law of 2 n I)."""
-    found, rows = mutual_information(parent, child), max(1, len(parent.codes))
-    chance = np.sqrt(2.0 * (parent.size - 1) * (child.size - 1)) / (2 * rows)
-    return found if found > 3 * chance else 0.0
+def _codes(column: pl.Series, field: Field) -> np.ndarray:
+    look = _Look.of(column, field, _INFORMATION_BINS)
+    return np.unique(look.codes(column), return_inverse=True)[1]
+
+
+def _information(parent: np.ndarray, child: np.ndarray) -> float:
+    """Mutual information in nats less what chance adds to it; 0 where chance alone could give it.
+
+    Under independence 2 n I follows the chi-square law with (a-1)(b-1) degrees of freedom: its mean is taken off, and
+    three standard deviations are the least that counts.
+    """
+    rows = len(parent)
+    if not rows:
+        return 0.0
+    size = int(child.max()) + 1
+    joint = np.bincount(parent * size + child, minlength=(int(parent.max()) + 1) * size).reshape(-1, size) / rows
+    left, right = joint.sum(1), joint.sum(0)
+    at = np.nonzero(joint)
+    raw = float((joint[at] * np.log(joint[at] / (left[at[0]] * right[at[1]]))).sum())
+    freedom = (len(left) - 1) * (size - 1)
+    found = raw - freedom / (2 * rows)
+    return found if found > 3 * np.sqrt(2 * freedom) / (2 * rows) else 0.0
 
 
 def place_rows(

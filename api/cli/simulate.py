@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pipelines.reading import TableReading
     from pipelines.relations import Reference
     from sandbox.catalog.repository import ResourceColumn
-    from synthetic.related import TableInput
     from synthetic.simulate import Simulated
+    from synthetic.tables import TableInput
 
 _HEADERS = (
     Text("表", "table"), Text("行数", "rows"), Text("引擎", "engine"), Text("保真度", "fidelity"),
@@ -144,7 +144,7 @@ def _declared(plan: Path | None) -> Mapping[str, Any]:
         raise WrongUse(
             "usage.plan",
             Text(
-                f"{plan} 应写成 columns: {{列名: {{semantic: …}}}}，另可写 references、tables、{'、'.join(sorted(one))}",
+                f"{plan} 应写成 columns: {{列名: {{semantic: …}}}}，另可写 references、tables {' '.join(sorted(one))}",
                 f"{plan} should say columns: {{name: {{semantic: …}}}}, and may say references, tables and any of "
                 f"{', '.join(sorted(one))}",
             ),
@@ -177,7 +177,7 @@ def _inputs(
     from pipelines.fieldplan import plan
     from pipelines.relations import references, referring
     from synthetic.invariants import rules_of
-    from synthetic.related import TableInput
+    from synthetic.tables import TableInput
 
     frames = {name: typed_frame(reading) for name, reading in readings.items()}
     said = {name: _of_table(declared, name) for name in readings}
@@ -209,11 +209,12 @@ def _mentioned(entry: Any) -> set[str]:
 def _made(
     inputs: Mapping[str, TableInput], *, rows: int, seed: int, engine: str, told: bool
 ) -> dict[str, Simulated]:  # fmt: skip
+    from synthetic.batches import STEPS
     from synthetic.related import simulate_related
 
-    def progress(name: str, done: int, count: int) -> None:
-        if told and count > 1:
-            text = Text(f"正在生成 {name}（{done + 1}/{count}）", f"making {name} ({done + 1}/{count})")
+    def progress(name: str, step: str, share: float) -> None:
+        if told:
+            text = Text(f"{share:4.0%} {name}：{STEPS[step].zh}", f"{share:4.0%} {name}: {STEPS[step].en}")
             print(say(text), file=sys.stderr)
 
     return simulate_related(inputs, seed=seed, rows=rows, engine=engine, progress=progress)
@@ -224,7 +225,7 @@ def _written(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Write every table that passed and whose parents passed: without them its keys would point nowhere."""
     from synthetic.publishing import write_published
-    from synthetic.related import parents_first, parents_of
+    from synthetic.tables import parents_first, parents_of
 
     passed: dict[str, bool] = {}
     entries = {}

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from synthetic.columns import SECOND_US, Scale
+from synthetic.engines.base import Unfitted
 from synthetic.fields import Field
 
 _FIRST_DAY = "2020-01-01"
@@ -21,12 +22,18 @@ _AGES = (("年龄", "age"), 90.0)
 class SchemaEngine:
     name = "schema"
     reads_rows = False
+    conditional = False
 
     def version(self) -> str:
         return "schema/1 source: rules"
 
+    def fit(self, frame: pl.DataFrame, fields: Sequence[Field], seed: int) -> Unfitted:
+        """See `Engine.fit`; nothing is learned."""
+        del frame, seed
+        return Unfitted(self, fields)
+
     def fit_sample(self, frame: pl.DataFrame, fields: Sequence[Field], rows: int, seed: int) -> pl.DataFrame:
-        """See `Engine.fit_sample`; `frame` is not used, not even its column types."""
+        """See `Maker.fit_sample`; `frame` is not used, not even its column types."""
         del frame
         rng = np.random.default_rng(seed)
         return pl.DataFrame([_column(field, rows, rng) for field in fields])

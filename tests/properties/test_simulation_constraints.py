@@ -28,7 +28,8 @@ from synthetic.invariants import (
     rules_of,
 )
 from synthetic.links import Parent, links, orphans
-from synthetic.related import TableInput, simulate_related
+from synthetic.related import simulate_related
+from synthetic.tables import TableInput
 
 KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "integer": (pl.Int64, st.integers(-(10**9), 10**9)),

@@ -26,7 +26,7 @@ def test_no_label_of_fewer_than_k_rows_is_ever_drawn(values: list[str | None], s
     frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.String)})
     fields = [Field("x", "text", "category")]
     view = protect(frame, fields, k=K, rng=np.random.default_rng(seed))
-    drawn = TreeEngine().fit_sample(view.frame, fields, 100, seed)["x"].drop_nulls()
+    drawn = TreeEngine().fit(view.frame, fields, 0).sample(100, seed)["x"].drop_nulls()
     allowed = {v for v in values if v is not None and values.count(v) >= K} | {OTHER}
     assert set(drawn) <= allowed
 
@@ -57,7 +57,7 @@ def test_tree_stays_in_range_repeats_by_seed_and_invents_no_label(
         {"n": pl.Series(ticks[:rows], dtype=pl.Float64), "c": pl.Series(words[:rows], dtype=pl.String)}
     )
     fields = [Field("n", "decimal", "number"), Field("c", "text", "category")]
-    one, two = (TreeEngine().fit_sample(frame, fields, 150, seed) for _ in range(2))
+    one, two = (TreeEngine().fit(frame, fields, 0).sample(150, seed) for _ in range(2))
     assert one.equals(two)
     assert set(one["c"]) <= set(frame["c"])
     if frame["n"].drop_nulls().len():
