@@ -41,7 +41,8 @@ def simulate_related(
     if engine == "hma":
         return run.all(engine, draw_families(tables, order, sizes, seed, edition, asked=True))
     made = run.all(engine, {})
-    families = draw_families(tables, order, sizes, seed, edition, asked=False) if engine == "auto" else {}
+    tried = engine == "auto" and "hma" in edition.by_check("engines").parameters.allowed
+    families = draw_families(tables, order, sizes, seed, edition, asked=False) if tried else {}
     return better_of(made, run.all("hma", families)) if families else made
 
 

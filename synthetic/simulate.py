@@ -388,6 +388,7 @@ class _Task:
         return {
             name: view.scales[name].encode(modelled.get_column(name)).round(0).is_between(*bounds)
             for name, bounds in view.bounds.items()
+            if name in modelled.columns
         }
 
     def _view(self) -> View:

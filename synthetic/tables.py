@@ -35,8 +35,8 @@ def sizes_of(tables: Mapping[str, TableInput], rows: int | None, edition: Any) -
     """How many rows each table gets.
 
     `rows` are those of the largest table that references no other, code lists aside, in each group of tables that hang
-    together; the others of the group keep their real ratio to it. A code list (a table too small to be learned, to which
-    others refer) keeps its real size, and so does everything without `rows`.
+    together; the others of the group keep their real ratio to it. A code list (a table too small to be learned, to
+    which others refer) keeps its real size, and so does everything without `rows`.
     """
     small = int(edition.by_check("minimum_rows").parameters.rows)
     scale: dict[str, float] = {}

@@ -112,6 +112,10 @@ def engine_named(name: str) -> Engine:
         from synthetic.engines.schema_engine import SchemaEngine
 
         return SchemaEngine()
+    if name == "hma":
+        from synthetic.engines.hma_engine import no_family
+
+        raise no_family()
     raise UserError(
         "engine.unknown",
         Text("没有名为 {e} 的引擎。", "There is no engine called {e}.").fill(e=name),

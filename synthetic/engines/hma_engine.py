@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from policies.text import Text, UserError
-from synthetic.engines.base import Condition, Model, cannot_fix
-from synthetic.engines.sdv_engine import _quiet, _scores, _values
+from synthetic.engines.base import NULL, Condition, Model, cannot_fix
+from synthetic.engines.sdv_engine import _MISSING, _quiet, _scores
 from synthetic.fields import Field
 
 MOST_ROWS = 1_000
@@ -29,6 +29,7 @@ MOST_CELLS = 100_000
 AUTO_ROWS, AUTO_CELLS = 300, 10_000
 """the same where nobody asked for HMA by name: what is tried unasked must not take minutes"""
 _KEY = "#key"
+_FEW, _KNOT_ROWS = 32, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +148,14 @@ class HmaEngine:
 
     def fit(self, frame: pl.DataFrame, fields: Sequence[Field], seed: int) -> Model:
         """See `Engine.fit`: the family was fitted before; the table's view leads from scores back to its values."""
-        names = [f.name for f in fields]
-        return _HmaModel(self, frame.select(names), _scores(frame.select(names), np.random.default_rng(seed))[1])
+        del seed
+        return _HmaModel(self, frame.select(f.name for f in fields))
 
 
 @dataclass(frozen=True, slots=True)
 class _HmaModel:
     engine: HmaEngine
     view: pl.DataFrame
-    quantiles: Mapping[str, np.ndarray]
 
     def given(self, conditions: Mapping[str, Condition]) -> Model:
         """HMA fixes no column exactly."""
@@ -167,12 +167,38 @@ class _HmaModel:
         """The drawn rows; there is one draw only. A column that the family's view left out comes from its own view."""
         drawn, rng = dict(self.engine.drawn.columns), np.random.default_rng(seed)
         columns = [
-            _values(drawn, name, self.quantiles.get(name)) if name in drawn
-            else self.view.get_column(name).gather(rng.integers(0, self.view.height, self.engine.drawn.rows))
-            for name in self.view.columns
+            _values(drawn, seen) if seen.name in drawn
+            else seen.gather(rng.integers(0, len(seen), self.engine.drawn.rows))
+            for seen in self.view
         ]  # fmt: skip
         places = [pl.Series(name, values) for name, values in self.engine.places.items()]
         return pl.DataFrame([*columns, *places]).head(rows)
+
+
+def _values(drawn: Mapping[str, np.ndarray], seen: pl.Series) -> pl.Series:
+    """The drawn column: labels as they are, normal scores through the quantiles of the view.
+
+    Few different values are repeated, between many it is interpolated, each knot resting on several rows.
+    """
+    from scipy.special import ndtr  # type: ignore[import-untyped]
+
+    column = drawn[seen.name]
+    if seen.dtype == pl.String:
+        labels = pl.Series(seen.name, column.tolist(), dtype=pl.String)
+        return labels.set(labels == NULL, None)
+    known = seen.drop_nulls().to_numpy()
+    uniform = ndtr(column.astype(np.float64))
+    if not len(known):
+        values = np.full(len(column), np.nan)
+    elif len(np.unique(known)) <= _FEW:
+        values = np.quantile(known, uniform, method="inverted_cdf")
+    else:
+        points = np.linspace(0, 1, max(2, len(known) // _KNOT_ROWS))
+        values = np.interp(uniform, points, np.quantile(known, points))
+    missing = drawn.get(_MISSING + seen.name)
+    if missing is not None:
+        values = np.where(missing == "y", np.nan, values)
+    return pl.Series(seen.name, values, nan_to_null=True)
 
 
 def too_large(rows: int, cells: int) -> UserError:
