@@ -118,15 +118,7 @@ def related_tables(parents: int, seed: int = 3) -> dict[str, TableInput]:
          "行业": rng.choice(["制造", "零售", "建筑", "软件", "物流"], firms), "成立日期": founded,
          "注册资本": np.round(rng.lognormal(14, 1, firms), 2)}
     )  # fmt: skip
-    who = rng.choice(parents, visits, p=age / age.sum())
-    near = np.where(rng.random(visits) < 0.85, districts[who], districts[rng.integers(0, parents, visits)])
-    paid = np.round(rng.lognormal(4 + age[who] / 60, 0.6), 2)
-    share = np.round(paid * rng.random(visits), 2)
-    seen = pl.DataFrame(
-        {"就诊号": [f"MZ{i:09d}" for i in range(visits)], "身份证号": people.resident_ids[who],
-         "姓名": people.names[who], "就诊区": near, "就诊日期": _days(rng, "2025-01-01", 364, visits),
-         "费用": paid, "医保支付": share, "自付金额": np.round(paid - share, 2)}
-    )  # fmt: skip
+    seen = _visits(rng, visits, people, age, districts)
     whom, where = rng.integers(0, parents, records), rng.integers(0, firms, records)
     later = (rng.random(records) * (np.datetime64("2025-12-31") - founded[where]).astype(int)).astype(int)
     insured = pl.DataFrame(
@@ -143,6 +135,22 @@ def related_tables(parents: int, seed: int = 3) -> dict[str, TableInput]:
             Sum("费用", ("医保支付", "自付金额")), Order("居民.出生日期", "就诊日期"))),
         "参保": TableInput(insured, INSURANCE, constraints=(Order("企业.成立日期", "参保日期"),)),
     }  # fmt: skip
+
+
+def _visits(
+    rng: np.random.Generator, visits: int, people: Any, age: np.ndarray, districts: np.ndarray
+) -> pl.DataFrame:
+    """The old come more often and cost more, mostly near home."""
+    parents = len(age)
+    who = rng.choice(parents, visits, p=age / age.sum())
+    near = np.where(rng.random(visits) < 0.85, districts[who], districts[rng.integers(0, parents, visits)])
+    paid = np.round(rng.lognormal(4 + age[who] / 60, 0.6), 2)
+    share = np.round(paid * rng.random(visits), 2)
+    return pl.DataFrame(
+        {"就诊号": [f"MZ{i:09d}" for i in range(visits)], "身份证号": people.resident_ids[who],
+         "姓名": people.names[who], "就诊区": near, "就诊日期": _days(rng, "2025-01-01", 364, visits),
+         "费用": paid, "医保支付": share, "自付金额": np.round(paid - share, 2)}
+    )  # fmt: skip
 
 
 def _days(rng: np.random.Generator, first: str, span: int, n: int) -> Any:

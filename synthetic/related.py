@@ -9,7 +9,9 @@ from zlib import crc32
 
 import polars as pl
 
+from policies.text import Text, UserError
 from synthetic.families import better_of, draw_families
+from synthetic.fields import check_plan
 from synthetic.links import Family, Parent, widened
 from synthetic.simulate import Simulated, simulate
 from synthetic.tables import TableInput, parents_first, parents_of, sizes_of
@@ -33,9 +35,10 @@ def simulate_related(
 
     Raises:
         UserError: `simulation.circular`, `simulation.parent_missing`, `engine.too_large`, `engine.no_family`, and those
-            of `simulate`.
+            of `simulate`; a plan that does not hold is refused before anything is made, with the `table` it is of.
     """
     edition = policy or _policy_in_force()
+    _check_plans(tables)
     order, sizes = parents_first(tables), sizes_of(tables, rows, edition)
     run = _Run(tables, order, sizes, seed, edition, progress)
     if engine == "hma":
@@ -83,6 +86,15 @@ class _Run:
         )  # fmt: skip
         made.manifest["parents"] = sorted(parents)
         return made
+
+
+def _check_plans(tables: Mapping[str, TableInput]) -> None:
+    for name, table in tables.items():
+        try:
+            check_plan(table.fields, table.frame.columns, table.constraints)
+        except UserError as refused:
+            said = Text(f"表“{name}”:{refused.text.zh}", f"Table {name}: {refused.text.en}")
+            raise UserError(refused.code, said, fix=refused.fix, **{"table": name, **refused.detail}) from None
 
 
 def _known_elsewhere(name: str, tables: Mapping[str, TableInput]) -> dict[str, pl.Series]:

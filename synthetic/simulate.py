@@ -75,8 +75,7 @@ def simulate(
             "tree", "sdv", "ctgan" or "schema" asks for one. A table below the policy's minimum of rows always gets
             "schema".
         policy: a simulation edition; the one in force when left out.
-        parents: simulated parent tables by name, for fields with `references`.
-        family: what related tables know about this one.
+        parents: simulated parent tables by name, for fields with `references`; `family`: what relatives know.
         given: columns fixed to a value, to missing (None) or to a range (`Between`); every row fulfils them exactly.
         progress: told before each step, see `batches.Progress`; what it raises cancels the run.
 

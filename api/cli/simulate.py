@@ -35,34 +35,37 @@ _PRIVACY = (
 _READABLE = frozenset(
     {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".parquet", ".zip"}
 )  # fmt: skip
-Engine = Literal["auto", "sdv", "tree", "hma", "schema"]
+Engine = Literal["auto", "sdv", "tree", "hma", "ctgan", "schema"]
+
+Rows = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="行数；相关的多张表中，指不引用别表的最大一张的行数：其余按真实比例，太小的码表保持原行数 · "
+        "rows; of related tables those of the largest that references no other: the rest keep their real ratio to "
+        "it, code lists their size",
+    ),
+]
+PlanPath = Annotated[
+    Path | None,
+    typer.Option(
+        help="字段说明（YAML：columns、references、orders、sums、products、ratios、combinations、conditions、ranges、"
+        "quality；tables: {表名: {…, rows}} 只对一张表）· what columns mean and what always holds"
+    ),
+]
 
 
 def command(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH…", help="文件或文件夹，可多个；相关的表请一起给出 · files or folders")
     ],
-    rows: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="行数；相关的多张表中，指不引用别表的最大一张的行数：其余按真实比例，太小的码表保持原行数 · "
-            "rows; of related tables those of the largest that references no other: the rest keep their real ratio to "
-            "it, code lists their size",
-        ),
-    ],
+    rows: Rows,
     out: Annotated[Path, typer.Option(help="输出文件夹 · folder for the files")],
     seed: Annotated[int, typer.Option(min=0, help="随机种子 · seed")] = 0,
     engine: Annotated[
         Engine, typer.Option(help="引擎；hma 只用于相关的小表 · engine; hma only for small related tables")
     ] = "auto",
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            help="字段说明（YAML：columns、references、orders、sums、products、ratios、combinations、conditions、ranges、"
-            "quality；tables: {表名: {…, rows}} 只对一张表）· what columns mean and what always holds"
-        ),
-    ] = None,
+    plan: PlanPath = None,
     recipe: RecipePath = None,
     as_json: AsJson = False,
 ) -> None:

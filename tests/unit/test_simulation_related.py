@@ -229,6 +229,32 @@ def test_rows_are_those_of_the_largest_root_and_the_rest_keeps_its_ratio(real: d
     assert sizes_of(several, 50, load("simulation")) == {"码表": 2, "明细": 50, "无关": 50}
 
 
+def test_a_plan_that_does_not_hold_is_refused_with_its_table_before_anything_is_made(
+    real: dict[str, pl.DataFrame],
+) -> None:
+    told: list[str] = []
+    unclear = (*PERSON_FIELDS[:-1], Field("身高", "integer", "", "none", 2))
+    tables = inputs(real) | {"人员": TableInput(real["人员"], unclear)}
+    with pytest.raises(UserError) as caught:
+        simulate_related(tables, seed=1, engine="tree", progress=lambda name, step, share: told.append(name))
+    assert (caught.value.code, caught.value.detail["table"]) == ("plan.unclassified", "人员")
+    assert not told
+
+
+def test_progress_never_falls_and_raising_cancels(real: dict[str, pl.DataFrame]) -> None:
+    shares: list[float] = []
+
+    def told(name: str, step: str, share: float) -> None:
+        shares.append(share)
+        if name == "人员":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_related(inputs(real, 房屋=50, 人员=50, 就诊=50), seed=1, engine="tree", progress=told)
+    assert shares == sorted(shares)
+    assert 0.3 <= shares[-1] < 0.4
+
+
 def test_a_column_that_is_not_in_the_parent_is_refused(real: dict[str, pl.DataFrame]) -> None:
     fields = (Field("户号", "text", "key", references=("房屋", "门牌")), *PERSON_FIELDS[3:])
     tables = inputs(real) | {"人员": TableInput(real["人员"].drop("编号", "上级编号"), fields)}
