@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ _HEADERS = (
 _PRIVACY = (
     "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
 )  # fmt: skip
-Engine = Literal["auto", "sdv", "tree", "schema"]
+Engine = Literal["auto", "sdv", "ctgan", "tree", "schema"]
 
 
 def command(
@@ -38,6 +38,12 @@ def command(
         Path | None,
         typer.Option(help="字段说明（YAML：columns、sums）· what columns mean, where the machine cannot tell"),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="固定列：列=值、列=低..高、列=（缺失），可多次 · fix columns: column=value, low..high or empty"
+        ),
+    ] = None,
     recipe: RecipePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +51,10 @@ def command(
     declared = _declared(plan)
     try:
         with quiet(), opened(path, recipe) as readings:
-            tables = [_one(reading, declared, rows=rows, seed=seed, engine=engine, out=out) for reading in readings]
+            tables = [
+                _one(reading, declared, rows=rows, seed=seed, engine=engine, out=out, given=given or ())
+                for reading in readings
+            ]
     except UserError as refused:
         if refused.code != "plan.unclassified":
             raise
@@ -78,10 +87,12 @@ def _declared(plan: Path | None) -> Mapping[str, Any]:
 
 
 def _one(
-    reading: TableReading, declared: Mapping[str, Any], *, rows: int, seed: int, engine: str, out: Path
-) -> dict[str, Any]:
+    reading: TableReading, declared: Mapping[str, Any], *, rows: int, seed: int, engine: str, out: Path,
+    given: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
     from pipelines.fieldplan import plan
     from synthetic.fields import Sum
+    from synthetic.given import read_given
     from synthetic.publishing import write_published
     from synthetic.simulate import simulate
 
@@ -89,7 +100,9 @@ def _one(
     fields = plan(columns, declared, {}, reading.accounting.rows_loaded)
     sums = [Sum(s["total"], tuple(s["parts"])) for s in declared.get("sums", ())]
     real = typed_frame(reading)
-    made = simulate(real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums)
+    made = simulate(
+        real, fields, rows=rows, seed=seed, engine=engine, name=reading.name, constraints=sums, given=read_given(given)
+    )
     passed = made.verdict.outcome in (Outcome.PASS, Outcome.REVIEW)
     files = write_published(made.frame, made.manifest, out) if passed else {}
     copies = made.frame.join(real, on=real.columns, how="semi", nulls_equal=True).height
