@@ -20,7 +20,7 @@ from synthetic.engines.schema_engine import SchemaEngine
 from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.given import Given, check_given, conditions, fulfilled, must_hold
-from synthetic.manifest import Digest, describe
+from synthetic.manifest import describe
 from synthetic.protect import View, one_per_person, protect
 
 MAX_ROWS = 10_000_000
@@ -251,7 +251,7 @@ class _Task:
 
     def _complete(self, best: Attempt, sink: Sink) -> str:
         """Hand over all rows, judging every batch; the attempt's verdict and scores become those of the whole."""
-        told = Digest()
+        told = batches.Digest()
         facts = self._known_to(best.engine)
         issued = {f.name: batches.Issued(sum(self.sizes)) for f in self.fields if batches.distinct(f)}
         evidence, verdicts, scores = best.evidence, [(self.sizes[0], best.verdict)], []
