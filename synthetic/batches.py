@@ -6,6 +6,7 @@ rows, the worst outcome wins. What only shows across batches (a key that comes a
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ _AVERAGED = frozenset({"exact_rows", "closer_to_training", "copy_control", "fide
 _BITS_A_ROW = 16
 _PARTS = 16
 _CHUNK = 1_000_000
+_DIGEST_ROWS = 50_000
 _FEW_PARENTS = 100
 
 Progress = Callable[[str, float], None]
@@ -200,6 +202,22 @@ def mean_fidelity(measured: Sequence[tuple[int, Fidelity]]) -> Fidelity:
     return Fidelity(**dict(parts))
 
 
+class Digest:
+    """sha256 of the CSV form (UTF-8, header, LF) of a table that comes in parts."""
+
+    def __init__(self) -> None:
+        self._hash, self._header = hashlib.sha256(), True
+
+    def add(self, frame: pl.DataFrame) -> None:
+        for start in range(0, max(1, frame.height), _DIGEST_ROWS):
+            part = frame[start : start + _DIGEST_ROWS]
+            self._hash.update(part.write_csv(include_header=self._header).encode())
+            self._header = False
+
+    def hex(self) -> str:
+        return self._hash.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class NotRun:
     """A candidate that could not run, and why: shown beside those that ran, never dropped."""
@@ -207,3 +225,10 @@ class NotRun:
     engine: str
     code: str
     reason: Text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its entry among the candidates of a manifest."""
+        return {
+            "engine": self.engine, "version": self.engine, "outcome": "not_run", "failed": [], "fidelity": None,
+            "code": self.code, "reason": self.reason.as_dict(),
+        }  # fmt: skip

@@ -29,6 +29,27 @@ Given = Mapping[str, Any]
 """column → the value it is fixed to (None: missing) or `Between`. Texts are read as the column's type."""
 
 
+def read_given(texts: Sequence[str]) -> dict[str, Any]:
+    """Conditions as written on a command line: `column=value`, `column=low..high` with either end open, `column=` for
+    missing.
+
+    Raises:
+        UserError: `simulation.given` for anything else, and for a column that is named twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals or name in found:
+            raise _refused(
+                [name],
+                Text("条件应写成 列=值,每列一次:{c}", "A condition is written column=value, once a column: {c}"),
+                Text("例如 性别=女、年龄=60..69、收入=3000..", "for example sex=F, age=60..69, income=3000.."),
+            )
+        low, dots, high = value.partition("..")
+        found[name] = Between(low or None, high or None) if dots else value or None
+    return found
+
+
 def check_given(given: Given, fields: Sequence[Field], constraints: Sequence[Constraint]) -> None:
     """Refuse conditions on columns that are not learned, or that are recomputed from others.
 

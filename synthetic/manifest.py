@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from policies.text import Text
-from synthetic.batches import NotRun
+from synthetic.batches import Digest, NotRun
 from synthetic.columns import Scale
 from synthetic.engines.schema_engine import rule_for
 from synthetic.fidelity import in_words
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from synthetic.protect import View
     from synthetic.simulate import Attempt
 
-_DIGEST_ROWS = 50_000
 _TOP = 6
 _WINDOW = 5
 _NOT_PRESERVED = (
@@ -78,10 +77,7 @@ def describe(
 
 def _candidate(attempt: Attempt | NotRun) -> dict[str, Any]:
     if isinstance(attempt, NotRun):
-        return {
-            "engine": attempt.engine, "version": attempt.engine, "outcome": "not_run", "failed": [], "fidelity": None,
-            "code": attempt.code, "reason": attempt.reason.as_dict(),
-        }  # fmt: skip
+        return attempt.as_dict()
     return {
         "engine": attempt.engine.name,
         "version": attempt.engine.version(),
@@ -104,22 +100,6 @@ def digest(frame: pl.DataFrame) -> str:
     told = Digest()
     told.add(frame)
     return told.hex()
-
-
-class Digest:
-    """`digest` of a table that comes in parts."""
-
-    def __init__(self) -> None:
-        self._hash, self._header = hashlib.sha256(), True
-
-    def add(self, frame: pl.DataFrame) -> None:
-        for start in range(0, max(1, frame.height), _DIGEST_ROWS):
-            part = frame[start : start + _DIGEST_ROWS]
-            self._hash.update(part.write_csv(include_header=self._header).encode())
-            self._header = False
-
-    def hex(self) -> str:
-        return self._hash.hexdigest()
 
 
 def plan_digest(fields: Sequence[Field]) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from policies.text import Text, UserError
 
-_ROUNDS = 60
+_ROUNDS = 120
 _WIDEN = 3
 _LENGTHEN = 12
 _DIGITS = "0123456789"

@@ -44,7 +44,8 @@ def simulate_related(
     if engine == "hma":
         return run.all(engine, draw_families(tables, order, sizes, seed, edition, asked=True))
     made = run.all(engine, {})
-    tried = engine == "auto" and "hma" in edition.by_check("engines").parameters.allowed
+    allowed = "hma" in edition.by_check("engines").parameters.allowed
+    tried = engine == "auto" and allowed and not any(t.given for t in tables.values())  # HMA can fix no column
     families = draw_families(tables, order, sizes, seed, edition, asked=False) if tried else {}
     return better_of(made, run.all("hma", families)) if families else made
 
@@ -82,7 +83,7 @@ class _Run:
         made = simulate(
             table.frame, table.fields, rows=rows, seed=crc32(f"{self.seed}/{name}".encode()), engine=engine,
             policy=self.edition, name=name, constraints=table.constraints, parents=parents,
-            family=replace(family, known=_known_elsewhere(name, self.tables)), progress=told,
+            family=replace(family, known=_known_elsewhere(name, self.tables)), given=table.given, progress=told,
         )  # fmt: skip
         made.manifest["parents"] = sorted(parents)
         return made

@@ -21,7 +21,7 @@ from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.given import Given, check_given, conditions, fulfilled, must_hold
 from synthetic.links import Family
-from synthetic.manifest import Digest, describe
+from synthetic.manifest import describe
 from synthetic.protect import View, one_per_person, protect
 from synthetic.ties import Ties
 
@@ -267,7 +267,7 @@ class _Task:
 
     def _complete(self, best: Attempt, sink: Sink) -> str:
         """Hand over all rows, judging every batch; the attempt's verdict and scores become those of the whole."""
-        told = Digest()
+        told = batches.Digest()
         facts = self._known_to(best.engine)
         issued = {f.name: batches.Issued(sum(self.sizes)) for f in self.fields if batches.distinct(f)}
         evidence, verdicts, scores = best.evidence, [(self.sizes[0], best.verdict)], []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from policies.text import Text, UserError
 from synthetic.fields import Constraint, Field
+from synthetic.given import Given
 from synthetic.links import circular
 
 
@@ -24,6 +25,7 @@ class TableInput:
     fields: Sequence[Field]
     rows: int | None = None
     constraints: Sequence[Constraint] = ()
+    given: Given = field(default_factory=dict)
 
 
 def parents_of(name: str, table: TableInput) -> list[str]:
@@ -95,15 +97,15 @@ def parents_first(tables: Mapping[str, TableInput]) -> list[str]:
 
 
 def _check_parents(name: str, tables: Mapping[str, TableInput]) -> None:
-    for field in (f for f in tables[name].fields if f.references):
-        assert field.references is not None
-        parent, column = field.references
+    for one in (f for f in tables[name].fields if f.references):
+        assert one.references is not None
+        parent, column = one.references
         if parent not in tables:
             raise UserError(
                 "simulation.parent_missing",
                 Text("表“{n}”的列“{c}”引用表“{p}”,但没有给出这张表。",
                      "Column {c} of table {n} references table {p}, which was not given.").fill(
-                    n=name, p=parent, c=field.name
+                    n=name, p=parent, c=one.name
                 ),
                 fix=Text("请把父表一起交来,或去掉引用。", "Give the parent too, or remove the reference."),
                 table=name,
@@ -114,7 +116,7 @@ def _check_parents(name: str, tables: Mapping[str, TableInput]) -> None:
                 "plan.unknown_column",
                 Text("表“{n}”的列“{c}”引用“{p}.{o}”,但表“{p}”没有这一列。",
                      "Column {c} of table {n} references {p}.{o}, which does not exist.").fill(
-                    n=name, p=parent, c=field.name, o=column
+                    n=name, p=parent, c=one.name, o=column
                 ),
                 fix=Text("请改成父表中已有的列名。", "Use a column name of the parent."),
                 columns=[column],

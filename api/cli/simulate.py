@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipelines.reading import TableReading
     from pipelines.relations import Reference
     from sandbox.catalog.repository import ResourceColumn
+    from synthetic.fields import Field
+    from synthetic.given import Given
     from synthetic.simulate import Simulated
     from synthetic.tables import TableInput
 
@@ -53,6 +55,10 @@ PlanPath = Annotated[
         "quality；tables: {表名: {…, rows}} 只对一张表）· what columns mean and what always holds"
     ),
 ]
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option(help="固定列：列=值、列=低..高、列=（缺失），可多次 · fix columns: column=value, low..high or empty"),
+]
 
 
 def command(
@@ -66,6 +72,7 @@ def command(
         Engine, typer.Option(help="引擎；hma 只用于相关的小表 · engine; hma only for small related tables")
     ] = "auto",
     plan: PlanPath = None,
+    given: Fixed = None,
     recipe: RecipePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +81,7 @@ def command(
     try:
         with quiet(), _opened(paths, recipe) as readings:
             _known_tables(declared, readings)
-            inputs, found = _inputs(readings, declared)
+            inputs, found = _inputs(readings, declared, given or ())
             made = _made(inputs, rows=rows, seed=seed, engine=engine, told=not as_json)
             tables = _written(inputs, made, out)
     except UserError as refused:
@@ -175,10 +182,11 @@ def _of_table(declared: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 # ---- making -------------------------------------------------------------------------------------------------------
 def _inputs(
-    readings: Mapping[str, TableReading], declared: Mapping[str, Any]
+    readings: Mapping[str, TableReading], declared: Mapping[str, Any], given: Sequence[str]
 ) -> tuple[dict[str, TableInput], list[Reference]]:
     from pipelines.fieldplan import plan
     from pipelines.relations import references, referring
+    from synthetic.given import read_given
     from synthetic.invariants import rules_of
     from synthetic.tables import TableInput
 
@@ -191,7 +199,21 @@ def _inputs(
     found = references(frames, declared.get("references") or (), alone)
     plans = referring(alone, found)
     rules = {name: rules_of(_ours(said[name], plan), plan) for name, plan in plans.items()}
-    return {n: TableInput(frames[n], plans[n], said[n]["rows"], rules[n]) for n in readings}, found
+    fixed = {n: _fixed(given, plans[n], alone=len(readings) == 1) for n in readings}
+    lost = sorted(set(read_given(given)) - {column for one in fixed.values() for column in one})
+    if lost:
+        names = "、".join(lost)
+        text = Text(f"没有一张表学习列 {names}，不能固定它", f"no table learns {names}, so it cannot be fixed")
+        raise WrongUse("usage.given", text, fix=Text("只能固定类别、数值和日期列", "fix categories, numbers and dates"))
+    return {n: TableInput(frames[n], plans[n], said[n]["rows"], rules[n], fixed[n]) for n in readings}, found
+
+
+def _fixed(given: Sequence[str], fields: Sequence[Field], *, alone: bool) -> Given:
+    """Of several tables a condition counts for those that learn the column, see `_inputs`; a table alone takes it."""
+    from synthetic.given import read_given
+
+    learned = {f.name for f in fields if f.learned}
+    return {name: wanted for name, wanted in read_given(given).items() if alone or name in learned}
 
 
 def _ours(said: Mapping[str, Any], fields: Sequence[Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ class Column:
 
     Labels (null = missing) stand for the first bins; those beyond the most frequent share the last bin, and `tail`
     lists them row by row, to draw from. Tick columns have `knots` instead, quantiles inside each bin, shape
-    (bins, _KNOTS + 1), and their last bin is "missing". Of a fixed column `window` says for each bin between which
-    places on its knots values may lie, `only` what they are.
+    (bins, _KNOTS + 1), NaN for a bin that holds no row; their last bin is "missing". Of a fixed column `window` says
+    for each bin between which places on its knots values may lie, `only` what they are.
     """
 
     name: str
@@ -61,17 +61,18 @@ class Column:
 
     def _between(self, wanted: Ticks) -> tuple[Column, np.ndarray]:
         weight = np.zeros(self.size)
-        if self.knots is None or not len(self.knots):
+        if self.knots is None:
             return self, weight
+        bins = np.flatnonzero(~np.isnan(self.knots[:, 0]))
         window = np.stack(
             [_places(self.knots, wanted.low - _HALF, low=True), _places(self.knots, wanted.high + _HALF, low=False)]
         )
         weight[:-1] = np.maximum(0.0, window[1] - window[0]) / _KNOTS
-        inside = self.knots[:, 0].min() <= wanted.high and wanted.low <= self.knots[:, -1].max()
-        if inside and not weight.any():
+        first, last = self.knots[bins, 0], self.knots[bins, -1]
+        if not weight.any() and (first <= wanted.high).any() and (wanted.low <= last).any():
             # A gap between two bins: the values of the nearest one are moved into it.
-            gap = np.maximum(self.knots[:, 0] - wanted.high, wanted.low - self.knots[:, -1])
-            weight[gap.argmin()], window = 1.0, np.stack([np.zeros(len(gap)), np.full(len(gap), float(_KNOTS))])
+            weight[bins[np.maximum(first - wanted.high, wanted.low - last).argmin()]] = 1.0
+            window[0], window[1] = 0.0, float(_KNOTS)
         return replace(self, window=window, only=wanted), weight
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator) -> pl.Series:
@@ -156,7 +157,7 @@ def _knots(values: np.ndarray, codes: np.ndarray, bins: int) -> np.ndarray:
     """Quantiles inside each bin, shape (bins, _KNOTS + 1); few rows in a bin give a straight line."""
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(bins + 1))
-    knots = np.zeros((bins, _KNOTS + 1))
+    knots = np.full((bins, _KNOTS + 1), np.nan)
     for b in range(bins):
         inside = values[order[bounds[b] : bounds[b + 1]]]
         if not len(inside):

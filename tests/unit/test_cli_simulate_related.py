@@ -178,6 +178,19 @@ def test_an_empty_folder_and_two_tables_of_one_name_are_wrong_use(call: Call, fo
     assert (code, document["error"]["code"]) == (2, "usage.same_name")
 
 
+def test_a_column_is_fixed_in_the_tables_that_learn_it_or_refused(
+    call: Call, folder: Path, plan: Path, tmp_path: Path
+) -> None:
+    arguments = ["simulate", folder, "--rows", 250, "--plan", plan, "--engine", "tree", "--out", tmp_path]
+    code, document = call(*arguments, "--given", "grade=B", "--given", "pay=5000..20000")
+    assert code == 0
+    made = frames(document)
+    assert set(made["people"]["grade"]) == set(made["bills"]["grade"]) == {"B"}
+    assert made["people"]["pay"].is_between(5_000, 20_000).all()
+    code, document = call(*arguments, "--given", "staff_id=1001")
+    assert (code, document["error"]["code"]) == (2, "usage.given")
+
+
 # ── which references are found ──
 
 
