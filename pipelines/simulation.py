@@ -21,8 +21,9 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
-from synthetic.fields import Field, Sum
+from synthetic.fields import Constraint, Field
 from synthetic.filling import Parent
+from synthetic.invariants import rules_of
 from synthetic.language_model import LanguageModel
 from synthetic.manifest import public
 from synthetic.report import Audience, report
@@ -42,6 +43,17 @@ _PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class ParentTwin:
+    """A published table that others refer to: files of its twin, and of the version the twin imitates, with its plan,
+    so that values of a child can follow those of its parent."""
+
+    files: list[str]
+    real_files: list[str]
+    fields: list[Field]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is to be simulated, read in one transaction."""
 
@@ -51,11 +63,11 @@ class Task:
     basis: str
     fields: list[Field]
     files: list[str]
-    parents: dict[str, tuple[list[str], int]]
-    """parent's name → files of its published twin, and its real rows"""
+    parents: dict[str, ParentTwin]
+    """by the parent's name"""
     parent_twins: dict[str, int]
     """parent's id → number of that twin"""
-    sums: list[Sum]
+    rules: list[Constraint]
     policy: Any
     engine: str
     planner: LanguageModel | None
@@ -133,13 +145,12 @@ def _task(work: Work, lake: Lake) -> Task:
         parents, numbers, references = _parents(unit, lake, resource)
         columns = repository.columns(unit.session, resource.id)
         propose(unit, resource.id, version.number)  # versions taken in before plans were kept, or by older rules
-        answers = answers_for(unit, resource.id, columns)
+        fields = plan(columns, resource.declared, references, version.rows, answers_for(unit, resource.id, columns))
         return Task(
             resource=resource, department=accounts.organisation(unit.session, resource.organisation_id).name,
-            version=version.number, basis=twins.basis(unit.session, resource),
-            fields=plan(columns, resource.declared, references, version.rows, answers),
+            version=version.number, basis=twins.basis(unit.session, resource), fields=fields,
             files=lake.files(resource.typed_table, version.lake_version), parents=parents, parent_twins=numbers,
-            sums=[Sum(s["total"], tuple(s["parts"])) for s in resource.declared.get("sums", [])],
+            rules=rules_of(resource.declared, fields),
             policy=editions.in_force(unit, "simulation"), engine=str(resource.declared.get("engine", "auto")),
             asked=_asked(unit, resource, work.job.payload), planner=planner(work.platform.settings),
         )  # fmt: skip
@@ -158,9 +169,9 @@ def planner(settings: Settings) -> LanguageModel | None:
 
 def _parents(
     unit: Unit, lake: Lake, resource: Resource
-) -> tuple[dict[str, tuple[list[str], int]], dict[str, int], dict[str, tuple[str, str]]]:
+) -> tuple[dict[str, ParentTwin], dict[str, int], dict[str, tuple[str, str]]]:
     """Twins of the resources this one refers to, their numbers, and column → (parent, column) for those there are."""
-    parents: dict[str, tuple[list[str], int]] = {}
+    parents: dict[str, ParentTwin] = {}
     numbers: dict[str, int] = {}
     references: dict[str, tuple[str, str]] = {}
     for link in resource.declared.get("references", []):
@@ -168,8 +179,13 @@ def _parents(
         twin = twins.current(unit.session, parent) if parent else None
         if parent is None or twin is None or parent.current_version is None:
             continue
-        rows = repository.version(unit.session, parent.id, parent.current_version).rows
-        parents[parent.name] = (lake.files(parent.simulated_table, twin.lake_version), rows)
+        version = repository.version(unit.session, parent.id, parent.current_version)
+        columns = repository.columns(unit.session, parent.id)
+        parents[parent.name] = ParentTwin(
+            lake.files(parent.simulated_table, twin.lake_version),
+            lake.files(parent.typed_table, version.lake_version),
+            plan(columns, parent.declared, {}, version.rows, answers_for(unit, parent.id, columns)), version.rows,
+        )  # fmt: skip
         numbers[parent.id] = twin.number
         references[link["column"]] = (parent.name, link["to"])
     return parents, numbers, references
@@ -194,10 +210,13 @@ def _simulate(task: Task, progress: _Progress) -> Simulated:
     import polars as pl
 
     frame = pl.read_parquet(task.files)
-    parents = {name: Parent(pl.read_parquet(files), rows) for name, (files, rows) in task.parents.items()}
+    parents = {
+        name: Parent(pl.read_parquet(p.files), p.rows, pl.read_parquet(p.real_files), p.fields)
+        for name, p in task.parents.items()
+    }
     made = simulate(
         frame, task.fields, rows=task.asked.get("rows", max(1, min(frame.height, DEFAULT_ROWS))), seed=task.seed,
-        engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.sums,
+        engine=task.engine, policy=task.policy, name=task.resource.name, parents=parents, constraints=task.rules,
         planner=task.planner, progress=progress,
     )  # fmt: skip
     made.manifest["parents"] = sorted(parents)

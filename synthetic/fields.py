@@ -8,6 +8,10 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from policies.text import Text, UserError
+from synthetic.invariants import Constraint as Constraint
+from synthetic.invariants import Order as Order
+from synthetic.invariants import Sum as Sum
+from synthetic.invariants import refuse_wrong_types
 
 Dtype = Literal["text", "integer", "decimal", "date", "timestamp", "boolean"]
 Role = Literal["direct", "quasi", "sensitive", "none"]
@@ -99,39 +103,12 @@ class Field:
         return self.semantic in NUMERIC
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """`low` is never greater than `high` in one row (null on either side is fine)."""
-
-    low: str
-    high: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.low, self.high
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """`total` equals the sum of `parts` in every row where none is null; it is recomputed, never drawn."""
-
-    total: str
-    parts: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.total, *self.parts
-
-
-Constraint = Order | Sum
-
-
 def check_plan(fields: Sequence[Field], columns: Iterable[str], constraints: Sequence[Constraint] = ()) -> None:
     """Refuse a plan that leaves a column unexplained or would let an identifier be modelled.
 
     Raises:
         UserError: `plan.unclassified` (with a question for the operator), `plan.columns`, `plan.identifier_modelled`,
-            `plan.type`, `plan.unknown_column`, `plan.nothing_left`.
+            `plan.type`, `plan.unknown_column`, `plan.constraint`, `plan.nothing_left`.
     """
     _refuse_unclassified(fields)
     _refuse_mismatch(fields, list(columns))
@@ -139,6 +116,7 @@ def check_plan(fields: Sequence[Field], columns: Iterable[str], constraints: Seq
     _refuse_modelled_identifiers(fields)
     _refuse_types(fields)
     _refuse_unknown_columns(fields, constraints)
+    refuse_wrong_types(fields, constraints)
 
 
 def kept(fields: Sequence[Field]) -> tuple[Field, ...]:
@@ -265,7 +243,9 @@ def _refuse_types(fields: Sequence[Field]) -> None:
 def _refuse_unknown_columns(fields: Sequence[Field], constraints: Sequence[Constraint]) -> None:
     present = kept(fields)
     names = {f.name for f in present}
-    used = {c for f in present for c in f.follows.values()} | {c for rule in constraints for c in rule.columns}
+    parents = {c for f in present if f.references for c in (f.references[0], f.name)}
+    ruled = {c for rule in constraints for c in rule.columns if c in names or c.partition(".")[0] not in parents}
+    used = {c for f in present for c in f.follows.values()} | ruled
     relations = {r for f in present for r in f.follows} - FOLLOWS
     if used - names or relations:
         unknown = sorted((used - names) | relations)

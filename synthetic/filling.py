@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from policies.text import Text, UserError
-from synthetic.columns import conform
 from synthetic.fields import Field
+from synthetic.links import Parent as Parent
+from synthetic.links import circular, copied
 from synthetic.patterns import Pattern, fresh
+from synthetic.ties import Tie, Ties, hierarchy, place_rows
 
 DISTINCT = frozenset({"resident_id", "uscc", "mobile", "landline", "bank_card", "plate", "email", "key",
                       "passport", "permit", "vin", "organisation_code", "medical_number", "school_number", "imei",
@@ -29,12 +31,14 @@ class Facts:
     """What filling must know of a real column. Holds real values: used in memory, never written anywhere.
 
     `sizes` = how many rows each value has, capped so that at least k values reach the largest; empty = all different.
+    `taken` says which values earlier batches of the same table gave out.
     """
 
     forbidden: pl.Series
     sizes: np.ndarray
     null_share: float
     pattern: Pattern
+    taken: Callable[[pl.Series], pl.Series] | None = None
 
     @classmethod
     def of(cls, series: pl.Series, field: Field, k: int) -> Facts:
@@ -48,6 +52,12 @@ class Facts:
             pattern = Pattern.classes(known, k)
         return cls(known.unique(), np.minimum(counts, cap), nulls, pattern)
 
+    def never(self, values: pl.Series | None) -> Facts:
+        """The same with further values that must not be made."""
+        if values is None:
+            return self
+        return replace(self, forbidden=pl.concat([self.forbidden, values.cast(pl.String).rename(self.forbidden.name)]))
+
     @classmethod
     def none(cls, field: Field) -> Facts:
         """Without any row: all different, the catalogue's share of missing values, a plain pattern."""
@@ -59,14 +69,6 @@ class Facts:
         return cls(pl.Series([], dtype=pl.String), np.zeros(0, dtype=np.int64), share, pattern)
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """A simulated parent table, and how many rows the real one has (parents without children are counted by it)."""
-
-    frame: pl.DataFrame
-    real_rows: int
-
-
 def fill(
     modelled: pl.DataFrame,
     fields: Sequence[Field],
@@ -75,6 +77,8 @@ def fill(
     *,
     rows: int,
     parents: Mapping[str, Parent],
+    ties: Ties | None = None,
+    own: str = "",
 ) -> pl.DataFrame:
     """Add every column that no engine made, in plan order, and make the columns of one person agree.
 
@@ -82,20 +86,28 @@ def fill(
         modelled: plan-typed columns made by an engine, `rows` high (or without columns).
         facts: one entry for each remaining field.
         parents: simulated parents by name, for fields with `references`.
+        ties: how rows find their parents; without them each parent has a child before anyone has a second one.
+        own: the name of the table, by which a table references itself.
 
     Raises:
         UserError: `simulation.parent_missing`, `simulation.no_room`.
     """
     words = " ".join(f"{f.name} {f.comment}" for f in fields)
     work = _Work({s.name: s for s in modelled}, {}, rows, rng, words)
-    _copy_parents(work, fields, facts, parents)
-    waiting = [f for f in fields if f.name not in work.columns]
+    ties = ties or Ties.blind(fields)
+    by_name = {f.name: f for f in fields}
+    for tie in (t for t in ties.ties if t.link.table != own):
+        _copy_parent(work, tie, by_name, parents)
+    within = {child for tie in ties.ties if tie.link.table == own for child, _ in tie.link.pairs}
+    waiting = [f for f in fields if f.name not in work.columns and f.name not in within]
     for field in sorted(waiting, key=lambda f: "entity" in f.follows):
         _fill_one(work, field, facts[field.name])
     for field in fields:
         _match_referenced_id(work, field)
     for field in waiting:
         _blank(work, field, facts[field.name])
+    for tie in (t for t in ties.ties if t.link.table == own):
+        _refer_within(work, tie, by_name)
     return pl.DataFrame([work.columns[f.name] for f in fields])
 
 
@@ -109,39 +121,28 @@ class _Work:
     """names and comments of all columns, which say what the table is about"""
 
 
-def _copy_parents(
-    work: _Work, fields: Sequence[Field], facts: Mapping[str, Facts], parents: Mapping[str, Parent]
-) -> None:
-    """All fields that reference one parent take their values from the same drawn parent row, so they agree."""
-    for table in dict.fromkeys(f.references[0] for f in fields if f.references):
-        linked = [f for f in fields if f.references and f.references[0] == table]
-        if table not in parents:
-            raise _no_parent(table, [f.name for f in linked])
-        keys = [f.references[1] for f in linked if f.references]
-        usable = parents[table].frame.drop_nulls(keys[0])
-        index = draw_parents(work.rng, usable.height, work.rows, facts[linked[0].name], parents[table].real_rows)
-        for field, column in zip(linked, keys, strict=True):
-            plain = Field(field.name, field.dtype, field.semantic)
-            typed = conform(usable.select(pl.col(column).alias(field.name)), [plain]).frame.get_column(field.name)
-            work.columns[field.name] = typed.gather(index)
-            work.owners[field.name] = np.unique(index, return_inverse=True)[1]
-        _blank_together(work, linked, facts[linked[0].name])
+def _copy_parent(work: _Work, tie: Tie, by_name: Mapping[str, Field], parents: Mapping[str, Parent]) -> None:
+    """All columns of a link take their values from the same parent row, so they agree."""
+    link, linked = tie.link, [by_name[child] for child, _ in tie.link.pairs]
+    if link.table not in parents or parents[link.table].frame.is_empty():
+        raise _no_parent(link.table, [f.name for f in linked])
+    parent = replace(parents[link.table], frame=parents[link.table].frame.drop_nulls(link.pairs[0][1]))
+    index = place_rows(tie, work.columns, work.rows, parent, work.rng)
+    for field, (_, column) in zip(linked, link.pairs, strict=True):
+        work.columns[field.name] = copied(parent, column, field).gather(index)
+        work.owners[field.name] = np.unique(index, return_inverse=True)[1]
+    _blank_together(work, linked, tie.null_share)
 
 
-def draw_parents(rng: np.random.Generator, parents: int, rows: int, facts: Facts, real_parents: int) -> np.ndarray:
-    """Row numbers of parents, one a child row; children per parent follow the real (capped) counts, zeros included."""
-    if not parents:
-        raise _no_parent("", [])
-    empty = max(0, real_parents - len(facts.sizes))
-    sizes = np.concatenate([facts.sizes, np.zeros(empty, dtype=np.int64)]) if len(facts.sizes) else np.ones(1, int)
-    counts = rng.choice(sizes, parents)
-    index = np.repeat(np.arange(parents), counts)
-    if len(index) < rows:
-        # First what active parents have left up to the cap, then anybody: more rows were asked for than the cap allows.
-        spare = np.repeat(np.arange(parents), np.where(counts > 0, sizes.max() - counts, 0))
-        index = np.concatenate([index, rng.permutation(spare)[: rows - len(index)]])
-        index = np.concatenate([index, rng.integers(0, parents, rows - len(index))])
-    return rng.permutation(index)[:rows]
+def _refer_within(work: _Work, tie: Tie, by_name: Mapping[str, Field]) -> None:
+    """The columns of a link of the table to itself, once the keys are there."""
+    nullable = by_name[tie.link.column].nullable
+    above = hierarchy(tie, work.rows, nullable, work.rng)
+    for child, column in tie.link.pairs:
+        if by_name[column].references:
+            raise circular([f"{tie.link.table}.{column}"])
+        values = work.columns[column].gather(np.maximum(above, 0)).alias(child)
+        work.columns[child] = values.set(pl.Series(above < 0), None)
 
 
 def _owners(rng: np.random.Generator, sizes: np.ndarray, rows: int) -> np.ndarray:
@@ -173,7 +174,7 @@ def _fill_one(work: _Work, field: Field, facts: Facts) -> None:
     if field.semantic == "resident_id":
         _one_per_person(work, field, owners, first)
     unique = field.semantic in DISTINCT or field.shaped or field.unique
-    values = fresh(_drawer(work, field, facts, first), people, facts.forbidden, unique=unique)
+    values = fresh(_drawer(work, field, facts, first), people, facts.forbidden, unique=unique, taken=facts.taken)
     series = pl.Series(field.name, values, dtype=pl.String).gather(owners)
     work.owners[field.name] = owners
     work.columns[field.name] = series.cast(pl.Int64) if field.dtype == "integer" else series
@@ -399,10 +400,10 @@ def _blank(work: _Work, field: Field, facts: Facts) -> None:
     work.columns[field.name] = work.columns[field.name].set(missing, None)
 
 
-def _blank_together(work: _Work, linked: Sequence[Field], facts: Facts) -> None:
-    missing = pl.Series(work.rng.random(work.rows) < facts.null_share)
+def _blank_together(work: _Work, linked: Sequence[Field], share: float) -> None:
+    missing = pl.Series(work.rng.random(work.rows) < share)
     for field in linked:
-        if field.nullable and facts.null_share:
+        if field.nullable and share:
             work.columns[field.name] = work.columns[field.name].set(missing, None)
 
 

@@ -15,7 +15,8 @@ from synthetic.constraints import violations
 from synthetic.distance import Closer, Space, closer_share
 from synthetic.fidelity import Fidelity
 from synthetic.fields import Constraint, Field, entity_of
-from synthetic.filling import DISTINCT, Parent
+from synthetic.filling import DISTINCT
+from synthetic.links import Parent, orphans
 from synthetic.protect import supports
 
 NO_ROW_READ = "no_row_read"
@@ -203,19 +204,12 @@ def _copy_control(evidence: Evidence, real: RealRows, parameters: Any, edition: 
 
 
 def _orphans(evidence: Evidence, parameters: Any) -> Measure:
-    found = {}
-    for one in evidence.fields:
-        if one.references:
-            table, column = one.references
-            keys = evidence.parents[table].frame.get_column(column).cast(pl.String).drop_nulls().unique()
-            cells = evidence.simulated.get_column(one.name).cast(pl.String).drop_nulls()
-            if one.generated:
-                found[one.name] = int((~cells.is_in(keys.implode())).sum())
-    return _counted(found, parameters.max_values)
+    return _counted(orphans(evidence.simulated, evidence.fields, evidence.parents), parameters.max_values)
 
 
 def _constraint_violations(evidence: Evidence, parameters: Any) -> Measure:
-    return _counted(violations(evidence.simulated, evidence.fields, evidence.constraints), parameters.max_values)
+    found = violations(evidence.simulated, evidence.fields, evidence.constraints, evidence.parents)
+    return _counted(found, parameters.max_values)
 
 
 def _unclassified_columns(evidence: Evidence, parameters: Any) -> Measure:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from policies.text import Text
+from synthetic.batches import Digest, NotRun
 from synthetic.columns import Scale
 from synthetic.fidelity import in_words
 from synthetic.fields import Field
@@ -38,7 +39,7 @@ _STRUCTURE_ONLY = Text(
 
 
 def describe(
-    *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt],
+    *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt | NotRun],
     view: View | None, formats: Mapping[str, str], structure: SchemaEngine | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The operator's manifest, JSON-able. Figures of real rows in it rest on at least the policy's k records each."""
@@ -75,7 +76,9 @@ def describe(
     }
 
 
-def _candidate(attempt: Attempt) -> dict[str, Any]:
+def _candidate(attempt: Attempt | NotRun) -> dict[str, Any]:
+    if isinstance(attempt, NotRun):
+        return attempt.as_dict()
     return {
         "engine": attempt.engine.name,
         "version": attempt.engine.version(),
@@ -98,7 +101,9 @@ def public(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(frame: pl.DataFrame) -> str:
     """sha256 of the table's CSV form (UTF-8, header, LF)."""
-    return hashlib.sha256(frame.write_csv().encode()).hexdigest()
+    told = Digest()
+    told.add(frame)
+    return told.hex()
 
 
 def plan_digest(fields: Sequence[Field]) -> str:

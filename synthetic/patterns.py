@@ -10,7 +10,7 @@ import polars as pl
 
 from policies.text import Text, UserError
 
-_ROUNDS = 60
+_ROUNDS = 120
 _WIDEN = 3
 _LENGTHEN = 12
 _DIGITS = "0123456789"
@@ -107,8 +107,11 @@ def _characters(column: np.ndarray, k: int) -> str:
     return kept or _DIGITS
 
 
-def fresh(draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.Series, *, unique: bool) -> np.ndarray:
-    """`n` values from `draw(rows, turn)`, none of them in `forbidden`, all different when `unique`.
+def fresh(
+    draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.Series, *, unique: bool,
+    taken: Callable[[pl.Series], pl.Series] | None = None,
+) -> np.ndarray:  # fmt: skip
+    """`n` values from `draw(rows, turn)`, none of them in `forbidden`, all different when `unique`, also from `taken`.
 
     `draw` gets the row numbers that still need a value and the number of the attempt, so that it can make more room.
 
@@ -123,6 +126,8 @@ def fresh(draw: Callable[[np.ndarray, int], np.ndarray], n: int, forbidden: pl.S
         bad = values.is_in(banned)
         if unique:
             bad = bad | ~values.is_first_distinct()
+        if unique and taken:
+            bad = bad | taken(values)
         again = bad.arg_true().to_numpy()
         if not len(again):
             return out

@@ -2,104 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
 import polars as pl
 
 from policies.text import Text, UserError
-from synthetic.fields import Constraint, Field
-from synthetic.filling import Parent
+from synthetic.families import better_of, draw_families
+from synthetic.fields import check_plan, kept
+from synthetic.links import Family, Parent, widened
+from synthetic.planning import Planner
 from synthetic.simulate import Simulated, simulate
-
-
-@dataclass(frozen=True, slots=True)
-class TableInput:
-    """One real table. Its fields' `references` name the other tables; `rows` is the wanted number of simulated rows.
-
-    Without `rows` a table that references others keeps its real ratio to the first of them; any other its real size.
-    """
-
-    frame: pl.DataFrame
-    fields: Sequence[Field]
-    rows: int | None = None
-    constraints: Sequence[Constraint] = ()
+from synthetic.tables import TableInput, parents_first, parents_of, sizes_of
 
 
 def simulate_related(
-    tables: Mapping[str, TableInput], *, seed: int, engine: str = "auto", policy: Any = None
-) -> dict[str, Simulated]:
+    tables: Mapping[str, TableInput], *, seed: int, rows: int | None = None, engine: str = "auto", policy: Any = None,
+    planner: Planner | None = None, progress: Callable[[str, str, float], None] | None = None,
+) -> dict[str, Simulated]:  # fmt: skip
     """Simulate the tables so that their joins work.
 
     Children draw whole parent rows with the real (capped) number of children a parent, so keys and everything copied
-    with them agree. The result does not depend on the order of `tables`.
+    with them agree; other values of a child follow a few telling columns of its parents and grandparents. The result
+    does not depend on the order of `tables`.
+
+    Args:
+        rows: see `sizes_of`; each table's own `rows` come first.
+        engine: "hma" fits one model of all tables that hang together and are large enough to learn from (the others
+            are made from their structure); "auto" tries that too where they are small, and shows both.
+        planner: see `simulate`.
+        progress: told a table, its step (see `batches.STEPS`) and the share of all tables done; raising cancels.
 
     Raises:
-        UserError: `simulation.circular`, `simulation.parent_missing`, and those of `simulate`.
+        UserError: `simulation.circular`, `simulation.parent_missing`, `engine.too_large`, `engine.no_family`, and those
+            of `simulate`; a plan that does not hold is refused before anything is made, with the `table` it is of.
     """
-    done: dict[str, Simulated] = {}
-    for name in _parents_first(tables):
-        table = tables[name]
-        parents = {p: Parent(done[p].frame, tables[p].frame.height) for p in _parents(table)}
-        done[name] = simulate(
-            table.frame,
-            table.fields,
-            rows=_rows(table, parents),
-            seed=crc32(f"{seed}/{name}".encode()),
-            engine=engine,
-            policy=policy,
-            name=name,
-            constraints=table.constraints,
-            parents=parents,
-        )
-    return done
+    edition = policy or _policy_in_force()
+    _check_plans(tables)
+    order, sizes = parents_first(tables), sizes_of(tables, rows, edition)
+    present = {name: _present(table) for name, table in tables.items()}
+    run = _Run(tables, present, order, sizes, seed, edition, planner, progress)
+    if engine == "hma":
+        return run.all(engine, draw_families(present, order, sizes, seed, edition, asked=True))
+    made = run.all(engine, {})
+    allowed = "hma" in edition.by_check("engines").parameters.allowed
+    tried = engine == "auto" and allowed and not any(t.given for t in tables.values())  # HMA can fix no column
+    families = draw_families(present, order, sizes, seed, edition, asked=False) if tried else {}
+    return better_of(made, run.all("hma", families)) if families else made
 
 
-def _parents(table: TableInput) -> list[str]:
-    return list(dict.fromkeys(f.references[0] for f in table.fields if f.references))
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """All tables once through, parents first. `present` are they without the columns that are left out."""
+
+    tables: Mapping[str, TableInput]
+    present: Mapping[str, TableInput]
+    order: Sequence[str]
+    sizes: Mapping[str, int]
+    seed: int
+    edition: Any
+    planner: Planner | None
+    progress: Callable[[str, str, float], None] | None
+
+    def all(self, engine: str, families: Mapping[str, Family]) -> dict[str, Simulated]:
+        """`families`: tables that an engine of several tables has drawn already; the others use "auto" beside it."""
+        done: dict[str, Simulated] = {}
+        wide: dict[str, Parent] = {}
+        for name in self.order:
+            table = self.present[name]
+            parents = {p: wide[p] for p in parents_of(name, table)}
+            used = engine if not families or name in families else "auto"
+            done[name] = self._one(name, used, families.get(name, Family()), parents, len(done))
+            wide[name] = widened(Parent(done[name].frame, table.frame.height, table.frame, table.fields), parents)
+        return {name: done[name] for name in self.tables}
+
+    def _one(self, name: str, engine: str, family: Family, parents: Mapping[str, Parent], number: int) -> Simulated:
+        def told(step: str, share: float) -> None:
+            if self.progress:
+                self.progress(name, step, (number + share) / len(self.order))
+
+        table = self.tables[name]
+        rows = self.sizes[name] if family.rows is None else family.rows
+        made = simulate(
+            table.frame, table.fields, rows=rows, seed=crc32(f"{self.seed}/{name}".encode()), engine=engine,
+            policy=self.edition, name=name, constraints=table.constraints, parents=parents,
+            family=replace(family, known=_known_elsewhere(name, self.tables)), given=table.given,
+            planner=self.planner, progress=told,
+        )  # fmt: skip
+        made.manifest["parents"] = sorted(parents)
+        return made
 
 
-def _rows(table: TableInput, parents: Mapping[str, Parent]) -> int:
-    if table.rows is not None:
-        return table.rows
-    first = next(iter(parents.values()), None)
-    if first is None or not first.real_rows:
-        return max(1, table.frame.height)
-    return max(1, round(table.frame.height * first.frame.height / first.real_rows))
+def _present(table: TableInput) -> TableInput:
+    fields = kept(table.fields)
+    return replace(table, fields=fields, frame=table.frame.select(f.name for f in fields))
 
 
-def _parents_first(tables: Mapping[str, TableInput]) -> list[str]:
-    order: list[str] = []
-    waiting = sorted(tables)
-    while waiting:
-        ready = [n for n in waiting if all(p in order or p not in tables for p in _parents(tables[n]))]
-        if not ready:
-            raise UserError(
-                "simulation.circular",
-                Text("这些表互相引用,排不出先后:{t}。", "These tables reference each other in a circle: {t}.").fill(
-                    t="、".join(waiting)
-                ),
-                fix=Text("请去掉其中一个引用。", "Remove one of the references."),
-                tables=waiting,
-            )
-        for name in ready:
-            _check_parents(name, tables)
-        order += ready
-        waiting = [n for n in waiting if n not in ready]
-    return order
+def _check_plans(tables: Mapping[str, TableInput]) -> None:
+    for name, table in tables.items():
+        try:
+            check_plan(table.fields, table.frame.columns, table.constraints)
+        except UserError as refused:
+            said = Text(f"表“{name}”:{refused.text.zh}", f"Table {name}: {refused.text.en}")
+            raise UserError(refused.code, said, fix=refused.fix, **{"table": name, **refused.detail}) from None
 
 
-def _check_parents(name: str, tables: Mapping[str, TableInput]) -> None:
-    for parent in _parents(tables[name]):
-        if parent not in tables:
-            raise UserError(
-                "simulation.parent_missing",
-                Text("表“{n}”引用的表“{p}”没有给出。", "Table {n} references table {p}, which was not given.").fill(
-                    n=name, p=parent
-                ),
-                fix=Text("请把父表一起交来,或去掉引用。", "Give the parent too, or remove the reference."),
-                table=name,
-                parent=parent,
-            )
+def _known_elsewhere(name: str, tables: Mapping[str, TableInput]) -> dict[str, pl.Series]:
+    """The real values under which other tables refer to this one; some are of rows that it does not have."""
+    found: dict[str, list[pl.Series]] = {}
+    for child in tables.values():
+        for field in (f for f in child.fields if f.references and f.references[0] == name):
+            assert field.references is not None
+            values = child.frame.get_column(field.name).drop_nulls().unique().cast(pl.String).alias("value")
+            found.setdefault(field.references[1], []).append(values)
+    return {column: pl.concat(parts).unique() for column, parts in found.items()}
+
+
+def _policy_in_force() -> Any:
+    from policies.editions import load
+
+    return load("simulation")

@@ -15,6 +15,7 @@ _LIGHTS = {
     "review": ("转人工", "review", "#9a6700"),
     "block": ("拦截", "block", "#b42318"),
     "error": ("无法计算", "error", "#b42318"),
+    "not_run": ("未运行", "not run", "#57606a"),
 }
 _SOURCES = {
     "learned": Text("按真实分布学习", "learned"),
@@ -80,10 +81,15 @@ def _gates(manifest: Mapping[str, Any], titles: Mapping[str, Text], full: bool) 
 
 def _candidates(manifest: Mapping[str, Any]) -> str:
     rows = [
-        [escape(c["version"]), _light(c["outcome"]), _number(c["fidelity"]), escape("、".join(c["failed"]))]
+        [escape(c["version"]), _light(c["outcome"]), _number(c["fidelity"]), escape("、".join(c["failed"])) or _why(c)]
         for c in manifest["candidates"]
     ]
     return "<h2>引擎比较 <small>engines</small></h2>" + _table(["引擎", "结论", "逼真度(相对)", "未通过"], rows)
+
+
+def _why(candidate: Mapping[str, Any]) -> str:
+    """Why a candidate did not run."""
+    return _both(Text(**candidate["reason"])) if "reason" in candidate else ""
 
 
 def _columns(manifest: Mapping[str, Any]) -> str:

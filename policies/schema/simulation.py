@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from policies.schema.base import Edition, Judging, Name, NoParameters, Share, Strict, require_checks
 
-Engine = Literal["sdv", "tree", "schema"]
+Engine = Literal["sdv", "ctgan", "hma", "tree", "schema"]
 
 
 class ExactRows(Strict):

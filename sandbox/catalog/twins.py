@@ -35,6 +35,9 @@ MOST_ROWS = 500_000
 """rows an operator may ask for: every gate runs on all of them, and a spreadsheet still opens them (assumed)"""
 MOST_SEED = 2**32 - 1
 PASSED = ("pass", "review")
+_DECLARED = ("columns", "references", "sums", "products", "ratios", "orders", "combinations", "conditions", "ranges",
+             "quality", "engine")  # fmt: skip
+"""what a department declares that simulated rows follow"""
 
 
 class Twin(Base):
@@ -194,7 +197,7 @@ def basis(session: Session, resource: Resource) -> str:
         (c.name, c.type, c.comment, c.level, c.identifier_role, c.entity)
         for c in repository.columns(session, resource.id)
     ]
-    declared = {k: resource.declared.get(k) for k in ("columns", "references", "sums", "engine")}
+    declared = {k: v for k, v in resource.declared.items() if k in _DECLARED}
     answers = sorted((*key, a.semantic) for key, a in plans.answers(session, resource.id).items())
     return key_of("twin", version.lake_digest, columns, declared, answers)
 

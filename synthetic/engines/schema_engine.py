@@ -10,6 +10,7 @@ import polars as pl
 
 import synthetic.generator as g
 from synthetic.columns import SECOND_US, Scale
+from synthetic.engines.base import Unfitted
 from synthetic.fields import Field
 from synthetic.planning import Planned
 from synthetic.providers.pools import Words, decimal_texts, digits, pick, texts, words
@@ -31,14 +32,20 @@ class SchemaEngine:
     planned: Planned = field(default_factory=Planned.by_rules)
     name: str = "schema"
     reads_rows: bool = False
+    conditional: bool = False
     sources: dict[str, str] = field(default_factory=dict)
     """which source made each column drawn so far, for the manifest"""
 
     def version(self) -> str:
         return f"schema/2 source: {self.planned.source}"
 
+    def fit(self, frame: pl.DataFrame, fields: Sequence[Field], seed: int) -> Unfitted:
+        """See `Engine.fit`; nothing is learned."""
+        del frame, seed
+        return Unfitted(self, fields)
+
     def fit_sample(self, frame: pl.DataFrame, fields: Sequence[Field], rows: int, seed: int) -> pl.DataFrame:
-        """See `Engine.fit_sample`; `frame` is not used, not even its column types."""
+        """See `Maker.fit_sample`; `frame` is not used, not even its column types."""
         del frame
         chosen = {f.name: self._rule(f, fields) for f in fields}
         row = _Row({f.name: f for f in fields}, {}, rows)

@@ -1,4 +1,4 @@
-"""SDV 2.0's GaussianCopulaSynthesizer behind the engine interface.
+"""SDV 2.0's GaussianCopulaSynthesizer and CTGANSynthesizer behind the engine interface.
 
 Three decisions, all measured:
 * Metadata is explicit. Auto-detection calls Chinese names, telephones and addresses `categorical` and copies them.
@@ -7,6 +7,8 @@ Three decisions, all measured:
 * SDV has no seed argument and resets itself to one fixed seed, so two seeds would give the same table. The seed is set
   on the fitted synthesizer through `_set_random_state`, its only door (private; the lock pins the version, a test
   proves that two seeds differ), and it also shuffles the rows of the fit.
+
+CTGAN needs torch, which is no dependency of the platform: docs/ctgan.md.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from policies.text import Text, UserError
-from synthetic.engines.base import NULL
+from synthetic.engines.base import NULL, Condition, cannot_fix
 from synthetic.fields import Field
 
 _TABLE = "table"
@@ -30,24 +32,101 @@ _MISSING = "#missing#"
 _KNOT_ROWS = 5
 _MAX_KNOTS = 512
 _FEW = 64
+_CTGAN_ROWS, _CTGAN_EPOCHS = 10_000, 100
+"""What the network trains on: its cost is rows times epochs, some minutes on a processor for thirty columns."""
 
 
 class SdvEngine:
     name = "sdv"
     reads_rows = True
+    conditional = False
 
     def version(self) -> str:
         from importlib.metadata import version
 
         return f"sdv/{version('sdv')} GaussianCopula"
 
-    def fit_sample(self, frame: pl.DataFrame, fields: Sequence[Field], rows: int, seed: int) -> pl.DataFrame:
+    def fit(self, frame: pl.DataFrame, fields: Sequence[Field], seed: int) -> SdvModel:
+        """See `Engine.fit`."""
         rng = np.random.default_rng(seed)
-        shuffled = frame.select(f.name for f in fields)[rng.permutation(frame.height)]
+        shuffled = frame.select(f.name for f in fields)[rng.permutation(frame.height)[: self._most_rows()]]
         seen, quantiles = _scores(shuffled, rng)
+        labels = [name for name, values in seen.items() if values.dtype == object]
+        with _quiet(), self._seeded(seed):
+            import pandas as pd
+
+            synthesizer = self._synthesizer(_metadata(seen, labels), labels)
+            synthesizer.fit({_TABLE: pd.DataFrame(seen)})
+        return SdvModel(synthesizer, [f.name for f in fields], quantiles)
+
+    def _most_rows(self) -> int | None:
+        return None
+
+    def _seeded(self, seed: int) -> contextlib.AbstractContextManager[None]:
+        del seed  # nothing in the copula's fit is random
+        return contextlib.nullcontext()
+
+    def _synthesizer(self, metadata: Any, labels: Sequence[str]) -> Any:
+        from sdv.single_table import GaussianCopulaSynthesizer
+
+        return GaussianCopulaSynthesizer(
+            metadata,
+            default_distribution="norm",
+            numerical_distributions=dict.fromkeys(labels, "uniform"),  # SDV lays labels out on [0, 1]
+            enforce_min_max_values=False,
+            enforce_rounding=False,
+        )
+
+
+class CtganEngine(SdvEngine):
+    """A neural network (conditional GAN): slow to train, the same protected view, the same way in and out."""
+
+    name = "ctgan"
+
+    def version(self) -> str:
+        from importlib.metadata import version
+
+        return f"sdv/{version('sdv')} CTGAN torch/{version('torch')}"
+
+    def _most_rows(self) -> int | None:
+        return _CTGAN_ROWS
+
+    def _seeded(self, seed: int) -> contextlib.AbstractContextManager[None]:
+        return _torch_seeded(seed)
+
+    def _synthesizer(self, metadata: Any, labels: Sequence[str]) -> Any:
+        from sdv.single_table import CTGANSynthesizer
+
+        return CTGANSynthesizer(
+            metadata,
+            epochs=_CTGAN_EPOCHS,
+            enforce_min_max_values=False,
+            enforce_rounding=False,
+            enable_gpu=False,  # a GPU sums in another order every time: the same seed would give other rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SdvModel:
+    """A fitted synthesizer and the quantile functions that lead back from its scores."""
+
+    synthesizer: Any
+    names: Sequence[str]
+    quantiles: Mapping[str, np.ndarray]
+
+    def given(self, conditions: Mapping[str, Condition]) -> SdvModel:
+        """SDV fixes columns by throwing rows away, for numbers practically never with success: refused."""
+        if conditions:
+            raise cannot_fix(list(conditions))
+        return self
+
+    def sample(self, rows: int, seed: int) -> pl.DataFrame:
+        """See `Model.sample`."""
         with _quiet():
-            drawn = _fit_and_draw(seen, rows, seed)
-        return pl.DataFrame([_values(drawn, f.name, quantiles.get(f.name)) for f in fields])
+            self.synthesizer._set_random_state(seed % 2**32)
+            sample = self.synthesizer.sample(rows)[_TABLE]
+        drawn = {name: sample[name].to_numpy() for name in sample.columns}
+        return pl.DataFrame([_values(drawn, name, self.quantiles.get(name)) for name in self.names])
 
 
 def _scores(frame: pl.DataFrame, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -102,34 +181,28 @@ def _values(drawn: dict[str, np.ndarray], name: str, quantiles: np.ndarray | Non
     return pl.Series(name, values, dtype=pl.Float64, nan_to_null=True)
 
 
-def _fit_and_draw(seen: dict[str, np.ndarray], rows: int, seed: int) -> dict[str, np.ndarray]:
-    try:
-        import pandas as pd
-        from sdv.metadata import Metadata
-        from sdv.single_table import GaussianCopulaSynthesizer
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "engine.unavailable",
-            Text("SDV 没有安装。", "SDV is not installed."),
-            fix=Text("请改用 tree 引擎,或安装 sdv。", "Use the tree engine, or install sdv."),
-            engine="sdv",
-        ) from error
-    labels = [name for name, values in seen.items() if values.dtype == object]
+def _metadata(seen: Mapping[str, np.ndarray], labels: Sequence[str]) -> Any:
+    from sdv.metadata import Metadata
+
     columns = {name: {"sdtype": "categorical" if name in labels else "numerical"} for name in seen}
-    metadata = Metadata.load_from_dict(
+    return Metadata.load_from_dict(
         {"METADATA_SPEC_VERSION": "V1", "tables": {_TABLE: {"columns": columns}}, "relationships": []}
     )
-    synthesizer: Any = GaussianCopulaSynthesizer(
-        metadata,
-        default_distribution="norm",
-        numerical_distributions=dict.fromkeys(labels, "uniform"),  # SDV lays labels out on [0, 1]
-        enforce_min_max_values=False,
-        enforce_rounding=False,
-    )
-    synthesizer.fit({_TABLE: pd.DataFrame(seen)})
-    synthesizer._set_random_state(seed % 2**32)
-    sample = synthesizer.sample(rows)[_TABLE]
-    return {name: sample[name].to_numpy() for name in seen}
+
+
+@contextlib.contextmanager
+def _torch_seeded(seed: int) -> Iterator[None]:
+    """The training draws from the generators of the whole process: set for its time, put back afterwards."""
+    import torch  # type: ignore[import-not-found, unused-ignore]
+
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
 
 
 @contextlib.contextmanager

@@ -3,123 +3,102 @@
 Each column becomes a bin number (one bin is "missing"); the tree of pairs with the highest mutual information is kept
 (Chow and Liu 1968) and rows are drawn from the root downwards. Inside a bin of a tick column values are interpolated
 between quantiles that each rest on several rows.
+
+Columns are fixed exactly, without throwing rows away: the weight of every bin under the condition is passed up the tree
+(Pearl's messages, exact on a tree), each conditional table is multiplied by it, and rows are drawn downwards as before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from synthetic.engines.base import NULL
+from policies.text import Text, UserError
+from synthetic.engines.base import Condition
+from synthetic.engines.tree_columns import Coded, Column, encode
 from synthetic.fields import Field
 
-_BINS = 64
-_ROWS_PER_KNOT = 5
-_KNOTS = 8
-_NO_KNOTS = np.zeros((0, 0))
 _PAIR_FLOOR = 5
 """Two labels seen together in fewer rows than this are not drawn together because of those rows."""
 _PRIOR_ROWS = 20
-"""Rows' worth of the child's overall distribution mixed into each conditional one. Without it 1,000 fitted rows left
-synthetic rows closer to them than to the holdout in 52.9 % of cases (mean of 8 seeds), with it in 52.0 %, for one
-hundredth of the fidelity."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A column as bin numbers, and what is needed to turn bins back into values."""
-
-    codes: np.ndarray
-    size: int
-    labels: np.ndarray | None
-    knots: np.ndarray
-    tail: np.ndarray | None = None
-    """Labels beyond the most frequent share the last bin; `tail` lists them row by row, to draw from."""
+"""Rows' worth of the child's overall distribution mixed into each conditional one at least; more where the differences
+between conditional distributions may be chance. On five columns of 8,000 rows, mean of 8 seeds, simulated rows were
+closer to the fitted rows than to the holdout in 53.1 % of cases with these 20 rows alone and in 50.8 % with both, for
+at most half a hundredth of the quality."""
 
 
 class TreeEngine:
     name = "tree"
     reads_rows = True
+    conditional = True
 
     def version(self) -> str:
-        return "tree/2"
+        return "tree/3"
 
-    def fit_sample(self, frame: pl.DataFrame, fields: Sequence[Field], rows: int, seed: int) -> pl.DataFrame:
-        rng = np.random.default_rng(seed)
+    def fit(self, frame: pl.DataFrame, fields: Sequence[Field], seed: int) -> Tree:
+        """See `Engine.fit`; nothing in it is random."""
+        del seed
         coded = [encode(frame.get_column(f.name)) for f in fields]
-        drawn = _draw(coded, chow_liu(coded), rows, rng)
-        return pl.DataFrame([decode(f.name, c, codes, rng) for f, c, codes in zip(fields, coded, drawn, strict=True)])
+        edges = chow_liu(coded)
+        tables = [_table(coded, parent, child) for parent, child in edges]
+        return Tree(tuple(c.column for c in coded), tuple(edges), tuple(tables))
 
 
-def encode(series: pl.Series) -> Coded:
-    """Bin numbers of a column: the most frequent labels, or quantile bins; missing is the last bin of ticks."""
-    if series.dtype == pl.String:
-        return _encode_labels(series)
-    values = series.to_numpy().astype(np.float64)
-    known = np.isfinite(values)
-    starts = _starts(values[known])
-    codes = np.where(known, np.clip(np.searchsorted(starts, values, side="right") - 1, 0, None), len(starts))
-    return Coded(codes, len(starts) + 1, None, _knots(values, codes, len(starts)))
+@dataclass(frozen=True)
+class Tree:
+    """Columns, the (parent, child) edges between them with parents first, and for each edge P(child bin | parent bin)
+    as rows of a table (one row for the root, whose parent is -1)."""
+
+    columns: tuple[Column, ...]
+    edges: tuple[tuple[int, int], ...]
+    tables: tuple[np.ndarray, ...]
+
+    def given(self, conditions: Mapping[str, Condition]) -> Tree:
+        """See `Model.given`: a tree again, with other tables."""
+        columns, weights = list(self.columns), [np.ones(c.size) for c in self.columns]
+        for place, column in enumerate(self.columns):
+            if column.name in conditions:
+                columns[place], weights[place] = column.pinned(conditions[column.name])
+        tables = list(self.tables)
+        for at in range(len(self.edges) - 1, -1, -1):
+            parent, child = self.edges[at]
+            weighed = tables[at] * weights[child]
+            mass = weighed.sum(1)
+            if parent < 0 and not mass[0]:
+                raise _impossible(conditions)
+            if parent >= 0:
+                weights[parent] = weights[parent] * mass
+            # A row without mass belongs to a parent bin that is never drawn; it only has to stay a distribution.
+            tables[at] = np.where(mass[:, None] > 0, weighed / np.where(mass > 0, mass, 1.0)[:, None], tables[at])
+        return replace(self, columns=tuple(columns), tables=tuple(tables))
+
+    def sample(self, rows: int, seed: int) -> pl.DataFrame:
+        """See `Model.sample`."""
+        rng = np.random.default_rng(seed)
+        drawn: dict[int, np.ndarray] = {-1: np.zeros(rows, dtype=np.int32)}
+        for (parent, child), aliases in zip(self.edges, self._aliases, strict=True):
+            drawn[child] = pick(aliases, drawn[parent], rng)
+        return pl.DataFrame([column.decode(drawn[place], rng) for place, column in enumerate(self.columns)])
+
+    @cached_property
+    def _aliases(self) -> list[Aliases]:
+        return [Aliases.of(table) for table in self.tables]
 
 
-def _starts(values: np.ndarray) -> np.ndarray:
-    """Where bins begin: at quantiles, and around every value that many rows share, which gets a bin of its own."""
-    if not len(values):
-        return np.zeros(1)
-    bins = int(np.clip(np.sqrt(len(values) / _ROWS_PER_KNOT), 4, _BINS))
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= bins:
-        return distinct
-    shared = distinct[counts >= len(values) / (2 * bins)]
-    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[:-1])
-    return np.unique(np.concatenate([edges, shared, np.nextafter(shared, np.inf)]))
-
-
-def _encode_labels(series: pl.Series) -> Coded:
-    filled = series.fill_null(NULL)
-    ranked = filled.value_counts().sort(["count", series.name], descending=[True, False])
-    labels = ranked[series.name].to_numpy()
-    order = np.argsort(labels)
-    found = order[np.searchsorted(labels[order], filled.to_numpy())]
-    if len(labels) <= _BINS:
-        return Coded(found, len(labels), labels, _NO_KNOTS)
-    codes = np.minimum(found, _BINS - 1)
-    return Coded(codes, _BINS, labels[: _BINS - 1], _NO_KNOTS, filled.to_numpy()[codes == _BINS - 1])
-
-
-def _knots(values: np.ndarray, codes: np.ndarray, bins: int) -> np.ndarray:
-    """Quantiles inside each bin, shape (bins, _KNOTS + 1); few rows in a bin give a straight line."""
-    order = np.argsort(codes, kind="stable")
-    bounds = np.searchsorted(codes[order], np.arange(bins + 1))
-    knots = np.zeros((bins, _KNOTS + 1))
-    for b in range(bins):
-        inside = values[order[bounds[b] : bounds[b + 1]]]
-        if not len(inside):
-            continue
-        steps = int(np.clip(len(inside) // _ROWS_PER_KNOT, 1, _KNOTS))
-        coarse = np.quantile(inside, np.linspace(0, 1, steps + 1))
-        knots[b] = np.interp(np.linspace(0, 1, _KNOTS + 1), np.linspace(0, 1, steps + 1), coarse)
-    return knots
-
-
-def decode(name: str, coded: Coded, codes: np.ndarray, rng: np.random.Generator) -> pl.Series:
-    """The column for bin numbers."""
-    if coded.labels is not None:
-        known = pl.Series(name, [*coded.labels.tolist(), NULL], dtype=pl.String)
-        column = known.gather(np.minimum(codes, len(coded.labels)))
-        if coded.tail is not None:
-            in_tail = np.flatnonzero(codes == _BINS - 1)
-            column = column.scatter(in_tail, pl.Series(rng.choice(coded.tail, len(in_tail)).tolist(), dtype=pl.String))
-        return column.set(column == NULL, None)
-    missing = codes == coded.size - 1
-    bins = np.where(missing, 0, codes)
-    place = rng.random(len(codes)) * _KNOTS
-    left = place.astype(np.int64)
-    low, high = coded.knots[bins, left], coded.knots[bins, left + 1]
-    return pl.Series(name, low + (high - low) * (place - left)).set(pl.Series(missing), None)
+def _impossible(conditions: Mapping[str, Condition]) -> UserError:
+    return UserError(
+        "simulation.given",
+        Text(
+            "列 {c} 不能同时取这些值:学到的分布里没有这样的行。",
+            "Columns {c} cannot take these values together: what was learned holds no such row.",
+        ).fill(c="、".join(conditions)),
+        fix=Text("请放宽其中一个条件。", "Relax one of the conditions."),
+        columns=list(conditions),
+    )
 
 
 def chow_liu(coded: Sequence[Coded]) -> list[tuple[int, int]]:
@@ -155,37 +134,68 @@ def mutual_information(a: Coded, b: Coded) -> float:
 
 
 def _joint(a: Coded, b: Coded) -> np.ndarray:
-    flat = np.bincount(a.codes * b.size + b.codes, minlength=a.size * b.size)
-    return flat.reshape(a.size, b.size).astype(np.float64)
+    size = a.column.size, b.column.size
+    return np.bincount(a.codes * size[1] + b.codes, minlength=size[0] * size[1]).reshape(size).astype(np.float64)
 
 
-def _draw(
-    coded: Sequence[Coded], edges: Sequence[tuple[int, int]], rows: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    drawn: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(coded)
-    for parent, child in edges:
-        here = coded[child]
-        marginal = np.bincount(here.codes, minlength=here.size).astype(np.float64)
-        if parent < 0:
-            table, given = marginal[None, :], np.zeros(rows, dtype=np.int64)
-        else:
-            table, given = _conditional(coded[parent], here, marginal), drawn[parent]
-        drawn[child] = _pick(table, given, rng)
-    return drawn
+def _table(coded: Sequence[Coded], parent: int, child: int) -> np.ndarray:
+    here = coded[child]
+    marginal = np.bincount(here.codes, minlength=here.column.size).astype(np.float64)
+    if not marginal.sum():
+        marginal[:] = 1.0
+    if parent < 0:
+        table = marginal[None, :]
+    else:
+        table = _joint(coded[parent], here)
+        if coded[parent].column.labels is not None and here.column.labels is not None:
+            table[table < _PAIR_FLOOR] = 0
+        table = _shrunk(table, marginal / marginal.sum())
+    return table / table.sum(1, keepdims=True)
 
 
-def _conditional(parent: Coded, child: Coded, marginal: np.ndarray) -> np.ndarray:
-    joint = _joint(parent, child)
-    if parent.labels is not None and child.labels is not None:
-        joint[joint < _PAIR_FLOOR] = 0
-    joint[joint.sum(1) == 0] = marginal
-    return joint + _PRIOR_ROWS * marginal / max(1.0, marginal.sum())
+def _shrunk(joint: np.ndarray, overall: np.ndarray) -> np.ndarray:
+    """Each row of counts as shares, moved towards the overall ones by as much as its differences may be chance.
+
+    Source: the shrinkage intensity of Hausser and Strimmer (2009), eq. 13; never less than `_PRIOR_ROWS`' worth.
+    """
+    rows = joint.sum(1, keepdims=True)
+    shares = np.where(rows > 0, joint / np.maximum(rows, 1), overall)
+    noise = 1 - (shares**2).sum(1, keepdims=True)
+    apart = np.maximum(rows - 1, 1e-9) * ((shares - overall) ** 2).sum(1, keepdims=True)
+    towards = np.clip(noise / np.maximum(apart, 1e-12), _PRIOR_ROWS / (rows + _PRIOR_ROWS), 1.0)
+    return (1 - towards) * shares + towards * overall
 
 
-def _pick(table: np.ndarray, given: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each of `given` one draw from that row of `table`: a single search in all cumulated rows laid end to end."""
-    cumulated = np.cumsum(table, axis=1)
-    cumulated /= cumulated[:, -1:]
-    flat = (cumulated + np.arange(len(table))[:, None]).ravel()
-    found = np.searchsorted(flat, rng.random(len(given)) + given, side="right")
-    return np.clip(found - given * table.shape[1], 0, table.shape[1] - 1)
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """Walker's alias tables of all rows of a table, flattened: how much of a cell stays, and where the rest goes."""
+
+    width: int
+    keep: np.ndarray
+    other: np.ndarray
+
+    @classmethod
+    def of(cls, table: np.ndarray) -> Aliases:
+        """Of a table whose rows sum to 1. Each turn settles one cell of every row: its fullest cell fills up its
+        emptiest one."""
+        height, width = table.shape
+        level = table * width
+        keep, other = np.ones((height, width)), np.tile(np.arange(width, dtype=np.int32), (height, 1))
+        row, unsettled = np.arange(height), level.copy()
+        for _ in range(width - 1):
+            low, high = unsettled.argmin(1), level.argmax(1)
+            keep[row, low], other[row, low] = np.minimum(unsettled[row, low], 1.0), high
+            level[row, high] -= 1.0 - keep[row, low]
+            unsettled[row, high] = level[row, high]
+            unsettled[row, low], level[row, low] = np.inf, -np.inf
+        return cls(width, keep.ravel(), other.ravel())
+
+
+def pick(aliases: Aliases, given: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each of `given` one draw from that row, by one random number and two look-ups."""
+    place = rng.random(len(given))
+    place *= aliases.width
+    cell = place.astype(np.int32)
+    place -= cell
+    flat = given * np.int32(aliases.width) + cell
+    return np.where(place < aliases.keep.take(flat), cell, aliases.other.take(flat))

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthetic.constraints import repair, violations
-from synthetic.engines.tree_engine import TreeEngine
+from synthetic.engines.base import Ticks
+from synthetic.engines.tree_engine import Aliases, TreeEngine, pick
 from synthetic.fields import Field, Order
-from synthetic.filling import Facts, draw_parents
+from synthetic.links import Parent
 from synthetic.patterns import Pattern, fresh
 from synthetic.protect import OTHER, protect, trim
+from synthetic.ties import Ties, place_rows
 
 K = 5
 labels = st.lists(st.sampled_from(["a", "b", "c", "d", "e", None]), min_size=20, max_size=200)
@@ -25,7 +27,7 @@ def test_no_label_of_fewer_than_k_rows_is_ever_drawn(values: list[str | None], s
     frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.String)})
     fields = [Field("x", "text", "category")]
     view = protect(frame, fields, k=K, rng=np.random.default_rng(seed))
-    drawn = TreeEngine().fit_sample(view.frame, fields, 100, seed)["x"].drop_nulls()
+    drawn = TreeEngine().fit(view.frame, fields, 0).sample(100, seed)["x"].drop_nulls()
     allowed = {v for v in values if v is not None and values.count(v) >= K} | {OTHER}
     assert set(drawn) <= allowed
 
@@ -56,11 +58,61 @@ def test_tree_stays_in_range_repeats_by_seed_and_invents_no_label(
         {"n": pl.Series(ticks[:rows], dtype=pl.Float64), "c": pl.Series(words[:rows], dtype=pl.String)}
     )
     fields = [Field("n", "decimal", "number"), Field("c", "text", "category")]
-    one, two = (TreeEngine().fit_sample(frame, fields, 150, seed) for _ in range(2))
+    one, two = (TreeEngine().fit(frame, fields, 0).sample(150, seed) for _ in range(2))
     assert one.equals(two)
     assert set(one["c"]) <= set(frame["c"])
     if frame["n"].drop_nulls().len():
         assert one["n"].drop_nulls().is_between(frame["n"].min(), frame["n"].max()).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 6), st.integers(1, 9))
+def test_alias_tables_hold_the_shares_they_were_made_from(data: st.DataObject, height: int, width: int) -> None:
+    weights = st.lists(st.sampled_from([0.0, 1e-9, 0.1, 1.0, 3.0, 1e6]), min_size=width, max_size=width)
+    table = np.array([data.draw(weights.filter(any)) for _ in range(height)])
+    table /= table.sum(1, keepdims=True)
+    aliases = Aliases.of(table)
+    keep, other = aliases.keep.reshape(height, width), aliases.other.reshape(height, width)
+    back = keep / width
+    np.add.at(back, (np.arange(height)[:, None], other), (1 - keep) / width)
+    assert np.allclose(back, table, atol=1e-9)
+    drawn = pick(aliases, np.repeat(np.arange(height, dtype=np.int32), 50), np.random.default_rng(0))
+    assert (table[np.repeat(np.arange(height), 50), drawn] > 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(numbers, labels, st.data())
+def test_fixed_columns_hold_in_every_row(ticks: list[int | None], words: list[str | None], data: st.DataObject) -> None:
+    rows = min(len(ticks), len(words))
+    frame = pl.DataFrame(
+        {"n": pl.Series(ticks[:rows], dtype=pl.Float64), "c": pl.Series(words[:rows], dtype=pl.String)}
+    )
+    tree = TreeEngine().fit(frame, [Field("n", "decimal", "number"), Field("c", "text", "category")], 0)
+    label = data.draw(st.sampled_from(sorted({w or "" for w in words[:rows]}))) or None
+    known = frame["n"].drop_nulls()
+    if len(known):
+        ends = sorted(data.draw(st.lists(st.integers(int(known.min()), int(known.max())), min_size=2, max_size=2)))
+        drawn = tree.given({"n": Ticks(*map(float, ends)), "c": label}).sample(80, 1)
+        assert drawn["n"].is_between(*ends).all()
+        assert drawn["n"].null_count() == 0
+    else:
+        drawn = tree.given({"n": None, "c": label}).sample(80, 1)
+        assert drawn["n"].null_count() == 80
+    assert drawn["c"].eq_missing(pl.Series([label], dtype=pl.String)).all()
+
+
+def test_columns_without_a_relation_are_drawn_as_if_alone() -> None:
+    """What two columns seem to share by chance is not learned: it would be the fitted people's own."""
+    rng = np.random.default_rng(3)
+    frame = pl.DataFrame({"a": rng.choice(list("abcdefgh"), 2_000), "b": rng.choice(list("uvwxyz"), 2_000)})
+    tied = frame.with_columns(pl.when(pl.col("a") < "d").then(pl.lit("u")).otherwise("b").alias("b"))
+    fields = [Field("a", "text", "category"), Field("b", "text", "category")]
+    spread = [
+        float(np.abs(table - table.mean(0)).sum(1).mean() / 2)
+        for table in (TreeEngine().fit(f, fields, 0).tables[1] for f in (frame, tied))
+    ]
+    assert spread[0] < 0.01
+    assert spread[1] > 0.3
 
 
 @settings(max_examples=40, deadline=None)
@@ -80,13 +132,18 @@ def test_codes_are_new_and_different_even_when_the_shape_is_crowded(real: list[s
 def test_drawn_parents_exist_and_nobody_has_an_uncapped_count(
     counts: list[int], parents: int, rows: int, childless: int
 ) -> None:
-    column = pl.Series("k", [str(i) for i, n in enumerate(counts) for _ in range(n)])
-    facts = Facts.of(column, Field("k", "text", "key"), K)
-    index = draw_parents(np.random.default_rng(0), parents, rows, facts, len(counts) + childless)
+    child = pl.DataFrame({"k": [str(i) for i, n in enumerate(counts) for _ in range(n)]})
+    fields = [Field("k", "text", "key", references=("p", "k"))]
+    parent = Parent(pl.DataFrame({"k": [f"S{i}" for i in range(parents)]}), len(counts) + childless)
+    (tie,) = Ties.learn(child, fields, {"p": parent}, k=K, max_level=4, hidden=()).ties
+    cap = sorted(counts)[-K] if len(counts) >= K else 1
+    index = place_rows(tie, {}, rows, parent, np.random.default_rng(0))
     assert len(index) == rows
     assert index.min() >= 0
     assert index.max() < parents
-    assert facts.sizes.max() <= (sorted(counts)[-K] if len(counts) >= K else 1)
+    assert tie.sizes.max() <= cap
+    if rows <= cap * parents:
+        assert np.bincount(index).max() <= cap
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,9 +21,10 @@ from synthetic.fields import Field, Order, Sum
 from synthetic.filling import Parent
 from synthetic.manifest import public
 from synthetic.publishing import write_published
-from synthetic.related import TableInput, simulate_related
+from synthetic.related import simulate_related
 from synthetic.report import report
 from synthetic.simulate import Simulated, simulate
+from synthetic.tables import TableInput
 from tests.simulation_tables import (
     RARE_JOB,
     RESIDENT_FIELDS,
