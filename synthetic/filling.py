@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from policies.text import Text, UserError
 from synthetic.columns import conform
 from synthetic.fields import Field
 from synthetic.patterns import Pattern, fresh
+from synthetic.spelling import plain
 
 DISTINCT = frozenset({"resident_id", "uscc", "mobile", "landline", "bank_card", "plate", "email", "key"})
 """Semantics whose value belongs to one person or thing: two of them never share one."""
@@ -42,7 +43,8 @@ class Facts:
         cap = counts[-k] if len(counts) >= k else 1
         nulls = 1 - len(known) / len(texts) if len(texts) else 0.0
         pattern = Pattern.learn(known, k, field.length) if field.shaped else Pattern.plain(10)
-        return cls(known.unique(), np.minimum(counts, cap), nulls, pattern)
+        forbidden = pl.concat([known, plain(known, field.semantic)]).unique()  # nor a real value spelt otherwise
+        return cls(forbidden, np.minimum(counts, cap), nulls, pattern)
 
     @classmethod
     def none(cls, field: Field) -> Facts:
@@ -85,6 +87,7 @@ def fill(
     work = _Work({s.name: s for s in modelled}, {}, rows, rng)
     _copy_parents(work, fields, facts, parents)
     waiting = [f for f in fields if f.name not in work.columns]
+    facts = _banned_alike(waiting, facts)
     for field in sorted(waiting, key=lambda f: "entity" in f.follows):
         _fill_one(work, field, facts[field.name])
     for field in fields:
@@ -92,6 +95,15 @@ def fill(
     for field in waiting:
         _blank(work, field, facts[field.name])
     return pl.DataFrame([work.columns[f.name] for f in fields])
+
+
+def _banned_alike(fields: Sequence[Field], facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    """A real name of one column is as real in another one: columns of one meaning share what they must not hold."""
+    banned = {}
+    for semantic in {f.semantic for f in fields}:
+        same_meaning = [facts[f.name].forbidden.alias("v") for f in fields if f.semantic == semantic]
+        banned[semantic] = pl.concat(same_meaning).unique()
+    return dict(facts) | {f.name: replace(facts[f.name], forbidden=banned[f.semantic]) for f in fields}
 
 
 @dataclass(slots=True)

@@ -1,10 +1,15 @@
-"""The gates a simulated table must pass before anybody sees it: computed on all rows, worst outcome wins."""
+"""The gates a simulated table must pass before anybody sees it: computed on all rows, worst outcome wins.
+
+Simulated rows are read part by part and what is counted adds up, so a table that lies in a file (see `Rows`) is judged
+in flat memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -13,18 +18,30 @@ from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
 from synthetic.columns import Scale
 from synthetic.constraints import violations
-from synthetic.distance import Closer, Space, closer_share
+from synthetic.distance import Closer, Comparison
 from synthetic.fidelity import Fidelity
 from synthetic.fields import Constraint, Field, entity_of
-from synthetic.filling import DISTINCT, Parent
-from synthetic.protect import supports
+from synthetic.filling import Parent
+from synthetic.inference import Attack, attack, sensitive_columns
+from synthetic.protect import OTHER, supports
+from synthetic.realvalues import RealValues
 
 NO_ROW_READ = "no_row_read"
 """Measured value of a comparison with real rows when the engine saw none: there is nothing that could have leaked."""
 
-_EMBEDDED = r"[0-9A-Za-z]{8,}"
+_PART = 100_000
 _COPIES = 5_000
 _SIGMA = 3.0
+
+
+class Rows(Protocol):
+    """Simulated rows that can be read in parts, more than once; a polars frame is one."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def columns(self) -> list[str]: ...
+    def iter_slices(self, n_rows: int) -> Iterator[pl.DataFrame]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +57,12 @@ class RealRows:
 class Evidence:
     """What the gates look at. `real` is None only for an engine that reads no row.
 
-    `people` counts the real rows, or the people they are about where known; `patterned` are code columns made from
-    their shape.
+    `simulated` is a frame, or anything else that fits `Rows`. `people` counts the real rows, or the people they are
+    about where known; `patterned` are code columns made from their shape.
     """
 
     engine: str
-    simulated: pl.DataFrame
+    simulated: Any
     fields: Sequence[Field]
     constraints: Sequence[Constraint]
     parents: Mapping[str, Parent]
@@ -61,14 +78,25 @@ class Evidence:
     def learned(self) -> list[Field]:
         return [f for f in self.fields if f.learned and f.name not in self.patterned]
 
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """All simulated rows, a part at a time."""
+        return self.simulated.iter_slices(_PART)
+
+    def total(self, count: Callable[[pl.DataFrame], Mapping[str, int]]) -> Counter[str]:
+        """What `count` finds in each part, added up."""
+        found: Counter[str] = Counter()
+        for part in self.parts():
+            found.update(count(part))
+        return found
+
     def closer(self, real: RealRows, which: str) -> Closer:
         """Closest-record comparison of the simulated rows, or of the control: copies of fitted rows."""
         if not self._closer:
-            space = Space(real.every, self.learned)
-            fitted, holdout = space.points(real.fitted), space.points(real.holdout)
-            copies = np.random.default_rng(0).integers(0, len(fitted), min(_COPIES, len(fitted)))
-            self._closer["simulated"] = closer_share(space.points(self.simulated), fitted, holdout)
-            self._closer["copies"] = closer_share(fitted[copies], fitted, holdout)
+            compared = Comparison(real.every, real.fitted, real.holdout, self.learned)
+            height = real.fitted.height
+            copies = np.random.default_rng(0).integers(0, height, min(_COPIES, height)) if height else np.zeros(0, int)
+            self._closer["simulated"] = compared.closer(self.parts())
+            self._closer["copies"] = compared.closer([real.fitted[copies]])
         return self._closer[which]
 
 
@@ -114,77 +142,78 @@ def _measure(evidence: Evidence, rule: Any, edition: Any) -> Measure:
 
 
 def _exact_rows(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Rows equal to a fitted row on all modelled columns, beyond the holdout's own rate and its sampling error."""
-    fitted, holdout, simulated = real.fitted, real.holdout, evidence.simulated
+    """Rows equal to a rare fitted row on all modelled columns, beyond the holdout's own rate and its sampling error.
+
+    A combination that k fitted people share is nobody's row: simulated rows, which are more typical than real ones,
+    meet those more often than the holdout does.
+    """
     names = [f.name for f in evidence.learned]
     if not names:
         return Measure(0.0, parameters.max_excess_share, True)
-    known = fitted.select(names).unique()
-    copies, chance = (_share_in(frame.select(names), known) for frame in (simulated, holdout))
-    error = np.sqrt(chance * (1 - chance) * (1 / max(1, simulated.height) + 1 / max(1, holdout.height)))
-    excess = max(0.0, copies - chance - _SIGMA * float(error))
-    if not holdout.height:
+    if not real.holdout.height or not real.fitted.height:
         return Measure(None, parameters.max_excess_share, None, "no holdout")
+    k = edition.by_check("rare_categories").parameters.k
+    rare = real.fitted.group_by(names).len(name="\0people").filter(pl.col("\0people") < k).select(names)
+    sizes = evidence.simulated.height, real.holdout.height
+    copies = evidence.total(lambda part: {"rows": _known_in(part, rare)})["rows"] / max(1, sizes[0])
+    chance = _known_in(real.holdout, rare) / sizes[1]
+    error = np.sqrt(chance * (1 - chance) * (1 / max(1, sizes[0]) + 1 / sizes[1]))
+    excess = max(0.0, copies - chance - _SIGMA * float(error))
     return Measure(round(excess, 6), parameters.max_excess_share, excess <= parameters.max_excess_share)
 
 
-def _share_in(frame: pl.DataFrame, known: pl.DataFrame) -> float:
-    return frame.join(known, on=frame.columns, how="semi", nulls_equal=True).height / max(1, frame.height)
+def _known_in(frame: pl.DataFrame, known: pl.DataFrame) -> int:
+    return frame.select(known.columns).join(known, on=known.columns, how="semi", nulls_equal=True).height
 
 
 def _real_values(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Cells that hold a real value of an identifier or text column, alone or inside a longer text."""
-    guarded = [f for f in evidence.fields if f.generated or f.references or f.name in evidence.patterned]
-    found: dict[str, int] = {}
-    for one in guarded:
-        alike = [f.name for f in guarded if f.semantic == one.semantic and f.generated] + [one.name]
-        known = pl.concat([real.every.get_column(n).cast(pl.String).alias("v") for n in dict.fromkeys(alike)])
-        cells = evidence.simulated.get_column(one.name).cast(pl.String)
-        if one.references and not one.generated:
-            continue  # a label that came along with the parent row; judged in the parent table
-        found[one.name] = int(cells.drop_nulls().is_in(known.drop_nulls().unique().implode()).sum())
-    found |= _embedded(evidence, real, guarded)
-    return _counted(found, parameters.max_values)
-
-
-def _embedded(evidence: Evidence, real: RealRows, guarded: Sequence[Field]) -> dict[str, int]:
-    numbers = [real.every.get_column(f.name).cast(pl.String).alias("v") for f in guarded if f.semantic in DISTINCT]
-    texts = [f.name for f in guarded if f.dtype == "text" and f.semantic not in DISTINCT]
-    if not numbers:
-        return {}
-    known = pl.concat(numbers).drop_nulls().unique().implode()
-    return {
-        f"{name} (inside text)": int(
-            evidence.simulated.get_column(name).drop_nulls().str.extract_all(_EMBEDDED).explode().drop_nulls()
-            .is_in(known).sum()
-        )
-        for name in texts
-    }  # fmt: skip
+    """Cells that hold a real value of an identifier or text column, alone, spelt otherwise or inside a longer text."""
+    known = RealValues(real.every, evidence.fields, evidence.patterned)
+    return _counted(evidence.total(known.count), parameters.max_values)
 
 
 def _rare_categories(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    owner = entity_of(evidence.fields)
-    people = real.every.get_column(owner.name) if owner else None
-    found = {}
-    for one in (f for f in evidence.learned if not f.numeric):
-        labels = supports(real.every.get_column(one.name).cast(pl.String), people)
-        rare = labels.filter(pl.col("support") < parameters.k)["label"]
-        made = evidence.simulated.get_column(one.name).cast(pl.String).drop_nulls().unique()
-        found[one.name] = int(made.is_in(rare.implode()).sum())
+    """Cells with a label that fewer than k people have; the label that merged ones get says nothing about anybody."""
+    rare = {
+        f.name: _labels_below(real.every, f.name, entity_of(evidence.fields), parameters.k)
+        for f in evidence.learned if not f.numeric
+    }  # fmt: skip
+    found = evidence.total(
+        lambda part: {n: int(_label(part.get_column(n)).is_in(labels.implode()).sum()) for n, labels in rare.items()}
+    )
     return _counted(found, 0)
 
 
+def _labels_below(frame: pl.DataFrame, name: str, owner: Field | None, k: int) -> pl.Series:
+    people = frame.get_column(owner.name) if owner else None
+    support = supports(_label(frame.get_column(name)), people)
+    return support.filter((pl.col("support") < k) & (pl.col("label") != OTHER))["label"]
+
+
+def _label(column: pl.Series) -> pl.Series:
+    """Blanks around a label do not make it another one."""
+    return column.cast(pl.String).str.strip_chars()
+
+
 def _unique_extremes(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Cells equal to a real minimum or maximum that fewer than k real rows share."""
+    """Cells equal to a real minimum or maximum that fewer than k people share."""
     k = edition.by_check("rare_categories").parameters.k
-    found = {}
-    for one in (f for f in evidence.learned if f.numeric):
-        scale = Scale.of(one)
-        known = scale.encode(real.every.get_column(one.name)).drop_nulls()
-        made = scale.encode(evidence.simulated.get_column(one.name)).drop_nulls()
-        ends = {end for end in (known.min(), known.max()) if end is not None and (known == end).sum() < k}
-        found[one.name] = int(sum((made == end).sum() for end in ends))
+    owner = entity_of(evidence.fields)
+    people = real.every.get_column(owner.name) if owner else pl.Series(np.arange(real.every.height))
+    ends = {f.name: (Scale.of(f), _lonely_ends(f, real, people, k)) for f in evidence.learned if f.numeric}
+    found = evidence.total(
+        lambda part: {
+            name: int(scale.encode(part.get_column(name)).is_in(values.implode()).sum())
+            for name, (scale, values) in ends.items()
+        }
+    )
     return _counted(found, parameters.max_values)
+
+
+def _lonely_ends(one: Field, real: RealRows, people: pl.Series, k: int) -> pl.Series:
+    known = Scale.of(one).encode(real.every.get_column(one.name))
+    ends = [end for end in (known.min(), known.max()) if end is not None]
+    return pl.Series([e for e in ends if people.filter(known == e).n_unique() < k], dtype=known.dtype)
 
 
 def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
@@ -203,20 +232,66 @@ def _copy_control(evidence: Evidence, real: RealRows, parameters: Any, edition: 
     return Measure(None if share is None else round(share, 4), parameters.min_share, True if recognised else None)
 
 
+def _sensitive_inference(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
+    """Whether the rows tell more about the sensitive values of fitted people than of others; the worst column counts.
+
+    An attack that copies of the fitted rows would pass unnoticed proves nothing, and that is an error.
+    """
+    learned = evidence.learned
+    tried = [attack(f, learned, real, evidence, parameters) for f in sensitive_columns(learned)]
+    found = [a for a in tried if a is not None]
+    if not found:
+        return Measure(0.0, parameters.max_advantage, True, "nothing sensitive to infer")
+    most = parameters.max_advantage
+    unsound = [a.column for a in found if not a.sound(most)]
+    if unsound:
+        return Measure(None, most, None, "、".join(unsound))
+    worst = max(found, key=lambda a: a.simulated.low)
+    caught = [a.column for a in found if a.simulated.low > most]
+    return Measure(_interval(worst), most, not caught, "、".join(caught))
+
+
+def _interval(one: Attack) -> dict[str, float]:
+    made = one.simulated
+    return {
+        "advantage": round(made.value, 4), "low": round(made.low, 4), "high": round(made.high, 4),
+        "copies": round(one.control.value, 4),
+    }  # fmt: skip
+
+
 def _orphans(evidence: Evidence, parameters: Any) -> Measure:
-    found = {}
-    for one in evidence.fields:
-        if one.references:
-            table, column = one.references
-            keys = evidence.parents[table].frame.get_column(column).cast(pl.String).drop_nulls().unique()
-            cells = evidence.simulated.get_column(one.name).cast(pl.String).drop_nulls()
-            if one.generated:
-                found[one.name] = int((~cells.is_in(keys.implode())).sum())
+    keys = {}
+    for one in (f for f in evidence.fields if f.references and f.generated):
+        table, column = one.references or ("", "")
+        keys[one.name] = evidence.parents[table].frame.get_column(column).cast(pl.String).drop_nulls().unique()
+    found = evidence.total(
+        lambda part: {
+            name: int((~part.get_column(name).cast(pl.String).drop_nulls().is_in(known.implode())).sum())
+            for name, known in keys.items()
+        }
+    )
     return _counted(found, parameters.max_values)
 
 
 def _constraint_violations(evidence: Evidence, parameters: Any) -> Measure:
-    return _counted(violations(evidence.simulated, evidence.fields, evidence.constraints), parameters.max_values)
+    found = evidence.total(lambda part: violations(part, evidence.fields, evidence.constraints))
+    found.update(_repeated_across(evidence))
+    return _counted(found, parameters.max_values)
+
+
+def _repeated_across(evidence: Evidence) -> dict[str, int]:
+    """Keys that are unique in every part and not in all of them; 64-bit hashes stand for the values."""
+    if evidence.simulated.height <= _PART:
+        return {}
+    names = [f.name for f in evidence.fields if f.unique or (f.semantic == "key" and not f.references)]
+    hashes: dict[str, list[pl.Series]] = {name: [] for name in names}
+    inside: Counter[str] = Counter()
+    for part in evidence.parts():
+        for name in names:
+            known = part.get_column(name).drop_nulls().hash()
+            hashes[name].append(known)
+            inside[name] += known.n_unique()
+    return {f"{n}: unique": inside[n] - pl.concat(hashes[n]).n_unique() for n in names}
 
 
 def _unclassified_columns(evidence: Evidence, parameters: Any) -> Measure:
@@ -270,6 +345,7 @@ COMPARISONS: Mapping[str, Callable[[Evidence, RealRows, Any, Any], Measure]] = {
     "unique_extremes": _unique_extremes,
     "closer_to_training": _closer_to_training,
     "copy_control": _copy_control,
+    "sensitive_inference": _sensitive_inference,
 }
 """Predicates that need real rows; without them they pass only for an engine that reads none."""
 
@@ -295,4 +371,11 @@ _REPAIRS = {
     "minimum_rows": Text("行数太少,请改用 schema 引擎。", "Too few rows: use the schema engine."),
     "fidelity_ratio": Text("请换一个引擎,或用 auto 比较。", "Try another engine, or let auto compare."),
     "closer_to_training": Text("请换一个引擎;不要放宽规则。", "Try another engine; do not relax the rule."),
+    "exact_rows": Text("请换一个种子或引擎。", "Try another seed or engine."),
+    "unique_extremes": Text(
+        "请把该列改为按规则生成,或换一个引擎。", "Have the column made by rule, or try another engine."
+    ),
+    "sensitive_inference": Text(
+        "请把该敏感列改为按规则生成,或换一个引擎。", "Have the sensitive column made by rule, or try another engine."
+    ),
 }

@@ -24,6 +24,7 @@ _HEADERS = (
 )  # fmt: skip
 _PRIVACY = (
     "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
+    "sensitive_inference",
 )  # fmt: skip
 Engine = Literal["auto", "sdv", "tree", "schema"]
 

@@ -13,7 +13,7 @@ import pytest
 from policies.editions import load
 from policies.verdict import Outcome
 from synthetic import gates
-from synthetic.distance import Space, closer_share
+from synthetic.distance import Comparison
 from synthetic.fidelity import Fidelity, measure
 from synthetic.fields import Field
 from synthetic.filling import Parent
@@ -220,8 +220,7 @@ def test_distance_is_not_biased_by_ties_or_by_sizes() -> None:
         return pl.DataFrame({"a": rng.choice(list("xyz"), count), "b": rng.integers(0, 40, count)})
 
     fitted, holdout, fresh = rows(4_500, 1), rows(500, 2), rows(4_000, 3)
-    space = Space(fitted, fields)
-    share = closer_share(space.points(fresh), space.points(fitted), space.points(holdout)).share
+    share = Comparison(fitted, fitted, holdout, fields).closer([fresh]).share
     assert share is not None
     assert abs(share - 0.5) < 0.04
 
