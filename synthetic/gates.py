@@ -1,7 +1,7 @@
 """The gates a simulated table must pass before anybody sees it: computed on all rows, worst outcome wins.
 
-Simulated rows are read part by part and what is counted adds up, so a table that lies in a file (see `Rows`) is judged
-in flat memory.
+Simulated rows are looked at part by part and what is counted adds up, so that judging many rows takes little memory
+beside them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
-from synthetic.columns import Scale
 from synthetic.constraints import violations
 from synthetic.distance import Closer, Comparison
 from synthetic.fidelity import Fidelity
@@ -34,16 +33,6 @@ _COPIES = 5_000
 _SIGMA = 3.0
 
 
-class Rows(Protocol):
-    """Simulated rows that can be read in parts, more than once; a polars frame is one."""
-
-    @property
-    def height(self) -> int: ...
-    @property
-    def columns(self) -> list[str]: ...
-    def iter_slices(self, n_rows: int) -> Iterator[pl.DataFrame]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class RealRows:
     """Every real row, and one row a person of the disjoint people who were fitted and held out; plan-typed."""
@@ -57,12 +46,12 @@ class RealRows:
 class Evidence:
     """What the gates look at. `real` is None only for an engine that reads no row.
 
-    `simulated` is a frame, or anything else that fits `Rows`. `people` counts the real rows, or the people they are
-    about where known; `patterned` are code columns made from their shape.
+    `people` counts the real rows, or the people they are about where known; `patterned` are code columns made from
+    their shape.
     """
 
     engine: str
-    simulated: Any
+    simulated: pl.DataFrame
     fields: Sequence[Field]
     constraints: Sequence[Constraint]
     parents: Mapping[str, Parent]
@@ -200,18 +189,16 @@ def _unique_extremes(evidence: Evidence, real: RealRows, parameters: Any, editio
     k = edition.by_check("rare_categories").parameters.k
     owner = entity_of(evidence.fields)
     people = real.every.get_column(owner.name) if owner else pl.Series(np.arange(real.every.height))
-    ends = {f.name: (Scale.of(f), _lonely_ends(f, real, people, k)) for f in evidence.learned if f.numeric}
+    ends = {f.name: _lonely_ends(real.every.get_column(f.name), people, k) for f in evidence.learned if f.numeric}
     found = evidence.total(
-        lambda part: {
-            name: int(scale.encode(part.get_column(name)).is_in(values.implode()).sum())
-            for name, (scale, values) in ends.items()
-        }
+        lambda part: {n: int(part.get_column(n).to_physical().is_in(e.implode()).sum()) for n, e in ends.items()}
     )
     return _counted(found, parameters.max_values)
 
 
-def _lonely_ends(one: Field, real: RealRows, people: pl.Series, k: int) -> pl.Series:
-    known = Scale.of(one).encode(real.every.get_column(one.name))
+def _lonely_ends(column: pl.Series, people: pl.Series, k: int) -> pl.Series:
+    # Compared as they are: on a scale of floats, neighbours beyond 2^53 would be one value.
+    known = column.to_physical()
     ends = [end for end in (known.min(), known.max()) if end is not None]
     return pl.Series([e for e in ends if people.filter(known == e).n_unique() < k], dtype=known.dtype)
 
@@ -260,38 +247,19 @@ def _interval(one: Attack) -> dict[str, float]:
 
 
 def _orphans(evidence: Evidence, parameters: Any) -> Measure:
-    keys = {}
-    for one in (f for f in evidence.fields if f.references and f.generated):
-        table, column = one.references or ("", "")
-        keys[one.name] = evidence.parents[table].frame.get_column(column).cast(pl.String).drop_nulls().unique()
-    found = evidence.total(
-        lambda part: {
-            name: int((~part.get_column(name).cast(pl.String).drop_nulls().is_in(known.implode())).sum())
-            for name, known in keys.items()
-        }
-    )
+    found = {}
+    for one in evidence.fields:
+        if one.references:
+            table, column = one.references
+            keys = evidence.parents[table].frame.get_column(column).cast(pl.String).drop_nulls().unique()
+            cells = evidence.simulated.get_column(one.name).cast(pl.String).drop_nulls()
+            if one.generated:
+                found[one.name] = int((~cells.is_in(keys.implode())).sum())
     return _counted(found, parameters.max_values)
 
 
 def _constraint_violations(evidence: Evidence, parameters: Any) -> Measure:
-    found = evidence.total(lambda part: violations(part, evidence.fields, evidence.constraints))
-    found.update(_repeated_across(evidence))
-    return _counted(found, parameters.max_values)
-
-
-def _repeated_across(evidence: Evidence) -> dict[str, int]:
-    """Keys that are unique in every part and not in all of them; 64-bit hashes stand for the values."""
-    if evidence.simulated.height <= _PART:
-        return {}
-    names = [f.name for f in evidence.fields if f.unique or (f.semantic == "key" and not f.references)]
-    hashes: dict[str, list[pl.Series]] = {name: [] for name in names}
-    inside: Counter[str] = Counter()
-    for part in evidence.parts():
-        for name in names:
-            known = part.get_column(name).drop_nulls().hash()
-            hashes[name].append(known)
-            inside[name] += known.n_unique()
-    return {f"{n}: unique": inside[n] - pl.concat(hashes[n]).n_unique() for n in names}
+    return _counted(violations(evidence.simulated, evidence.fields, evidence.constraints), parameters.max_values)
 
 
 def _unclassified_columns(evidence: Evidence, parameters: Any) -> Measure:

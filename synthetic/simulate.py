@@ -20,6 +20,7 @@ from synthetic.fields import Constraint, Field, blinded, check_plan, entity_of
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.manifest import describe
 from synthetic.protect import View, one_per_person, protect
+from synthetic.usefulness import check_target
 
 MAX_ROWS = 10_000_000
 
@@ -44,6 +45,7 @@ def simulate(
     name: str = "table",
     constraints: Sequence[Constraint] = (),
     parents: Mapping[str, Parent] | None = None,
+    target: str | None = None,
 ) -> Simulated:
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
@@ -53,6 +55,7 @@ def simulate(
             "tree", "sdv" or "schema" asks for one. A table below the policy's minimum of rows always gets "schema".
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`.
+        target: the column a model would be trained for, to see what it learns; chosen by rule when left out.
 
     The rows come back even when the verdict blocks; `write_published` refuses those.
 
@@ -61,6 +64,7 @@ def simulate(
     """
     edition = policy or _policy_in_force()
     check_plan(fields, frame.columns, constraints)
+    check_target(target, fields)
     _check_request(rows, edition, engine)
     people = one_per_person(frame, fields).height
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
@@ -72,7 +76,7 @@ def simulate(
         tried.append(task.attempt(SchemaEngine()))
         eligible = tried[-1:]
     best = max(eligible or tried, key=lambda a: a.evidence.fidelity.ratio or 0.0)
-    return task.finish(best, tried, engine)
+    return task.finish(best, tried, engine, target)
 
 
 @dataclass(slots=True)
@@ -161,12 +165,12 @@ class _Task:
             evidence.fidelity = fidelity.measure(made, *self.sides, evidence.learned)
         return Attempt(used, evidence, gates.judge(evidence, self.edition))
 
-    def finish(self, best: Attempt, tried: Sequence[Attempt], asked: str) -> Simulated:
+    def finish(self, best: Attempt, tried: Sequence[Attempt], asked: str, target: str | None) -> Simulated:
         frame = restore(best.evidence.simulated, self.schema, self.conformed.formats)
         view = self._views[0] if best.engine.reads_rows else None
         manifest = describe(
             table=self.name, frame=frame, seed=self.seed, asked=asked, best=best, tried=tried, view=view,
-            formats=self.conformed.formats,
+            formats=self.conformed.formats, k=self._k(), target=target,
         )  # fmt: skip
         return Simulated(frame, manifest, best.verdict)
 

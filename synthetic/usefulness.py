@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from policies.text import Text
+from policies.text import Text, UserError
 from synthetic.binning import Binned
 from synthetic.columns import Scale
 from synthetic.fidelity import Fidelity
@@ -78,15 +78,32 @@ class Usefulness:
 _WELL, _PARTLY = 0.85, 0.5
 
 
+def check_target(target: str | None, fields: Sequence[Field]) -> None:
+    """Refuse a declared target that is not learned from real rows.
+
+    Raises:
+        UserError: `plan.target`.
+    """
+    if target is not None and target not in {f.name for f in fields if f.learned}:
+        raise UserError(
+            "plan.target",
+            Text("列 {c} 不能作为建模目标:它不是按真实分布学习的列。",
+                 "Column {c} cannot be the target of a model: it is not learned from real rows.").fill(c=target),
+            fix=Text("请换一列,或不指定。", "Name another column, or none."),
+            column=target,
+        )  # fmt: skip
+
+
 def measure(
     simulated: pl.DataFrame, fitted: pl.DataFrame, holdout: pl.DataFrame, fields: Sequence[Field], target: str
 ) -> Usefulness | None:
-    """Judge by one target column. None where fewer than 100 rows can be tested, or the target is the same everywhere."""
+    """Judge by one target column. None where fewer than 100 rows can be tested, the target never varies, or it is not
+    among the fields."""
     rows = min(fitted.height, simulated.height, _TRAIN)
     tested = holdout.head(_TEST)
-    goal = next(f for f in fields if f.name == target)
+    goal = next((f for f in fields if f.name == target), None)
     inputs = [Binned(fitted.get_column(f.name), f, bins=_BINS, labels=_LABELS) for f in fields if f is not goal]
-    if tested.height < _FEWEST_TESTED or not rows or not inputs:
+    if goal is None or tested.height < _FEWEST_TESTED or not rows or not inputs:
         return None
     scores = [_taught(frame.head(rows), tested, inputs, _Goal(fitted, goal)) for frame in (simulated, fitted)]
     if scores[0] is None or scores[1] is None:
@@ -134,9 +151,7 @@ class _Goal:
         return np.asarray(sum(sides) / (2 * max(1, len(self._known))))
 
 
-def _taught(
-    train: pl.DataFrame, test: pl.DataFrame, inputs: Sequence[Binned], goal: _Goal
-) -> tuple[float, int] | None:
+def _taught(train: pl.DataFrame, test: pl.DataFrame, inputs: Sequence[Binned], goal: _Goal) -> tuple[float, int] | None:
     """Score on the test rows, and how many classes they have; None where there is nothing to tell apart."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.metrics import recall_score
