@@ -111,14 +111,14 @@ def _cell(value: float | None, x: int, y: int, size: int, most: float, said: str
     )
     if size < _ROOM_FOR_A_FIGURE:
         return drawn
-    kind = "on" if shade > _DARK else "num"
+    kind = "on" if shade > _DARK else "off"
     return (
         f'{drawn}<text class="{kind}" x="{x + size / 2:.0f}" y="{y + size / 2 + 4:.0f}" text-anchor="middle">'
         f"{value:.2f}</text>"
     )
 
 
-_ROOM_FOR_A_FIGURE, _DARK = 30, 0.55
+_ROOM_FOR_A_FIGURE, _DARK = 30, 0.45
 
 
 def scale(parts: Sequence[tuple[str, float, str]], title: str) -> str:
@@ -136,8 +136,8 @@ def scale(parts: Sequence[tuple[str, float, str]], title: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as people read it."""
-    return f"{share * 100:.0f}%" if share == 0 or share >= 0.0995 else f"{share * 100:.1f}%"
+    """A share as people read it: one decimal below ten percent, where it says something."""
+    return f"{share * 100:.1f}".removesuffix(".0") + "%" if share < _TENTH else f"{share * 100:.0f}%"
 
 
 def _short(name: str) -> str:
@@ -145,6 +145,7 @@ def _short(name: str) -> str:
 
 
 _LONGEST = 9
+_TENTH = 0.0995
 _OTHERS = "其余 others"
 
 

@@ -12,7 +12,6 @@ from synthetic.report_style import STYLE
 
 Audience = Literal["operator", "merchant"]
 
-_MERCHANT_DIGITS = 2
 _FOR_EVERYBODY = (
     "mark", "table", "rows", "seed", "engine", "fidelity", "usefulness", "columns", "distributions", "association",
     "maps", "pairs", "not_preserved", "decisions", "digest", "compared_rows", "given",
@@ -53,8 +52,8 @@ def report_data(
     data["gates"] = [_gate(rule, titles, operator) for rule in verdict["rules"]]
     data["repairs"] = [f["repair"] for f in verdict["findings"] if f["repair"]]
     if not operator:
-        data["distributions"] = [_rounded(column) for column in manifest["distributions"]]
-        data["maps"] = [_rounded(table) for table in manifest["maps"]]
+        data["distributions"] = [_coarse(column) for column in manifest["distributions"]]
+        data["maps"] = [_coarse_map(table) for table in manifest["maps"]]
         data["candidates"] = [
             {k: c.get(k) for k in ("engine", "version", "outcome", "fidelity")} for c in manifest["candidates"]
         ]
@@ -67,14 +66,19 @@ def _gate(rule: Mapping[str, Any], titles: Mapping[str, Text], operator: bool) -
     return shown | ({"measured": rule["measured"], "threshold": rule["threshold"]} if operator else {})
 
 
-def _rounded(value: Any) -> Any:
-    """Every share in it to two places."""
-    if isinstance(value, Mapping):
-        # Cuts of ranges are no shares.
-        return {k: v if k in ("from", "to", "wide") else _rounded(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    return round(value, _MERCHANT_DIGITS) if isinstance(value, float) else value
+def _coarse(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Real shares in whole percents."""
+    groups = [group | {"real": _percent(group["real"])} for group in column["groups"]]
+    real, made = column["missing"]
+    return {**column, "groups": groups, "missing": [_percent(real), made]}
+
+
+def _coarse_map(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {**table, "real": [[_percent(share) for share in line] for line in table["real"]]}
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(share, 2)
 
 
 _FOOTER = Text(

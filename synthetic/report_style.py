@@ -30,12 +30,13 @@ td.n{font-variant-numeric:tabular-nums;white-space:nowrap}ul{margin:.3rem 0;padd
 .legend{display:flex;gap:1.4rem;flex-wrap:wrap;color:var(--soft);font-size:.88rem;margin:.25rem 0 .75rem}
 .legend i{display:inline-block;width:1.4rem;height:.75rem;margin-right:.4rem;vertical-align:-.05rem}
 i.real{background:var(--real)}i.made{border:2px solid var(--made)}
-i.gone{background:repeating-linear-gradient(45deg,#c3ccd5 0 2px,#fff 2px 5px);border:1px solid #c3ccd5}
+i.gone{background:#eef1f4;border:1px dashed #b3bec9}
 svg text{font-size:11px;fill:var(--ink)}svg .num,svg .tick{fill:var(--soft);font-size:10px}
 svg .real{fill:var(--real)}svg .made{fill:#fff;stroke:var(--made);stroke-width:1.4}
 svg .line{fill:none;stroke:var(--made);stroke-width:1.8;stroke-linejoin:round}svg .axis{stroke:#8b97a3}
 svg .track{fill:#e9edf1}svg .cell{fill:#1d4f91;stroke:#d8dfe6;stroke-width:.5}
-svg .on{fill:#fff;font-size:10px}svg .gone{fill:#eef1f4;stroke:#b3bec9;stroke-dasharray:2 2}svg .guess{fill:#b9c3cd}
+svg .on,svg .off{font-size:10px}svg .on{fill:#fff}svg .guess{fill:#b9c3cd}
+svg .gone{fill:#eef1f4;stroke:#b3bec9;stroke-dasharray:2 2}
 .pair{display:flex;gap:1rem;flex-wrap:wrap}.pair figure{margin:0;flex:1 1 18rem;min-width:0}
 figcaption{font-size:.88rem;color:var(--soft)}.wide{margin-bottom:1rem}
 footer{max-width:68rem;margin:0 auto;padding:0 1.25rem 2rem;color:var(--soft);font-size:.85rem}
