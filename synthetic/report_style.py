@@ -41,6 +41,8 @@ svg .gone{fill:#eef1f4;stroke:#b3bec9;stroke-dasharray:2 2}
 figcaption{font-size:.88rem;color:var(--soft)}.wide{margin-bottom:1rem}
 footer{max-width:68rem;margin:0 auto;padding:0 1.25rem 2rem;color:var(--soft);font-size:.85rem}
 code{font:12px ui-monospace,Consolas,monospace;overflow-wrap:anywhere}
+@media (max-width:34rem){main{padding:1rem .75rem}.verdict{flex-wrap:wrap}.light,.verdict strong{white-space:normal}
+td,th{padding:.4rem}.grid{grid-template-columns:1fr}}
 @media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}.card,.verdict,tr,h2{break-inside:avoid}
 h2{break-after:avoid}.grid{grid-template-columns:repeat(2,1fr)}*{print-color-adjust:exact;
 -webkit-print-color-adjust:exact}}

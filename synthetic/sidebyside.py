@@ -21,6 +21,8 @@ from synthetic.protect import OTHER
 
 _LABELS = 8
 _BINS = 16
+_FAR = 3.0
+"""Interquartile ranges beyond the quartiles from which a value is far out (Tukey 1977)."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _SIDE = 6
 """Groups on a side of a two-way table at most."""
@@ -131,16 +133,19 @@ def _counted(
 
 
 def _edges(field: Field, made: np.ndarray) -> np.ndarray:
-    """Cuts over the middle 98 % of the simulated values, at numbers or days that people would choose."""
-    low, high = (float(q) for q in np.quantile(made, [0.01, 0.99]))
+    """Cuts over the middle of the simulated values, at numbers or days that people would choose. A long tail is one
+    range, or it would squeeze all the others into one."""
+    low, first, third, high = (float(q) for q in np.quantile(made, [0.01, 0.25, 0.75, 0.99]))
+    if third > first:
+        low, high = max(low, first - _FAR * (third - first)), min(high, third + _FAR * (third - first))
     if field.dtype in ("date", "timestamp"):
         return _days(field, low, high)
     raw = max((high - low) / _BINS, 1.0 if field.dtype == "integer" else 1e-6)
     unit = 10.0 ** np.floor(np.log10(raw))
     step = next(s for s in _STEPS if s * unit >= raw) * unit
     step = max(1.0, float(np.ceil(step))) if field.dtype == "integer" else step
-    first = np.floor(low / step) * step
-    return np.asarray(first + step * np.arange(1, max(2, int(np.ceil((high - first) / step)))))
+    start = np.floor(low / step) * step
+    return np.asarray(start + step * np.arange(1, max(2, int(np.ceil((high - start) / step)))))
 
 
 def _days(field: Field, low: float, high: float) -> np.ndarray:
@@ -220,19 +225,57 @@ def two_way(left: Groups, right: Groups, people: tuple[pl.Series, pl.Series], k:
 
 def suppressed(people: np.ndarray, k: int) -> np.ndarray:
     """Which cells stay hidden: those of 1 to k - 1 people, and enough others that no row or column has a single hidden
-    cell or hidden cells of fewer than k people together."""
+    cell or hidden cells of fewer than k people together, and that no small cell follows from the rest and all totals.
+    """
     hidden = (people > 0) & (people < k)
-    changed = True
-    while changed:
-        changed = False
+    while True:
         for lines, counts in ((hidden, people), (hidden.T, people.T)):
             for line, count in zip(lines, counts, strict=True):  # rows of a view: writing hides in the table itself
                 while line.any() and not line.all() and (line.sum() < 2 or count[line].sum() < k):
-                    shown = np.flatnonzero(~line)
-                    filled = shown[count[shown] > 0]
-                    line[min(filled if len(filled) else shown, key=lambda at: count[at])] = True
-                    changed = True
-    return hidden
+                    _hide_one(line, count)
+        lines_hold = all(
+            not line.any() or line.all() or (line.sum() >= 2 and count[line].sum() >= k)
+            for line, count in [*zip(hidden, people, strict=True), *zip(hidden.T, people.T, strict=True)]
+        )
+        if not lines_hold:
+            continue
+        known = [cell for cell in np.argwhere(hidden & (people < k)) if _follows(people, hidden, tuple(cell))]
+        if not known or hidden.all():
+            return hidden
+        whole = hidden.reshape(-1)  # a view: writing hides in the table itself
+        row = hidden[known[0][0]]
+        _hide_one(*((whole, people.reshape(-1)) if row.all() else (row, people[known[0][0]])))
+
+
+def _hide_one(line: np.ndarray, count: np.ndarray) -> None:
+    """Hide the smallest shown cell that anybody is in."""
+    shown = np.flatnonzero(~line)
+    filled = shown[count[shown] > 0]
+    line[min(filled if len(filled) else shown, key=lambda at: count[at])] = True
+
+
+def _follows(people: np.ndarray, hidden: np.ndarray, cell: tuple[int, ...]) -> bool:
+    """True where a hidden cell can be neither larger nor smaller, given what is shown and all totals.
+
+    It can where a round of hidden cells leads back to it in which one gives, the next takes, and so on; a cell that
+    gives needs somebody to give.
+    """
+    gives = hidden & (people > 0)
+    return not _round(gives, hidden, cell) and not _round(hidden, gives, cell)
+
+
+def _round(first: np.ndarray, second: np.ndarray, cell: tuple[int, ...]) -> bool:
+    first, second = first.copy(), second.copy()
+    first[cell] = second[cell] = False
+    row, column = cell
+    columns = np.zeros(first.shape[1], dtype=bool)
+    columns[column] = True
+    while True:
+        rows = np.asarray(first[:, columns].any(axis=1))
+        more = columns | second[rows].any(axis=0)
+        if rows[row] or (more == columns).all():
+            return bool(rows[row])
+        columns = more
 
 
 def _coarse(groups: Groups) -> tuple[list[str], np.ndarray]:
