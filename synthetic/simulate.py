@@ -27,7 +27,10 @@ MAX_ROWS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Simulated rows in the types of the source table, what they are (`manifest`, JSON-able), and the verdict."""
+    """Simulated rows in the types of the source table, what they are (`manifest`, JSON-able), and the verdict.
+
+    The rows are there even when the verdict blocks; `write_published` refuses those.
+    """
 
     frame: pl.DataFrame
     manifest: dict[str, Any]
@@ -57,15 +60,12 @@ def simulate(
         parents: simulated parent tables by name, for fields with `references`.
         target: the column a model would be trained for, to see what it learns; chosen by rule when left out.
 
-    The rows come back even when the verdict blocks; `write_published` refuses those.
-
     Raises:
         UserError: a plan that leaves a column unclassified or does not fit the table, an unknown or missing engine.
     """
     edition = policy or _policy_in_force()
     check_plan(fields, frame.columns, constraints)
-    check_target(target, fields)
-    _check_request(rows, edition, engine)
+    _check_request(rows, edition, engine, target, fields)
     people = one_per_person(frame, fields).height
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
@@ -253,7 +253,8 @@ def _policy_in_force() -> Any:
     return load("simulation")
 
 
-def _check_request(rows: int, edition: Any, asked: str) -> None:
+def _check_request(rows: int, edition: Any, asked: str, target: str | None, fields: Sequence[Field]) -> None:
+    check_target(target, fields)
     if not 1 <= rows <= MAX_ROWS:
         raise UserError(
             "simulation.rows",
