@@ -78,14 +78,15 @@ class Evidence:
             found.update(count(part))
         return found
 
-    def closer(self, real: RealRows, which: str) -> Closer:
-        """Closest-record comparison of the simulated rows, or of the control: copies of fitted rows."""
+    def closer(self, real: RealRows, which: str, k: int) -> Closer:
+        """Closest-record comparison of the simulated rows, or of the control: copies of fitted rows that fewer than k
+        fitted people share (a row that many share is as close to the holdout, and nobody's)."""
         if not self._closer:
             compared = Comparison(real.every, real.fitted, real.holdout, self.learned)
-            height = real.fitted.height
-            copies = np.random.default_rng(0).integers(0, height, min(_COPIES, height)) if height else np.zeros(0, int)
+            rare = _rare(real.fitted, [f.name for f in self.learned], k)
+            copies = rare.sample(min(_COPIES, rare.height), seed=0)
             self._closer["simulated"] = compared.closer(self.parts())
-            self._closer["copies"] = compared.closer([real.fitted[copies]])
+            self._closer["copies"] = compared.closer([copies])
         return self._closer[which]
 
 
@@ -142,13 +143,18 @@ def _exact_rows(evidence: Evidence, real: RealRows, parameters: Any, edition: An
     if not real.holdout.height or not real.fitted.height:
         return Measure(None, parameters.max_excess_share, None, "no holdout")
     k = edition.by_check("rare_categories").parameters.k
-    rare = real.fitted.group_by(names).len(name="\0people").filter(pl.col("\0people") < k).select(names)
+    rare = _rare(real.fitted, names, k).unique()
     sizes = evidence.simulated.height, real.holdout.height
     copies = evidence.total(lambda part: {"rows": _known_in(part, rare)})["rows"] / max(1, sizes[0])
     chance = _known_in(real.holdout, rare) / sizes[1]
     error = np.sqrt(chance * (1 - chance) * (1 / max(1, sizes[0]) + 1 / sizes[1]))
     excess = max(0.0, copies - chance - _SIGMA * float(error))
     return Measure(round(excess, 6), parameters.max_excess_share, excess <= parameters.max_excess_share)
+
+
+def _rare(rows: pl.DataFrame, names: Sequence[str], k: int) -> pl.DataFrame:
+    """The rows whose combination of values fewer than k people have."""
+    return rows.select(names).filter(pl.len().over(names) < k) if names else rows.clear()
 
 
 def _known_in(frame: pl.DataFrame, known: pl.DataFrame) -> int:
@@ -204,7 +210,7 @@ def _lonely_ends(column: pl.Series, people: pl.Series, k: int) -> pl.Series:
 
 
 def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    closer = evidence.closer(real, "simulated")
+    closer = evidence.closer(real, "simulated", edition.by_check("rare_categories").parameters.k)
     compared = min(closer.rows, real.holdout.height)
     if closer.share is None or not compared:
         return Measure(None, parameters.max_share, None, "nothing to compare")
@@ -214,7 +220,7 @@ def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edi
 
 def _copy_control(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
     """Copies must be recognised; if they are not, the distance gate proves nothing and that is an error."""
-    share = evidence.closer(real, "copies").share
+    share = evidence.closer(real, "copies", edition.by_check("rare_categories").parameters.k).share
     recognised = share is not None and share >= parameters.min_share
     return Measure(None if share is None else round(share, 4), parameters.min_share, True if recognised else None)
 

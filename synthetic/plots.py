@@ -137,15 +137,23 @@ def scale(parts: Sequence[tuple[str, float, str]], title: str) -> str:
 
 def percent(share: float) -> str:
     """A share as people read it: one decimal below ten percent, where it says something."""
+    if 0 < share < _LEAST:
+        return "<0.1%"
     return f"{share * 100:.1f}".removesuffix(".0") + "%" if share < _TENTH else f"{share * 100:.0f}%"
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    """As much of the name as there is room for; a Chinese character is as wide as two letters."""
+    wide = 0
+    for at, letter in enumerate(name):
+        wide += 1 if letter.isascii() else 2
+        if wide > _LONGEST:
+            return f"{name[:at]}…"
+    return name
 
 
-_LONGEST = 9
-_TENTH = 0.0995
+_LONGEST = 16
+_LEAST, _TENTH = 0.0005, 0.0995
 _OTHERS = "其余 others"
 
 

@@ -152,12 +152,19 @@ def _gates(shown: Shown) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "<br>".join(f"{escape(str(k))} {_value(v)}" for k, v in value.items())
+        parts = (both(_MEASURES[k]) if k in _MEASURES else escape(str(k)) for k in value)
+        return "<br>".join(f"{name} {_value(v)}" for name, v in zip(parts, value.values(), strict=True))
     if isinstance(value, list | tuple):
         return escape("、".join(str(v) for v in value))
     if value == "no_row_read":
         return both(Text("未读取真实行", "no real row was read"))
     return "–" if value is None else escape(f"{value:,}" if isinstance(value, int) else str(value))
+
+
+_MEASURES = {
+    "advantage": Text("优势", "advantage"), "low": Text("下限", "low"), "high": Text("上限", "high"),
+    "copies": Text("照抄对照", "copies"),
+}  # fmt: skip
 
 
 def _engines(shown: Shown) -> str:
