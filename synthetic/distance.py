@@ -1,13 +1,13 @@
 """Distance to the closest record, exact and over all rows: are simulated rows nearer to the rows that were fitted?
 
-Own distance: ticks are scaled to the spread of the real column, labels differ by one or not at all (the most frequent
-31 labels of a column count separately), missing differs from everything else. One blockwise matrix product a pair of
-blocks; every simulated row meets every fitted and every held-out row.
+Own distance: a number or date is placed at its rank among the real values (0 to 1, so that no far value can drown the
+others), labels differ by one or not at all (the most frequent 31 labels of a column count separately), missing differs
+from everything else. Tiles of a matrix product; every point meets every row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from synthetic.columns import Scale
 from synthetic.fields import Field
 
 _LABELS = 31
-_BLOCK_CELLS = 8_000_000
+_POINTS = 1024
+_TILE = 4096
 _FEW_PLACES = 32
 
 
@@ -55,19 +56,21 @@ class Space:
 class _Axis:
     def __init__(self, real: pl.Series, field: Field) -> None:
         self.name, self.scale = field.name, Scale.of(field)
-        seen = self.scale.encode(real)
+        seen = self.scale.encode(real).drop_nulls()
         if self.scale.kind == "label":
-            counts = seen.drop_nulls().value_counts().sort(["count", self.name], descending=[True, False])
+            counts = seen.value_counts().sort(["count", self.name], descending=[True, False])
             self.labels = counts[self.name].head(_LABELS)
         else:
-            low, high = (seen.quantile(q) or 0.0 for q in (0.05, 0.95))
-            self.low, self.spread = low, (high - low) or 1.0
+            self.values, times = np.unique(seen.to_numpy(), return_counts=True)
+            self.ranks = (np.cumsum(times) - times / 2) / max(1, len(seen))
 
     def coordinates(self, series: pl.Series) -> np.ndarray:
         seen = self.scale.encode(series)
         missing = seen.is_null().to_numpy()
         if self.scale.kind == "ticks":
-            place = (seen.fill_null(self.low).to_numpy() - self.low) / self.spread
+            place = np.zeros(len(seen))
+            if len(self.values):
+                place = np.where(missing, 0.0, np.interp(seen.fill_null(0.0).to_numpy(), self.values, self.ranks))
             return np.stack([place, missing.astype(np.float64)], axis=1)
         code = seen.replace_strict(
             self.labels, np.arange(len(self.labels)), default=len(self.labels), return_dtype=pl.Int64
@@ -79,24 +82,57 @@ class _Axis:
         return out
 
 
-def closer_share(points: np.ndarray, fitted: np.ndarray, holdout: np.ndarray) -> Closer:
-    """Where the real row (or rows) closest to each point come from; all arrays from one `Space`."""
-    if not len(fitted) or not len(holdout) or not len(points) or not points.shape[1]:
-        return Closer(len(points), None)
-    tie = 1e-10 if points.dtype == np.float64 else 1e-5
-    sizes = (fitted**2).sum(1), (holdout**2).sum(1)
-    block = max(1, _BLOCK_CELLS // (len(fitted) + len(holdout)))
-    near = 0.0
-    for start in range(0, len(points), block):
-        part = points[start : start + block]
-        # The squared distance less the point's own size, which is the same for every real row.
-        gaps = [size - 2 * (part @ rows.T) for size, rows in zip(sizes, (fitted, holdout), strict=True)]
-        least = [gap.min(1) for gap in gaps]
-        near += int((least[0] < least[1] - tie).sum())
-        tied = np.flatnonzero(np.abs(least[0] - least[1]) <= tie)
-        limit = (np.minimum(*least)[tied] + tie)[:, None]
-        close = [(gap[tied] <= limit).sum(1) for gap in gaps]
-        near += float((close[0] / (close[0] + close[1])).sum())
-    share = near / len(points)
-    weighed = share / len(fitted), (1 - share) / len(holdout)
-    return Closer(len(points), weighed[0] / sum(weighed))
+class Nearest:
+    """The rows closest to each of some points, over any number of batches of rows: `votes` counts them by class."""
+
+    def __init__(self, points: np.ndarray, classes: int) -> None:
+        self._points = np.hstack([points, np.ones((len(points), 1), points.dtype)])
+        self._least = np.full(len(points), np.inf, points.dtype)
+        self._tie = 1e-10 if points.dtype == np.float64 else 1e-5
+        self.votes = np.zeros((len(points), classes), dtype=np.int64)
+
+    def add(self, rows: np.ndarray, classes: np.ndarray) -> None:
+        """Meet `rows` of the same `Space`, each of a class 0, 1, …"""
+        # The squared distance less the point's own size, which is the same for every row, as one product.
+        facing = np.hstack([-2 * rows, (rows**2).sum(1, keepdims=True)]).T
+        for right in range(0, len(rows), _TILE):
+            tile, kinds = np.ascontiguousarray(facing[:, right : right + _TILE]), classes[right : right + _TILE]
+            for left in range(0, len(self._points), _POINTS):
+                self._meet(slice(left, left + _POINTS), tile, kinds)
+
+    def _meet(self, part: slice, tile: np.ndarray, kinds: np.ndarray) -> None:
+        gaps = self._points[part] @ tile
+        low, least, votes = gaps.min(1), self._least[part], self.votes[part]
+        votes[low < least - self._tie] = 0
+        np.minimum(least, low, out=least)
+        near = np.flatnonzero(low <= least + self._tie)
+        who, which = np.divmod(np.flatnonzero(gaps[near] <= (least[near] + self._tie)[:, None]), gaps.shape[1])
+        cells = np.bincount(near[who] * votes.shape[1] + kinds[which], minlength=votes.size)
+        votes += cells.reshape(votes.shape)
+
+
+class Comparison:
+    """The fitted and the held-out rows, to be compared with any number of batches."""
+
+    def __init__(
+        self, real: pl.DataFrame, fitted: pl.DataFrame, holdout: pl.DataFrame, fields: Sequence[Field]
+    ) -> None:
+        self._space = Space(real, fields)
+        self._sizes = fitted.height, holdout.height
+        self._rows = np.vstack([self._space.points(fitted), self._space.points(holdout)])
+        self._kinds = np.repeat([0, 1], self._sizes)
+
+    def closer(self, batches: Iterable[pl.DataFrame]) -> Closer:
+        """Where the real row (or rows) closest to each row come from; memory does not grow with the batches."""
+        rows, near = 0, 0.0
+        if not all(self._sizes) or not self._rows.shape[1]:
+            return Closer(sum(batch.height for batch in batches), None)
+        for batch in batches:
+            found = Nearest(self._space.points(batch), 2)
+            found.add(self._rows, self._kinds)
+            rows += batch.height
+            near += float((found.votes[:, 0] / found.votes.sum(1)).sum())
+        if not rows:
+            return Closer(0, None)
+        weighed = near / rows / self._sizes[0], (1 - near / rows) / self._sizes[1]
+        return Closer(rows, weighed[0] / sum(weighed))

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from policies.text import Text
-from synthetic.columns import Scale
+from synthetic.binning import Binned
 from synthetic.fields import Field
 
 _BINS = 10
 _LABELS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How well the relation of two columns is kept: similarity in [0, 1], and that of the holdout beside it.
+
+    `real` and `made` say how strong the relation is on each side: mutual information over the smaller entropy, 0–1.
+    """
+
+    columns: tuple[str, str]
+    score: float
+    holdout: float
+    real: float
+    made: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +40,38 @@ class Fidelity:
     holdout: float | None
     ratio: float | None
     columns: dict[str, float]
+    pairwise: tuple[Pair, ...] = field(default=())
 
     @classmethod
     def unknown(cls) -> Fidelity:
         """For rows made without reading any real row."""
         return cls(None, None, None, None, None, {})
 
+    def worst(self, count: int) -> list[Pair]:
+        """The pairs that fall furthest behind the holdout's own score."""
+        return sorted(self.pairwise, key=lambda p: (p.score - p.holdout, p.columns))[:count]
+
 
 def measure(simulated: pl.DataFrame, fitted: pl.DataFrame, holdout: pl.DataFrame, fields: Sequence[Field]) -> Fidelity:
     """Compare simulated and held-out rows, equally many of each, with the fitted rows.
 
-    A column's shape is 1 - Kolmogorov-Smirnov distance (ticks) or 1 - total variation distance (labels), missing values
+    Equally many, because chance alone moves a small set of rows further from the fitted ones than a large one. A
+    column's shape is 1 - Kolmogorov-Smirnov distance (ticks) or 1 - total variation distance (labels), missing values
     included; a pair is 1 - total variation distance of the two-way table of deciles and frequent labels.
     """
     rows = min(simulated.height, holdout.height)
     if not fields or not rows:
         return Fidelity.unknown()
-    binned = [_Binned(fitted.get_column(f.name), f) for f in fields]
-    real = [b.codes(fitted) for b in binned]
-    made = [b.codes(simulated.head(rows)) for b in binned]
-    held = [b.codes(holdout.head(rows)) for b in binned]
-    columns = {b.name: b.shape(fitted, simulated) for b in binned}
+    simulated, holdout = simulated.head(rows), holdout.head(rows)
+    binned = [Binned(fitted.get_column(f.name), f, bins=_BINS, labels=_LABELS) for f in fields]
+    columns = {b.name: _shape(b, fitted, simulated) for b in binned}
     shapes = float(np.mean(list(columns.values())))
-    pairs = _pairs(binned, real, made)
-    ceiling = _mean(float(np.mean([b.shape(fitted, holdout) for b in binned])), _pairs(binned, real, held))
+    pairwise = _pairwise(binned, fitted, simulated, holdout)
+    pairs = float(np.mean([p.score for p in pairwise])) if pairwise else None
+    best = float(np.mean([p.holdout for p in pairwise])) if pairwise else None
+    ceiling = _mean(float(np.mean([_shape(b, fitted, holdout) for b in binned])), best)
     score = _mean(shapes, pairs)
-    return Fidelity(score, shapes, pairs, ceiling, score / ceiling if ceiling else None, columns)
+    return Fidelity(score, shapes, pairs, ceiling, score / ceiling if ceiling else None, columns, pairwise)
 
 
 def in_words(fidelity: Fidelity) -> Text:
@@ -78,40 +98,12 @@ def in_words(fidelity: Fidelity) -> Text:
     )
 
 
-class _Binned:
-    """One column cut at the deciles or frequent labels of the fitted rows; the last bin is "missing"."""
-
-    def __init__(self, fitted: pl.Series, field: Field) -> None:
-        self.name, self.scale = field.name, Scale.of(field)
-        seen = self.scale.encode(fitted).drop_nulls()
-        if self.scale.kind == "label":
-            counts = seen.value_counts().sort(["count", self.name], descending=[True, False])
-            self.labels = counts[self.name].head(_LABELS)
-            self.size = len(self.labels) + 2
-        else:
-            values = seen.to_numpy()
-            self.edges = (
-                np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(values) else np.zeros(1)
-            )
-            self.size = len(self.edges) + 2
-
-    def codes(self, frame: pl.DataFrame) -> np.ndarray:
-        seen = self.scale.encode(frame.get_column(self.name))
-        missing = seen.is_null().to_numpy()
-        if self.scale.kind == "label":
-            other = len(self.labels)
-            found = seen.replace_strict(self.labels, np.arange(other), default=other, return_dtype=pl.Int64)
-            inside = found.fill_null(other).to_numpy()
-        else:
-            inside = np.searchsorted(self.edges, seen.fill_null(0.0).to_numpy(), side="right")
-        return np.where(missing, self.size - 1, inside)
-
-    def shape(self, fitted: pl.DataFrame, other: pl.DataFrame) -> float:
-        left, right = (self.scale.encode(f.get_column(self.name)) for f in (fitted, other))
-        nulls = abs(left.null_count() / max(1, len(left)) - right.null_count() / max(1, len(right)))
-        if self.scale.kind == "label":
-            return 1 - max(nulls, _label_distance(left, right))
-        return 1 - max(nulls, _rank_distance(left.drop_nulls().to_numpy(), right.drop_nulls().to_numpy()))
+def _shape(one: Binned, left: pl.DataFrame, right: pl.DataFrame) -> float:
+    here, there = (one.scale.encode(frame.get_column(one.name)) for frame in (left, right))
+    nulls = abs(here.null_count() / max(1, len(here)) - there.null_count() / max(1, len(there)))
+    if one.scale.kind == "label":
+        return 1 - max(nulls, _label_distance(here, there))
+    return 1 - max(nulls, _rank_distance(here.drop_nulls().to_numpy(), there.drop_nulls().to_numpy()))
 
 
 def _label_distance(left: pl.Series, right: pl.Series) -> float:
@@ -134,17 +126,34 @@ def _rank_distance(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(below).max())
 
 
-def _pairs(binned: Sequence[_Binned], real: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> float | None:
-    scores = []
+def _pairwise(
+    binned: Sequence[Binned], fitted: pl.DataFrame, made: pl.DataFrame, holdout: pl.DataFrame
+) -> tuple[Pair, ...]:
+    codes = [[b.codes(frame) for b in binned] for frame in (fitted, made, holdout)]
+    found = []
     for i in range(len(binned)):
         for j in range(i):
-            size = binned[i].size * binned[j].size
-            shares = [
-                np.bincount(codes[i] * binned[j].size + codes[j], minlength=size) / max(1, len(codes[i]))
-                for codes in (real, made)
-            ]
-            scores.append(1 - float(np.abs(shares[0] - shares[1]).sum()) / 2)
-    return float(np.mean(scores)) if scores else None
+            size = binned[j].size, binned[i].size
+            real, drawn, held = (_two_way(side[j], side[i], size) for side in codes)
+            distances = (float(np.abs(real - other).sum()) / 2 for other in (drawn, held))
+            score, best = (1 - distance for distance in distances)
+            found.append(Pair((binned[j].name, binned[i].name), score, best, strength(real), strength(drawn)))
+    return tuple(found)
+
+
+def _two_way(left: np.ndarray, right: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    counts = np.bincount(left * size[1] + right, minlength=size[0] * size[1]).reshape(size)
+    return counts / max(1, len(left))
+
+
+def strength(shares: np.ndarray) -> float:
+    """Mutual information of a two-way table of shares over the smaller of the two entropies: 0 none, 1 one decides."""
+    sides = shares.sum(1), shares.sum(0)
+    least = min(float(-(s[s > 0] * np.log(s[s > 0])).sum()) for s in sides)
+    rows, columns = np.nonzero(shares)
+    cell = shares[rows, columns]
+    shared = float((cell * np.log(cell / (sides[0][rows] * sides[1][columns]))).sum())
+    return min(1.0, max(0.0, shared / least)) if least > 1e-9 else 0.0
 
 
 def _mean(shapes: float, pairs: float | None) -> float:

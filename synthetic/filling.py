@@ -13,6 +13,7 @@ from synthetic.fields import Field
 from synthetic.links import Parent as Parent
 from synthetic.links import circular, copied
 from synthetic.patterns import Pattern, fresh
+from synthetic.spelling import plain
 from synthetic.ties import Tie, Ties, hierarchy, place_rows
 
 DISTINCT = frozenset({"resident_id", "uscc", "mobile", "landline", "bank_card", "plate", "email", "key",
@@ -50,7 +51,8 @@ class Facts:
         pattern = Pattern.learn(known, k, field.length) if field.shaped else Pattern.plain(10)
         if field.semantic == "shape":
             pattern = Pattern.classes(known, k)
-        return cls(known.unique(), np.minimum(counts, cap), nulls, pattern)
+        forbidden = pl.concat([known, plain(known, field.semantic)]).unique()  # nor a real value spelt otherwise
+        return cls(forbidden, np.minimum(counts, cap), nulls, pattern)
 
     def never(self, values: pl.Series | None) -> Facts:
         """The same with further values that must not be made."""
@@ -100,6 +102,7 @@ def fill(
         _copy_parent(work, tie, by_name, parents)
     within = {child for tie in ties.ties if tie.link.table == own for child, _ in tie.link.pairs}
     waiting = [f for f in fields if f.name not in work.columns and f.name not in within]
+    facts = _banned_alike(waiting, facts)
     for field in sorted(waiting, key=lambda f: "entity" in f.follows):
         _fill_one(work, field, facts[field.name])
     for field in fields:
@@ -109,6 +112,15 @@ def fill(
     for tie in (t for t in ties.ties if t.link.table == own):
         _refer_within(work, tie, by_name)
     return pl.DataFrame([work.columns[f.name] for f in fields])
+
+
+def _banned_alike(fields: Sequence[Field], facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    """A real name of one column is as real in another one: columns of one meaning share what they must not hold."""
+    banned = {}
+    for semantic in {f.semantic for f in fields}:
+        same_meaning = [facts[f.name].forbidden.alias("v") for f in fields if f.semantic == semantic]
+        banned[semantic] = pl.concat(same_meaning).unique()
+    return dict(facts) | {f.name: replace(facts[f.name], forbidden=banned[f.semantic]) for f in fields}
 
 
 @dataclass(slots=True)

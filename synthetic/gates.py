@@ -1,8 +1,13 @@
-"""The gates a simulated table must pass before anybody sees it: computed on all rows, worst outcome wins."""
+"""The gates a simulated table must pass before anybody sees it: computed on all rows, worst outcome wins.
+
+Simulated rows are looked at part by part and what is counted adds up, so that judging many rows takes little memory
+beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +17,18 @@ import polars as pl
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
 from synthetic.constraints import violations
-from synthetic.distance import Closer, Space, closer_share
+from synthetic.distance import Closer, Comparison
 from synthetic.fidelity import Fidelity
 from synthetic.fields import Constraint, Field, entity_of
-from synthetic.filling import DISTINCT
+from synthetic.inference import Attack, attack, sensitive_columns
 from synthetic.links import Parent, orphans
-from synthetic.protect import supports
+from synthetic.protect import OTHER, supports
+from synthetic.realvalues import RealValues
 
 NO_ROW_READ = "no_row_read"
 """Measured value of a comparison with real rows when the engine saw none: there is nothing that could have leaked."""
 
-_EMBEDDED = r"[0-9A-Za-z]{8,}"
+_PART = 100_000
 _COPIES = 5_000
 _SIGMA = 3.0
 
@@ -61,14 +67,26 @@ class Evidence:
     def learned(self) -> list[Field]:
         return [f for f in self.fields if f.learned and f.name not in self.patterned]
 
-    def closer(self, real: RealRows, which: str) -> Closer:
-        """Closest-record comparison of the simulated rows, or of the control: copies of fitted rows."""
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """All simulated rows, a part at a time."""
+        return self.simulated.iter_slices(_PART)
+
+    def total(self, count: Callable[[pl.DataFrame], Mapping[str, int]]) -> Counter[str]:
+        """What `count` finds in each part, added up."""
+        found: Counter[str] = Counter()
+        for part in self.parts():
+            found.update(count(part))
+        return found
+
+    def closer(self, real: RealRows, which: str, k: int) -> Closer:
+        """Closest-record comparison of the simulated rows, or of the control: copies of fitted rows that fewer than k
+        fitted people share (a row that many share is as close to the holdout, and nobody's)."""
         if not self._closer:
-            space = Space(real.every, self.learned)
-            fitted, holdout = space.points(real.fitted), space.points(real.holdout)
-            copies = np.random.default_rng(0).integers(0, len(fitted), min(_COPIES, len(fitted)))
-            self._closer["simulated"] = closer_share(space.points(self.simulated), fitted, holdout)
-            self._closer["copies"] = closer_share(fitted[copies], fitted, holdout)
+            compared = Comparison(real.every, real.fitted, real.holdout, self.learned)
+            rare = _rare(real.fitted, [f.name for f in self.learned], k)
+            copies = rare.sample(min(_COPIES, rare.height), seed=0)
+            self._closer["simulated"] = compared.closer(self.parts())
+            self._closer["copies"] = compared.closer([copies])
         return self._closer[which]
 
 
@@ -114,81 +132,85 @@ def _measure(evidence: Evidence, rule: Any, edition: Any) -> Measure:
 
 
 def _exact_rows(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Rows equal to a fitted row on all modelled columns, beyond the holdout's own rate and its sampling error."""
-    fitted, holdout, simulated = real.fitted, real.holdout, evidence.simulated
+    """Rows equal to a rare fitted row on all modelled columns, beyond the holdout's own rate and its sampling error.
+
+    A combination that k fitted people share is nobody's row: simulated rows, which are more typical than real ones,
+    meet those more often than the holdout does.
+    """
     names = [f.name for f in evidence.learned]
     if not names:
         return Measure(0.0, parameters.max_excess_share, True)
-    known = fitted.select(names).unique()
-    copies, chance = (_share_in(frame.select(names), known) for frame in (simulated, holdout))
-    error = np.sqrt(chance * (1 - chance) * (1 / max(1, simulated.height) + 1 / max(1, holdout.height)))
-    excess = max(0.0, copies - chance - _SIGMA * float(error))
-    if not holdout.height:
+    if not real.holdout.height or not real.fitted.height:
         return Measure(None, parameters.max_excess_share, None, "no holdout")
+    k = edition.by_check("rare_categories").parameters.k
+    rare = _rare(real.fitted, names, k).unique()
+    sizes = evidence.simulated.height, real.holdout.height
+    copies = evidence.total(lambda part: {"rows": _known_in(part, rare)})["rows"] / max(1, sizes[0])
+    chance = _known_in(real.holdout, rare) / sizes[1]
+    error = np.sqrt(chance * (1 - chance) * (1 / max(1, sizes[0]) + 1 / sizes[1]))
+    excess = max(0.0, copies - chance - _SIGMA * float(error))
     return Measure(round(excess, 6), parameters.max_excess_share, excess <= parameters.max_excess_share)
 
 
-def _share_in(frame: pl.DataFrame, known: pl.DataFrame) -> float:
-    return frame.join(known, on=frame.columns, how="semi", nulls_equal=True).height / max(1, frame.height)
+def _rare(rows: pl.DataFrame, names: Sequence[str], k: int) -> pl.DataFrame:
+    """The rows whose combination of values fewer than k people have."""
+    return rows.select(names).filter(pl.len().over(names) < k) if names else rows.clear()
+
+
+def _known_in(frame: pl.DataFrame, known: pl.DataFrame) -> int:
+    return frame.select(known.columns).join(known, on=known.columns, how="semi", nulls_equal=True).height
 
 
 def _real_values(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Cells that hold a real value of an identifier or text column, alone or inside a longer text."""
-    guarded = [f for f in evidence.fields if f.generated or f.references or f.name in evidence.patterned]
-    found: dict[str, int] = {}
-    for one in guarded:
-        alike = [f.name for f in guarded if f.semantic == one.semantic and f.generated] + [one.name]
-        known = pl.concat([real.every.get_column(n).cast(pl.String).alias("v") for n in dict.fromkeys(alike)])
-        cells = evidence.simulated.get_column(one.name).cast(pl.String)
-        if one.references and not one.generated:
-            continue  # a label that came along with the parent row; judged in the parent table
-        found[one.name] = int(cells.drop_nulls().is_in(known.drop_nulls().unique().implode()).sum())
-    found |= _embedded(evidence, real, guarded)
-    return _counted(found, parameters.max_values)
-
-
-def _embedded(evidence: Evidence, real: RealRows, guarded: Sequence[Field]) -> dict[str, int]:
-    numbers = [real.every.get_column(f.name).cast(pl.String).alias("v") for f in guarded if f.semantic in DISTINCT]
-    texts = [f.name for f in guarded if f.dtype == "text" and f.semantic not in DISTINCT]
-    if not numbers:
-        return {}
-    known = pl.concat(numbers).drop_nulls().unique().implode()
-    return {
-        f"{name} (inside text)": int(
-            evidence.simulated.get_column(name).drop_nulls().str.extract_all(_EMBEDDED).explode().drop_nulls()
-            .is_in(known).sum()
-        )
-        for name in texts
-    }  # fmt: skip
+    """Cells that hold a real value of an identifier or text column, alone, spelt otherwise or inside a longer text."""
+    known = RealValues(real.every, evidence.fields, evidence.patterned)
+    return _counted(evidence.total(known.count), parameters.max_values)
 
 
 def _rare_categories(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    owner = entity_of(evidence.fields)
-    people = real.every.get_column(owner.name) if owner else None
-    found = {}
-    for one in (f for f in evidence.learned if not f.numeric):
-        labels = supports(real.every.get_column(one.name).cast(pl.String), people)
-        rare = labels.filter(pl.col("support") < parameters.k)["label"]
-        made = evidence.simulated.get_column(one.name).cast(pl.String).drop_nulls().unique()
-        found[one.name] = int(made.is_in(rare.implode()).sum())
+    """Cells with a label that fewer than k people have; the label that merged ones get says nothing about anybody."""
+    rare = {
+        f.name: _labels_below(real.every, f.name, entity_of(evidence.fields), parameters.k)
+        for f in evidence.learned if not f.numeric
+    }  # fmt: skip
+    found = evidence.total(
+        lambda part: {n: int(_label(part.get_column(n)).is_in(labels.implode()).sum()) for n, labels in rare.items()}
+    )
     return _counted(found, 0)
 
 
+def _labels_below(frame: pl.DataFrame, name: str, owner: Field | None, k: int) -> pl.Series:
+    people = frame.get_column(owner.name) if owner else None
+    support = supports(_label(frame.get_column(name)), people)
+    return support.filter((pl.col("support") < k) & (pl.col("label") != OTHER))["label"]
+
+
+def _label(column: pl.Series) -> pl.Series:
+    """Blanks around a label do not make it another one."""
+    return column.cast(pl.String).str.strip_chars()
+
+
 def _unique_extremes(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    """Cells equal to a real minimum or maximum that fewer than k real rows share."""
+    """Cells equal to a real minimum or maximum that fewer than k people share."""
     k = edition.by_check("rare_categories").parameters.k
-    found = {}
-    for one in (f for f in evidence.learned if f.numeric):
-        # Compared as they are: on a scale of floats, neighbours beyond 2^53 would be one value.
-        known = real.every.get_column(one.name).to_physical().drop_nulls()
-        made = evidence.simulated.get_column(one.name).to_physical().drop_nulls()
-        ends = {end for end in (known.min(), known.max()) if end is not None and (known == end).sum() < k}
-        found[one.name] = int(sum((made == end).sum() for end in ends))
+    owner = entity_of(evidence.fields)
+    people = real.every.get_column(owner.name) if owner else pl.Series(np.arange(real.every.height))
+    ends = {f.name: _lonely_ends(real.every.get_column(f.name), people, k) for f in evidence.learned if f.numeric}
+    found = evidence.total(
+        lambda part: {n: int(part.get_column(n).to_physical().is_in(e.implode()).sum()) for n, e in ends.items()}
+    )
     return _counted(found, parameters.max_values)
 
 
+def _lonely_ends(column: pl.Series, people: pl.Series, k: int) -> pl.Series:
+    # Compared as they are: on a scale of floats, neighbours beyond 2^53 would be one value.
+    known = column.to_physical()
+    ends = [end for end in (known.min(), known.max()) if end is not None]
+    return pl.Series([e for e in ends if people.filter(known == e).n_unique() < k], dtype=known.dtype)
+
+
 def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
-    closer = evidence.closer(real, "simulated")
+    closer = evidence.closer(real, "simulated", edition.by_check("rare_categories").parameters.k)
     compared = min(closer.rows, real.holdout.height)
     if closer.share is None or not compared:
         return Measure(None, parameters.max_share, None, "nothing to compare")
@@ -198,9 +220,36 @@ def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edi
 
 def _copy_control(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
     """Copies must be recognised; if they are not, the distance gate proves nothing and that is an error."""
-    share = evidence.closer(real, "copies").share
+    share = evidence.closer(real, "copies", edition.by_check("rare_categories").parameters.k).share
     recognised = share is not None and share >= parameters.min_share
     return Measure(None if share is None else round(share, 4), parameters.min_share, True if recognised else None)
+
+
+def _sensitive_inference(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
+    """Whether the rows tell more about the sensitive values of fitted people than of others; the worst column counts.
+
+    An attack that copies of the fitted rows would pass unnoticed proves nothing, and that is an error.
+    """
+    learned = evidence.learned
+    tried = [attack(f, learned, real, evidence, parameters) for f in sensitive_columns(learned)]
+    found = [a for a in tried if a is not None]
+    if not found:
+        return Measure(0.0, parameters.max_advantage, True, "nothing sensitive to infer")
+    most = parameters.max_advantage
+    unsound = [a.column for a in found if not a.sound(most)]
+    if unsound:
+        return Measure(None, most, None, "、".join(unsound))
+    worst = max(found, key=lambda a: a.simulated.low)
+    caught = [a.column for a in found if a.simulated.low > most]
+    return Measure(_interval(worst), most, not caught, "、".join(caught))
+
+
+def _interval(one: Attack) -> dict[str, float]:
+    made = one.simulated
+    return {
+        "advantage": round(made.value, 4), "low": round(made.low, 4), "high": round(made.high, 4),
+        "copies": round(one.control.value, 4),
+    }  # fmt: skip
 
 
 def _orphans(evidence: Evidence, parameters: Any) -> Measure:
@@ -263,6 +312,7 @@ COMPARISONS: Mapping[str, Callable[[Evidence, RealRows, Any, Any], Measure]] = {
     "unique_extremes": _unique_extremes,
     "closer_to_training": _closer_to_training,
     "copy_control": _copy_control,
+    "sensitive_inference": _sensitive_inference,
 }
 """Predicates that need real rows; without them they pass only for an engine that reads none."""
 
@@ -288,4 +338,11 @@ _REPAIRS = {
     "minimum_rows": Text("行数太少,请改用 schema 引擎。", "Too few rows: use the schema engine."),
     "fidelity_ratio": Text("请换一个引擎,或用 auto 比较。", "Try another engine, or let auto compare."),
     "closer_to_training": Text("请换一个引擎;不要放宽规则。", "Try another engine; do not relax the rule."),
+    "exact_rows": Text("请换一个种子或引擎。", "Try another seed or engine."),
+    "unique_extremes": Text(
+        "请把该列改为按规则生成,或换一个引擎。", "Have the column made by rule, or try another engine."
+    ),
+    "sensitive_inference": Text(
+        "请把该敏感列改为按规则生成,或换一个引擎。", "Have the sensitive column made by rule, or try another engine."
+    ),
 }

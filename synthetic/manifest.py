@@ -9,22 +9,28 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from policies.text import Text
+from synthetic import usefulness
 from synthetic.batches import Digest, NotRun
-from synthetic.columns import Scale
-from synthetic.fidelity import in_words
-from synthetic.fields import Field
+from synthetic.fidelity import Fidelity, Pair, in_words
+from synthetic.fields import Field, entity_of
+from synthetic.sidebyside import Groups, by_person, side_by_side, two_way
+from synthetic.usefulness import choose_target
 
 if TYPE_CHECKING:
     from synthetic.engines.schema_engine import SchemaEngine
+    from synthetic.gates import Evidence
     from synthetic.protect import View
     from synthetic.simulate import Attempt
 
-_TOP = 6
-_WINDOW = 5
+_WORST = 5
+_MATRIX = 14
+_OF_THE_SOURCE = frozenset(
+    {"verdict", "source", "candidates", "k", "distributions", "pairs", "association", "maps", "usefulness"}
+)
+"""What only the operator's manifest holds; a page or answer for others takes it from `synthetic.report`."""
 _NOT_PRESERVED = (
     Text("姓名、证件号、电话、地址、单位、自由文本均为虚构,与真实人员和单位无关。",
          "Names, numbers, phones, addresses, organisations and free text are invented."),
@@ -40,9 +46,13 @@ _STRUCTURE_ONLY = Text(
 
 def describe(
     *, table: str, frame: pl.DataFrame, seed: int, asked: str, best: Attempt, tried: Sequence[Attempt | NotRun],
-    view: View | None, formats: Mapping[str, str], structure: SchemaEngine | None = None,
+    view: View | None, formats: Mapping[str, str], k: int, target: str | None = None,
+    structure: SchemaEngine | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The operator's manifest, JSON-able. Figures of real rows in it rest on at least the policy's k records each."""
+    """The operator's manifest, JSON-able. Figures of real rows in it rest on at least the policy's k people each.
+
+    `target`: the column that a model is to learn on simulated rows; chosen by rule when left out.
+    """
     evidence = best.evidence
     return {
         "mark": evidence.mark,
@@ -71,7 +81,8 @@ def describe(
             "words": in_words(evidence.fidelity).as_dict(),
         },
         "not_preserved": [t.as_dict() for t in ((_STRUCTURE_ONLY,) if view is None else _NOT_PRESERVED)],
-        "comparison": _comparison(evidence, view) if view else [],
+        "k": k,
+        **_beside_real(evidence, k, target),
         "verdict": best.verdict.as_dict(),
     }
 
@@ -90,7 +101,7 @@ def _candidate(attempt: Attempt | NotRun) -> dict[str, Any]:
 
 def public(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest that travels with the file: no measured gate value, no figure of the source beyond the scores."""
-    kept = {k: v for k, v in manifest.items() if k not in ("verdict", "comparison", "source", "candidates")}
+    kept = {k: v for k, v in manifest.items() if k not in _OF_THE_SOURCE}
     kept["decisions"] = [
         {k: d[k] for k in ("column", "semantic", "rule", "reason", "by")} for d in manifest.get("decisions", ())
     ]
@@ -138,39 +149,68 @@ def _column(
     return column
 
 
-def _comparison(evidence: Any, view: View) -> list[dict[str, Any]]:
-    """Real and simulated side by side: shares of frequent labels, and deciles averaged over neighbouring records."""
-    out = []
-    for field in evidence.learned:
-        scale = Scale.of(field)
-        real, made = (scale.encode(f.get_column(field.name)) for f in (evidence.real.every, evidence.simulated))
-        row: dict[str, Any] = {
-            "column": field.name,
-            "missing": [_rounded(s.null_count() / max(1, len(s)), 3) for s in (real, made)],
-        }
-        if scale.kind == "label":
-            kept = view.frame.get_column(field.name).unique()
-            top = real.filter(real.is_in(kept.implode())).drop_nulls().value_counts().sort(
-                ["count", field.name], descending=[True, False])[field.name].head(_TOP)  # fmt: skip
-            row["labels"] = [
-                [label, *(_rounded(float((s == label).sum()) / max(1, len(s)), 3) for s in (real, made))]
-                for label in top
-            ]
-        else:
-            row["deciles"] = [[q, *(_around(s, q, scale, field) for s in (real, made))] for q in (0.1, 0.5, 0.9)]
-        out.append(row)
-    return out
+def _beside_real(evidence: Evidence, k: int, target: str | None) -> dict[str, Any]:
+    """Real and simulated side by side in groups of at least k people, pairs of columns, and what a model learns."""
+    if evidence.real is None:
+        return {"distributions": [], "pairs": [], "association": None, "maps": [], "usefulness": None}
+    learned, owner = evidence.learned, entity_of(evidence.fields)
+    shown = side_by_side(learned, evidence.real.every, evidence.simulated, owner, k)
+    people = by_person(evidence.real.every, owner), by_person(evidence.simulated, owner)
+    return {
+        "distributions": [groups.as_dict() for groups in shown.values()],
+        "pairs": [_pair(p) for p in evidence.fidelity.worst(_WORST)],
+        "association": _association(evidence.fidelity),
+        "maps": [two_way(shown[a], shown[b], people, k) for a, b in _mapped(evidence, shown)],
+        "usefulness": _usefulness(evidence, target),
+    }
 
 
-def _around(series: pl.Series, share: float, scale: Scale, field: Field) -> Any:
-    """The mean of the records next to a quantile, so that no single record is shown."""
-    values = np.sort(series.drop_nulls().to_numpy())
-    if len(values) < 2 * _WINDOW + 1:
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "columns": list(pair.columns), "score": _rounded(pair.score, 3), "holdout": _rounded(pair.holdout, 3),
+        "real": _rounded(pair.real, 3), "simulated": _rounded(pair.made, 3),
+    }  # fmt: skip
+
+
+def _association(fidelity: Fidelity) -> dict[str, Any] | None:
+    """How strongly columns hang together, real and simulated, for those with the strongest relations."""
+    ranked = sorted(fidelity.pairwise, key=lambda p: (-p.real, p.columns))
+    names = list(dict.fromkeys(name for pair in ranked for name in pair.columns))[:_MATRIX]
+    place = {name: at for at, name in enumerate(sorted(names, key=list(fidelity.columns).index))}
+    if len(place) < 2:
         return None
-    place = int(share * (len(values) - 1))
-    mean = values[max(0, place - _WINDOW) : place + _WINDOW + 1].mean()
-    shown = scale.decode(pl.Series(field.name, [mean])).item()
-    return shown if isinstance(shown, int | float) else str(shown)
+    tables: list[list[list[float | None]]] = [[[None] * len(place) for _ in place] for _ in range(2)]
+    for pair in (p for p in ranked if set(p.columns) <= set(place)):
+        left, right = (place[name] for name in pair.columns)
+        for table, value in zip(tables, (pair.real, pair.made), strict=True):
+            table[left][right] = table[right][left] = _rounded(value, 3)
+    return {"columns": list(place), "real": tables[0], "simulated": tables[1]}
+
+
+def _mapped(evidence: Evidence, shown: Mapping[str, Groups]) -> list[tuple[str, str]]:
+    """Pairs to draw: the strongest relation and the one kept worst, among columns that are shown and not sensitive."""
+    usable = {f.name for f in evidence.learned if f.role != "sensitive"} & set(shown)
+    pairs = [p for p in evidence.fidelity.pairwise if set(p.columns) <= usable]
+    if not pairs:
+        return []
+    strongest = max(pairs, key=lambda p: (p.real, p.columns))
+    worst = min(pairs, key=lambda p: (p.score - p.holdout, p.columns))
+    return list(dict.fromkeys((strongest.columns, worst.columns)))
+
+
+def _usefulness(evidence: Evidence, target: str | None) -> dict[str, Any] | None:
+    learned, real = evidence.learned, evidence.real
+    goal = target or choose_target(learned, evidence.fidelity)
+    if goal is None or real is None:
+        return None
+    found = usefulness.measure(evidence.simulated, real.fitted, real.holdout, learned, goal)
+    if found is None:
+        return None
+    scores = {name: _rounded(getattr(found, name)) for name in ("simulated", "real", "guess", "margin", "share")}
+    return scores | {
+        "target": goal, "declared": target is not None, "kind": found.kind, "tested": found.tested,
+        "words": found.words().as_dict(),
+    }  # fmt: skip
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

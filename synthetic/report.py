@@ -1,4 +1,4 @@
-"""One HTML page about a simulated table: no script, no outside request, Chinese first."""
+"""What a simulated table is good for, as one page and as JSON: no script, no outside request, Chinese first."""
 
 from __future__ import annotations
 
@@ -7,29 +7,16 @@ from html import escape
 from typing import Any, Literal
 
 from policies.text import Text
+from synthetic.report_sections import SECTIONS, Shown, both
+from synthetic.report_style import STYLE
 
 Audience = Literal["operator", "merchant"]
 
-_LIGHTS = {
-    "pass": ("通过", "pass", "#1a7f37"),
-    "review": ("转人工", "review", "#9a6700"),
-    "block": ("拦截", "block", "#b42318"),
-    "error": ("无法计算", "error", "#b42318"),
-    "not_run": ("未运行", "not run", "#57606a"),
-}
-_SOURCES = {
-    "learned": Text("按真实分布学习", "learned"),
-    "provider": Text("虚构值", "invented"),
-    "pattern": Text("按编码样式生成", "from the shape of codes"),
-    "parent": Text("取自父表仿真数据", "from the simulated parent"),
-}
-_STYLE = """
-body{font:15px/1.6 system-ui,"PingFang SC","Microsoft YaHei",sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;
-color:#1f2328}table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}td,th{border-bottom:1px solid #d0d7de;
-padding:.3rem .6rem;text-align:left;vertical-align:top}th{font-weight:600}small{color:#59636e}
-.light{color:#fff;border-radius:.3rem;padding:.1rem .5rem;white-space:nowrap}
-.mark{border:2px solid #9a6700;color:#9a6700;padding:0 .5rem}
-"""
+_FOR_EVERYBODY = (
+    "mark", "table", "rows", "seed", "engine", "fidelity", "usefulness", "columns", "distributions", "association",
+    "maps", "pairs", "not_preserved", "decisions", "digest", "compared_rows", "given",
+)  # fmt: skip
+_FOR_OPERATORS = ("candidates", "source", "software", "plan_digest", "k")
 
 
 def report(manifest: Mapping[str, Any], titles: Mapping[str, Text], audience: Audience = "operator") -> str:
@@ -38,102 +25,62 @@ def report(manifest: Mapping[str, Any], titles: Mapping[str, Text], audience: Au
     Args:
         manifest: of `Simulated`, in full.
         titles: rule id → title, from the policy edition.
-        audience: a merchant sees lights and words, and real shares only of labels and deciles that rest on enough
-            records; measured gate values and thresholds are for the operator.
+        audience: a merchant sees lights and words, and real shares in whole percents of groups that hold enough people;
+            measured gate values, thresholds and figures of the source are for the operator and the officer.
     """
-    full = audience == "operator"
-    body = [
-        f'<h1>{escape(manifest["table"])} <span class="mark">{escape(manifest["mark"])}</span></h1>',
-        f"<p>{_light(manifest['verdict']['outcome'])} {_both(Text(**manifest['fidelity']['words']))}</p>",
-        f"<p>{manifest['rows']:,} 行 · {escape(manifest['engine']['version'])} · 种子 {manifest['seed']} · "
-        f"规则 {escape(manifest['verdict']['edition'])}</p>",
-        "<h2>核查 <small>gates</small></h2>",
-        _gates(manifest, titles, full),
-        "<h2>逐列 <small>columns</small></h2>",
-        _columns(manifest),
-        _comparison(manifest),
-        "<h2>没有保留什么 <small>not preserved</small></h2>",
-        "<ul>" + "".join(f"<li>{_both(Text(**t))}</li>" for t in manifest["not_preserved"]) + "</ul>",
-    ]
-    if full:
-        body.insert(5, _candidates(manifest))
+    shown = Shown(report_data(manifest, titles, audience), audience == "operator")
+    name, mark = escape(shown.data["table"]), escape(shown.data["mark"])
+    body = "".join(section(shown) for section in SECTIONS)
     return (
         '<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">'
-        f"<title>{escape(manifest['table'])} {escape(manifest['mark'])}</title><style>{_STYLE}</style></head><body>"
-        + "".join(body)
-        + "</body></html>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name} · {mark}</title><style>{STYLE}</style></head><body><main>{body}</main>"
+        f"<footer>{mark} · {name} · {both(_FOOTER)}</footer></body></html>"
     )
 
 
-def _gates(manifest: Mapping[str, Any], titles: Mapping[str, Text], full: bool) -> str:
-    rows = []
-    for rule in manifest["verdict"]["rules"]:
-        cells = [
-            _light(rule["outcome"]),
-            _both(titles[rule["rule"]]) if rule["rule"] in titles else escape(rule["rule"]),
+def report_data(
+    manifest: Mapping[str, Any], titles: Mapping[str, Text], audience: Audience = "operator"
+) -> dict[str, Any]:
+    """What the page shows, JSON-able; see `report`. Real shares of a merchant's are whole percents."""
+    operator = audience == "operator"
+    kept = _FOR_EVERYBODY + (_FOR_OPERATORS if operator else ())
+    data = {key: manifest[key] for key in kept if key in manifest}
+    verdict = manifest["verdict"]
+    data["audience"] = audience
+    data["verdict"] = {k: verdict[k] for k in ("outcome", "policy", "edition", "digest")}
+    data["gates"] = [_gate(rule, titles, operator) for rule in verdict["rules"]]
+    data["repairs"] = [f["repair"] for f in verdict["findings"] if f["repair"]]
+    if not operator:
+        data["distributions"] = [_coarse(column) for column in manifest["distributions"]]
+        data["maps"] = [_coarse_map(table) for table in manifest["maps"]]
+        data["candidates"] = [
+            {k: c.get(k) for k in ("engine", "version", "outcome", "fidelity")} for c in manifest["candidates"]
         ]
-        if full:
-            cells += [escape(str(rule["measured"])), escape(str(rule["threshold"]))]
-        rows.append(cells)
-    head = ["", "规则 rule"] + (["实测 measured", "门槛 threshold"] if full else [])
-    return _table(head, rows)
+    return data
 
 
-def _candidates(manifest: Mapping[str, Any]) -> str:
-    rows = [
-        [escape(c["version"]), _light(c["outcome"]), _number(c["fidelity"]), escape("、".join(c["failed"])) or _why(c)]
-        for c in manifest["candidates"]
-    ]
-    return "<h2>引擎比较 <small>engines</small></h2>" + _table(["引擎", "结论", "逼真度(相对)", "未通过"], rows)
+def _gate(rule: Mapping[str, Any], titles: Mapping[str, Text], operator: bool) -> dict[str, Any]:
+    title = titles.get(rule["rule"], Text(rule["rule"], rule["rule"]))
+    shown = {"rule": rule["rule"], "title": title.as_dict(), "outcome": str(rule["outcome"])}
+    return shown | ({"measured": rule["measured"], "threshold": rule["threshold"]} if operator else {})
 
 
-def _why(candidate: Mapping[str, Any]) -> str:
-    """Why a candidate did not run."""
-    return _both(Text(**candidate["reason"])) if "reason" in candidate else ""
+def _coarse(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Real shares in whole percents."""
+    groups = [group | {"real": _percent(group["real"])} for group in column["groups"]]
+    real, made = column["missing"]
+    return {**column, "groups": groups, "missing": [_percent(real), made]}
 
 
-def _columns(manifest: Mapping[str, Any]) -> str:
-    rows = [
-        [
-            escape(c["name"]),
-            escape(c["type"]),
-            _both(_SOURCES[c["source"]]) if c["source"] in _SOURCES else f"按目录 <small>{escape(c['source'])}</small>",
-            _number(c.get("fidelity")),
-        ]
-        for c in manifest["columns"]
-    ]
-    return _table(["列", "类型", "来源", "单列相似度"], rows)
+def _coarse_map(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {**table, "real": [[_percent(share) for share in line] for line in table["real"]]}
 
 
-def _comparison(manifest: Mapping[str, Any]) -> str:
-    rows = []
-    for column in manifest["comparison"]:
-        name = escape(column["column"])
-        rows.append([name, "缺失 missing", *(_number(v) for v in column["missing"])])
-        rows += [
-            ["", escape(str(label)), _number(real), _number(made)] for label, real, made in column.get("labels", [])
-        ]
-        for share, real, made in column.get("deciles", []):
-            rows.append(["", f"P{round(share * 100)}", escape(str(real)), escape(str(made))])
-    if not rows:
-        return ""
-    return "<h2>对照 <small>real and simulated</small></h2>" + _table(["列", "", "真实", "仿真"], rows)
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(share, 2)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
-
-
-def _light(outcome: str) -> str:
-    zh, en, colour = _LIGHTS[outcome]
-    return f'<span class="light" style="background:{colour}">{zh} {en}</span>'
-
-
-def _both(text: Text) -> str:
-    return f"{escape(text.zh)} <small>{escape(text.en)}</small>"
-
-
-def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}"
+_FOOTER = Text(
+    "本页每一行仿真数据都不对应任何真实的人或单位", "no simulated row stands for a real person or organisation"
+)

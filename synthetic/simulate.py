@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from policies.text import Text, UserError
+from policies.text import UserError
 from policies.verdict import Outcome, Verdict
 from synthetic import batches, fidelity, gates
 from synthetic.batches import NotRun, Progress, Steps
@@ -24,17 +24,17 @@ from synthetic.links import Family
 from synthetic.manifest import describe
 from synthetic.planning import Planned, Planner
 from synthetic.protect import View, one_per_person, protect
+from synthetic.refusals import MAX_ROWS, check_engine, check_rows, guarded, none_ran
 from synthetic.ties import Ties
-
-MAX_ROWS = 10_000_000
-"""Rows of a table that is handed back as one frame; `simulate_into` has no such bound."""
-
-_T = TypeVar("_T")
+from synthetic.usefulness import check_target
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Simulated rows in the types of the source table, what they are (`manifest`, JSON-able), and the verdict."""
+    """Simulated rows in the types of the source table, what they are (`manifest`, JSON-able), and the verdict.
+
+    The rows are there even when the verdict blocks; `write_published` refuses those.
+    """
 
     frame: pl.DataFrame
     manifest: dict[str, Any]
@@ -66,6 +66,7 @@ def simulate(
     parents: Mapping[str, Parent] | None = None,
     family: Family | None = None,
     given: Given | None = None,
+    target: str | None = None,
     planner: Planner | None = None,
     progress: Progress | None = None,
 ) -> Simulated:
@@ -79,6 +80,7 @@ def simulate(
         policy: a simulation edition; the one in force when left out.
         parents: simulated parent tables by name, for fields with `references`; `family`: what relatives know.
         given: columns fixed to a value, to missing (None) or to a range (`Between`); every row fulfils them exactly.
+        target: the column a model would be trained for, to see what it learns; chosen by rule when left out.
         planner: asked once for a generator plan where columns are drawn from the catalogue alone; rules without one.
         progress: told before each step, see `batches.Progress`; what it raises cancels the run.
 
@@ -88,11 +90,11 @@ def simulate(
         UserError: a plan that leaves a column unclassified or does not fit the table, an unknown or missing engine, a
             condition that cannot be fulfilled.
     """
-    _check_rows(rows, MAX_ROWS)
+    check_rows(rows, MAX_ROWS)
     taken = _Frames()
     manifest, verdict = simulate_into(
         taken, frame, fields, rows=rows, seed=seed, engine=engine, policy=policy, name=name, constraints=constraints,
-        parents=parents, family=family, given=given, planner=planner, progress=progress,
+        parents=parents, family=family, given=given, target=target, planner=planner, progress=progress,
     )  # fmt: skip
     return Simulated(pl.concat(taken.frames), manifest, verdict)
 
@@ -111,6 +113,7 @@ def simulate_into(
     parents: Mapping[str, Parent] | None = None,
     family: Family | None = None,
     given: Given | None = None,
+    target: str | None = None,
     planner: Planner | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], Verdict]:
@@ -126,16 +129,17 @@ def simulate_into(
     check_plan(fields, frame.columns, constraints)
     decided, fields = decisions(fields), kept(fields)
     frame = frame.drop(set(frame.columns) - {f.name for f in fields})
-    _check_rows(rows, None)
+    check_target(target, fields)
+    check_rows(rows, None)
     family = family or Family()
-    _check_engine(engine, edition, family)
+    check_engine(engine, edition, family)
     people = one_per_person(frame, fields).height
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(
         frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people, given or {}, family
     )
-    task.planner = planner
+    task.planner, task.target = planner, target
     manifest, verdict = task.run(engine, sink, progress)
     return manifest | {"decisions": decided}, verdict
 
@@ -186,6 +190,7 @@ class _Task:
     family: Family
     ties: Ties
     planner: Planner | None = None
+    target: str | None = None
     steps: Steps = field(default_factory=lambda: Steps(None, 1))
     _structure: SchemaEngine | None = None
     _views: list[View] = field(default_factory=list)
@@ -230,7 +235,7 @@ class _Task:
             tried.append(fallback)
             ran = [fallback]
         if not ran:
-            raise _none_ran([a for a in tried if isinstance(a, NotRun)])
+            raise none_ran([a for a in tried if isinstance(a, NotRun)])
         left = [a for a in ran if a.passed] or ran
         while True:
             best = max(left, key=lambda a: a.evidence.fidelity.ratio or 0.0)
@@ -280,7 +285,7 @@ class _Task:
         if self.given and not used.conditional:
             raise cannot_fix(list(self.given))
         self.steps.begin("fit")
-        model = _guarded(used, lambda: self._fit(used))
+        model = guarded(used, lambda: self._fit(used))
         self.steps.begin("draw")
         made = self._draw(used, model, 0, self._known_to(used))
         self.steps.begin("judge", 2)
@@ -321,7 +326,7 @@ class _Task:
         manifest = describe(
             table=self.name, frame=first, seed=self.seed, asked=asked, best=best, tried=tried,
             view=self._view() if best.engine.reads_rows else None, formats=self.conformed.formats,
-            structure=self._structure,
+            k=self._k(), target=self.target, structure=self._structure,
         )  # fmt: skip
         whole = {"rows": sum(self.sizes), "digest": digest, "compared_rows": first.height}
         shown = [{"column": name, "value": str(wanted)} for name, wanted in self.given.items()]
@@ -377,7 +382,7 @@ class _Task:
         blind = [f for f in self.fields if f.blind and not f.generated and not f.references]
         columns: list[pl.Series] = []
         if learned:
-            drawn = _guarded(used, lambda: model.sample(rows, _number(seeds[1])))
+            drawn = guarded(used, lambda: model.sample(rows, _number(seeds[1])))
             columns += [self._decode(drawn, f, used.reads_rows) for f in learned]
             columns += [drawn.get_column(name) for name in drawn.columns if name in self.ties.places]
         if blind:
@@ -458,61 +463,7 @@ def _number(sequence: np.random.SeedSequence) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _guarded(used: Engine, work: Callable[[], _T]) -> _T:
-    """An engine that breaks is named; what it said is dropped, for it may quote a value of a real row."""
-    try:
-        return work()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            "engine.failed",
-            Text("引擎 {e} 出错:{k}。", "The engine {e} failed: {k}.").fill(e=used.name, k=type(error).__name__),
-            fix=Text("请改用 tree 引擎,或用 auto 比较。", "Use the tree engine, or let auto compare."),
-            engine=used.name,
-            error=type(error).__name__,
-        ) from None
-
-
-def _none_ran(tried: Sequence[NotRun]) -> UserError:
-    return UserError(
-        "engine.none",
-        Text("没有一个引擎能运行:{r}", "No engine could run: {e}").fill(
-            r=" ".join(f"{n.engine}:{n.reason.zh}" for n in tried),
-            e=" ".join(f"{n.engine}: {n.reason.en}" for n in tried),
-        ),
-        fix=Text("请指定 tree 引擎。", "Ask for the tree engine."),
-        engines=[n.engine for n in tried],
-    )
-
-
 def _policy_in_force() -> Any:
     from policies.editions import load
 
     return load("simulation")
-
-
-def _check_rows(rows: int, most: int | None) -> None:
-    if rows < 1 or (most is not None and rows > most):
-        raise UserError(
-            "simulation.rows",
-            Text("行数须为正数,一次取回的不超过 {m}。", "Rows must be positive, at most {m} in one frame.").fill(
-                m=MAX_ROWS
-            ),
-            fix=Text("请改小行数,或写入文件。", "Ask for fewer rows, or write them to a file."),
-            rows=rows,
-        )
-
-
-def _check_engine(asked: str, edition: Any, family: Family) -> None:
-    if asked == "auto":
-        return
-    if family.engine is None:
-        engine_named(asked)
-    if asked not in edition.by_check("engines").parameters.allowed:
-        raise UserError(
-            "engine.not_allowed",
-            Text("规则不允许使用引擎 {e}。", "The policy does not allow the engine {e}.").fill(e=asked),
-            fix=Text("请用 auto,或由合规官发布新规则。", "Use auto, or have a new edition published."),
-            engine=asked,
-        )

@@ -33,6 +33,7 @@ _HEADERS = (
 )  # fmt: skip
 _PRIVACY = (
     "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
+    "sensitive_inference",
 )  # fmt: skip
 _READABLE = frozenset(
     {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".parquet", ".zip"}

@@ -46,6 +46,19 @@ class CopyControl(Strict):
     min_share: Annotated[float, Field(ge=0.9, le=1)]
 
 
+class SensitiveInference(Strict):
+    """An attacker who knows quasi-identifiers guesses a sensitive value from the simulated rows.
+
+    His success on fitted people less that on held-out people is the advantage; the lower end of its interval, of
+    `confidence_z` standard errors, may be `max_advantage` at most. `targets` people are attacked on each side. The same
+    attack on copies of the fitted rows must be noticed, or else gain no more than that itself.
+    """
+
+    max_advantage: Annotated[float, Field(ge=0, le=0.1)]
+    confidence_z: Annotated[float, Field(ge=1.6, le=4)]
+    targets: Annotated[int, Field(ge=1000, le=100_000)]
+
+
 class FidelityRatio(Strict):
     """Q of the simulated rows over Q of the real holdout; engines in `report_only_for` are not judged by it."""
 
@@ -114,6 +127,7 @@ Rule = Annotated[
     | Judging[Literal["unique_extremes"], NoValues]
     | Judging[Literal["closer_to_training"], CloserToTraining]
     | Judging[Literal["copy_control"], CopyControl]
+    | Judging[Literal["sensitive_inference"], SensitiveInference]
     | Judging[Literal["orphans"], NoValues]
     | Judging[Literal["constraint_violations"], NoValues]
     | Judging[Literal["unclassified_columns"], NoParameters]
@@ -129,8 +143,8 @@ Rule = Annotated[
 MUST_BLOCK = frozenset(
     {
         "exact_rows", "real_values", "rare_categories", "unique_extremes", "closer_to_training", "copy_control",
-        "orphans", "constraint_violations", "unclassified_columns", "minimum_rows", "modelled_columns",
-        "simulated_label",
+        "sensitive_inference", "orphans", "constraint_violations", "unclassified_columns", "minimum_rows",
+        "modelled_columns", "simulated_label",
     }
 )  # fmt: skip
 """Privacy and integrity gates: no person can wave a simulated table past one of them."""
