@@ -29,10 +29,15 @@ class Closer:
     Where several real rows are equally close, each counts its part; sets of unequal size are weighed by their size.
     Under independence every closest row is equally likely to come from either set, so neither ties nor sizes bias the
     share. None when there is nothing to compare.
+
+    `independent` is how many independent comparisons the share is worth, the square of the rows over the sum of
+    (rows that share one closest real row)²: chance alone moves the share by 0.5/√independent. A few real rows that are
+    closest to many simulated ones make it far smaller than the number of rows.
     """
 
     rows: int
     share: float | None
+    independent: float = 0.0
 
 
 class Space:
@@ -83,13 +88,16 @@ class _Axis:
 
 
 class Nearest:
-    """The rows closest to each of some points, over any number of batches of rows: `votes` counts them by class."""
+    """The rows closest to each of some points, over any number of batches of rows: `votes` counts them by class, and
+    `first` is the place of the first of them among all rows added."""
 
     def __init__(self, points: np.ndarray, classes: int) -> None:
         self._points = np.hstack([points, np.ones((len(points), 1), points.dtype)])
         self._least = np.full(len(points), np.inf, points.dtype)
         self._tie = 1e-10 if points.dtype == np.float64 else 1e-5
         self.votes = np.zeros((len(points), classes), dtype=np.int64)
+        self.first = np.zeros(len(points), dtype=np.int64)
+        self._added = 0
 
     def add(self, rows: np.ndarray, classes: np.ndarray) -> None:
         """Meet `rows` of the same `Space`, each of a class 0, 1, …"""
@@ -98,12 +106,15 @@ class Nearest:
         for right in range(0, len(rows), _TILE):
             tile, kinds = np.ascontiguousarray(facing[:, right : right + _TILE]), classes[right : right + _TILE]
             for left in range(0, len(self._points), _POINTS):
-                self._meet(slice(left, left + _POINTS), tile, kinds)
+                self._meet(slice(left, left + _POINTS), tile, kinds, self._added + right)
+        self._added += len(rows)
 
-    def _meet(self, part: slice, tile: np.ndarray, kinds: np.ndarray) -> None:
+    def _meet(self, part: slice, tile: np.ndarray, kinds: np.ndarray, place: int) -> None:
         gaps = self._points[part] @ tile
         low, least, votes = gaps.min(1), self._least[part], self.votes[part]
-        votes[low < least - self._tie] = 0
+        closer = np.flatnonzero(low < least - self._tie)
+        votes[closer] = 0
+        self.first[part][closer] = place + (gaps[closer] <= (low[closer] + self._tie)[:, None]).argmax(1)
         np.minimum(least, low, out=least)
         near = np.flatnonzero(low <= least + self._tie)
         who, which = np.divmod(np.flatnonzero(gaps[near] <= (least[near] + self._tie)[:, None]), gaps.shape[1])
@@ -125,14 +136,19 @@ class Comparison:
     def closer(self, batches: Iterable[pl.DataFrame]) -> Closer:
         """Where the real row (or rows) closest to each row come from; memory does not grow with the batches."""
         rows, near = 0, 0.0
+        shared, alike = np.zeros(len(self._rows)), np.ones(len(self._rows))
         if not all(self._sizes) or not self._rows.shape[1]:
             return Closer(sum(batch.height for batch in batches), None)
         for batch in batches:
             found = Nearest(self._space.points(batch), 2)
             found.add(self._rows, self._kinds)
+            tied = found.votes.sum(1)
             rows += batch.height
-            near += float((found.votes[:, 0] / found.votes.sum(1)).sum())
+            near += float((found.votes[:, 0] / tied).sum())
+            shared += np.bincount(found.first, minlength=len(shared))
+            alike[found.first] = tied
         if not rows:
             return Closer(0, None)
         weighed = near / rows / self._sizes[0], (1 - near / rows) / self._sizes[1]
-        return Closer(rows, weighed[0] / sum(weighed))
+        # Rows that are alike share what falls on them, so their group wavers less.
+        return Closer(rows, weighed[0] / sum(weighed), rows**2 / float((shared**2 / alike).sum()))

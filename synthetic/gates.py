@@ -211,10 +211,10 @@ def _lonely_ends(column: pl.Series, people: pl.Series, k: int) -> pl.Series:
 
 def _closer_to_training(evidence: Evidence, real: RealRows, parameters: Any, edition: Any) -> Measure:
     closer = evidence.closer(real, "simulated", edition.by_check("rare_categories").parameters.k)
-    compared = min(closer.rows, real.holdout.height)
-    if closer.share is None or not compared:
+    if closer.share is None:
         return Measure(None, parameters.max_share, None, "nothing to compare")
-    allowed = round(max(parameters.max_share, 0.5 + parameters.small_sample_z * 0.5 / float(np.sqrt(compared))), 4)
+    chance = 0.5 / float(np.sqrt(closer.independent))
+    allowed = round(max(parameters.max_share, 0.5 + parameters.small_sample_z * chance), 4)
     return Measure(round(closer.share, 4), allowed, closer.share <= allowed)
 
 

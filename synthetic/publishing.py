@@ -13,19 +13,27 @@ from policies.text import Text, UserError
 from policies.verdict import Outcome
 from synthetic.formats import MOMENT, neutral_frame
 from synthetic.manifest import public
+from synthetic.report import report, report_data
 
 _REFUSED = frozenset({Outcome.BLOCK, Outcome.ERROR})
 
 
-def write_published(frame: pl.DataFrame, manifest: Mapping[str, Any], out: Path) -> dict[str, Path]:
-    """Write `<table>_仿真数据.parquet` (manifest as key-value metadata), the same as CSV, and the manifest as JSON.
+def write_published(
+    frame: pl.DataFrame, manifest: Mapping[str, Any], titles: Mapping[str, Text], out: Path
+) -> dict[str, Path]:
+    """Write `<table>_仿真数据.parquet` (manifest as key-value metadata), the same as CSV, the manifest as JSON, and the
+    report as a page and as JSON.
 
     In the CSV no cell is a formula to a spreadsheet program.
 
-    The manifest that travels is the public one: outcome and scores, no measured gate value, no figure of real rows.
+    What travels is the public manifest and the merchant's report: outcome and scores, no measured gate value, no figure
+    of few real rows.
+
+    Args:
+        titles: rule id → title, from the policy edition.
 
     Returns:
-        Paths under the keys "parquet", "csv" and "manifest".
+        Paths under the keys "parquet", "csv", "manifest", "report" and "report_data".
 
     Raises:
         UserError: `simulation.blocked` when the verdict blocks or is an error; nothing is written then.
@@ -53,8 +61,17 @@ def write_published(frame: pl.DataFrame, manifest: Mapping[str, Any], out: Path)
     pq.write_table(table.replace_schema_metadata(metadata), paths["parquet"])
     # The byte order mark lets spreadsheet programs read Chinese.
     neutral_frame(frame).write_csv(paths["csv"], include_bom=True, datetime_format=MOMENT)
-    paths["manifest"].write_text(json.dumps(shown, ensure_ascii=False, indent=2, sort_keys=True) + "\n", "utf-8")
+    paths["manifest"].write_text(_readable(shown), "utf-8")
+    paths["report"].write_text(report(manifest, titles, "merchant"), "utf-8")
+    paths["report_data"].write_text(_readable(report_data(manifest, titles, "merchant")), "utf-8")
     return paths
 
 
-_ENDINGS = {"parquet": "parquet", "csv": "csv", "manifest": "manifest.json"}
+def _readable(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+_ENDINGS = {
+    "parquet": "parquet", "csv": "csv", "manifest": "manifest.json", "report": "report.html",
+    "report_data": "report.json",
+}  # fmt: skip

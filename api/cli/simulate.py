@@ -256,16 +256,18 @@ def _written(
     inputs: Mapping[str, TableInput], made: Mapping[str, Simulated], out: Path
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Write every table that passed and whose parents passed: without them its keys would point nowhere."""
+    from policies.editions import load
     from synthetic.publishing import write_published
     from synthetic.tables import parents_first, parents_of
 
+    titles = {rule.id: rule.title for rule in load("simulation").rules}
     passed: dict[str, bool] = {}
     entries = {}
     for name in parents_first(inputs):
         one = made[name]
         missing = [p for p in parents_of(name, inputs[name]) if not passed[p]]
         passed[name] = one.verdict.outcome in (Outcome.PASS, Outcome.REVIEW) and not missing
-        files = write_published(one.frame, one.manifest, out) if passed[name] else {}
+        files = write_published(one.frame, one.manifest, titles, out) if passed[name] else {}
         entries[name] = {
             **_entry(name, one, inputs[name].frame),
             "parents": parents_of(name, inputs[name]),

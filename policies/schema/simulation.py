@@ -32,8 +32,9 @@ class RareCategories(Strict):
 class CloserToTraining(Strict):
     """Share of simulated rows closer to a training row than to a holdout row: 0.5 is ideal.
 
-    Allowed is the larger of `max_share` and 0.5 + `small_sample_z` · 0.5/√n, n being the rows compared, so that a small
-    table is not refused by chance.
+    Allowed is the larger of `max_share` and 0.5 + `small_sample_z` · 0.5/√n, n being the independent comparisons that
+    the share is worth (rows that have the same closest real row are not independent), so that a small table is not
+    refused by chance.
     """
 
     max_share: Annotated[float, Field(ge=0.5, le=0.6)]

@@ -36,6 +36,7 @@ from tests.simulation_tables import (
     visits,
 )
 
+TITLES = {rule.id: rule.title for rule in load("simulation").rules}
 ROWS = 8_000
 HIDDEN = ("姓名", "身份证号", "手机号", "住址", "备注")
 
@@ -118,8 +119,8 @@ def test_relation_between_columns_survives(by_tree: Simulated) -> None:
 
 def test_same_seed_same_bytes_and_another_seed_differs(real: pl.DataFrame, by_tree: Simulated, tmp_path: Path) -> None:
     again, other = tree(real), tree(real, seed=8)
-    first = write_published(by_tree.frame, by_tree.manifest, tmp_path / "a")
-    second = write_published(again.frame, again.manifest, tmp_path / "b")
+    first = write_published(by_tree.frame, by_tree.manifest, TITLES, tmp_path / "a")
+    second = write_published(again.frame, again.manifest, TITLES, tmp_path / "b")
     assert {k: p.read_bytes() for k, p in first.items()} == {k: p.read_bytes() for k, p in second.items()}
     assert other.manifest["digest"] != by_tree.manifest["digest"]
 
@@ -361,7 +362,7 @@ def test_sums_are_recomputed() -> None:
 
 
 def test_files_carry_the_mark(by_tree: Simulated, tmp_path: Path) -> None:
-    paths = write_published(by_tree.frame, by_tree.manifest, tmp_path)
+    paths = write_published(by_tree.frame, by_tree.manifest, TITLES, tmp_path)
     assert all("仿真数据" in p.name for p in paths.values())
     table = pq.read_table(paths["parquet"])
     metadata = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
@@ -380,7 +381,7 @@ def test_travelling_manifest_holds_no_measured_value(by_tree: Simulated) -> None
 def test_blocked_rows_are_not_written(by_tree: Simulated, tmp_path: Path) -> None:
     blocked = by_tree.manifest | {"verdict": by_tree.manifest["verdict"] | {"outcome": "block"}}
     with pytest.raises(UserError) as caught:
-        write_published(by_tree.frame, blocked, tmp_path / "none")
+        write_published(by_tree.frame, blocked, TITLES, tmp_path / "none")
     assert caught.value.code == "simulation.blocked"
     assert not (tmp_path / "none").exists()
 
@@ -394,8 +395,7 @@ def test_manifest_is_json_and_holds_no_real_value(by_tree: Simulated, real: pl.D
 
 @pytest.mark.parametrize("audience", ["operator", "merchant"])
 def test_page_is_self_contained_and_hides_thresholds_from_merchants(by_tree: Simulated, audience: Any) -> None:
-    titles = {rule.id: rule.title for rule in load("simulation").rules}
-    page = report(by_tree.manifest, titles, audience)
+    page = report(by_tree.manifest, TITLES, audience)
     assert "http" not in page
     assert "<script" not in page
     assert "不可用于结论" in page

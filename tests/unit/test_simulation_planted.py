@@ -69,7 +69,7 @@ def decoded(path: Path) -> bytes:
 def everything(made: Any, folder: Path) -> dict[str, bytes]:
     """All that anybody gets to see of a simulated table."""
     titles = {rule.id: rule.title for rule in load("simulation").rules}
-    files = write_published(made.frame, made.manifest, folder)
+    files = write_published(made.frame, made.manifest, titles, folder)
     shown = {f"file {kind}": path.read_bytes() for kind, path in files.items()}
     shown["file parquet, decoded"] = decoded(files["parquet"])
     for audience in ("operator", "merchant"):
