@@ -65,6 +65,8 @@ TWINS = "twins"
 """deployment of the flow that makes simulated twins"""
 RETRY_DELAYS = (2.0, 10.0, 60.0)
 """seconds before a patient step is tried again"""
+REMEMBERED_STATE = "Cached"
+"""what Prefect calls the end of a task whose result it remembered"""
 REMEMBERED = timedelta(days=30)
 """results of steps are forgotten after this time"""
 PREFETCH_SECONDS = 2.0
@@ -114,6 +116,12 @@ def _stored(step: Step[Any]) -> Any:
     return value if step.kept is None else json.dumps(step.kept.dump(value), ensure_ascii=False)
 
 
+def _called(step: Step[Any], called: list[bool]) -> Any:
+    """A step's result, with a mark that it was computed here and not remembered."""
+    called.append(True)
+    return _stored(step)
+
+
 def _loaded(step: Step[T], stored: Any) -> T:
     result: T = stored if step.kept is None else step.kept.load(json.loads(stored))
     return result
@@ -140,10 +148,13 @@ class TaskSteps:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.remembers = True
+        self.reused = 0
         self._progress: Any = None
 
     def run(self, step: Step[T]) -> T:
         raised: list[Exception] = []
+        called: list[bool] = []
         options = _remembering(step.kept)
         if step.patient:
             options |= {
@@ -152,10 +163,12 @@ class TaskSteps:
             }  # fmt: skip
         self._show(step)
         try:
-            made = task(scrubbed(lambda: _stored(step), raised), name=step.name, log_prints=False, **options)
-            return _loaded(step, made())
+            made = task(scrubbed(lambda: _called(step, called), raised), name=step.name, log_prints=False, **options)
+            result = _loaded(step, made())
         except StepFailed:
             raise raised[-1] from None
+        self.reused += not called
+        return result
 
     def fan(self, steps: Sequence[Step[T]]) -> list[T]:
         if not steps:
@@ -164,6 +177,7 @@ class TaskSteps:
         with _room(self.settings) as room:
             futures = [room.submit(_task_of(step), parameters={}) for step in steps]
             results = [future.result() for future in futures]
+            self.reused += sum(future.state.name == REMEMBERED_STATE for future in futures)
         return [_loaded(step, result) for step, result in zip(steps, results, strict=True)]
 
     def _show(self, step: Step[Any]) -> None:

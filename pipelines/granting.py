@@ -34,6 +34,7 @@ class Granting:
             built[granted.id] = work.step(
                 "snapshot", 100 * number // len(grants),
                 lambda g=granted: _both(lake, root, g, resources[g.id], versions[g.id]),  # type: ignore[misc]
+                about=granted.resource_id,
             )  # fmt: skip
 
         def effect(unit: Unit) -> Mapping[str, Any]:

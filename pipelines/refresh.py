@@ -14,7 +14,7 @@ from pipelines.sources import Fetched, fetch
 from policies.text import UserError
 from sandbox.catalog import deliveries, repository, schedules
 from sandbox.catalog.repository import Resource
-from sandbox.kernel import jobs
+from sandbox.kernel import attempts, jobs
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Unit
 
@@ -34,8 +34,7 @@ class TableOutcome:
 
 
 def _failed(resource_id: str, name: str, error: UserError) -> TableOutcome:
-    told = {"text": error.text.as_dict(), "fix": error.fix.as_dict() if error.fix else None}
-    return TableOutcome(resource_id, name, FAILED, error.code, told)
+    return TableOutcome(resource_id, name, FAILED, error.code, attempts.told(error))
 
 
 class _Asking:
@@ -89,7 +88,7 @@ def _tables(work: Work) -> list[Resource]:
 def _look(work: Work, table: Resource, percent: int) -> Fetched | TableOutcome:
     """Fetch one table. Whatever goes wrong with it is its own outcome and not the round's."""
     try:
-        return work.step("fetch", percent, lambda: fetch(work, table.id), patient=True)
+        return work.step("fetch", percent, lambda: fetch(work, table.id), patient=True, about=table.id)
     except jobs.ClaimLost:
         raise
     except UserError as error:

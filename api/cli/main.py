@@ -76,6 +76,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "job": _group(
         "任务", "jobs",
+        show=_command("job", "查看步骤、历次执行和留痕", "steps, attempts and log of a job", "show"),
         cancel=_command("job", "取消任务", "cancel a job", "cancel"),
         retry=_command("job", "重试任务", "retry a job", "retry"),
     ),

@@ -14,6 +14,7 @@ from api.pages import (
     exports,
     grading,
     home,
+    job,
     jobs,
     onboarding,
     plans,
@@ -29,7 +30,7 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, exports, audit, jobs, schedules, policies, reports, demonstration,
+    workspaces, exports, audit, jobs, job, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -36,11 +37,16 @@ def show_events(
         found = oversight.events(unit, limit=ROWS, object_id=wanted)
     else:
         found = oversight.events(unit, after=max(0, end - ROWS), limit=min(ROWS, end))
-    names = {i: a.name for i in {e.actor_id for e in found} if (a := unit.session.get(accounts.Account, i))}
     return frame.render(
-        request, "oversight/audit.html", events=[_row(e, names) for e in reversed(found)], object_id=wanted,
+        request, "oversight/audit.html", events=rows(unit, found[::-1]), object_id=wanted,
         total=total, first=found[0].seq if found else 0, last=found[-1].seq if found else 0, step=ROWS,
     )  # fmt: skip
+
+
+def rows(unit: Unit, found: Sequence[AuditEvent]) -> list[dict[str, object]]:
+    """Events as a table shows them, for readers who may know who acted."""
+    names = {i: a.name for i in {e.actor_id for e in found} if (a := unit.session.get(accounts.Account, i))}
+    return [_row(e, names) for e in found]
 
 
 def _row(event: AuditEvent, names: dict[str, str]) -> dict[str, object]:

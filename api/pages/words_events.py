@@ -41,6 +41,7 @@ _OTHERS: dict[str, Text] = {
     "job:cancel": Text("取消任务", "cancelled a job"),
     "job:enqueue": Text("任务已排队", "a job was queued"),
     "job:fail": Text("任务失败", "a job failed"),
+    "job:look": Text("查看任务记录", "looked at a job's record"),
     "job:lost": Text("任务中断", "a job broke off"),
     "job:retry": Text("重试任务", "retried the job"),
     "job:stop": Text("任务已停止", "a cancelled job has stopped"),

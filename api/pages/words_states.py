@@ -67,6 +67,20 @@ _FIXED: dict[str, tuple[State, ...]] = {
         State("cancelling", Text("正在取消", "cancelling"), tone="warn"),
         State("cancelled", Text("已取消", "cancelled")),
     ),
+    "attempt": (
+        State("running", Text("运行中", "running"), tone="active"),
+        State("succeeded", Text("已完成", "done"), tone="good"),
+        State("failed", Text("已失败", "failed"), tone="bad"),
+        State("cancelled", Text("已取消", "cancelled")),
+        State("lost", Text("已中断", "broke off"), tone="warn"),
+    ),
+    "step": (
+        State("running", Text("进行中", "under way"), tone="active"),
+        State("done", Text("已完成", "done"), tone="good"),
+        State("reused", Text("沿用", "reused"), tone="good"),
+        State("failed", Text("失败", "failed"), tone="bad"),
+        State("stopped", Text("中止", "stopped")),
+    ),
     "verdict": (
         State("pass", Text("通过", "pass"), tone="good"),
         State("review", Text("需人工复核", "needs review"), tone="warn"),

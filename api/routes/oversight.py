@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from api.deps import Acting, Open
-from api.routes.shapes import EventOut, In, JobOut, Out, Prose, ReportIn, ReportOut
+from api.routes.shapes import EventOut, In, JobOut, JobRecordOut, Out, Prose, ReportIn, ReportOut
 from policies.text import Text
+from sandbox.catalog import work
 from sandbox.kernel import demonstration, editions, jobs, oversight, state
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.unit import Unit
@@ -76,8 +77,29 @@ def verify(unit: Annotated[Unit, Acting("audit:verify")]) -> ChainOut:
 
 
 @router.get("/jobs", summary="任务 · Jobs")
-def list_jobs(unit: Annotated[Unit, Acting("job:read")], state: str | None = None) -> list[JobOut]:
-    return [JobOut.model_validate(j) for j in oversight.recent_jobs(unit, state)]
+def list_jobs(
+    unit: Annotated[Unit, Acting("job:read")], state: str = "", kind: str = "", department: str = "",
+    resource: str = "", round: str = "", q: Annotated[str, Query(max_length=200)] = "",
+    days: Annotated[int, Query(ge=0, le=3660, description="asked for or ended in so many days; 1 is today")] = 0,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[JobOut]:  # fmt: skip
+    """Newest first. `q`: part of a number, an error's code or words, the name of a table or department."""
+    wanted = work.Wanted(state, kind, department, resource, q.strip(), days=days, round_id=round)
+    return [JobOut.model_validate(j) for j in work.find(unit, wanted, offset=offset, limit=limit).jobs]
+
+
+@router.get("/jobs/{job_id}", summary="任务的执行记录 · A job, its attempts and steps")
+def show_job(job_id: str, unit: Annotated[Unit, Acting("job:read")]) -> JobRecordOut:
+    return JobRecordOut.of(*work.record(unit, job_id))
+
+
+@router.get("/jobs/{job_id}/events", summary="任务的留痕 · What the audit log says of a job")
+def job_events(
+    job_id: str, unit: Annotated[Unit, Acting("job:read")], q: Annotated[str, Query(max_length=200)] = ""
+) -> list[EventOut]:
+    """Oldest first; looking is recorded. `q`: part of an event's code, object or facts."""
+    job = jobs.get(unit.session, job_id)
+    return [EventOut.model_validate(e) for e in oversight.job_log(unit, job, q.strip())]
 
 
 @router.post("/jobs/{job_id}/retry", summary="重试任务 · Retry a failed job")

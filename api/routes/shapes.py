@@ -12,8 +12,11 @@ from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.applications.repository import Application, Approval, Grant
 from sandbox.catalog.model import RESOURCE
 from sandbox.catalog.repository import Resource
+from sandbox.catalog.work import Attempt
 from sandbox.exports.model import EXPORT
 from sandbox.exports.repository import ExportRequest
+from sandbox.kernel.database import Base
+from sandbox.kernel.jobs import Job
 from sandbox.kernel.lifecycle import Lifecycle, Record
 from sandbox.kernel.unit import Unit
 from sandbox.merchants.model import MERCHANT, ONBOARDING
@@ -343,6 +346,47 @@ class JobOut(Out):
     error_code: str | None
     error: dict[str, Any] | None
     result: dict[str, Any] | None
+
+
+class StepOut(Out):
+    number: int
+    name: str
+    about: str = Field(description="id of the record the step is about, where a job has several")
+    state: str = Field(examples=["done", "reused", "failed", "running", "stopped"])
+    parts: int = Field(description="how many steps ran side by side, e.g. one a column")
+    reused: int = Field(description="how many of them were remembered from an earlier try")
+    kept: bool = Field(description="whether another attempt may reuse its result")
+    started_at: datetime
+    finished_at: datetime | None
+    error_code: str | None
+
+
+class AttemptOut(Out):
+    attempt: int
+    state: str = Field(examples=["running", "succeeded", "failed", "cancelled", "lost"])
+    started_at: datetime
+    finished_at: datetime | None
+    reached: str = Field(description="the last thing it was doing")
+    error_code: str | None
+    error: dict[str, Any] | None
+    steps: list[StepOut]
+
+
+class JobRecordOut(JobOut):
+    """A job with everything it did."""
+
+    created_by: str
+    attempts: list[AttemptOut]
+
+    @classmethod
+    def of(cls, job: Job, attempts: Sequence[Attempt]) -> JobRecordOut:
+        """Attempts newest first, their steps in the order they began."""
+        made = [{**_columns(a.record), "steps": [_columns(s) for s in a.steps]} for a in attempts]
+        return cls.model_validate({**_columns(job), "attempts": made})
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__mapper__.column_attrs}
 
 
 class EventOut(Out):

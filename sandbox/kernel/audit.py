@@ -40,7 +40,7 @@ class AuditEvent(Base):
     noun: Mapped[str] = short(40)
     object_id: Mapped[str] = short(index=True)
     detail: Mapped[str] = mapped_column(Text)
-    request_id: Mapped[str] = short()
+    request_id: Mapped[str] = short(index=True)
     previous: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
 

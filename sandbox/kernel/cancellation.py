@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from policies.text import Text, UserError
-from sandbox.kernel import jobs, permissions
+from sandbox.kernel import attempts, jobs, permissions
 from sandbox.kernel.errors import InvalidTransition
 from sandbox.kernel.jobs import CANCELLED, CANCELLING, QUEUED, RUNNING, Executor, Handler, Handlers, Job
 
@@ -58,7 +58,8 @@ def _close(platform: Platform, handler: Handler, job: Job) -> None:
         if row.state != CANCELLING:
             return
         row.state, row.finished_at, row.error_code = CANCELLED, unit.now, error.code
-        row.error = {"text": error.text.as_dict(), "fix": error.fix.as_dict() if error.fix else None}
+        row.error = attempts.told(error)
+        attempts.end(unit.session, row.id, row.attempt, CANCELLED, unit.now, reached=row.step, error=error)
         unit.audit("job:stop", row.noun, row.subject_id, job=row.id, kind=row.kind)
         jobs.tell_subject(unit, handler, row, error)
     jobs.sweep(platform, job)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from policies.text import Text, UserError
-from sandbox.kernel import audit, permissions
+from sandbox.kernel import attempts, audit, permissions
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import Conflict, InvalidTransition, NotFound
 from sandbox.kernel.ids import new_id
@@ -61,7 +61,7 @@ class Job(Base):
     waits: Mapped[bool] = mapped_column(default=False)
     """starts only when every other job of its round has ended"""
     created_by: Mapped[str] = short()
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
@@ -128,15 +128,17 @@ class Work:
     steps: Steps = field(default_factory=Here)
 
     def step(
-        self, name: str, percent: int, function: Callable[[], T], *, kept: Kept[T] | None = None, patient: bool = False
+        self, name: str, percent: int, function: Callable[[], T], *, kept: Kept[T] | None = None,
+        patient: bool = False, about: str = "",
     ) -> T:  # fmt: skip
         """Run one named step; progress is visible to people before it begins.
 
         `kept`: what its result depends on, for an executor that remembers results. `patient`: worth trying again when
-        a hindrance may pass by itself. Raises `ClaimLost` when the job was cancelled or taken over.
+        a hindrance may pass by itself. `about`: id of the record it is about, where the job has several. Raises
+        `ClaimLost` when the job was cancelled or taken over.
         """
         self.reached(name, percent)
-        return self.steps.run(Step(name, function, kept=kept, percent=percent, patient=patient))
+        return self.steps.run(Step(name, function, kept=kept, percent=percent, patient=patient, about=about))
 
     def fan(self, percent: int, steps: Sequence[Step[T]]) -> list[T]:
         """Run steps of one name that do not depend on each other, wherever the executor has room."""
@@ -253,6 +255,7 @@ def reconcile(platform: Platform, executor: Executor, handlers: Handlers) -> lis
 def _give_back(unit: Unit, job: Job, handlers: Handlers) -> None:
     unit.audit("job:lost", job.noun, job.subject_id, job=job.id, attempt=job.attempt)
     if job.attempt < MAX_ATTEMPTS:
+        attempts.end(unit.session, job.id, job.attempt, "lost", unit.now, reached=job.step, error=attempts.LOST)
         _put_back(job)
         return
     error = UserError(
@@ -266,6 +269,7 @@ def _give_back(unit: Unit, job: Job, handlers: Handlers) -> None:
 
 def _put_back(job: Job) -> None:
     job.state, job.dispatched_at, job.run_ref, job.heartbeat_at = QUEUED, None, None, None
+    job.started_at, job.step, job.progress = None, "", 0
     job.attempt += 1
 
 
@@ -298,7 +302,7 @@ def execute(
     job = _claim(platform, handler, job_id)
     if job is None:
         return _state_of(platform, job_id)
-    work = Work(platform, job, steps or Here())
+    work = Work(platform, job, attempts.Recorded(platform, job.id, job.attempt, steps or Here()))
     try:
         with _heartbeat(platform, job, on_lost):
             effect = handler.run(work)
@@ -333,6 +337,7 @@ def _claim(platform: Platform, handler: Handler, job_id: str) -> Job | None:
         if job.state != QUEUED:
             return None
         job.state, job.started_at, job.heartbeat_at = RUNNING, unit.now, platform.clock.now()
+        attempts.begin(unit.session, job.id, job.attempt, unit.now)
         if isinstance(handler, Resuming):
             try:
                 with unit.session.begin_nested():
@@ -368,6 +373,7 @@ def _apply(platform: Platform, job: Job, effect: Effect) -> None:
             raise ClaimLost(job.key)
         row.result = dict(effect(unit))
         row.state, row.progress, row.finished_at = SUCCEEDED, 100, unit.now
+        attempts.end(unit.session, job.id, job.attempt, SUCCEEDED, unit.now)
         unit.audit("job:succeed", job.noun, job.subject_id, job=job.id, kind=job.kind)
 
 
@@ -391,7 +397,8 @@ def tell_subject(unit: Unit, handler: Handler, job: Job, error: UserError) -> No
 
 def _close_failed(unit: Unit, job: Job, error: UserError) -> None:
     job.state, job.finished_at, job.error_code = FAILED, unit.now, error.code
-    job.error = {"text": error.text.as_dict(), "fix": error.fix.as_dict() if error.fix else None}
+    job.error = attempts.told(error)
+    attempts.end(unit.session, job.id, job.attempt, FAILED, unit.now, reached=job.step, error=error)
     unit.audit("job:fail", job.noun, job.subject_id, job=job.id, kind=job.kind, code=error.code)
 
 

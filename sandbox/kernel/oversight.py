@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 
 from sandbox.kernel import audit, permissions
 from sandbox.kernel.audit import AuditEvent, ChainReport
@@ -51,12 +52,19 @@ def seal(platform: Platform) -> None:
         audit.checkpoint(unit.session, checkpoints_path(platform.settings), platform.signing_key, unit.now)
 
 
-def recent_jobs(unit: Unit, state: str | None = None, limit: int = 100, round_id: str | None = None) -> list[Job]:
-    """The latest jobs, newest first; `round_id`: a refresh round's own job and those it asked for."""
+def job_log(unit: Unit, job: Job, text: str = "", known: Collection[str] = (), limit: int = 500) -> list[AuditEvent]:
+    """What the log says of a job, oldest first: its own events and what its attempts wrote. Looking is an event too.
+
+    `text` narrows to events whose code, object or facts have it, or whose code is one of `known`.
+    """
     permissions.check(unit.actor, "job:read")
-    statement = select(Job).order_by(Job.created_at.desc()).limit(limit)
-    if state is not None:
-        statement = statement.where(Job.state == state)
-    if round_id is not None:
-        statement = statement.where(or_(Job.round_id == round_id, Job.id == round_id))
-    return list(unit.session.scalars(statement))
+    own = and_(AuditEvent.object_id == job.subject_id, AuditEvent.detail.contains(f'"job":"{job.id}"'))
+    keys = [f"{job.id}:{number}" for number in range(1, job.attempt + 1)]
+    statement = select(AuditEvent).where(or_(own, AuditEvent.request_id.in_(keys)))
+    if text:
+        columns = (AuditEvent.event, AuditEvent.object_id, AuditEvent.detail)
+        said = (column.icontains(text, autoescape=True) for column in columns)
+        statement = statement.where(or_(*said, AuditEvent.event.in_(known)))
+    found = list(unit.session.scalars(statement.order_by(AuditEvent.seq.desc()).limit(limit)))[::-1]
+    unit.audit("job:look", "job", job.id, rows=len(found))
+    return found

@@ -54,6 +54,8 @@ class Step(Generic[T]):
     patient: bool = False
     label: str = field(default="")
     """what tells it from the other steps of its name, e.g. the column"""
+    about: str = ""
+    """id of the record it is about, where a job has several"""
 
     def __call__(self) -> T:
         return self.function(*self.arguments)
@@ -62,6 +64,14 @@ class Step(Generic[T]):
 class Steps(Protocol):
     """Runs steps somewhere. An exception of a step reaches the caller as it was raised, or, from another machine, as
     `StepFailed` with its class only."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether results of steps that say what they depend on are kept for another attempt."""
+
+    @property
+    def reused(self) -> int:
+        """How many results it has given from memory so far."""
 
     def run(self, step: Step[T]) -> T:
         """Run one step and give its result."""
@@ -72,6 +82,9 @@ class Steps(Protocol):
 
 class Here:
     """Every step as a plain call in this process; nothing is remembered."""
+
+    remembers = False
+    reused = 0
 
     def run(self, step: Step[T]) -> T:
         return step()

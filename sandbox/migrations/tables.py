@@ -6,7 +6,7 @@ from sandbox.applications import repository as applications
 from sandbox.catalog import corrections, plans, schedules, twins
 from sandbox.catalog import repository as catalog
 from sandbox.exports import repository as exports
-from sandbox.kernel import accounts, audit, clocks, editions, jobs, state
+from sandbox.kernel import accounts, attempts, audit, clocks, editions, jobs, state
 from sandbox.kernel.database import Base
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
@@ -14,7 +14,7 @@ from sandbox.reporting import service as reporting
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
-    accounts, applications, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, plans,
+    accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, plans,
     products, reporting, schedules, state, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

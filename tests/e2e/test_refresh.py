@@ -186,6 +186,14 @@ def test_a_cancelled_job_stops_within_seconds_leaves_nothing_and_can_be_tried_ag
     ops.client.post("operator", f"/jobs/{job_id}/retry")
     done = ops.wait(lambda: (j := ops.job(job_id)).finished_at and j.attempt == 2 and j, 180)
     assert done.state == "succeeded", (done.error_code, done.error)
+    second, first = ops.client.get("operator", f"/jobs/{job_id}")["attempts"]
+    assert (first["state"], first["error_code"]) == ("cancelled", "job.cancelled")
+    before, again = ({s["name"]: s for s in attempt["steps"]} for attempt in (first, second))
+    assert (before["land"]["state"], again["land"]["state"]) == ("done", "reused")
+    assert first["steps"][-1]["state"] == "stopped"
+    assert again["detect"]["parts"] == 4
+    if before["detect"]["state"] == "done":
+        assert again["detect"]["reused"] == 4, "what was found in columns is not looked for again"
     landings = [r["state_name"] for r in _task_runs(ops, "land", job_id)]
     assert sorted(landings) == ["Cached", "Completed"], "what had landed is not landed again"
 

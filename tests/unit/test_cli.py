@@ -315,6 +315,39 @@ def test_accounts_policies_and_audit_from_an_empty_home(call: Call, home: Path, 
     assert (code, document["first_bad"], document["reason"]) == (1, 3, "altered")
 
 
+def test_a_job_is_shown_with_its_steps_attempts_and_log(
+    call: Call, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines.registry import HANDLERS
+    from sandbox.kernel import jobs
+    from sandbox.kernel.settings import Settings
+    from sandbox.kernel.unit import Platform
+
+    call("migrate")
+    _account(call, "op", "operator")
+    _account(call, "co", "compliance", "--as", "op")
+    platform = Platform(Settings())
+    with platform.system() as unit:
+        job = unit.enqueue("refresh", "resource", "res-nothere00000").id
+    assert jobs.execute(platform, HANDLERS, job) == "failed"
+    platform.database.dispose()
+    code, shown = call("job", "show", job, "--as", "op")
+    assert (code, shown["state"], shown["error_code"]) == (0, "failed", "resource.not_found")
+    (attempt,) = shown["attempts"]
+    assert [(s["name"], s["state"], s["error_code"]) for s in attempt["steps"]] == [
+        ("fetch", "failed", "resource.not_found")
+    ]
+    assert [e["event"] for e in shown["events"]] == ["job:enqueue", "job:fail"]
+    found = call("job", "show", job, "--as", "op", "--find", "fail")[1]
+    assert [e["event"] for e in found["events"]] == ["job:fail"]
+    assert call("job", "show", job, "--as", "co")[1]["error"]["code"] == "permission.denied"
+    assert call("job", "show", "job-nothere00000", "--as", "op")[1]["error"]["code"] == "job.not_found"
+    capsys.readouterr()
+    assert run(["job", "show", job, "--as", "op"]) == 0
+    told = capsys.readouterr().out
+    assert "从来源取数" in told and "怎么办" in told and "任务失败" in told
+
+
 def _tamper(database: Path) -> None:
     """What the database's owner could do: take the triggers away and change a row."""
     connection = sqlite3.connect(database)

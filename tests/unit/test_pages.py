@@ -88,6 +88,7 @@ PAGES: dict[str, set[str]] = {
     **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
     "/audit": {"auditor"}, "/audit?before=20": {"auditor"}, "/audit?object_id={published}": {"auditor"},
     "/jobs": {"operator", "auditor"}, "/jobs?state=queued": {"operator", "auditor"},
+    "/jobs?q=x&days=1&kind=ingest&department=x&page=2": {"operator", "auditor"},
     "/schedules": {"operator", "department", "auditor"}, "/policies": ANYBODY,
     "/policies/{policy}": ANYBODY, "/corrections": GOVERNING, "/corrections/{slip}": GOVERNING,
     "/resources/{dirty}?tab=quality": GOVERNING,
