@@ -21,7 +21,7 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
-from synthetic.fields import Constraint, Field
+from synthetic.fields import Constraint, Field, kept
 from synthetic.filling import Parent
 from synthetic.invariants import rules_of
 from synthetic.language_model import LanguageModel
@@ -49,7 +49,7 @@ class ParentTwin:
 
     files: list[str]
     real_files: list[str]
-    fields: list[Field]
+    fields: tuple[Field, ...]
     rows: int
 
 
@@ -73,6 +73,11 @@ class Task:
     planner: LanguageModel | None
     asked: dict[str, int]
     """rows and seed an operator asked for, now or for the last twin"""
+
+    @property
+    def made(self) -> tuple[Field, ...]:
+        """The columns of the twin: those that nobody left out."""
+        return kept(self.fields)
 
     @property
     def seed(self) -> int:
@@ -184,7 +189,8 @@ def _parents(
         parents[parent.name] = ParentTwin(
             lake.files(parent.simulated_table, twin.lake_version),
             lake.files(parent.typed_table, version.lake_version),
-            plan(columns, parent.declared, {}, version.rows, answers_for(unit, parent.id, columns)), version.rows,
+            kept(plan(columns, parent.declared, {}, version.rows, answers_for(unit, parent.id, columns))),
+            version.rows,
         )  # fmt: skip
         numbers[parent.id] = twin.number
         references[link["column"]] = (parent.name, link["to"])
@@ -211,7 +217,9 @@ def _simulate(task: Task, progress: _Progress) -> Simulated:
 
     frame = pl.read_parquet(task.files)
     parents = {
-        name: Parent(pl.read_parquet(p.files), p.rows, pl.read_parquet(p.real_files), p.fields)
+        name: Parent(
+            pl.read_parquet(p.files), p.rows, pl.read_parquet(p.real_files).select(f.name for f in p.fields), p.fields
+        )
         for name, p in task.parents.items()
     }
     made = simulate(
@@ -245,17 +253,19 @@ def _files(work: Work, lake: Lake, task: Task, made: Simulated, version: int) ->
     from synthetic.preview import field_dictionary
 
     shown = public(made.manifest)
-    fields = field_dictionary(task.fields, shown)
+    fields = field_dictionary(task.made, shown)
     rows = lake.files(task.resource.simulated_table, version)
     written = write_all(Subject(rows, fields, shown, _cover(task, made)), work.folder)
     titles = {rule.id: rule.title for rule in task.policy.rules}
     store = work.platform.settings.twin_files
-    kept = {k: _keep(path, store, FORMATS[k].media, FORMATS[k].ending, FORMATS[k].label) for k, path in written.items()}
+    files = {
+        k: _keep(path, store, FORMATS[k].media, FORMATS[k].ending, FORMATS[k].label) for k, path in written.items()
+    }
     for key, (audience, ending, label) in _REPORTS.items():
         path = work.folder / f"{key}.html"
         path.write_text(report(made.manifest, titles, audience), encoding="utf-8")
-        kept[key] = _keep(path, store, _HTML, ending, label)
-    return _made(task, made, version, kept)
+        files[key] = _keep(path, store, _HTML, ending, label)
+    return _made(task, made, version, files)
 
 
 def _made(task: Task, made: Simulated, version: int | None, files: Mapping[str, Any] | None = None) -> Made:
@@ -264,8 +274,8 @@ def _made(task: Task, made: Simulated, version: int | None, files: Mapping[str, 
     shown = public(made.manifest)
     return Made(
         version=task.version, basis=task.basis, parents=task.parent_twins, lake_version=version, asked=task.asked,
-        manifest=made.manifest, public=shown, fields=field_dictionary(task.fields, shown),
-        distributions=[] if version is None else distributions(made.frame, task.fields), files=files or {},
+        manifest=made.manifest, public=shown, fields=field_dictionary(task.made, shown),
+        distributions=[] if version is None else distributions(made.frame, task.made), files=files or {},
     )  # fmt: skip
 
 

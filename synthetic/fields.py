@@ -124,6 +124,12 @@ def kept(fields: Sequence[Field]) -> tuple[Field, ...]:
     return tuple(f for f in fields if f.semantic != "drop")
 
 
+def standing(constraints: Iterable[Constraint], fields: Sequence[Field]) -> tuple[Constraint, ...]:
+    """The constraints without those that name a column which is left out."""
+    gone = {f.name for f in fields if f.semantic == "drop"}
+    return tuple(c for c in constraints if not gone & set(c.columns))
+
+
 def decisions(fields: Sequence[Field]) -> list[dict[str, Any]]:
     """What each column was taken for, by which rule, and who decided; JSON-able, in plan order."""
     return [
@@ -244,7 +250,9 @@ def _refuse_unknown_columns(fields: Sequence[Field], constraints: Sequence[Const
     present = kept(fields)
     names = {f.name for f in present}
     parents = {c for f in present if f.references for c in (f.references[0], f.name)}
+    left_out = {f.name for f in fields} - names  # a rule about such a column is left out with it
     ruled = {c for rule in constraints for c in rule.columns if c in names or c.partition(".")[0] not in parents}
+    ruled -= left_out
     used = {c for f in present for c in f.follows.values()} | ruled
     relations = {r for f in present for r in f.follows} - FOLLOWS
     if used - names or relations:

@@ -72,16 +72,9 @@ class Facts:
 
 
 def fill(
-    modelled: pl.DataFrame,
-    fields: Sequence[Field],
-    facts: Mapping[str, Facts],
-    rng: np.random.Generator,
-    *,
-    rows: int,
-    parents: Mapping[str, Parent],
-    ties: Ties | None = None,
-    own: str = "",
-) -> pl.DataFrame:
+    modelled: pl.DataFrame, fields: Sequence[Field], facts: Mapping[str, Facts], rng: np.random.Generator, *,
+    rows: int, parents: Mapping[str, Parent], ties: Ties | None = None, own: str = "",
+) -> pl.DataFrame:  # fmt: skip
     """Add every column that no engine made, in plan order, and make the columns of one person agree.
 
     Args:

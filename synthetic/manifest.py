@@ -72,19 +72,17 @@ def describe(
         "digest": digest(frame),
         "columns": [_column(f, evidence, view, formats, structure) for f in evidence.fields],
         "generator": structure.planned.as_dict() if structure else None,
-        "fidelity": {
-            "score": _rounded(evidence.fidelity.score),
-            "shapes": _rounded(evidence.fidelity.shapes),
-            "pairs": _rounded(evidence.fidelity.pairs),
-            "holdout": _rounded(evidence.fidelity.holdout),
-            "ratio": _rounded(evidence.fidelity.ratio),
-            "words": in_words(evidence.fidelity).as_dict(),
-        },
+        "fidelity": _scores(evidence.fidelity),
         "not_preserved": [t.as_dict() for t in ((_STRUCTURE_ONLY,) if view is None else _NOT_PRESERVED)],
         "k": k,
         **_beside_real(evidence, k, target),
         "verdict": best.verdict.as_dict(),
     }
+
+
+def _scores(fidelity: Fidelity) -> dict[str, Any]:
+    names = ("score", "shapes", "pairs", "holdout", "ratio")
+    return {n: _rounded(getattr(fidelity, n)) for n in names} | {"words": in_words(fidelity).as_dict()}
 
 
 def _candidate(attempt: Attempt | NotRun) -> dict[str, Any]:

@@ -40,18 +40,7 @@ def write_published(
     """
     import pyarrow.parquet as pq
 
-    if Outcome(manifest["verdict"]["outcome"]) in _REFUSED:
-        failed = [r["rule"] for r in manifest["verdict"]["rules"] if r["outcome"] != Outcome.PASS]
-        raise UserError(
-            "simulation.blocked",
-            Text("仿真数据没有通过核查({r}),不予写出。", "The simulated rows failed {r}; nothing is written.").fill(
-                r="、".join(failed)
-            ),
-            fix=Text(
-                "请查看核查报告,调整字段方案、种子或引擎后重试。", "See the report; adjust the plan, seed or engine."
-            ),
-            rules=failed,
-        )
+    _refuse_failed(manifest["verdict"])
     out.mkdir(parents=True, exist_ok=True)
     stem, shown = f"{manifest['table']}_{manifest['mark']}", public(manifest)
     text = json.dumps(shown, ensure_ascii=False, sort_keys=True)
@@ -65,6 +54,21 @@ def write_published(
     paths["report"].write_text(report(manifest, titles, "merchant"), "utf-8")
     paths["report_data"].write_text(_readable(report_data(manifest, titles, "merchant")), "utf-8")
     return paths
+
+
+def _refuse_failed(verdict: Mapping[str, Any]) -> None:
+    if Outcome(verdict["outcome"]) in _REFUSED:
+        failed = [r["rule"] for r in verdict["rules"] if r["outcome"] != Outcome.PASS]
+        raise UserError(
+            "simulation.blocked",
+            Text("仿真数据没有通过核查({r}),不予写出。", "The simulated rows failed {r}; nothing is written.").fill(
+                r="、".join(failed)
+            ),
+            fix=Text(
+                "请查看核查报告,调整字段方案、种子或引擎后重试。", "See the report; adjust the plan, seed or engine."
+            ),
+            rules=failed,
+        )
 
 
 def _readable(document: Mapping[str, Any]) -> str:

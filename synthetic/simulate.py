@@ -17,7 +17,7 @@ from synthetic.columns import Conformed, Scale, conform, restore
 from synthetic.constraints import beside_blind, keep_inside, repair, repair_beside, settled
 from synthetic.engines.base import Condition, Engine, Model, cannot_fix, engine_named
 from synthetic.engines.schema_engine import SchemaEngine
-from synthetic.fields import Constraint, Field, blinded, check_plan, decisions, entity_of, kept
+from synthetic.fields import Constraint, Field, blinded, check_plan, decisions, entity_of, kept, standing
 from synthetic.filling import Facts, Parent, fill, same
 from synthetic.given import Given, check_given, conditions, fulfilled, must_hold
 from synthetic.links import Family
@@ -54,22 +54,11 @@ class Sink(Protocol):
 
 
 def simulate(
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
-    family: Family | None = None,
-    given: Given | None = None,
-    target: str | None = None,
-    planner: Planner | None = None,
-    progress: Progress | None = None,
-) -> Simulated:
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
+    family: Family | None = None, given: Given | None = None, target: str | None = None,
+    planner: Planner | None = None, progress: Progress | None = None,
+) -> Simulated:  # fmt: skip
     """Draw `rows` simulated rows. The same arguments give the same frame, byte for byte.
 
     Args:
@@ -101,22 +90,11 @@ def simulate(
 
 def simulate_into(
     sink: Sink,
-    frame: pl.DataFrame,
-    fields: Sequence[Field],
-    *,
-    rows: int,
-    seed: int,
-    engine: str = "auto",
-    policy: Any = None,
-    name: str = "table",
-    constraints: Sequence[Constraint] = (),
-    parents: Mapping[str, Parent] | None = None,
-    family: Family | None = None,
-    given: Given | None = None,
-    target: str | None = None,
-    planner: Planner | None = None,
-    progress: Progress | None = None,
-) -> tuple[dict[str, Any], Verdict]:
+    frame: pl.DataFrame, fields: Sequence[Field], *, rows: int, seed: int, engine: str = "auto", policy: Any = None,
+    name: str = "table", constraints: Sequence[Constraint] = (), parents: Mapping[str, Parent] | None = None,
+    family: Family | None = None, given: Given | None = None, target: str | None = None,
+    planner: Planner | None = None, progress: Progress | None = None,
+) -> tuple[dict[str, Any], Verdict]:  # fmt: skip
     """`simulate` for any number of rows, in flat memory: `sink` takes the same rows batch by batch.
 
     Every gate runs on every row. A sink holds rows of which nobody knows yet whether they pass: show them to nobody
@@ -127,6 +105,7 @@ def simulate_into(
     """
     edition = policy or _policy_in_force()
     check_plan(fields, frame.columns, constraints)
+    constraints = standing(constraints, fields)
     decided, fields = decisions(fields), kept(fields)
     frame = frame.drop(set(frame.columns) - {f.name for f in fields})
     check_target(target, fields)
@@ -137,7 +116,7 @@ def simulate_into(
     if engine == "schema" or people < edition.by_check("minimum_rows").parameters.rows:
         frame = frame.clear()  # from here on there is no row to read
     task = _Task.prepare(
-        frame, fields, rows, seed, edition, name, tuple(constraints), parents or {}, people, given or {}, family
+        frame, fields, rows, seed, edition, name, constraints, parents or {}, people, given or {}, family
     )
     task.planner, task.target = planner, target
     manifest, verdict = task.run(engine, sink, progress)
