@@ -23,7 +23,7 @@ from sandbox.exports.feedback import METADATA
 from sandbox.exports.release import verify
 from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound, NotPermitted
-from sandbox.kernel.steps import Step
+from sandbox.kernel.steps import Here, Step
 from tests.factories import PASSWORD, World
 from tests.pages import Person, words_of
 
@@ -251,7 +251,7 @@ def test_only_an_operator_makes_one_and_only_one_at_a_time(stage: stages.Embedde
 # ---- progress and cancelling ----
 
 
-class CancelledMidway:
+class CancelledMidway(Here):
     """Steps run here; once the engines work, an operator cancels the job."""
 
     def __init__(self, stage: stages.Embedded, job_id: str) -> None:
@@ -262,9 +262,6 @@ class CancelledMidway:
         if step.name == "simulate":
             self.stage.client.post("operator", f"/jobs/{self.job_id}/cancel")
         return step()
-
-    def fan(self, steps: Any) -> Any:
-        return [step() for step in steps]
 
 
 def test_a_cancelled_simulation_stops_between_engines_and_leaves_nothing(stage: stages.Embedded, table: str) -> None:
