@@ -30,6 +30,8 @@ _ROUNDS = 6
 _COPY_FROM = 2
 """Rounds of repair after which rows that still break a rule take the ruled columns of a row that breaks none."""
 _DAY = 86_400.0
+_BY_CHANCE = 0.01
+"""Share of rows up to which those that equal a real row are drawn anew (assumed)"""
 
 
 def settled(
@@ -320,6 +322,24 @@ def keep_inside(
             rows[out.to_numpy()] = rng.choice(source.to_numpy(), len(out))
             frame = frame.with_columns(frame.get_column(c).gather(rows) for c in rule.columns)
     return frame
+
+
+def keep_apart(frame: pl.DataFrame, rare: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Rows that happen to be one of the `rare` real ones, on all of its columns, take those of another row.
+
+    Where many are, the columns are so few and coarse that this is their nature: leaving those combinations out would
+    tell which ones the real table has, so all stay, and the gate compares with what held-out rows do.
+    """
+    if not rare.width:
+        return frame
+    named = frame.select(rare.columns).with_row_index("\0row")
+    hit = named.join(rare, on=rare.columns, how="semi", nulls_equal=True)["\0row"].to_numpy()
+    others = np.setdiff1d(np.arange(frame.height), hit)
+    if not len(hit) or len(hit) > _BY_CHANCE * frame.height:
+        return frame
+    rows = np.arange(frame.height)
+    rows[hit] = rng.choice(others, len(hit))
+    return frame[rows]
 
 
 def beside_blind(fields: Sequence[Field], constraints: Sequence[Constraint]) -> frozenset[str]:

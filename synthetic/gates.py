@@ -83,7 +83,7 @@ class Evidence:
         fitted people share (a row that many share is as close to the holdout, and nobody's)."""
         if not self._closer:
             compared = Comparison(real.every, real.fitted, real.holdout, self.learned)
-            rare = _rare(real.fitted, [f.name for f in self.learned], k)
+            rare = rare_rows(real.fitted, [f.name for f in self.learned], k)
             copies = rare.sample(min(_COPIES, rare.height), seed=0)
             self._closer["simulated"] = compared.closer(self.parts())
             self._closer["copies"] = compared.closer([copies])
@@ -143,7 +143,7 @@ def _exact_rows(evidence: Evidence, real: RealRows, parameters: Any, edition: An
     if not real.holdout.height or not real.fitted.height:
         return Measure(None, parameters.max_excess_share, None, "no holdout")
     k = edition.by_check("rare_categories").parameters.k
-    rare = _rare(real.fitted, names, k).unique()
+    rare = rare_rows(real.fitted, names, k).unique()
     sizes = evidence.simulated.height, real.holdout.height
     copies = evidence.total(lambda part: {"rows": _known_in(part, rare)})["rows"] / max(1, sizes[0])
     chance = _known_in(real.holdout, rare) / sizes[1]
@@ -152,7 +152,7 @@ def _exact_rows(evidence: Evidence, real: RealRows, parameters: Any, edition: An
     return Measure(round(excess, 6), parameters.max_excess_share, excess <= parameters.max_excess_share)
 
 
-def _rare(rows: pl.DataFrame, names: Sequence[str], k: int) -> pl.DataFrame:
+def rare_rows(rows: pl.DataFrame, names: Sequence[str], k: int) -> pl.DataFrame:
     """The rows whose combination of values fewer than k people have."""
     return rows.select(names).filter(pl.len().over(names) < k) if names else rows.clear()
 

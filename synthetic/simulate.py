@@ -14,7 +14,7 @@ from policies.verdict import Outcome, Verdict
 from synthetic import batches, fidelity, gates
 from synthetic.batches import NotRun, Progress, Steps
 from synthetic.columns import Conformed, Scale, conform, restore
-from synthetic.constraints import beside_blind, keep_inside, repair, repair_beside, settled
+from synthetic.constraints import beside_blind, keep_apart, keep_inside, repair, repair_beside, settled
 from synthetic.engines.base import Condition, Engine, Model, cannot_fix, engine_named
 from synthetic.engines.schema_engine import SchemaEngine
 from synthetic.fields import Constraint, Field, blinded, check_plan, decisions, entity_of, kept, standing
@@ -173,6 +173,7 @@ class _Task:
     steps: Steps = field(default_factory=lambda: Steps(None, 1))
     _structure: SchemaEngine | None = None
     _views: list[View] = field(default_factory=list)
+    _rows_apart: list[pl.DataFrame] = field(default_factory=list)
     _facts: dict[str, Facts] = field(default_factory=dict)
 
     @classmethod
@@ -370,7 +371,9 @@ class _Task:
         fixed = frozenset(self.given)
         modelled = repair(pl.DataFrame(columns), self.constraints, beside_blind(self.fields, self.constraints) | fixed)
         if used.reads_rows:
-            modelled = keep_inside(modelled, self.constraints, self._inside(modelled), np.random.default_rng(seeds[0]))
+            chance = np.random.default_rng(seeds[0])
+            modelled = keep_inside(modelled, self.constraints, self._inside(modelled), chance)
+            modelled = keep_apart(modelled, self._rare(), chance)
         parents = batches.part_of(self.parents, index, len(self.sizes))
         ties = self.ties if used.reads_rows else Ties.blind(self.fields)
         filled = fill(
@@ -404,6 +407,14 @@ class _Task:
             rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(1)[0])
             self._views.append(protect(self.fitted, (*self.fields, *self.ties.fields), k=self._k(), rng=rng))
         return self._views[0]
+
+    def _rare(self) -> pl.DataFrame:
+        """Combinations of learned values that fewer than k rows, or people, share: a row equal to one is somebody's."""
+        if not self._rows_apart:
+            names = [f.name for f in self.fields if f.learned and f.name not in self._view().patterned]
+            rare = [gates.rare_rows(rows, names, self._k()) for rows in (self.conformed.frame, self.fitted)]
+            self._rows_apart.append(pl.concat(rare).unique())
+        return self._rows_apart[0]
 
     def _known_to(self, used: Engine) -> Mapping[str, Facts]:
         if not used.reads_rows:

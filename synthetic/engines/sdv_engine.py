@@ -172,7 +172,7 @@ def _values(drawn: dict[str, np.ndarray], name: str, quantiles: np.ndarray | Non
         return labels.set(labels == NULL, None)
     uniform = ndtr(column.astype(np.float64))
     place = uniform * (len(quantiles) - 1)
-    if len(np.unique(quantiles)) <= _FEW:
+    if len(quantiles) == _MAX_KNOTS and len(np.unique(quantiles)) <= _FEW:  # else a small table would lie on a grid
         values = quantiles[np.round(place).astype(np.int64)]
     else:
         values = np.interp(place, np.arange(len(quantiles)), quantiles)

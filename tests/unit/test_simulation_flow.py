@@ -465,3 +465,24 @@ def test_name_follows_a_learned_code() -> None:
 def test_few_people_with_many_rows_are_a_small_table() -> None:
     made = simulate(months(people=50, each=40), MONTH_FIELDS, rows=100, seed=1)
     assert made.manifest["engine"]["used"] == "schema"
+
+
+def _coarse(numbers: int) -> tuple[pl.DataFrame, list[Field]]:
+    rng, count = np.random.default_rng(5), 6_000
+    frame = pl.DataFrame({name: rng.choice([f"{name}{i}" for i in range(9)], count) for name in "甲乙丙"})
+    frame = frame.with_columns(pl.Series("数", rng.integers(0, numbers, count)))
+    fields = [Field(name, "text", "category", nullable=False) for name in "甲乙丙"]
+    return frame, [*fields, Field("数", "integer", "number", nullable=False)]
+
+
+@pytest.mark.parametrize(("numbers", "few"), [(3_000, True), (5, False)], ids=["by chance", "by nature"])
+def test_rows_that_equal_a_real_one_are_drawn_anew_where_few_do(numbers: int, few: bool) -> None:
+    """Where many combinations are alike by nature, leaving them out would tell which ones the real table has."""
+    frame, fields = _coarse(numbers)
+    policy = load("simulation")
+    rare = frame.filter(pl.len().over(frame.columns) < policy.by_check("rare_categories").parameters.k)
+    made = simulate(frame, fields, rows=frame.height, seed=3, engine="tree")
+    alike = made.frame.join(rare, on=frame.columns, how="semi").height
+    assert (alike == 0) if few else (alike > frame.height / 3)
+    outcomes = {run.rule: run.outcome for run in made.verdict.rules}
+    assert outcomes[policy.by_check("exact_rows").id] is Outcome.PASS
