@@ -4,6 +4,9 @@ The attacker knows a person's quasi-identifiers, looks up the simulated rows clo
 value found there. What he gets right about held-out people he owes to the relations in the data, which the simulation
 is meant to keep; only what he gets right beyond that about fitted people is a leak. The advantage is the difference of
 the two success rates, with the interval of Agresti and Caffo (2000) for a difference of proportions.
+
+Every value counts alike, however few people have it: where nine in ten are "normal", guessing that is no success, and
+it is the others who have something to lose.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from synthetic.fields import Field
 
 _CLASSES = 20
 _GUESS_LEVEL = 3
+_FEW_PEOPLE = 20
+"""people with a value, on either side, below which values are taken together: a rate of fewer says nothing"""
 
 
 class _Real(Protocol):
@@ -47,12 +52,31 @@ class Advantage:
     high: float
 
     @classmethod
-    def of(cls, fitted: np.ndarray, holdout: np.ndarray, z: float) -> Advantage:
-        """From success probabilities in [0, 1], one a person; one success and one failure are added on each side."""
-        rates = [(float(side.sum()) + 1) / (len(side) + 2) for side in (fitted, holdout)]
-        error = sum(p * (1 - p) / (len(side) + 2) for p, side in zip(rates, (fitted, holdout), strict=True)) ** 0.5
-        middle = rates[0] - rates[1]
-        return cls(float(fitted.mean() - holdout.mean()), middle - z * error, middle + z * error)
+    def of(cls, right: np.ndarray, truth: np.ndarray, fitted: int, z: float) -> Advantage:
+        """From success probabilities in [0, 1] and true values (class numbers), one a person, the `fitted` ones first.
+
+        The mean over the values; one success and one failure are added on each side of each. Raises ValueError when no
+        value occurs on both sides.
+        """
+        groups = _groups(truth, fitted)
+        here, there = groups[:fitted], groups[fitted:]
+        common = np.intersect1d(here, there)  # values of one side only leave nothing to compare
+        if not len(common):
+            raise ValueError("no value occurs on both sides")
+        sides = [(right[:fitted][here == g], right[fitted:][there == g]) for g in common]
+        value = float(np.mean([ours.mean() - theirs.mean() for ours, theirs in sides]))
+        rates = [[(float(s.sum()) + 1) / (len(s) + 2) for s in pair] for pair in sides]
+        errors = [p * (1 - p) / (len(s) + 2) for ps, pair in zip(rates, sides, strict=True)
+                  for p, s in zip(ps, pair, strict=True)]  # fmt: skip
+        middle, error = float(np.mean([ours - theirs for ours, theirs in rates])), sum(errors) ** 0.5 / len(sides)
+        return cls(value, middle - z * error, middle + z * error)
+
+
+def _groups(truth: np.ndarray, fitted: int) -> np.ndarray:
+    """The value of each person; those that few people have on either side make one group."""
+    size = int(truth.max()) + 1
+    least = np.minimum(*(np.bincount(side, minlength=size) for side in (truth[:fitted], truth[fitted:])))
+    return np.where(least[truth] >= _FEW_PEOPLE, truth, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +107,8 @@ def attack(
 
     Args:
         learned: the modelled fields, `target` among them.
-        parameters: `max_advantage`, `confidence_z`, `targets` (people attacked on each side) of the policy.
+        parameters: `max_advantage`, `confidence_z`, `control_z`, `targets` (people attacked on each side) of the
+            policy.
 
     Returns:
         None when no other column is modelled, so that there is nothing to infer from.
@@ -104,7 +129,7 @@ def attack(
 
 class _Attacker:
     def __init__(self, target: Field, known: Sequence[Field], real: _Real, parameters: Any) -> None:
-        self._z, self._target, self._known, self._real = parameters.confidence_z, target, known, real
+        self._parameters, self._target, self._known, self._real = parameters, target, known, real
         self._space = Space(real.every, known)
         self._classes = Binned(real.every.get_column(target.name), target, bins=_CLASSES, labels=_CLASSES)
         rng = np.random.default_rng(0)
@@ -115,15 +140,15 @@ class _Attacker:
 
     def run(self, batches: Iterable[pl.DataFrame]) -> Attack:
         names = tuple(f.name for f in self._known)
-        copies = self._advantage([self._real.fitted])
-        return Attack(self._target.name, names, self._advantage(batches), copies)
+        copies = self._advantage([self._real.fitted], self._parameters.control_z)
+        return Attack(self._target.name, names, self._advantage(batches, self._parameters.confidence_z), copies)
 
-    def _advantage(self, batches: Iterable[pl.DataFrame]) -> Advantage:
+    def _advantage(self, batches: Iterable[pl.DataFrame], z: float) -> Advantage:
         nearest = Nearest(self._points, self._classes.size)
         for batch in batches:
             nearest.add(self._space.points(batch), self._classes.codes(batch))
         right = nearest.votes[np.arange(len(self._truth)), self._truth] / np.maximum(1, nearest.votes.sum(1))
-        return Advantage.of(right[: self._fitted], right[self._fitted :], self._z)
+        return Advantage.of(right, self._truth, self._fitted, z)
 
 
 def _some(frame: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:

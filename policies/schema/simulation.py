@@ -50,13 +50,15 @@ class CopyControl(Strict):
 class SensitiveInference(Strict):
     """An attacker who knows quasi-identifiers guesses a sensitive value from the simulated rows.
 
-    His success on fitted people less that on held-out people is the advantage; the lower end of its interval, of
-    `confidence_z` standard errors, may be `max_advantage` at most. `targets` people are attacked on each side. The same
-    attack on copies of the fitted rows must be noticed, or else gain no more than that itself.
+    His success on fitted people less that on held-out people, as the mean over the values, is the advantage; the lower
+    end of its interval, of `confidence_z` standard errors, may be `max_advantage` at most. `targets` people a side are
+    attacked. The same attack on copies of the fitted rows must be noticed with `control_z` standard errors (1.645:
+    one-sided, 95 %), or else gain no more than that itself.
     """
 
     max_advantage: Annotated[float, Field(ge=0, le=0.1)]
     confidence_z: Annotated[float, Field(ge=1.6, le=4)]
+    control_z: Annotated[float, Field(ge=1.6, le=4)]
     targets: Annotated[int, Field(ge=1000, le=100_000)]
 
 

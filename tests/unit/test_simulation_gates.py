@@ -359,6 +359,24 @@ def test_attack_that_would_miss_copies_is_an_error(honest: gates.Evidence, editi
     assert attacked(evidence, edition)[0] is Outcome.ERROR
 
 
+def test_a_value_that_few_people_have_counts_like_one_that_most_have(honest: gates.Evidence, edition: Any) -> None:
+    """Nineteen of twenty are in order: who always guesses that is mostly right, and knows nothing of the others."""
+    rng = np.random.default_rng(4)
+
+    def people() -> pl.DataFrame:
+        state = ["欠缴" if i % 20 == 0 else "正常" for i in range(240)]
+        return pl.DataFrame({"年龄": rng.normal(50, 15, 240), "状态": rng.permutation(state)})
+
+    real, fresh = people(), people()
+    fields = [Field("年龄", "decimal", "number", "quasi", 2), Field("状态", "text", "category", "sensitive", 3)]
+    sides = gates.RealRows(real, real.head(120), real.tail(120))
+    found = [
+        attacked(replace(honest, simulated=made, fields=fields, constraints=(), real=sides, _closer={}), edition)
+        for made in (fresh, real.head(120))
+    ]
+    assert [outcome for outcome, _ in found] == [Outcome.PASS, Outcome.BLOCK]
+
+
 def test_where_nothing_is_sensitive_or_known_there_is_nothing_to_infer(honest: gates.Evidence, edition: Any) -> None:
     tame = [replace(f, role="none", level=2) if f.role == "sensitive" else f for f in honest.fields]
     assert attacked(replace(honest, fields=tame), edition) == (Outcome.PASS, 0.0)
