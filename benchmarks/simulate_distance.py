@@ -2,7 +2,7 @@
 
 Both judge copies of the fitted rows (they must be caught) and fresh rows of the same population (they must pass), every
 row against every fitted and every held-out one. Processor seconds on one thread are counted: the ratio holds on a busy
-machine too. `PDS_BENCH_ROWS` sets the rows of each of the three sets (2,000).
+machine too. `PDS_BENCH_DISTANCE_ROWS` sets the rows of each of the three sets (2,000).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def figures() -> list[Figure]:
     the verdicts agree."""
     from threadpoolctl import threadpool_limits
 
-    rows = int(os.environ.get("PDS_BENCH_ROWS", "2000"))
+    rows = int(os.environ.get("PDS_BENCH_DISTANCE_ROWS", "2000"))
     fitted, holdout, fresh = (_rows(rows, seed) for seed in (1, 2, 3))
     copies = fitted.sample(rows, with_replacement=True, seed=4)
     spent, shares = {"ours": 0.0, "sdmetrics": 0.0}, {}

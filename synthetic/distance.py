@@ -111,10 +111,11 @@ class Nearest:
 
     def _meet(self, part: slice, tile: np.ndarray, kinds: np.ndarray, place: int) -> None:
         gaps = self._points[part] @ tile
-        low, least, votes = gaps.min(1), self._least[part], self.votes[part]
-        closer = np.flatnonzero(low < least - self._tie)
+        where, least, votes = gaps.argmin(1), self._least[part], self.votes[part]
+        low = gaps[np.arange(len(gaps)), where]
+        closer = low < least - self._tie
         votes[closer] = 0
-        self.first[part][closer] = place + (gaps[closer] <= (low[closer] + self._tie)[:, None]).argmax(1)
+        self.first[part][closer] = place + where[closer]
         np.minimum(least, low, out=least)
         near = np.flatnonzero(low <= least + self._tie)
         who, which = np.divmod(np.flatnonzero(gaps[near] <= (least[near] + self._tie)[:, None]), gaps.shape[1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -52,6 +52,8 @@ def outcomes(one: gates.Evidence) -> dict[str, Outcome]:
 def test_a_copied_row_is_always_caught(seed: int, which: int, place: int) -> None:
     one = evidence(table(300, seed), seed)
     assert one.real is not None
+    # Where a held-out person happens to equal a fitted one, one such row may be chance too.
+    assume(one.real.holdout.join(one.real.fitted, on=one.real.fitted.columns, how="semi").is_empty())
     made = pl.concat([one.simulated[:place], one.real.fitted[which], one.simulated[place + 1 :]])
     assert outcomes(replace(one, simulated=made, _closer={}))["exact_rows"] is Outcome.BLOCK
 
