@@ -36,16 +36,14 @@ _REPORTS: dict[str, tuple[Audience, str, Text]] = {
     "report-operator": ("operator", "_运营报告.html", Text("仿真报告（运营与核查）", "Report for those who govern")),
 }
 _HTML = "text/html; charset=utf-8"
-_STAGES = ("prepare", "fit", "draw", "judge", "finish")
-"""stages of a simulation that people know by a word of their own"""
 _PAUSE = 0.5
 """seconds between two looks whether the job may go on"""
 
 
 @dataclass(frozen=True, slots=True)
 class ParentTwin:
-    """A published table that others refer to: files of its twin, and of the version the twin imitates, with its plan,
-    so that values of a child can follow those of its parent."""
+    """A published table that others refer to: files of its twin, and of its published version with what its plan
+    explains, so that values of a child can follow those of its parent."""
 
     files: list[str]
     real_files: list[str]
@@ -139,8 +137,7 @@ class _Progress:
         now = time.monotonic()
         if now - self.said >= _PAUSE:
             self.said = now
-            step = stage if stage in _STAGES else "simulate"
-            self.work.reached(step, _FROM + int((_TO - _FROM) * min(max(share, 0.0), 1.0)))
+            self.work.reached(stage, _FROM + int((_TO - _FROM) * min(max(share, 0.0), 1.0)))
 
 
 def _task(work: Work, lake: Lake) -> Task:
@@ -186,11 +183,11 @@ def _parents(
             continue
         version = repository.version(unit.session, parent.id, parent.current_version)
         columns = repository.columns(unit.session, parent.id)
+        planned = plan(columns, parent.declared, {}, version.rows, answers_for(unit, parent.id, columns))
         parents[parent.name] = ParentTwin(
             lake.files(parent.simulated_table, twin.lake_version),
             lake.files(parent.typed_table, version.lake_version),
-            kept(plan(columns, parent.declared, {}, version.rows, answers_for(unit, parent.id, columns))),
-            version.rows,
+            tuple(f for f in kept(planned) if f.semantic), version.rows,  # nothing unexplained is looked at
         )  # fmt: skip
         numbers[parent.id] = twin.number
         references[link["column"]] = (parent.name, link["to"])
@@ -218,7 +215,8 @@ def _simulate(task: Task, progress: _Progress) -> Simulated:
     frame = pl.read_parquet(task.files)
     parents = {
         name: Parent(
-            pl.read_parquet(p.files), p.rows, pl.read_parquet(p.real_files).select(f.name for f in p.fields), p.fields
+            pl.read_parquet(p.files), p.rows, pl.scan_parquet(p.real_files).select(f.name for f in p.fields).collect(),
+            p.fields,
         )
         for name, p in task.parents.items()
     }

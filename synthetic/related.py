@@ -14,7 +14,7 @@ from synthetic.families import better_of, draw_families
 from synthetic.fields import check_plan, kept
 from synthetic.links import Family, Parent, widened
 from synthetic.planning import Planner
-from synthetic.simulate import Simulated, simulate
+from synthetic.simulate import Simulated, policy_in_force, simulate
 from synthetic.tables import TableInput, parents_first, parents_of, sizes_of
 
 
@@ -39,7 +39,7 @@ def simulate_related(
         UserError: `simulation.circular`, `simulation.parent_missing`, `engine.too_large`, `engine.no_family`, and those
             of `simulate`; a plan that does not hold is refused before anything is made, with the `table` it is of.
     """
-    edition = policy or _policy_in_force()
+    edition = policy or policy_in_force()
     _check_plans(tables)
     order, sizes = parents_first(tables), sizes_of(tables, rows, edition)
     present = {name: _present(table) for name, table in tables.items()}
@@ -118,9 +118,3 @@ def _known_elsewhere(name: str, tables: Mapping[str, TableInput]) -> dict[str, p
             values = child.frame.get_column(field.name).drop_nulls().unique().cast(pl.String).alias("value")
             found.setdefault(field.references[1], []).append(values)
     return {column: pl.concat(parts).unique() for column, parts in found.items()}
-
-
-def _policy_in_force() -> Any:
-    from policies.editions import load
-
-    return load("simulation")

@@ -103,7 +103,7 @@ def simulate_into(
     Returns:
         The manifest and the verdict over all rows.
     """
-    edition = policy or _policy_in_force()
+    edition = policy or policy_in_force()
     check_plan(fields, frame.columns, constraints)
     constraints = standing(constraints, fields)
     decided, fields = decisions(fields), kept(fields)
@@ -453,7 +453,8 @@ def _number(sequence: np.random.SeedSequence) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _policy_in_force() -> Any:
+def policy_in_force() -> Any:
+    """The shipped simulation edition that counts today."""
     from policies.editions import load
 
     return load("simulation")

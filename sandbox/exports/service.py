@@ -270,9 +270,3 @@ def reviewer_names(unit: Unit, request_id: str) -> list[tuple[Review, str]]:
             raise NotFound.of("account", one.reviewer_id)
         found.append((one, account.name))
     return found
-
-
-def released_to(unit: Unit) -> list[Release]:
-    permissions.check(unit.actor, "export:read")
-    scope = permissions.PERMISSIONS["export:read"][unit.actor.role]
-    return releases(unit.session, unit.actor.organisation_id if scope is permissions.Scope.OWN else None)

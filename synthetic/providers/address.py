@@ -122,8 +122,3 @@ def _doors(rng: np.random.Generator, estate: np.ndarray, kind: str) -> tuple[Wor
     house = (rng.integers(1, 8, n) - 1) * 6 + rooms - 1
     small = np.where(rng.random(n) < 0.6, 1 + house, 0)
     return _HOMES, np.where(estate == 1, 1 + len(_HOUSES) + (tower - 1) * len(_FLATS) + flat, small)
-
-
-def district_names() -> tuple[str, ...]:
-    """Names of the six districts."""
-    return tuple(district.name for district in DISTRICTS)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from synthetic.providers import vocabulary
 from synthetic.providers.checksums import resident_id_check
-from synthetic.providers.pools import Bytes, Exhausted, Integers, Words, digits, pick, texts
+from synthetic.providers.pools import Exhausted, Integers, Words, digits, pick, texts
 
 Days = NDArray[np.datetime64]
 MALE, FEMALE = "男", "女"
@@ -124,12 +124,3 @@ def _sequence(rng: np.random.Generator, regions: Integers, days: Days, male: NDA
     sequence = np.empty(len(key), dtype=np.int64)
     sequence[order] = (offset + rank * step) % 500 * 2 + male[order]
     return sequence
-
-
-def broken_check(identifiers: Bytes) -> Bytes:
-    """The same identifiers with a wrong last digit (each moved by one), for files that must contain errors."""
-    wrong = identifiers.copy()
-    last = wrong[:, -1]
-    number = np.where((last >= 48) & (last <= 57), last - 48, 9)
-    wrong[:, -1] = 48 + (number + 1) % 10
-    return wrong

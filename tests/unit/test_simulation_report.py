@@ -18,7 +18,7 @@ from synthetic.fields import Field
 from synthetic.report import Audience, report, report_data
 from synthetic.sidebyside import grouped, suppressed, two_way
 from synthetic.simulate import Simulated, simulate, split
-from tests.e2e.browser import CHROMIUM, Browser
+from tests.e2e.browser import Browser
 from tests.simulation_tables import RESIDENT_FIELDS, RESIDENT_RULES, RESIDENTS, residents
 
 ROWS, K = 3_000, 5
@@ -270,7 +270,7 @@ def test_hostile_names_and_labels_stay_text(real: pl.DataFrame, audience: Audien
     assert page.count("</title>") >= 1
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.chromium
 @pytest.mark.parametrize("width", [1200, 380])
 def test_page_fits_screen_and_phone_and_asks_nobody_for_anything(made: Simulated, width: int) -> None:
     with Browser() as browser:
