@@ -195,9 +195,14 @@ def _bait() -> Iterator[tuple[Path, Path, dict[str, Any]]]:
 
 @contextmanager
 def _marked_process() -> Iterator[str]:
-    """A process outside with a word in its command line that no other process has."""
+    """A process outside with a word in its command line that no other process has.
+
+    It speaks first: for a moment after exec the kernel shows an empty command line.
+    """
     marker = secrets.token_hex(16)
-    with Popen(["/bin/sh", "-c", "read -r _", marker], stdin=PIPE) as outside:
+    with Popen(["/bin/sh", "-c", "echo here; read -r _", marker], stdin=PIPE, stdout=PIPE) as outside:
+        assert outside.stdout is not None
+        outside.stdout.readline()
         yield marker
         outside.kill()
 
