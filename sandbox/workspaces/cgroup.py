@@ -215,7 +215,7 @@ def _sweep(folder: Path) -> None:
 
 def _mark(pid: int) -> str:
     """Names a process for good: the process table it is in, its number, and when it started."""
-    table = os.stat("/proc/self/ns/pid").st_ino
+    table = Path("/proc/self/ns/pid").stat().st_ino
     try:
         started = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except OSError:

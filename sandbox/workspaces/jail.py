@@ -86,6 +86,7 @@ class Jailed:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
         if self.group is not None:
@@ -132,14 +133,16 @@ def start(order: Order, form: str) -> Jailed:
     for folder in (order.folder, order.output):
         if uid is not None and folder is not None:
             _own(folder, uid)
-    return _STARTER.submit(_start, order, form, uid).result()
+    jailed, setting, log = _STARTER.submit(_start, order, form, uid).result()
+    _wait_ready(jailed, setting, log)  # here, not in the one thread all starts go through
+    return jailed
 
 
 # bwrap dies with the *thread* that started it (PR_SET_PDEATHSIG), so all jails start from one thread that stays.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 
 
-def _start(order: Order, form: str, uid: int | None) -> Jailed:
+def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, Any], IO[bytes]]:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
     temporary = None
@@ -164,8 +167,7 @@ def _start(order: Order, form: str, uid: int | None) -> Jailed:
     bounded = group is not None and cgroup.MEMORY in group.controllers
     setting["forks"] = bounded and form in (OWN_UID, USER_NAMESPACE)
     jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary, group)
-    _wait_ready(jailed, setting, log)
-    return jailed
+    return jailed, setting, log
 
 
 def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:
@@ -250,8 +252,8 @@ def _popen(
     # The shell enters the group and becomes bwrap: were it put in from here, bwrap might have children outside already.
     entrances = group.entrances if group is not None else []
     return subprocess.Popen(
-        ["/bin/sh", "-c", _ENTER, "enter", str(len(entrances)), *entrances, *command], env={}, cwd="/", pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=log, start_new_session=True,
+        ["/bin/sh", "-c", _ENTER, "enter", str(len(entrances)), *entrances, *command], env={}, cwd="/",
+        pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
     )  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def test_groups_of_an_ended_platform_are_removed_at_the_next_start_and_those_of_
     if not parents:
         pytest.skip("this machine allows no control group")
     folder = parents.pop()
-    table = os.stat("/proc/self/ns/pid").st_ino
+    table = Path("/proc/self/ns/pid").stat().st_ino
     ended = folder / f"pds-jail-{table}-{os.getpid()}-1-0"  # our number, used by a process that started earlier
     living, elsewhere = folder / f"{cgroup._mark(os.getpid())}-900", folder / f"pds-jail-1-{os.getpid()}-1-0"
     for place in (ended, living, elsewhere):
