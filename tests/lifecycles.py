@@ -16,6 +16,7 @@ from sandbox.products.model import RUN
 from sandbox.workspaces.model import QUOTA, WORKSPACE
 
 LIFECYCLES = (
-    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA, RUN, EXPORT,
+    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA, RUN,
+    EXPORT,
 )  # fmt: skip
 GUARDING = (_applications, _deliveries, _versions, _exports, _merchants)

@@ -138,5 +138,3 @@ def as_csv(found: Statement) -> str:
         counts = [one.counts.get(kind, 0) for kind in ("query", "read", "script", "run", "download")]
         table.writerow([day, one.cpu_us, one.memory_mb_ms, one.storage_kb_s, *counts, one.rows, one.bytes])
     return "\ufeff" + out.getvalue()
-
-

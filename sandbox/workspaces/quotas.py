@@ -177,7 +177,9 @@ def grant(unit: Unit, request_id: str, amount: int, until: date) -> QuotaRequest
         raise BadInput("quota.amount", Text(f"额度须大于 {common}，且不超过 {common * HIGHEST}",
                                             f"More than {common} and at most {common * HIGHEST}"))  # fmt: skip
     if not today <= until <= today + timedelta(days=LONGEST_DAYS):
-        raise BadInput("quota.until", Text("截止日期须在今天之后的一年以内", "The last day is within a year from today"))
+        raise BadInput(
+            "quota.until", Text("截止日期须在今天之后的一年以内", "The last day is within a year from today")
+        )
     found.granted, found.until = amount, until.isoformat()
     QUOTA.advance(unit, found, "grant", amount=amount, until=found.until)
     return found
