@@ -20,6 +20,7 @@ from api.routes import (
     deliveries,
     exports,
     merchants,
+    metering,
     oversight,
     plans,
     refreshing,
@@ -35,7 +36,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    exports, oversight,
+    metering, exports, oversight,
 )  # fmt: skip
 
 

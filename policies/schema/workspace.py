@@ -90,13 +90,38 @@ class Runs(Strict):
     per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
 
 
+class Quotas(Strict):
+    """What one workspace may use, the same for each: a day is a calendar day of the city; storage is a level.
+
+    Gigabytes are 2³⁰, megabytes 2²⁰ bytes. `warn_percent` of a quota warns, the whole of it refuses.
+    """
+
+    cpu_minutes_per_day: Annotated[int, Field(ge=1)]
+    memory_gb_hours_per_day: Annotated[int, Field(ge=1)]
+    storage_mb: Annotated[int, Field(ge=64)]
+    queries_per_day: Annotated[int, Field(ge=1)]
+    reads_per_day: Annotated[int, Field(ge=1)]
+    scripts_per_day: Annotated[int, Field(ge=1)]
+    warn_percent: Annotated[int, Field(ge=50, le=99)]
+
+
+class Prices(Strict):
+    """One list for everybody, in whole fen: there is no place in it for a merchant's name."""
+
+    cpu_hour_fen: Annotated[int, Field(ge=0)]
+    memory_gb_hour_fen: Annotated[int, Field(ge=0)]
+    storage_gb_day_fen: Annotated[int, Field(ge=0)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
-    | Judging[Literal["runs_per_day"], Runs],
+    | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["quotas"], Quotas]
+    | Judging[Literal["prices"], Prices],
     Field(discriminator="check"),
 ]
 
@@ -109,7 +134,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

@@ -14,7 +14,7 @@ from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import snapshot, tiers
+from sandbox.workspaces import metering, snapshot, tiers
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Statement, Workspace, every, get, of_application, statements
 
@@ -71,12 +71,14 @@ def query(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, s
 
     with platform.begin(actor) as unit:
         workspace = require_usable(unit, workspace_id, "workspace:query")
+        metering.require_quota(unit, workspace_id, "query")
         tables = twin_tables(unit, workspace)
     mount = WorkspaceMount(workspace.id, Mode.SIMULATED, platform.settings.workspaces_root / workspace.id, tables)
     answer = broker.query(mount, sql)
     outcome, rows = (answer.kind, 0) if isinstance(answer, QueryFailed) else ("ok", answer.row_count)
     with platform.begin(actor) as unit:
-        _record(unit, workspace_id, sql, outcome, rows, answer.elapsed)
+        statement = _record(unit, workspace_id, sql, outcome, rows, answer.elapsed)
+        metering.record(unit, workspace_id, "query", answer.usage, subject=statement.id, rows=rows)
     if isinstance(answer, QueryFailed):
         raise QueryRefused(answer)
     return answer
@@ -92,12 +94,14 @@ class QueryRefused(BadInput):
         )  # fmt: skip
 
 
-def _record(unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, seconds: float) -> None:
-    unit.session.add(
-        Statement(id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:20_000],
-                  outcome=outcome, rows=rows, milliseconds=round(seconds * 1000))
+def _record(unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, seconds: float) -> Statement:
+    made = Statement(
+        id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:20_000],
+        outcome=outcome, rows=rows, milliseconds=round(seconds * 1000),
     )  # fmt: skip
+    unit.session.add(made)
     unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True)
+    return made
 
 
 def change(unit: Unit, workspace_id: str, step: str, reason: str = "") -> Workspace:
