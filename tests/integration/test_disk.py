@@ -109,9 +109,6 @@ FILL = {
         " if n % 50 == 0: c.close(); c = sqlite3.connect(f'a{n}.db'); c.execute('create table t (b)')"
     ),
     "closed folders": "while True:\n os.mkdir(str(n)); open(f'{n}/x', 'wb').write(block); os.chmod(str(n), 0); n += 1",
-    "extents without writing": (
-        "while True:\n f = open(str(n), 'wb'); os.posix_fallocate(f.fileno(), 0, 1 << 23); n += 1\n f.close()"
-    ),
 }  # fmt: skip
 
 
