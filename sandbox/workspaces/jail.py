@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import landlock, seccomp, system
+from sandbox.workspaces import cgroup, landlock, seccomp, system
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, USER_NAMESPACE
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
@@ -42,6 +42,7 @@ _BOOT = (
     "sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
     "from sandbox.workspaces.inside import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
+_ENTER = 'n=$1; shift; while [ $n -gt 0 ]; do echo 0 >"$1" || exit 71; shift; n=$((n-1)); done; exec "$@"'
 # Above the ranges of ordinary users, systemd's dynamic users and container maps; the small range is for hosts that
 # map only some 65,000 UIDs.
 _UIDS, _FEW_UIDS = (0x7000_0000, 0x0FFF_FFF0), (30_000, 20_000)
@@ -72,7 +73,10 @@ class JailFailed(UserError):
 
 @dataclass(slots=True)
 class Jailed:
-    """A running jailed process and the two channels to it. `log` has what it said before its walls were up."""
+    """A running jailed process and the two channels to it.
+
+    `log` has what it said before its walls were up; `group` counts and bounds its whole process tree.
+    """
 
     form: str
     process: subprocess.Popen[bytes]
@@ -82,6 +86,7 @@ class Jailed:
     started: float
     log: IO[bytes]
     temporary: tempfile.TemporaryDirectory[str] | None = None
+    group: cgroup.Group | None = None
 
     def kill(self) -> None:
         """End it at once. With bwrap this ends the whole process namespace: nothing is left over."""
@@ -92,21 +97,24 @@ class Jailed:
         self.data.close()
         self.control.close()
         self.log.close()
+        if self.group is not None:
+            self.group.remove()
         if self.temporary is not None:
             self.temporary.cleanup()
 
     def death(self) -> str:
-        """Why it ended, waiting a moment for the status; "running" when it did not end."""
+        """Why it ended, waiting a moment for the status; "running" when it did not end. To be asked before `kill`."""
         try:
-            return reason_of_death(self.process.wait(timeout=2))
+            reason = reason_of_death(self.process.wait(timeout=2))
         except subprocess.TimeoutExpired:
             return "running"
+        return "memory" if reason == "killed" and self.group is not None and self.group.oom_kills() else reason
 
 
 def reason_of_death(status: int) -> str:
     """One of "ended", "memory", "time", "file_size", "killed", "crashed", from a wait status or shell-style code.
 
-    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer; who, the caller knows.
+    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer, which the group tells.
     """
     number = -status if status < 0 else status - 128 if status > 128 else 0
     if number == 0:
@@ -158,17 +166,22 @@ def _begin(order: Order, form: str, bare: bool) -> Jailed:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
     temporary = None
+    group = cgroup.make(order.limits)
     log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by finish
     try:
         if form in (OWN_UID, USER_NAMESPACE):
-            process = _spawn_bwrap(order, form, bare, descriptors, log)
+            process = _spawn_bwrap(order, form, bare, descriptors, group, log)
         else:
             temporary = tempfile.TemporaryDirectory(prefix="jail-")
-            process = _spawn_plain(descriptors, log)
+            process = _spawn_plain(descriptors, group, log)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
     finally:
         for end in theirs:
             end.close()
-    return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary)
+    return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary, group)
 
 
 def finish(jailed: Jailed, order: Order) -> Jailed:
@@ -177,6 +190,9 @@ def finish(jailed: Jailed, order: Order) -> Jailed:
     setting = _setting(order, jailed.form, uid, mounted=jailed.temporary is None)
     if jailed.temporary is not None:
         setting["temporary"] = jailed.temporary.name
+    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
+    bounded = jailed.group is not None and cgroup.MEMORY in jailed.group.controllers
+    setting["forks"] = bounded and jailed.form in (OWN_UID, USER_NAMESPACE)
     try:
         jailed.data.send(setting, timeout=START_SECONDS)
         first = jailed.data.receive(timeout=START_SECONDS)
@@ -232,7 +248,7 @@ def snapshot_file(path: Path) -> str:
 
 
 def _spawn_bwrap(
-    order: Order, form: str, bare: bool, descriptors: list[int], log: IO[bytes]
+    order: Order, form: str, bare: bool, descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     machine = seccomp.this_machine()
     assert machine is not None  # forms() offers bwrap only with a filter
@@ -242,19 +258,24 @@ def _spawn_bwrap(
         os.lseek(filters, 0, os.SEEK_SET)
         paths = ["/platform", *system.libraries()]
         command = [*bwrap_arguments(order, form, filters, bare=bare), *_python(descriptors, paths)]
-        return _popen(command, [*descriptors, filters], log)
+        return _popen(command, [*descriptors, filters], group, log)
     finally:
         os.close(filters)
 
 
-def _spawn_plain(descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return _popen(_python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()]), descriptors, log)
+def _spawn_plain(descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = _python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()])
+    return _popen(command, descriptors, group, log)
 
 
-def _popen(command: list[str], descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    # The shell enters the group and becomes bwrap: were it put in from here, bwrap might have children outside already.
+    entrances = group.entrances if group is not None else []
     return subprocess.Popen(
-        command, env={}, cwd="/", pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=log, start_new_session=True,
+        ["/bin/sh", "-c", _ENTER, "enter", str(len(entrances)), *entrances, *command], env={}, cwd="/",
+        pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
     )  # fmt: skip
 
 
@@ -287,7 +308,11 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
         arguments += ["--symlink", target, name]
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
-    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE, "--dev", "/dev"]
+    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
+    # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
+    arguments += ["--perms", "0755", "--tmpfs", "/dev"]
+    for device in system.DEVICES:
+        arguments += ["--dev-bind", device, device]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
     arguments += ["--perms", "0755", "--dir", HOME] if bare else _folders(order)

@@ -33,6 +33,7 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 NAMESPACE_FLAGS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 CLONE_THREAD = 0x00010000
 SHARED_ANONYMOUS = 0x01 | 0x20  # MAP_SHARED|MAP_ANONYMOUS: memory that RLIMIT_DATA does not count
+GROWS_DOWN = 0x0100  # MAP_GROWSDOWN: counted as a stack, not as data, whatever its size
 AF_UNIX = 1
 TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 SIGCHLD = 17  # the time of a child whose end its parent ignores is in nobody's account (usage.py)
@@ -134,7 +135,8 @@ def _by_arguments(machine: Machine, refuse: int, forks: bool) -> list[bytes]:
     # An int argument is judged by its low word, which is all the kernel looks at; both processors are little-endian.
     blocks = [
         (machine.clone, 0, [_op(AND, NAMESPACE_FLAGS), _op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse)]),
-        (machine.mmap, 3, [_op(AND, SHARED_ANONYMOUS), _op(IF_EQUAL, SHARED_ANONYMOUS, 0, 1), _op(RETURN, refuse)]),
+        (machine.mmap, 3, [_op(AND, GROWS_DOWN), _op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse), _op(LOAD, 16 + 8 * 3),
+                           _op(AND, SHARED_ANONYMOUS), _op(IF_EQUAL, SHARED_ANONYMOUS, 0, 1), _op(RETURN, refuse)]),
         (machine.socketpair, 0, [_op(IF_EQUAL, AF_UNIX, 1, 0), _op(RETURN, refuse)]),
         (machine.ioctl, 1, [_op(IF_EQUAL, TERMINAL_INJECTION[0], 1, 0),
                             _op(IF_EQUAL, TERMINAL_INJECTION[1], 0, 1), _op(RETURN, refuse)]),
