@@ -11,6 +11,7 @@ Forms, strongest first:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -35,6 +36,8 @@ from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
 DATA = "data.parquet"  # the one file of a snapshot's folder that is mounted
 HOME, TEMPORARY, OUTPUT, GRANTED = "/workspace", "/tmp", "/output", "/granted"  # noqa: S108 — inside: a private tmpfs
 START_SECONDS = 30.0
+DATA_BUFFER = 2 << 20  # what may be under way: with the usual 200 KB both sides change places too often
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 # The environment keeps OpenBLAS and Arrow's allocator from starting threads while they are imported: such a thread
 # would be older than the walls, which hold for the thread that raises them and for what it starts (close_walls).
 _BOOT = (
@@ -165,6 +168,9 @@ _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 def _begin(order: Order, form: str, bare: bool) -> Jailed:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
+    for end in (ours[0], theirs[0]):
+        with contextlib.suppress(PermissionError):  # without privilege the machine's own maximum stays
+            end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, DATA_BUFFER)
     temporary = None
     group = cgroup.make(order.limits)
     log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by finish
