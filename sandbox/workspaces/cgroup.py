@@ -59,6 +59,10 @@ class Group:
         if PROCESSES in self._folders:
             _write(self._folders[PROCESSES] / "pids.max", limits.processes + _LAUNCHERS)
 
+    def processes(self) -> list[int]:
+        """Numbers of all processes inside, as the platform sees them."""
+        return sorted({number for folder in self._folders.values() for number in _inside(folder)})
+
     def oom_kills(self) -> int:
         """How many processes of the tree the kernel killed for memory."""
         return self._number(MEMORY, "memory.events" if self._unified else "memory.oom_control", "oom_kill")
@@ -165,8 +169,8 @@ def _folder(mount: tuple[str, str] | None, own: str | None) -> Path | None:
 def _delegated(folder: Path) -> dict[str, Path]:
     """Version 2: what can be limited below `folder`, the own group or, once moved, the one above it.
 
-    A group that has processes of its own gives no controller to those below it. Where the subtree is ours — delegated by
-    the service manager, or the root of our own namespace — the processes move to a group beside the jails.
+    A group that has processes of its own gives no controller to those below it. Where the subtree is ours (delegated
+    by the service manager, or the root of our own namespace) the processes move to a group beside the jails.
     """
     folder = folder.parent if folder.name == _PLATFORM else folder
     missing = {MEMORY, PROCESSES} - _words(folder / "cgroup.subtree_control")
