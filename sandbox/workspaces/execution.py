@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from sandbox.workspaces import diagnosis, guard
+from sandbox.workspaces.engine import batches
 from sandbox.workspaces.inside import Setting
 from sandbox.workspaces.lexing import plain
 from sandbox.workspaces.limits import MEGABYTE
@@ -116,14 +117,14 @@ class Executor:
             if data is not None:
                 count, cut = _stream(self.setting, reader, data)
                 return count, cut, True
-            return sum(batch.num_rows for batch in reader), False, False  # it has to run to its end
+            return sum(batch.num_rows for batch in batches(reader)), False, False  # it has to run to its end
         finally:
             reader.close()
 
     @staticmethod
     def _count(statement: Any, reader: pa.RecordBatchReader) -> int | None:
         """How many rows a statement without rows of its own changed, where DuckDB says so."""
-        counted = [value for batch in reader if batch.schema.names == ["Count"] for value in batch[0].to_pylist()]
+        counted = [value for batch in batches(reader) if batch.schema.names == ["Count"] for value in batch[0].to_pylist()]
         return int(counted[0]) if len(counted) == 1 and isinstance(counted[0], int) else None
 
     def _follow(self, statement: Any) -> None:
@@ -207,7 +208,7 @@ def _stream(setting: Setting, reader: pa.RecordBatchReader, data: Channel) -> tu
     data.send({"is": "begin"}, reader.schema.serialize().to_pybytes())
     rows = size = 0
     allowed = setting.limits.result_mb * MEGABYTE
-    for batch in reader:
+    for batch in batches(reader):
         for piece in pieces(batch):
             room = setting.limits.result_rows - rows
             if room <= 0 and piece.num_rows:

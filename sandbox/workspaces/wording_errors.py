@@ -327,7 +327,8 @@ INSTEAD: dict[str, Text] = {
     "USE": Text("工作空间只有一个数据库，直接写表名即可。", "There is one database here; just write the table's name."),
     "DETACH": Text("工作空间只有一个数据库。", "There is one database here."),
     **dict.fromkeys(("PREPARE", "EXECUTE", "DEALLOCATE"), Text(
-        "请直接在语句中写 $名称 或 ?，在“参数”中给值。", "Write $name or ? in the statement and give values as parameters.")),
+        "请直接在语句中写 $名称 或 ?，在“参数”中给值。",
+        "Write $name or ? in the statement and give values as parameters.")),
     **dict.fromkeys(("query", "query_table", "json_execute_serialized_sql"), Text(
         "请把查询直接写出来。", "Write the query itself.")),
 }  # fmt: skip
