@@ -49,7 +49,7 @@ def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     """Table name → file of its simulated twin, exactly the granted columns."""
     granted = _live(unit, workspace)
     return {
-        name: snapshot.load(unit.settings.snapshots_root, grant.snapshot["twin"]["digest"]).path
+        name: snapshot.load(unit.settings.snapshots_root, (grant.snapshot or {})["twin"]["digest"]).path
         for name, grant in zip(twin_names(unit, workspace), granted, strict=True)
     }
 
