@@ -151,7 +151,7 @@ class Broker:
         finally:
             with self._lock:
                 worker = self._workers.get(key)
-            self._admission.leave(key, footprint_mb(worker.jailed.process.pid) if worker else None)
+            self._admission.leave(key, worker.meter.held_mb if worker else None)
 
     def cancel(self, workspace_id: str, mode: Mode | str) -> bool:
         """Ask what runs or waits for this workspace in `mode` (or other kind of place) to stop; False when nothing."""
@@ -202,7 +202,7 @@ class Broker:
         return [
             {"workspace": key[0], "mode": key[1], "form": worker.jailed.form, "running": self._admission.runs(key),
              "idle_seconds": round(now - worker.last_used, 1), "memory_mb": worker.limits.memory_mb,
-             "resident_mb": footprint_mb(worker.jailed.process.pid)}
+             "held_mb": worker.meter.held_mb}
             for key, worker in workers
         ]  # fmt: skip
 
