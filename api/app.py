@@ -23,6 +23,7 @@ from api.routes import (
     metering,
     oversight,
     plans,
+    queries,
     refreshing,
     simulated,
     workspaces,
@@ -36,7 +37,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    metering, exports, oversight,
+    metering, queries, exports, oversight,
 )  # fmt: skip
 
 
