@@ -10,10 +10,11 @@ from pydantic import Field
 
 from api.deps import Acting, Asking
 from api.routes.shapes import DecisionIn, In, Line, Out, Prose
+from sandbox.kernel.clock import city_date
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import billing, machine, metering, quotas, tiers
-from sandbox.workspaces.metering_record import QuotaRequest, Totals
+from sandbox.workspaces.metering_record import Totals
 from sandbox.workspaces.quotas import Standing
 
 router = APIRouter(tags=["metering"])
@@ -137,7 +138,7 @@ def _days(found: dict[str, Totals]) -> dict[str, TotalsOut]:
 @router.get("/workspaces/{workspace_id}/usage", summary="用量和配额 · Use of this month and quotas")
 def usage(workspace_id: str, unit: Annotated[Unit, Acting("usage:read")]) -> UsageOut:
     standings = metering.today(unit, workspace_id)
-    today = metering.city_date(unit.now).isoformat()
+    today = city_date(unit.now).isoformat()
     days = metering.days(unit, workspace_id, f"{today[:7]}-01", today)
     return UsageOut(quotas=[QuotaOut.of(s) for s in standings.values()], days=_days(days),
                     today=TotalsOut.model_validate(days.get(today) or Totals({})))  # fmt: skip

@@ -40,7 +40,8 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     m.name: m
     for m in (
-        Measure("cpu", "cpu_minutes_per_day", 60_000_000, Text("处理器时间", "processor time"), Text("分钟", "minutes")),
+        Measure("cpu", "cpu_minutes_per_day", 60_000_000, Text("处理器时间", "processor time"),
+                Text("分钟", "minutes")),
         Measure("memory", "memory_gb_hours_per_day", 1024 * 3_600_000, Text("内存时间", "memory-time"),
                 Text("GB·小时", "GB hours")),
         Measure("storage", "storage_mb", 1024, Text("存储", "storage"), Text("MB", "MB"), daily=False),

@@ -50,7 +50,8 @@ def standing(unit: Unit) -> dict[str, Any]:
     """What is known of this machine's isolation: `tested` (the last self-test), `decision` and the `accepted` tiers."""
     permissions.check(unit.actor, "isolation:read")
     return {
-        "tested": state.read(unit.session, state.ISOLATION), "decision": state.read(unit.session, state.ISOLATION_DECISION),
+        "tested": state.read(unit.session, state.ISOLATION),
+        "decision": state.read(unit.session, state.ISOLATION_DECISION),
         "accepted": sorted(accepted(unit)), "real_data": current(unit) in accepted(unit),
     }  # fmt: skip
 
