@@ -69,7 +69,7 @@ REFUSALS: dict[str, tuple[Text, Text]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may be brought (policy): the jail's limits, rows, columns, megabytes a file unfolds to; the sheet to take."""
+    """What may be brought (policy): the jail's limits, rows, columns, megabytes a file unfolds to; and the sheet."""
 
     limits: Limits
     rows: int
