@@ -9,13 +9,13 @@ from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
-from sandbox.workspaces.model import UPLOAD, WORKSPACE
+from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 
 LIFECYCLES = {
     life.noun: life
     for life in (
-        RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, UPLOAD,
-        RUN, EXPORT,
+        RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
+        UPLOAD, RUN, EXPORT,
     )
 }
 

@@ -92,13 +92,12 @@ class Runs(Strict):
 
 class Scripts(Strict):
     """Python scripts of a workspace: `source_kb` a script's text, `output_kb` kept of what a run prints, `saved`
-    scripts and `kept` runs on record a workspace, `at_once` runs on the whole machine, `files` entries in the folder."""
+    scripts and `kept` runs on record a workspace, `files` entries in the folder."""
 
     source_kb: Annotated[int, Field(ge=1, le=512)]
     output_kb: Annotated[int, Field(ge=1, le=4096)]
     saved: Annotated[int, Field(ge=1, le=1000)]
     kept: Annotated[int, Field(ge=1, le=1000)]
-    at_once: Annotated[int, Field(ge=1, le=256)]
     files: Annotated[int, Field(ge=10, le=20_000)]
 
 
@@ -120,9 +119,32 @@ class Uploads(Strict):
     def _floor(self) -> Self:
         if not {"CN_RESIDENT_ID", "CN_BANK_CARD"} <= set(self.decision) <= set(self.personal):
             raise ValueError(
-                "身份证号、银行卡号必须由人决定，且须决定的都是个人信息 / decision needs at least these, within personal"
+                "身份证号、银行卡号必须由人决定，且须决定的都是个人信息 / decision needs these, within personal"
             )
         return self
+
+
+class Quotas(Strict):
+    """What one workspace may use, the same for each: a day is a calendar day of the city; storage is a level.
+
+    Gigabytes are 2³⁰, megabytes 2²⁰ bytes. `warn_percent` of a quota warns, the whole of it refuses.
+    """
+
+    cpu_minutes_per_day: Annotated[int, Field(ge=1)]
+    memory_gb_hours_per_day: Annotated[int, Field(ge=1)]
+    storage_mb: Annotated[int, Field(ge=64)]
+    queries_per_day: Annotated[int, Field(ge=1)]
+    reads_per_day: Annotated[int, Field(ge=1)]
+    scripts_per_day: Annotated[int, Field(ge=1)]
+    warn_percent: Annotated[int, Field(ge=50, le=99)]
+
+
+class Prices(Strict):
+    """One list for everybody, in whole fen: there is no place in it for a merchant's name."""
+
+    cpu_hour_fen: Annotated[int, Field(ge=0)]
+    memory_gb_hour_fen: Annotated[int, Field(ge=0)]
+    storage_gb_day_fen: Annotated[int, Field(ge=0)]
 
 
 Rule = Annotated[
@@ -133,7 +155,9 @@ Rule = Annotated[
     | Judging[Literal["isolation_tier"], Tier]
     | Judging[Literal["runs_per_day"], Runs]
     | Judging[Literal["scripts"], Scripts]
-    | Judging[Literal["uploads"], Uploads],
+    | Judging[Literal["uploads"], Uploads]
+    | Judging[Literal["quotas"], Quotas]
+    | Judging[Literal["prices"], Prices],
     Field(discriminator="check"),
 ]
 
@@ -146,7 +170,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]

@@ -96,6 +96,10 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "upload:decide": {_OP: _ANY},
     "upload:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
     "upload:remove": {_ME: _OWN},
+    "usage:read": {_OP: _ANY, _ME: _OWN, _AU: _ANY},
+    "quota:request": {_ME: _OWN},
+    "quota:decide": {_OP: _ANY},
+    "quota:read": {_OP: _ANY, _ME: _OWN, _AU: _ANY},
     "run:start": {_ME: _OWN},
     "run:execute": {_SY: _ANY},
     "run:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
@@ -125,6 +129,9 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "policy:activate": {_CO: _ANY},
     "report:publish": {_OP: _ANY},
     "isolation:decide": {_OP: _ANY},
+    "isolation:test": {_OP: _ANY},
+    "isolation:read": {_OP: _ANY, _CO: _ANY, _AU: _ANY},
+    "machine:read": {_OP: _ANY, _AU: _ANY},
     "clock:move": {_OP: _ANY},
 }
 """Action → the roles that may, each with its scope. An action that is not here does not exist."""

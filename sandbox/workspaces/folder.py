@@ -1,4 +1,4 @@
-"""Use cases of a workspace's files: list, download, show a picture, delete. Simulated data only, for its own merchant."""
+"""Use cases of a workspace's files: list, download, show a picture, delete. Simulated data, for its own merchant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from policies.text import Text
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
-from sandbox.workspaces import files, repository, service
+from sandbox.workspaces import files, metering, repository, service
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.limits import MEGABYTE
 
@@ -28,6 +28,7 @@ def list_files(unit: Unit, workspace_id: str) -> files.Contents:
 def open_file(unit: Unit, workspace_id: str, file_id: str) -> files.Opened:
     """Open a file for download; on record. The caller reads and closes it. Raises `NotFound`."""
     opened = files.open_file(folder_of(unit, workspace_id, "file:read"), file_id)
+    metering.record(unit, workspace_id, "download", size=opened.size)
     unit.audit("file:download", "workspace", workspace_id, bytes=opened.size, simulated=True)
     return opened
 

@@ -51,3 +51,22 @@ UPLOAD = Lifecycle(
                    Text("删除", "remove")),
     ),
 )  # fmt: skip
+
+QUOTA = Lifecycle(
+    noun="quota",
+    title=Text("配额追加申请", "Request for a higher quota"),
+    initial="submitted",
+    states=(
+        State("submitted", Text("待办理", "waiting"), Role.OPERATOR, "active"),
+        State("granted", Text("已追加", "granted"), None, "good"),
+        State("rejected", Text("未同意", "refused"), None, "bad"),
+        State("withdrawn", Text("已撤回", "withdrawn")),
+        State("revoked", Text("已收回", "taken back"), None, "bad"),
+    ),
+    transitions=(
+        Transition("grant", ("submitted",), "granted", "quota:decide", Text("同意追加", "grant")),
+        Transition("reject", ("submitted",), "rejected", "quota:decide", Text("不同意", "refuse"), reason=True),
+        Transition("withdraw", ("submitted",), "withdrawn", "quota:request", Text("撤回", "withdraw")),
+        Transition("revoke", ("granted",), "revoked", "quota:decide", Text("收回", "take back"), reason=True),
+    ),
+)

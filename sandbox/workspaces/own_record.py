@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, UniqueConstraint, func, select
+from sqlalchemy import Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -44,6 +44,8 @@ class ScriptRun(Base):
     until: Mapped[datetime]
     """when the platform would have ended it; past that with no outcome it was lost with its process"""
     cancel_asked: Mapped[bool] = mapped_column(default=False)
+    queued: Mapped[int] = mapped_column(default=0)
+    """place in the machine's queue, 1 is next; 0 once it runs"""
     outcome: Mapped[str | None] = short(40, nullable=True)
     """None while it runs, "done", or a kind of failure"""
     milliseconds: Mapped[int | None]
@@ -107,10 +109,10 @@ def script_runs(session: Session, workspace_id: str) -> list[ScriptRun]:
     return list(session.scalars(wanted.order_by(ScriptRun.started_at.desc(), ScriptRun.id.desc())))
 
 
-def running(session: Session, now: datetime, workspace_id: str | None = None) -> int:
-    """How many runs have not ended, of one workspace or of all."""
-    wanted = select(func.count()).select_from(ScriptRun).where(ScriptRun.outcome.is_(None), ScriptRun.until > now)
-    return session.scalar(wanted if workspace_id is None else wanted.where(ScriptRun.workspace_id == workspace_id)) or 0
+def running(session: Session, now: datetime, workspace_id: str) -> ScriptRun | None:
+    """The run of a workspace that waits or runs, if there is one."""
+    going = select(ScriptRun).where(ScriptRun.outcome.is_(None), ScriptRun.until > now)
+    return session.scalars(going.where(ScriptRun.workspace_id == workspace_id)).first()
 
 
 def upload(session: Session, upload_id: str) -> Upload:

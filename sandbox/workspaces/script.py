@@ -13,6 +13,7 @@ from sandbox.workspaces import jail, script_wording, selftest
 from sandbox.workspaces.broker import DEATHS, Mode, WorkspaceMount
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
+from sandbox.workspaces.usage import Meter, Usage, meter
 
 OUTPUT_CAP = 1 << 20
 _LOOK_SECONDS = 1.0
@@ -44,6 +45,7 @@ class ScriptOutcome:
     elapsed: float
     fix: Text | None = None
     error: ScriptError | None = None
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)
@@ -98,20 +100,22 @@ def execute(
         extra={"source": source, "output_bytes": output_cap},
     )  # fmt: skip
     jailed = jail.start(order, tested.form)
-    heard = _Heard()
+    heard, measured = _Heard(), meter(jailed)
     try:
-        kind = _listen(jailed, limits.wall_seconds, watch, heard, output_cap)
+        kind = _listen(jailed, limits.wall_seconds, watch, heard, output_cap, measured)
+        used = measured.read()
     finally:
         jailed.kill()
     text, fix = script_wording.of(kind, heard.error.kind if heard.error else "")
     printed = heard.printed.decode("utf-8", "replace")
-    return ScriptOutcome(kind, text, printed, heard.truncated, time.monotonic() - began, fix, heard.error)
+    return ScriptOutcome(kind, text, printed, heard.truncated, time.monotonic() - began, fix, heard.error, used)
 
 
-def _listen(jailed: jail.Jailed, seconds: float, watch: Watch, heard: _Heard, cap: int) -> str:
+def _listen(jailed: jail.Jailed, seconds: float, watch: Watch, heard: _Heard, cap: int, measured: Meter) -> str:
     """Take frames until the end, the limit or a lie; returns the kind of outcome."""
     until, look = time.monotonic() + seconds, time.monotonic() + _LOOK_SECONDS
     while (now := time.monotonic()) < until:
+        measured.tick()
         if now >= look:
             look = now + _LOOK_SECONDS
             if watch.too_big():

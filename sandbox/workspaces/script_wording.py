@@ -17,6 +17,10 @@ _ENDS: dict[str, tuple[Text, Text | None]] = {
         Text("请先用少量行调试，再缩小范围或分步运行。", "Try it on few rows first, then narrow it or work in steps."),
     ),
     "cancelled": (Text("脚本已取消。", "The script was cancelled."), None),
+    "busy": (
+        Text("本机资源一直占满，脚本没有运行。", "The machine stayed full; the script was not run."),
+        Text("请稍后再试。", "Try again later."),
+    ),
     "disk_full": (
         Text("文件总量超出存储配额，脚本已停止。", "The files are over the storage quota; the script was stopped."),
         Text("请在“文件”页删除不需要的文件后重试。", "Delete files you no longer need on the files tab, then retry."),

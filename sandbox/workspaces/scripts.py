@@ -20,16 +20,17 @@ from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import files, own_record, script, service, uploads
-from sandbox.workspaces.broker import Mode, WorkspaceMount
+from sandbox.workspaces import files, metering, own_record, script, service, uploads
+from sandbox.workspaces.broker import Mode, WorkspaceBusy, WorkspaceMount
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.own_record import Script, ScriptRun
 from sandbox.workspaces.repository import Workspace
+from sandbox.workspaces.usage import Usage
 
 if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker
-    from sandbox.workspaces.selftest import SelfTest
 
+KIND = "script"
 _GRACE = timedelta(seconds=30)
 _TAIL = 3  # bytes that a character may lack at the end of what was read
 _FILES_NAMED = 100
@@ -40,13 +41,13 @@ class _Task:
     """Everything a run needs once its transaction is over."""
 
     platform: Platform
+    broker: Broker
     actor: Actor
     run_id: str
     workspace_id: str
     source: str
     mount: WorkspaceMount
     limits: Limits
-    tested: SelfTest
     log: Path
     output_bytes: int
     folder_bytes: int
@@ -68,12 +69,13 @@ def start(
     script.require_script(Mode.SIMULATED, broker.tested)
     with platform.begin(actor) as unit:
         workspace = service.require_usable(unit, workspace_id, "script:run")
+        metering.require_quota(unit, workspace_id, "script")
         task = _prepared(unit, broker, workspace, _checked(unit, source))
         made = ScriptRun(
             id=task.run_id, workspace_id=workspace.id, organisation_id=workspace.organisation_id, account_id=actor.id,
             script_id=script_id, name=name.strip()[:80], source=task.source, started_at=unit.now,
-            until=unit.now + timedelta(seconds=task.limits.wall_seconds) + _GRACE, cancel_asked=False, truncated=False,
-            files=[],
+            until=unit.now + timedelta(seconds=task.limits.wall_seconds + broker.limits.wall_seconds) + _GRACE,
+            cancel_asked=False, queued=0, truncated=False, files=[],
         )  # fmt: skip
         unit.session.add(made)
         unit.audit("script:start", "workspace", workspace.id, run=made.id, bytes=len(task.source), simulated=True)
@@ -87,15 +89,12 @@ def _prepared(unit: Unit, broker: Broker, workspace: Workspace, source: str) -> 
     if own_record.running(unit.session, unit.now, workspace.id):
         raise Conflict("script.running", Text("本工作空间正在运行另一个脚本", "Another script of this workspace runs"),
                        fix=Text("请等待其完成，或先取消它", "Wait for it, or cancel it first"))  # fmt: skip
-    if own_record.running(unit.session, unit.now) >= rules.at_once:
-        raise Conflict("script.machine_full", Text("本机同时运行的脚本已满", "The machine runs all the scripts it may"),
-                       fix=Text("请稍后再试", "Try again in a moment"))  # fmt: skip
     home = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
     mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables)
     task = _Task(
-        unit.platform, unit.actor, new_id("scr"), workspace.id, source, mount,
-        Limits(**{key: getattr(bounds, key) for key in Limits.__dataclass_fields__}), broker.tested,
+        unit.platform, broker, unit.actor, new_id("scr"), workspace.id, source, mount,
+        Limits(**{key: getattr(bounds, key) for key in Limits.__dataclass_fields__}),
         home / "scripts", rules.output_kb << 10, bounds.folder_mb * MEGABYTE, rules.files, rules.kept,
     )  # fmt: skip
     if _over(task):
@@ -124,28 +123,51 @@ def _work(task: _Task) -> None:
     """The whole run, in its thread; however it ends, the record says so."""
     before = {f.id: f.stamp for f in files.contents(task.mount.own).files}
     facts: dict[str, Any] = {"outcome": "worker_died"}
+    used = Usage()
     try:
         task.log.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _log(task.log, task.run_id).open("xb", buffering=0) as printed:
-            watch = script.Watch(printed.write, lambda: _is_over(task), lambda: _over(task))
-            ended = script.execute(task.mount, task.source, task.limits, task.tested, watch=watch,
-                                   output_cap=task.output_bytes)  # fmt: skip
-        facts = {
-            "outcome": ended.kind, "milliseconds": round(ended.elapsed * 1000), "truncated": ended.truncated,
-            "error": ended.error.as_dict() if ended.error else None,
-        }  # fmt: skip
+        facts, used = _run(task) or ({"outcome": "cancelled"}, used)
+    except WorkspaceBusy:
+        facts = {"outcome": "busy"}
     finally:
         after = files.contents(task.mount.own).files
         written = [f for f in after if f.readable and before.get(f.id) != f.stamp][:_FILES_NAMED]
         facts["files"] = [{"id": f.id, "path": f.path, "kind": f.kind, "size": f.size} for f in written]
-        _record(task, facts)
+        _record(task, facts, used)
 
 
-def _record(task: _Task, facts: dict[str, Any]) -> None:
+def _run(task: _Task) -> tuple[dict[str, Any], Usage] | None:
+    """Wait for a place on the machine and run; None when it was cancelled before."""
+    place = task.broker.place(
+        task.workspace_id, KIND, memory_mb=task.limits.memory_mb, waiting=lambda position: _queued(task, position)
+    )
+    with place as ticket, _log(task.log, task.run_id).open("xb", buffering=0) as printed:
+        if ticket is None:
+            return None
+        _queued(task, 0)
+        watch = script.Watch(
+            printed.write, lambda: ticket.cancel.is_set() or ticket.ended or _is_over(task), lambda: _over(task)
+        )
+        ended = script.execute(
+            task.mount, task.source, task.limits, task.broker.tested, watch=watch, output_cap=task.output_bytes
+        )
+    return {
+        "outcome": ended.kind, "milliseconds": round(ended.elapsed * 1000), "truncated": ended.truncated,
+        "error": ended.error.as_dict() if ended.error else None,
+    }, ended.usage  # fmt: skip
+
+
+def _queued(task: _Task, position: int) -> None:
+    with task.platform.database.transaction() as session:
+        own_record.script_run(session, task.run_id).queued = position
+
+
+def _record(task: _Task, facts: dict[str, Any], used: Usage) -> None:
     with task.platform.begin(task.actor) as unit:
         run = own_record.script_run(unit.session, task.run_id)
         for key, value in facts.items():
             setattr(run, key, value)
+        metering.record(unit, task.workspace_id, "script", used, subject=run.id)
         unit.audit("script:end", "workspace", task.workspace_id, run=run.id, outcome=run.outcome,
                    files=len(run.files), simulated=True)  # fmt: skip
         for old in own_record.script_runs(unit.session, task.workspace_id)[task.kept :]:
@@ -163,11 +185,12 @@ def _is_over(task: _Task) -> bool:
         return applications.get(session, workspace.application_id).state != "active"
 
 
-def cancel(unit: Unit, run_id: str) -> ScriptRun:
-    """Ask a run to stop; it does within a second. One that has ended stays as it is."""
+def cancel(unit: Unit, broker: Broker, run_id: str) -> ScriptRun:
+    """Ask a run to stop, also one that waits; it does within a second. One that has ended stays as it is."""
     run = _mine(unit, run_id, "script:run")
     if run.outcome is None and not run.cancel_asked:
         run.cancel_asked = True
+        broker.cancel(run.workspace_id, KIND)
         unit.audit("script:cancel", "workspace", run.workspace_id, run=run.id)
     return run
 

@@ -21,7 +21,7 @@ from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
 from sandbox.kernel.identity import SYSTEM, Actor, Role
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import importing, own_record, service
+from sandbox.workspaces import importing, metering, own_record, service
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.import_inside import OUTPUT
 from sandbox.workspaces.importing import Checked
@@ -84,6 +84,7 @@ def bring(
     with platform.begin(actor) as unit:
         provenance.check(statement)
         _require_room(unit, service.require_usable(unit, workspace_id, "upload:bring"), name)
+        metering.require_quota(unit, workspace_id, "upload")
         limit = min(_policy(unit).file_mb, platform.settings.body_limit_mb) * _BLOCK
     upload_id = new_id("upl")
     place = platform.settings.uploads_root / upload_id
@@ -102,6 +103,7 @@ def bring(
             unit.session.flush()
             unit.audit("upload:bring", "upload", upload_id, workspace=workspace_id, name=name, version=version,
                        sha256=sha256, bytes=size, personal=provenance.personal)  # fmt: skip
+            metering.record(unit, workspace_id, "upload", subject=upload_id, size=size)
             made.job_id = unit.enqueue("import", "upload", upload_id).id
             return made
     except BaseException:
@@ -253,6 +255,7 @@ def remove(platform: Platform, broker: Broker, actor: Actor, upload_id: str) -> 
         workspace_id, mounted = found.workspace_id, found.state == "accepted"
     if mounted:
         broker.stop(workspace_id, Mode.SIMULATED)
+        broker.cancel(workspace_id, "script")
     with platform.begin(actor) as unit:
         found = own_record.upload(unit.session, upload_id)
         UPLOAD.advance(unit, found, "remove", sha256=found.table_sha256, gone=_dispose(unit, found))

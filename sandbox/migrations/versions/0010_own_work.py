@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.String(length=32), nullable=False),
         sa.Column("until", sa.String(length=32), nullable=False),
         sa.Column("cancel_asked", sa.Boolean(), nullable=False),
+        sa.Column("queued", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.Column("milliseconds", sa.Integer(), nullable=True),
         sa.Column("truncated", sa.Boolean(), nullable=False),
