@@ -24,6 +24,7 @@ from api.routes import (
     plans,
     refreshing,
     simulated,
+    workspace_files,
     workspaces,
 )
 from sandbox.kernel import state
@@ -35,7 +36,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    exports, oversight,
+    workspace_files, exports, oversight,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from api.pages.words_applications import WORDS as APPLICATIONS
 from api.pages.words_catalog import WORDS as CATALOG
 from api.pages.words_deliveries import WORDS as DELIVERIES
 from api.pages.words_exports import WORDS as EXPORTS
+from api.pages.words_files import WORDS as FILES
 from api.pages.words_home import WORDS as HOME
 from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
@@ -192,6 +193,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     APPLICATIONS,
     WORKSPACES,
     EXPORTS,
+    FILES,
     OVERSIGHT,
 )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from api.deps import Acting, Asking, actor_of, platform_of
-from api.pages import common, examples, frame, inputs
+from api.pages import common, examples, frame, inputs, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.views import Crumb, Sheet, Tab
@@ -38,7 +38,8 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", "runs", "history", "about")
+TABS = ("query", *workspace_files.TABS, "runs", "history", "about")
+MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
 @router.get("/workspaces")
@@ -68,16 +69,17 @@ def show_workspace(
     workspace = service.read(unit, workspace_id)
     earlier = next((s.text for s in repository.statements(unit.session, workspace.id, 500) if s.id == statement), None)
     merchant = unit.actor.role is Role.MERCHANT
-    chosen = tab if tab in TABS and (merchant or tab != "query") else ("query" if merchant else "about")
-    return _page(request, unit, workspace, chosen, sql=earlier)
+    chosen = tab if tab in TABS and (merchant or tab not in MERCHANTS_ONLY) else ("query" if merchant else "about")
+    return page(request, unit, workspace, chosen, sql=earlier)
 
 
-def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: Any) -> Response:
+def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: Any) -> Response:
     """The whole page; `more`: sql, spec (as typed), result, error."""
     application = applications.get(unit.session, workspace.application_id)
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
     shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None} | more
+    shown |= workspace_files.context(request, unit, workspace, tab, shown.pop("typed", {}))
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, history = products.runs(unit, workspace.id), service.history(unit, workspace.id)
@@ -93,7 +95,8 @@ def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: 
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
-                  {"runs": len(runs), "history": len(history)}.get(k)) for k in TABS if merchant or k != "query"],
+                  {"runs": len(runs), "history": len(history)}.get(k))
+              for k in TABS if merchant or k not in MERCHANTS_ONLY],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
 
@@ -123,7 +126,7 @@ def _result(
     if request.headers.get("hx-request"):
         return frame.fragment(request, "workspaces/result.html", result=result, error=error)
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return _page(request, unit, service.read(unit, workspace_id), "query", sql=sql, result=result, error=error)
+        return page(request, unit, service.read(unit, workspace_id), "query", sql=sql, result=result, error=error)
 
 
 @router.post("/workspaces/{workspace_id}/runs")
@@ -141,7 +144,7 @@ def start_run(
 
 def _runs_again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return _page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
+        return page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
 
 
 @router.post("/workspaces/{workspace_id}/steps")

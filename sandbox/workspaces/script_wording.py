@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policies.text import Text
 
+RUNNING = Text("脚本等待或运行中。", "The script waits or runs.")
 DONE = Text("脚本运行完成。", "The script finished.")
 
 # how it ended → what happened, what to do

@@ -85,7 +85,7 @@ def bring(
         provenance.check(statement)
         _require_room(unit, service.require_usable(unit, workspace_id, "upload:bring"), name)
         metering.require_quota(unit, workspace_id, "upload")
-        limit = min(_policy(unit).file_mb, platform.settings.body_limit_mb) * _BLOCK
+        limit = file_limit_mb(unit) << 20
     upload_id = new_id("upl")
     place = platform.settings.uploads_root / upload_id
     try:
@@ -311,6 +311,11 @@ def table_of(unit: Unit, found: Upload) -> Path:
 def original_of(unit: Unit, found: Upload) -> Path:
     """The file as it was brought, to be opened inside a jail only; gone once the check has ended."""
     return unit.settings.uploads_root / found.id / _ORIGINAL
+
+
+def file_limit_mb(unit: Unit) -> int:
+    """The largest file that can be brought."""
+    return int(min(_policy(unit).file_mb, unit.settings.body_limit_mb))
 
 
 def _policy(unit: Unit) -> Any:
