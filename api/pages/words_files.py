@@ -73,7 +73,6 @@ WORDS: dict[str, Text] = {
     "script.tables": Text("可用的表", "Tables"),
     "script.tables_none": Text("还没有可用的表", "There are no tables yet"),
     "script.history": Text("运行记录", "Runs"),
-    "script.history_none": Text("还没有运行记录", "Nothing was run yet"),
     "script.started": Text("开始时间", "Started"),
     "script.outcome": Text("结果", "Outcome"),
     "script.time": Text("用时", "Time"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -35,10 +36,13 @@ DECLARED = ("source", "basis", "licence", "contact", "period")
 _SHOWN_OUTPUT, _SHOWN_FILES, _SHOWN_RUNS = 64 << 10, 200, 30
 
 
-def context(request: Request, unit: Unit, workspace: Workspace, tab: str, typed: dict[str, str]) -> dict[str, Any]:
-    """What the template of `tab` needs; nothing for other tabs. `typed`: what a form that shows itself again held."""
+def context(
+    request: Request, unit: Unit, workspace: Workspace, tab: str, granted: list[str], typed: dict[str, str]
+) -> dict[str, Any]:
+    """What the template of `tab` needs; nothing for other tabs. `granted`: names of the granted tables; `typed`: what a
+    form that shows itself again held."""
     if tab == "scripts":
-        return _scripts(request, unit, workspace, typed)
+        return _scripts(request, unit, workspace, granted, typed)
     if tab == "files":
         held = folder.list_files(unit, workspace.id)
         limit, _most = folder.storage_limit(unit)
@@ -46,9 +50,8 @@ def context(request: Request, unit: Unit, workspace: Workspace, tab: str, typed:
         return {"held": held, "shown_files": shown, "storage": limit, "kinds": KINDS,
                 "more_files": not held.complete or len(shown) < len(held.files)}  # fmt: skip
     if tab == "uploads":
-        found = uploads.of_workspace(unit, workspace.id)
         return {
-            "uploads": [_upload(u) for u in found], "typed": typed, "declared": DECLARED,
+            **_uploads(unit, workspace.id), "typed": typed, "declared": _declared(typed),
             "limit_mb": uploads.file_limit_mb(unit),
             "personal": (Choice("no", text("upload.personal_no")), Choice("yes", text("upload.personal_yes"))),
         }  # fmt: skip
@@ -58,12 +61,15 @@ def context(request: Request, unit: Unit, workspace: Workspace, tab: str, typed:
 # ---- scripts ----
 
 
-def _scripts(request: Request, unit: Unit, workspace: Workspace, typed: dict[str, str]) -> dict[str, Any]:
+def _scripts(
+    request: Request, unit: Unit, workspace: Workspace, granted: list[str], typed: dict[str, str]
+) -> dict[str, Any]:
     runs, kept = scripts.history(unit, workspace.id), scripts.saved(unit, workspace.id)
     asked = request.query_params
     run = next((r for r in runs if r.id == asked.get("run")), None)
     chosen = next((s for s in kept if s.id == asked.get("script")), None)
-    tables = sorted(service.twin_tables(unit, workspace) | uploads.tables(unit, workspace))
+    own = [u.name for u in uploads.of_workspace(unit, workspace.id) if u.state == "accepted"]
+    tables = sorted({*granted, *own})
     source = chosen.source if chosen else run.source if run else _example(tables)
     name = chosen.name if chosen else run.name if run else ""
     return {
@@ -185,6 +191,28 @@ def _upload(found: Upload) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _declared(said: Mapping[str, Any]) -> list[tuple[str, Text, Text, str]]:
+    """Field, word, help and what was said, for every entry of the declaration."""
+    return [(key, text(f"upload.{key}"), text(f"upload.{key}_help"), said.get(key, "")) for key in DECLARED]
+
+
+def _uploads(unit: Unit, workspace_id: str) -> dict[str, Any]:
+    found = uploads.of_workspace(unit, workspace_id)
+    return {"uploads": [_upload(u) for u in found], "checking": any(u.state in ("uploaded", "checking") for u in found)}
+
+
+@router.get("/workspaces/{workspace_id}/uploads")
+def show_uploads(request: Request, workspace_id: str, unit: Annotated[Unit, Acting("upload:bring")]) -> Response:
+    """The list that follows a check; as a page it is the workspace's tab."""
+    workspace = service.read(unit, workspace_id)
+    if not request.headers.get("hx-request"):
+        return frame.go(f"/workspaces/{workspace.id}?tab=uploads")
+    return frame.fragment(
+        request, "workspaces/uploads_list.html", workspace=workspace, usable=workspace.state == "open",
+        **_uploads(unit, workspace.id),
+    )  # fmt: skip
+
+
 @router.post("/workspaces/{workspace_id}/uploads")
 def bring(
     request: Request, workspace_id: str, asking: Annotated[tuple[Platform, Actor], Asking("upload:bring")],
@@ -233,7 +261,7 @@ def show_upload(request: Request, upload_id: str, unit: Annotated[Unit, Acting("
     """One upload: the declaration beside what was found, counts and masked evidence only."""
     found = uploads.get(unit, upload_id)
     return frame.render(
-        request, "workspaces/upload.html", upload=_upload(found), declared=DECLARED,
+        request, "workspaces/upload.html", upload=_upload(found), declared=_declared(found.provenance),
         party=common.organisation(unit, found.organisation_id), events=common.trail(unit, found.id),
         offers=common.offers(unit, UPLOAD, found, STEPS),
         crumbs=[Crumb(text("upload.title"), "/uploads"), Crumb(found.name)],

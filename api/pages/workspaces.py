@@ -79,7 +79,9 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
     shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None} | more
-    shown |= workspace_files.context(request, unit, workspace, tab, shown.pop("typed", {}))
+    shown |= workspace_files.context(
+        request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
+    )
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, history = products.runs(unit, workspace.id), service.history(unit, workspace.id)

@@ -25,6 +25,7 @@ from api.pages import (
     onboarding,
     resources,
     sheets,
+    workspace_files,
     workspaces,
 )
 from api.pages.examples import Granted, specification, written
@@ -264,6 +265,7 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
+        "upload": {*workspace_files.STEPS, "remove"},
         "correction": {*corrections.STEPS, "issue", "answer"},
     }  # fmt: skip
     for noun, life in LIFECYCLES.items():
