@@ -22,6 +22,7 @@ from api.routes import (
     merchants,
     oversight,
     plans,
+    queries,
     refreshing,
     simulated,
     workspace_files,
@@ -36,7 +37,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    workspace_files, exports, oversight,
+    queries, workspace_files, exports, oversight,
 )  # fmt: skip
 
 

@@ -147,6 +147,12 @@ class Prices(Strict):
     storage_gb_day_fen: Annotated[int, Field(ge=0)]
 
 
+class SavedQueries(Strict):
+    """How many queries a workspace keeps under a name."""
+
+    per_workspace: Annotated[int, Field(ge=1, le=10_000)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits", "script_limits", "import_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
@@ -157,7 +163,8 @@ Rule = Annotated[
     | Judging[Literal["scripts"], Scripts]
     | Judging[Literal["uploads"], Uploads]
     | Judging[Literal["quotas"], Quotas]
-    | Judging[Literal["prices"], Prices],
+    | Judging[Literal["prices"], Prices]
+    | Judging[Literal["saved_queries"], SavedQueries],
     Field(discriminator="check"),
 ]
 
@@ -170,7 +177,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
