@@ -26,6 +26,7 @@ from api.routes import (
     queries,
     refreshing,
     simulated,
+    workspace_files,
     workspaces,
 )
 from sandbox.kernel import state
@@ -37,7 +38,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    metering, queries, exports, oversight,
+    metering, queries, workspace_files, exports, oversight,
 )  # fmt: skip
 
 

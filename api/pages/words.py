@@ -12,6 +12,7 @@ from api.pages.words_applications import WORDS as APPLICATIONS
 from api.pages.words_catalog import WORDS as CATALOG
 from api.pages.words_deliveries import WORDS as DELIVERIES
 from api.pages.words_exports import WORDS as EXPORTS
+from api.pages.words_files import WORDS as FILES
 from api.pages.words_home import WORDS as HOME
 from api.pages.words_metering import WORDS as METERING
 from api.pages.words_onboarding import WORDS as ONBOARDING
@@ -195,6 +196,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     WORKSPACES,
     METERING,
     EXPORTS,
+    FILES,
     OVERSIGHT,
 )
 

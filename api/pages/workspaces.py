@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from api.deps import Acting, Asking, actor_of, platform_of
-from api.pages import common, examples, frame, inputs
+from api.pages import common, examples, frame, inputs, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.metering import usage_of
@@ -39,7 +39,8 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", "runs", "history", "usage", "about")
+TABS = ("query", *workspace_files.TABS, "runs", "history", "usage", "about")
+MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
 @router.get("/workspaces")
@@ -69,7 +70,7 @@ def show_workspace(
     workspace = service.read(unit, workspace_id)
     earlier = found.text if (found := notebook.statement(unit, workspace.id, statement)) else None
     merchant = unit.actor.role is Role.MERCHANT
-    chosen = tab if tab in TABS and (merchant or tab != "query") else ("query" if merchant else "about")
+    chosen = tab if tab in TABS and (merchant or tab not in MERCHANTS_ONLY) else ("query" if merchant else "about")
     return page(request, unit, workspace, chosen, sql=earlier)
 
 
@@ -79,6 +80,9 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
     shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None, "asked": None} | more
+    shown |= workspace_files.context(
+        request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
+    )
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, history = products.runs(unit, workspace.id), notebook.history(unit, workspace.id)
@@ -95,7 +99,8 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
-                  {"runs": len(runs), "history": history.total}.get(k)) for k in TABS if merchant or k != "query"],
+                  {"runs": len(runs), "history": history.total}.get(k))
+              for k in TABS if merchant or k not in MERCHANTS_ONLY],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
 

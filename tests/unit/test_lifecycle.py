@@ -48,6 +48,7 @@ TERMINAL = {
     "approval": {"approved", "returned", "rejected", "approved_by_lapse", "dropped"},
     "workspace": {"closed"},
     "quota": {"rejected", "withdrawn", "revoked"},
+    "upload": {"refused", "removed"},
     "run": {"succeeded", "failed"},
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }
