@@ -22,6 +22,7 @@ class Upkeep:
 
     lapsed: list[str]
     expired: list[str]
+    undisposed: list[str]
     releases_expired: list[str]
     reminded: list[str]
     regraded: list[str]
@@ -34,13 +35,15 @@ def run(platform: Platform) -> Upkeep:
     with platform.system() as unit:
         expired = applications.expire_due(unit)
     with platform.system() as unit:
+        undisposed = applications.undisposed(unit)
+    with platform.system() as unit:
         ended = exports.expire_due(unit)
     with platform.system() as unit:
         reminded = clocks.remind(unit)
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)
-    return Upkeep(lapsed, expired, ended, reminded, regraded)
+    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded)
 
 
 class Round:

@@ -90,13 +90,24 @@ class Runs(Strict):
     per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
 
 
+class Reading(Strict):
+    """What one workspace may read of granted real rows: `rows_per_answer` and `kilobytes_per_answer` what is shown at
+    once; `statements_per_day` of the workspace and `rows_per_day` of each grant, both within 24 hours."""
+
+    rows_per_answer: Annotated[int, Field(ge=1, le=1000)]
+    kilobytes_per_answer: Annotated[int, Field(ge=1, le=1024)]
+    statements_per_day: Annotated[int, Field(ge=1, le=1000)]
+    rows_per_day: Annotated[int, Field(ge=1, le=100_000)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
-    | Judging[Literal["runs_per_day"], Runs],
+    | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["row_reading"], Reading],
     Field(discriminator="check"),
 ]
 
@@ -109,7 +120,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

@@ -11,10 +11,11 @@ from sandbox.kernel.database import Base
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
 from sandbox.reporting import service as reporting
+from sandbox.workspaces import reading_record
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
     accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, merchants, plans,
-    products, reporting, schedules, state, twins, workspaces,
+    products, reading_record, reporting, schedules, state, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

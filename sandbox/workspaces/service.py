@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from policies.text import Text
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
+from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import permissions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
@@ -49,16 +50,23 @@ def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
     return workspace
 
 
-def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
-    """Table name → file of its simulated twin, exactly the granted columns."""
-    tables: dict[str, Path] = {}
+def granted_tables(unit: Unit, workspace: Workspace) -> dict[str, Grant]:
+    """Table name → its grant, for grants whose bytes are there; the same names on every binding."""
+    tables: dict[str, Grant] = {}
     for granted in applications.grants(unit.session, workspace.application_id):
         if granted.snapshot and granted.ended_at is None:
             name = catalogue.get(unit.session, granted.resource_id).name
             if name in tables:  # two departments may use one name
                 name = f"{name}_{len(tables) + 1}"
-            tables[name] = snapshot.load(unit.settings.snapshots_root, granted.snapshot["twin"]["digest"]).path
+            tables[name] = granted
     return tables
+
+
+def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
+    """Table name → file of its simulated twin, exactly the granted columns."""
+    root = unit.settings.snapshots_root
+    found = {name: (g.snapshot or {})["twin"]["digest"] for name, g in granted_tables(unit, workspace).items()}
+    return {name: snapshot.load(root, digest).path for name, digest in found.items()}
 
 
 def query(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sql: str) -> QueryResult:
