@@ -66,7 +66,8 @@ def _one(given: Mapping[str, Any], types: Mapping[str, str], asked: Collection[s
     column, op, values = str(given["column"]), str(given["op"]), [str(v).strip() for v in given["values"]]
     if column not in types or column not in asked:
         raise _bad(
-            f"行条件的列“{column[:80]}”不在申请的字段中", f"Condition column “{column[:80]}” is not among those asked for",
+            f"行条件的列“{column[:80]}”不在申请的字段中",
+            f"Condition column “{column[:80]}” is not among those asked for",
             Text("行条件会透露该列的取值，请同时申请该列", "Rows tell that column's value, so ask for the column too"),
         )  # fmt: skip
     wanted = {"between": (2, 2), "in": (1, MAX_VALUES)}.get(op, (1, 1))

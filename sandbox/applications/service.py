@@ -64,7 +64,7 @@ def draft(
 def _asked(unit: Unit, requested: Mapping[str, Mapping[str, str]], rows: Rows) -> dict[str, Any]:
     """What is asked of each resource, as it is kept. Raises `BadInput` for conditions that do not fit."""
     if foreign := set(rows) - set(requested):
-        raise BadInput("application.rows", Text("行条件所属的数据不在申请中", "Conditions on data that is not asked for"),
+        raise BadInput("application.rows", Text("行条件所属的数据不在申请中", "Conditions on data not asked for"),
                        fix=Text("请删除该条件", "Remove the condition"), resources=sorted(foreign))  # fmt: skip
     kept: dict[str, Any] = {}
     for resource_id, columns in requested.items():
@@ -369,7 +369,7 @@ def require_ended(unit: Unit, application_id: str) -> Application:
     """The application, if its grants have ended for good: only then may bytes be removed. Raises otherwise."""
     record = get(unit.session, application_id)
     if record.state not in ENDED:
-        raise InvalidTransition("application.not_ended", Text("授权尚未结束，不能销毁数据", "The grants have not ended"),
+        raise InvalidTransition("application.not_ended", Text("授权尚未结束，不能销毁", "The grants have not ended"),
                                 fix=Text("请先撤销或等待到期", "Revoke it first, or wait"), id=record.id)  # fmt: skip
     return record
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class Broker:
         self.tested, self.limits = tested, limits
         self.idle_seconds = idle_seconds
         self.accepted = accepted
+        self.permit: Callable[[str], None] | None = None
+        """asked with the workspace's id when a worker is ready and its statement about to be sent; raises to refuse"""
         self._admission = Admission(running or 2 * (os.cpu_count() or 1), capacity_mb, self._send_away)
         self._workers: dict[Key, Worker] = {}
         self._ending: list[Worker] = []
@@ -219,6 +221,8 @@ class Broker:
         conversation = Conversation(worker, question)
         alive = False
         try:
+            if self.permit is not None:
+                self.permit(mount.workspace_id)
             outcome, alive = conversation.run()
         finally:
             worker.last_used = time.monotonic()

@@ -33,15 +33,17 @@ UNKNOWN_KIND = "identifier"
 _BLOCK = 64
 _WIDE = "".join(map(chr, range(0xFF01, 0xFF5F))) + "\u3000"
 _NARROW = "".join(map(chr, range(0x21, 0x7F))) + " "
-_BLANKS = "[\\s\\x{85}\\x{A0}\\x{AD}\\x{1680}\\x{180E}\\x{2000}-\\x{200F}\\x{2028}-\\x{202F}\\x{205F}-\\x{2064}\\x{FEFF}]+"
-_DASHES = "[-\\x{2010}-\\x{2015}\\x{2212}]+"
+_BLANKS = (
+    r"[\s\x{85}\x{A0}\x{AD}\x{1680}\x{180E}\x{2000}-\x{200F}\x{2028}-\x{202F}\x{205F}-\x{2064}\x{FEFF}]+"
+)
+_DASHES = r"[-\x{2010}-\x{2015}\x{2212}]+"
 _NUMBERS = frozenset({"CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_MOBILE", "CN_LANDLINE", "CN_BANK_CARD", "IMEI"})
 _TELEPHONES = frozenset({"CN_MOBILE", "CN_LANDLINE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of one application. Never logged, never in a manifest: `fingerprint` of nothing else is kept."""
+    """The key of one application. It is in no log, no manifest and no statement's text."""
 
     secret: bytes
 
@@ -67,7 +69,7 @@ def destroy(keys_root: Path, application_id: str) -> bool:
     """Overwrite and remove the key; True when it is gone (repeating does no harm)."""
     place = key_file(keys_root, application_id)
     if place.exists():
-        with place.open("r+b") as file:  # the block itself may survive on a copy-on-write disk; encryption is the disk's
+        with place.open("r+b") as file:  # on a copy-on-write disk the block may survive: encryption is the disk's
             file.write(os.urandom(place.stat().st_size))
             file.flush()
             os.fsync(file.fileno())

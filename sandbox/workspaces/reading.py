@@ -21,8 +21,8 @@ from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import ending, readable, service, snapshot, tiers
-from sandbox.workspaces.reading_record import RowRead, RowReadGrant, reads, rows_since, statements_since
 from sandbox.workspaces.readable import TableUse
+from sandbox.workspaces.reading_record import RowRead, RowReadGrant, reads, rows_since, statements_since
 from sandbox.workspaces.repository import Workspace, get
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MARK = Text("授权数据·不得出域", "granted data · must not leave")
 DAY = timedelta(days=1)
-_STRICTER = Text("分级已提高，已停止读取；仍可通过作业使用", "The grade was raised: rows are no longer readable, jobs go on")
+_STRICTER = Text("分级已提高，已停止读取；仍可通过作业使用", "The grade was raised: jobs only")
 _NOT_BUILT = Text("可读部分尚未生成", "The readable part has not been built")
 
 

@@ -164,7 +164,8 @@ def _project(
             con.execute(f"COPY ({query}) TO {literal(str(out))} ({_FORMAT})", parameters)
         except (duckdb.BinderException, KeyError) as error:
             raise _unusable(
-                "授权的列在数据中不存在。", "A granted column does not exist in the data.", columns=list(content.columns)
+                "授权的列在数据中不存在。", "A granted column does not exist in the data.",
+                columns=list(content.columns),
             ) from error
         written = con.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(str(out))})").fetchall()
         rows = con.execute(f"SELECT count(*) FROM read_parquet({literal(str(out))})").fetchall()[0][0]
