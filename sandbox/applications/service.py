@@ -69,9 +69,8 @@ def _asked(unit: Unit, requested: Mapping[str, Mapping[str, str]], rows: Rows) -
     kept: dict[str, Any] = {}
     for resource_id, columns in requested.items():
         types = {c.name: c.type for c in catalogue.columns(unit.session, resource_id)}
-        kept[resource_id] = {
-            "columns": dict(columns), "rows": rowrule.checked(rows.get(resource_id, ()), types, columns)
-        }  # fmt: skip
+        conditions = rowrule.checked(rows.get(resource_id, ()), types, columns)
+        kept[resource_id] = {"columns": dict(columns)} | ({"rows": conditions} if conditions else {})
     return kept
 
 

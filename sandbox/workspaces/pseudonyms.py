@@ -33,9 +33,7 @@ UNKNOWN_KIND = "identifier"
 _BLOCK = 64
 _WIDE = "".join(map(chr, range(0xFF01, 0xFF5F))) + "\u3000"
 _NARROW = "".join(map(chr, range(0x21, 0x7F))) + " "
-_BLANKS = (
-    r"[\s\x{85}\x{A0}\x{AD}\x{1680}\x{180E}\x{2000}-\x{200F}\x{2028}-\x{202F}\x{205F}-\x{2064}\x{FEFF}]+"
-)
+_BLANKS = r"[\s\x{85}\x{A0}\x{AD}\x{1680}\x{180E}\x{2000}-\x{200F}\x{2028}-\x{202F}\x{205F}-\x{2064}\x{FEFF}]+"
 _DASHES = r"[-\x{2010}-\x{2015}\x{2212}]+"
 _NUMBERS = frozenset({"CN_RESIDENT_ID", "CN_RESIDENT_ID_15", "CN_MOBILE", "CN_LANDLINE", "CN_BANK_CARD", "IMEI"})
 _TELEPHONES = frozenset({"CN_MOBILE", "CN_LANDLINE"})

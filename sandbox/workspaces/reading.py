@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
 from sandbox.applications.repository import Grant
+from sandbox.applications.rowrule import Condition
 from sandbox.kernel import editions
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded
 from sandbox.kernel.identity import Actor
@@ -46,6 +47,11 @@ class ReadableTable:
     withheld: Text | None
     rows_left: int
     """rows that may still be read within the day"""
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """What its rows have in common: the grant's row rule."""
+        return [Condition.of(c) for c in self.grant.rows]
 
 
 @dataclass(frozen=True, slots=True)

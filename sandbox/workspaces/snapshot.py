@@ -67,9 +67,7 @@ class Content:
     key: pseudonyms.Key | None = None
 
 
-def build(
-    files: Sequence[str], content: Content, *, out_root: Path, room: Room, source: Mapping[str, Any]
-) -> Snapshot:
+def build(files: Sequence[str], content: Content, *, out_root: Path, room: Room, source: Mapping[str, Any]) -> Snapshot:
     """Write `content` of the Parquet `files` as one immutable snapshot below `out_root`; reuse an equal one.
 
     `source` says what the files are (resource, version, conditions on rows …), must be JSON, and is part of the
@@ -164,7 +162,8 @@ def _project(
             con.execute(f"COPY ({query}) TO {literal(str(out))} ({_FORMAT})", parameters)
         except (duckdb.BinderException, KeyError) as error:
             raise _unusable(
-                "授权的列在数据中不存在。", "A granted column does not exist in the data.",
+                "授权的列在数据中不存在。",
+                "A granted column does not exist in the data.",
                 columns=list(content.columns),
             ) from error
         written = con.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(str(out))})").fetchall()
