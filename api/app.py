@@ -24,6 +24,7 @@ from api.routes import (
     oversight,
     plans,
     queries,
+    reading,
     refreshing,
     simulated,
     workspace_files,
@@ -38,7 +39,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    metering, queries, workspace_files, exports, oversight,
+    metering, queries, workspace_files, reading, exports, oversight,
 )  # fmt: skip
 
 

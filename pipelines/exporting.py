@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pipelines import granting
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -170,6 +171,7 @@ def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
         files=tuple(lake.files(resource.typed_table, version.lake_version)),
         digest=_digest_of_source(unit, lake, granted, version),
         columns=tuple(granted.columns),
+        rows=granting.rows_of(unit, granted),
         keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
         identifiers=tuple(sorted(direct)),
     )
@@ -182,7 +184,8 @@ def _digest_of_source(unit: Unit, lake: Lake, granted: Grant, version: ResourceV
     made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
     table = f"{granted.resource_id}/typed"
     same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
-    return made.digest if same and made.rows == lake.rows(table, version.lake_version) else "source changed"
+    whole = bool(granted.rows) or made.rows == lake.rows(table, version.lake_version)
+    return made.digest if same and whole else "source changed"
 
 
 def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:

@@ -23,6 +23,7 @@ class Upkeep:
 
     lapsed: list[str]
     expired: list[str]
+    undisposed: list[str]
     releases_expired: list[str]
     reminded: list[str]
     regraded: list[str]
@@ -35,6 +36,8 @@ def run(platform: Platform) -> Upkeep:
     with platform.system() as unit:
         expired = applications.expire_due(unit)
     with platform.system() as unit:
+        undisposed = applications.undisposed(unit)
+    with platform.system() as unit:
         ended = exports.expire_due(unit)
     with platform.system() as unit:
         reminded = clocks.remind(unit)
@@ -43,7 +46,7 @@ def run(platform: Platform) -> Upkeep:
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)
-    return Upkeep(lapsed, expired, ended, reminded, regraded)
+    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded)
 
 
 class Round:

@@ -20,6 +20,7 @@ from api.pages import (
     onboarding,
     plans,
     policies,
+    reading,
     reports,
     resources,
     schedules,
@@ -32,7 +33,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, workspace_files, metering, exports, audit, jobs, job, schedules, policies, reports, demonstration,
+    workspaces, workspace_files, reading, metering, exports, audit, jobs, job, schedules, policies, reports,
+    demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -19,6 +19,7 @@ from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
 from api.pages.words_quality import WORDS as QUALITY
+from api.pages.words_reading import WORDS as READING
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_twins import WORDS as TWINS
 from api.pages.words_workspaces import WORDS as WORKSPACES
@@ -187,6 +188,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     HOME,
     CATALOG,
     TWINS,
+    READING,
     RESOURCES,
     DELIVERIES,
     PLANS,

@@ -17,6 +17,7 @@ from api.pages.metering import usage_of
 from api.pages.views import Crumb, Sheet, Tab
 from api.pages.words import text
 from api.pages.words_catalog import TYPES
+from api.pages.words_reading import USES, WHY
 from api.pages.words_workspaces import OUTCOMES
 from policies.text import Text, UserError
 from sandbox.applications import repository as applications
@@ -28,7 +29,7 @@ from sandbox.products import service as products
 from sandbox.products import spec as specs
 from sandbox.products.model import RUN
 from sandbox.products.repository import Run
-from sandbox.workspaces import develop, notebook, service
+from sandbox.workspaces import develop, notebook, reading, service
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace
 
@@ -39,7 +40,7 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", *workspace_files.TABS, "runs", "history", "usage", "about")
+TABS = ("query", *workspace_files.TABS, "data", "runs", "history", "usage", "about")
 MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
@@ -79,7 +80,7 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     application = applications.get(unit.session, workspace.application_id)
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
-    shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None, "asked": None} | more
+    shown: dict[str, Any] = dict.fromkeys(("sql", "spec", "result", "found", "error", "asked")) | more
     shown |= workspace_files.context(
         request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
     )
@@ -94,7 +95,8 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
         history=[e.statement for e in history.entries],
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
-        words={"types": TYPES}, usage=usage_of(unit, workspace),
+        words={"types": TYPES}, usage=usage_of(unit, workspace), merchant=merchant,
+        **(_data(unit, workspace) if tab == "data" else {}),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
@@ -103,6 +105,13 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
               for k in TABS if merchant or k not in MERCHANTS_ONLY],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
+
+
+def _data(unit: Unit, workspace: Workspace) -> dict[str, Any]:
+    return {
+        "granted": reading.tables(unit, workspace.id), "reads": reading.history(unit, workspace.id),
+        "reading_limits": reading.limits(unit), "reading_words": {"uses": USES, "why": WHY},
+    }  # fmt: skip
 
 
 @router.post("/workspaces/{workspace_id}/query")

@@ -156,6 +156,16 @@ class SavedQueries(Strict):
     per_workspace: Annotated[int, Field(ge=1, le=10_000)]
 
 
+class Reading(Strict):
+    """What one workspace may read of granted real rows: `rows_per_answer` and `kilobytes_per_answer` what is shown at
+    once; `statements_per_day` of the workspace and `rows_per_day` of each grant, both within 24 hours."""
+
+    rows_per_answer: Annotated[int, Field(ge=1, le=1000)]
+    kilobytes_per_answer: Annotated[int, Field(ge=1, le=1024)]
+    statements_per_day: Annotated[int, Field(ge=1, le=1000)]
+    rows_per_day: Annotated[int, Field(ge=1, le=100_000)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits", "script_limits", "import_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
@@ -164,10 +174,11 @@ Rule = Annotated[
     | Judging[Literal["isolation_tier"], Tier]
     | Judging[Literal["runs_per_day"], Runs]
     | Judging[Literal["scripts"], Scripts]
-    | Judging[Literal["uploads"], Uploads],
+    | Judging[Literal["uploads"], Uploads]
     | Judging[Literal["quotas"], Quotas]
     | Judging[Literal["prices"], Prices]
-    | Judging[Literal["saved_queries"], SavedQueries],
+    | Judging[Literal["saved_queries"], SavedQueries]
+    | Judging[Literal["row_reading"], Reading],
     Field(discriminator="check"),
 ]
 
@@ -184,6 +195,7 @@ class WorkspaceEdition(Edition[Rule]):
         needed |= {"saved_queries"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

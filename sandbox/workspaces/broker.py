@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,8 @@ class Broker:
         self.tested, self.limits = tested, limits
         self.idle_seconds = idle_seconds
         self.accepted = accepted
+        self.permit: Callable[[str], None] | None = None
+        """asked with the workspace's id when a worker is ready and its statement about to be sent; raises to refuse"""
         self._admission = Admission(running or 2 * (os.cpu_count() or 1), capacity_mb, self._send_away)
         self._spares = Spares(tested.form, limits, spares)
         self._workers: dict[Key, Worker] = {}
@@ -230,6 +232,8 @@ class Broker:
         conversation = Conversation(worker, question, disk.Bound([mount.own], mount.quota_mb, worker.jailed))
         alive = False
         try:
+            if self.permit is not None:
+                self.permit(mount.workspace_id)
             outcome, alive = conversation.run()
         finally:
             worker.last_used = time.monotonic()

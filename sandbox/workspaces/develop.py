@@ -220,20 +220,18 @@ class Object:
 
 def granted(unit: Unit, workspace: Workspace) -> list[Object]:
     """The granted twin tables, with what the catalogue says of each column."""
-    found, names = [], iter(service.twin_names(unit, workspace))
-    for grant in applications.grants(unit.session, workspace.application_id):
-        if not grant.snapshot or grant.ended_at is not None:
-            continue
+    found = []
+    for name, grant in service.granted_tables(unit, workspace).items():
         resource = catalogue.get(unit.session, grant.resource_id)
         known = {c.name: c for c in catalogue.columns(unit.session, resource.id)}
-        twin = grant.snapshot["twin"]
+        twin = (grant.snapshot or {})["twin"]
         types = {str(n): str(t) for n, t in twin.get("columns", ())}
         columns = tuple(
             ObjectColumn(n, types.get(n, ""), known[n].comment, known[n].type, known[n].level, known[n].identifier_role)
             if n in known else ObjectColumn(n, types.get(n, ""))
             for n in grant.columns
         )  # fmt: skip
-        found.append(Object("granted", next(names), columns, twin.get("rows"), resource.description))
+        found.append(Object("granted", name, columns, twin.get("rows"), resource.description))
     return found
 
 
