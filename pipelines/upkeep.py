@@ -14,6 +14,7 @@ from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
+from sandbox.products import reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Upkeep:
     releases_expired: list[str]
     reminded: list[str]
     regraded: list[str]
+    reports_disposed: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -40,7 +42,9 @@ def run(platform: Platform) -> Upkeep:
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)
-    return Upkeep(lapsed, expired, ended, reminded, regraded)
+    with platform.system() as unit:
+        disposed = reports.dispose_due(unit)
+    return Upkeep(lapsed, expired, ended, reminded, regraded, disposed)
 
 
 class Round:

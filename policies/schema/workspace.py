@@ -90,13 +90,30 @@ class Runs(Strict):
     per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
 
 
+class Families(Strict):
+    """Near-equal jobs: at most `near_parts` declared parts apart (constants never count), looked for among the last
+    `window_days` days, and at most `per_family_per_day` runs of them in 24 hours."""
+
+    near_parts: Annotated[int, Field(ge=0, le=10)]
+    window_days: Annotated[int, Field(ge=1, le=366)]
+    per_family_per_day: Annotated[int, Field(ge=1, le=200)]
+
+
+class Retention(Strict):
+    """Days for which the full text of a real run's errors is kept for operators."""
+
+    days: Annotated[int, Field(ge=1, le=1096)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
-    | Judging[Literal["runs_per_day"], Runs],
+    | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["job_families"], Families]
+    | Judging[Literal["report_retention"], Retention],
     Field(discriminator="check"),
 ]
 
@@ -109,7 +126,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "job_families", "report_retention"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:
