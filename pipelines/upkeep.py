@@ -15,6 +15,7 @@ from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.products import reports
+from sandbox.workspaces import metering
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def run(platform: Platform) -> Upkeep:
         ended = exports.expire_due(unit)
     with platform.system() as unit:
         reminded = clocks.remind(unit)
+    with platform.system() as unit:
+        metering.measure_storage(unit)
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)

@@ -25,7 +25,7 @@ _RELATIONS = frozenset({
 })  # fmt: skip
 _EXPRESSIONS = frozenset({
     "COLUMN_REF", "CONSTANT", "FUNCTION", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "CAST", "BETWEEN",
-    "SUBQUERY", "STAR", "WINDOW", "LAMBDA", "LAMBDA_REF", "COLLATE", "TYPE", "POSITIONAL_REFERENCE",
+    "SUBQUERY", "STAR", "WINDOW", "LAMBDA", "LAMBDA_REF", "COLLATE", "TYPE", "POSITIONAL_REFERENCE", "PARAMETER",
 })  # fmt: skip
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
 _OWN_CATALOGUE = frozenset({"duckdb_tables", "duckdb_views", "duckdb_columns", "duckdb_functions", "duckdb_types"})

@@ -49,7 +49,7 @@ class Order:
     """What to start. `folder` is the process's own and becomes HOME.
 
     `tables` name → snapshot (its Parquet file, or the folder holding it), mounted read-only; `output` a second
-    writable folder; `extra` goes to the task as it is.
+    writable folder; `extra` goes to the task as it is; `detection`: the task needs the platform's detection code too.
     """
 
     task: str
@@ -59,6 +59,7 @@ class Order:
     tables: Mapping[str, Path] = field(default_factory=dict)
     output: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    detection: bool = False
 
 
 class JailFailed(UserError):
@@ -84,6 +85,7 @@ class Jailed:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
         if self.temporary is not None:
@@ -127,14 +129,16 @@ def start(order: Order, form: str) -> Jailed:
     for folder in (order.folder, order.output):
         if uid is not None and folder is not None:
             _own(folder, uid)
-    return _STARTER.submit(_start, order, form, uid).result()
+    jailed, setting, log = _STARTER.submit(_start, order, form, uid).result()
+    _wait_ready(jailed, setting, log)  # here, not in the one thread all starts go through
+    return jailed
 
 
 # bwrap dies with the *thread* that started it (PR_SET_PDEATHSIG), so all jails start from one thread that stays.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 
 
-def _start(order: Order, form: str, uid: int | None) -> Jailed:
+def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, Any], IO[bytes]]:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
     temporary = None
@@ -151,8 +155,7 @@ def _start(order: Order, form: str, uid: int | None) -> Jailed:
         for end in theirs:
             end.close()
     jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary)
-    _wait_ready(jailed, setting, log)
-    return jailed
+    return jailed, setting, log
 
 
 def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:
@@ -196,7 +199,7 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
         "limits": order.limits.as_dict(),
         "mode": order.mode,
         "uid": uid,
-        "readable": [*system.read_only(), str(system.PACKAGE)],
+        "readable": [*system.read_only(), str(system.PACKAGE), *([str(system.DETECTION)] if order.detection else [])],
         "extra": dict(order.extra),
     }
 
@@ -257,7 +260,7 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
     room = str(order.limits.file_mb * MEGABYTE)
     # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
     arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME]
+    seen = [*system.read_only(), system.INSIDE_PACKAGE, system.INSIDE_DETECTION, f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
@@ -265,6 +268,8 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
     arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE, "--dev", "/dev"]
+    if order.detection:
+        arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
     arguments += ["--bind", str(order.folder.resolve()), HOME]

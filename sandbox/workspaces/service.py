@@ -14,7 +14,7 @@ from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import snapshot, tiers
+from sandbox.workspaces import metering, snapshot, tiers
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Statement, Workspace, every, get, of_application, statements
 
@@ -71,6 +71,7 @@ def query(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, s
 
     with platform.begin(actor) as unit:
         workspace = require_usable(unit, workspace_id, "workspace:query")
+        metering.require_quota(unit, workspace_id, "query")
         tables = twin_tables(unit, workspace)
     mount = WorkspaceMount(workspace.id, Mode.SIMULATED, platform.settings.workspaces_root / workspace.id, tables)
     answer = broker.query(mount, sql)

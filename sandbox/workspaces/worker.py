@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from sandbox.workspaces import guard
-from sandbox.workspaces.engine import open_locked
+from sandbox.workspaces.engine import batches, open_locked
 from sandbox.workspaces.inside import Setting
 from sandbox.workspaces.limits import MEGABYTE, renew_cpu
 from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError, encode, pieces
@@ -86,7 +86,7 @@ def _answer(setting: Setting, state: _State, data: Channel, header: dict[str, An
     with state.lock:
         state.query = header.get("query")
     try:
-        trailer = _execute(setting, state.con, data, sql)
+        trailer = _execute(setting, state.con, data, sql, header.get("parameters"))
     except (duckdb.Error, MemoryError, ProtocolError, pa.ArrowException, RuntimeError, ValueError) as error:
         trailer = {"is": "failed", "error": describe(error, sql, setting.mode)}
     finally:
@@ -95,7 +95,9 @@ def _answer(setting: Setting, state: _State, data: Channel, header: dict[str, An
     data.send({**trailer, "query": header.get("query")})
 
 
-def _execute(setting: Setting, con: duckdb.DuckDBPyConnection, data: Channel, sql: str) -> dict[str, Any]:
+def _execute(
+    setting: Setting, con: duckdb.DuckDBPyConnection, data: Channel, sql: str, parameters: Any = None
+) -> dict[str, Any]:
     try:
         statements = con.extract_statements(sql)
     except duckdb.ParserException:
@@ -111,17 +113,17 @@ def _execute(setting: Setting, con: duckdb.DuckDBPyConnection, data: Channel, sq
             code, subject = checked.refusal.code, checked.refusal.subject
             return {"is": "refused", "code": code, "subject": subject, "tables": sorted(tables)}
         last = place == len(statements) - 1
-        rows, truncated = _statement(setting, con, data if last else None, statement)
+        rows, truncated = _statement(setting, con, data if last else None, statement, parameters if last else None)
     return {"is": "done", "rows": rows, "truncated": truncated, "tables": sorted(tables), "statements": len(statements)}
 
 
 def _statement(
-    setting: Setting, con: duckdb.DuckDBPyConnection, data: Channel | None, statement: Any
+    setting: Setting, con: duckdb.DuckDBPyConnection, data: Channel | None, statement: Any, parameters: Any
 ) -> tuple[int, bool]:
     try:
-        relation = con.sql(statement)
+        relation = con.sql(statement, params=parameters)
     except (duckdb.BinderException, duckdb.CatalogException):
-        con.execute(statement)  # raises the same error with the place in the text, which `sql` leaves out
+        con.execute(statement, parameters)  # raises the same error with the place in the text, which `sql` leaves out
         raise
     if relation is None:
         return 0, False
@@ -129,7 +131,7 @@ def _statement(
     try:
         if data is not None:
             return _stream(setting, reader, data)
-        for _batch in reader:  # an earlier statement's rows go nowhere, but it has to run to its end
+        for _batch in batches(reader):  # an earlier statement's rows go nowhere, but it has to run to its end
             pass
         return 0, False
     finally:
@@ -140,7 +142,7 @@ def _stream(setting: Setting, reader: pa.RecordBatchReader, data: Channel) -> tu
     data.send({"is": "begin"}, reader.schema.serialize().to_pybytes())
     rows = size = 0
     allowed = setting.limits.result_mb * MEGABYTE
-    for batch in reader:
+    for batch in batches(reader):
         for piece in pieces(batch):
             room = setting.limits.result_rows - rows
             if room <= 0 and piece.num_rows:

@@ -47,6 +47,7 @@ TERMINAL = {
     "application": {"check_rejected", "rejected", "expired", "revoked", "closed", "withdrawn"},
     "approval": {"approved", "returned", "rejected", "approved_by_lapse", "dropped"},
     "workspace": {"closed"},
+    "quota": {"rejected", "withdrawn", "revoked"},
     "run": {"succeeded", "failed", "cancelled"},
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }
