@@ -96,7 +96,7 @@ class Releasing:
         facts = _facts(work.platform, work.job.subject_id)
         evidence = work.step("evidence", 10, lambda: _evidence(facts))
         verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
-        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
+        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) or evidence is None:
             return _withholding(facts, verdict)
         release_id = new_id("rel")
         base = facts.edition.by_check("rounding").parameters.base
@@ -143,7 +143,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
-        used = {alias: granted[i.grant] for alias, i in spec.inputs.items()}
+        used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
         sources = {alias: _source(unit, lake, g) for alias, g in used.items()}
         kinds = _kinds(unit, used.values())
@@ -240,19 +240,23 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
     )  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Evidence:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now."""
+def _evidence(facts: Facts) -> Evidence | None:
+    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
+    the job cannot be proved by machine."""
+    if facts.spec.beyond_proof:
+        return None
     settings = facts.platform.settings
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
     halves = facts.edition.by_check("evidence_proofs").parameters.halves
     return derive(facts.spec, facts.sources, codes=register, halves=halves)
 
 
-def _subject(facts: Facts, evidence: Evidence) -> ExportSubject:
+def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
     request, application = facts.request, facts.application
     content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
     file = ExportFile(facts.artefact.name, content)
     columns = {alias: column_names(source) for alias, source in facts.sources.items()}
+    read = columns if evidence is None else columns_read(facts.spec, columns)  # free text may read all that is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
@@ -262,9 +266,10 @@ def _subject(facts: Facts, evidence: Evidence) -> ExportSubject:
             application.id, facts.live, frozenset({application.product_form}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
-        grants=facts.grants, columns_read={a: frozenset(c) for a, c in columns_read(facts.spec, columns).items()},
+        grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
+        unproved=tuple(facts.spec.beyond_proof),
     )  # fmt: skip
     return matched(subject, facts.sources)
 

@@ -14,6 +14,7 @@ from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
+from sandbox.products import reports
 from sandbox.workspaces import metering
 
 
@@ -27,6 +28,7 @@ class Upkeep:
     releases_expired: list[str]
     reminded: list[str]
     regraded: list[str]
+    reports_disposed: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -46,7 +48,9 @@ def run(platform: Platform) -> Upkeep:
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)
-    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded)
+    with platform.system() as unit:
+        disposed = reports.dispose_due(unit)
+    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded, disposed)
 
 
 class Round:

@@ -93,6 +93,21 @@ class Runs(Strict):
 
 
 
+class Families(Strict):
+    """Near-equal jobs: at most `near_parts` declared parts apart (constants never count), looked for among the last
+    `window_days` days, and at most `per_family_per_day` runs of them in 24 hours."""
+
+    near_parts: Annotated[int, Field(ge=0, le=10)]
+    window_days: Annotated[int, Field(ge=1, le=366)]
+    per_family_per_day: Annotated[int, Field(ge=1, le=200)]
+
+
+class Retention(Strict):
+    """Days for which the full text of a real run's errors is kept for operators."""
+
+    days: Annotated[int, Field(ge=1, le=1096)]
+
+
 class Scripts(Strict):
     """Python scripts of a workspace: `source_kb` a script's text, `output_kb` kept of what a run prints, `saved`
     scripts and `kept` runs on record a workspace, `files` entries in the folder."""
@@ -173,6 +188,8 @@ Rule = Annotated[
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
     | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["job_families"], Families]
+    | Judging[Literal["report_retention"], Retention]
     | Judging[Literal["scripts"], Scripts]
     | Judging[Literal["uploads"], Uploads]
     | Judging[Literal["quotas"], Quotas]
@@ -194,6 +211,7 @@ class WorkspaceEdition(Edition[Rule]):
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices"}
         needed |= {"saved_queries"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
+        needed |= {"job_families", "report_retention"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading"}
         require_checks(self, frozenset(needed))

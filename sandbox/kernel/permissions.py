@@ -102,7 +102,9 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "quota:decide": {_OP: _ANY},
     "quota:read": {_OP: _ANY, _ME: _OWN, _AU: _ANY},
     "run:start": {_ME: _OWN},
+    "run:cancel": {_ME: _OWN, _OP: _ANY},
     "run:execute": {_SY: _ANY},
+    "run:diagnose": {_OP: _ANY},
     "run:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
     # exports
     "export:draft": {_ME: _OWN},
@@ -120,7 +122,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "audit:verify": {_AU: _ANY, _OP: _ANY},
     "job:read": {_OP: _ANY, _AU: _ANY},
     "job:retry": {_OP: _ANY},
-    "job:cancel": {_OP: _ANY},
+    "job:cancel": {_OP: _ANY, _SY: _ANY},
     "schedule:read": {_OP: _ANY, _DE: _OWN, _AU: _ANY},
     "schedule:set": {_OP: _ANY},
     "resource:declare": {_DE: _OWN},

@@ -49,7 +49,7 @@ TERMINAL = {
     "workspace": {"closed"},
     "quota": {"rejected", "withdrawn", "revoked"},
     "upload": {"refused", "removed"},
-    "run": {"succeeded", "failed"},
+    "run": {"succeeded", "failed", "cancelled"},
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }
 QUICK = settings(

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 _NUMBERS = ("cpu_us", "memory_mb_ms", "storage_kb_s", "rows", "bytes", "measured_cpu_us", "measured_memory_mb_ms")
 
