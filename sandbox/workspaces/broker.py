@@ -12,32 +12,37 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, selftest, wording
+from sandbox.workspaces import jail, selftest
+from sandbox.workspaces.admission import Admission, Key, Ticket, Waiting, WorkspaceBusy, footprint_mb
+from sandbox.workspaces.conversation import (
+    DEATHS,
+    Conversation,
+    Mode,
+    Parameters,
+    Progress,
+    QueryFailed,
+    QueryResult,
+    Question,
+    Sink,
+    Worker,
+    failure,
+)
 from sandbox.workspaces.limits import MEGABYTE, Limits
-from sandbox.workspaces.protocol import ChannelClosed, Collector, ProtocolError
+from sandbox.workspaces.protocol import HEADER_CAP, ChannelClosed, ProtocolError
+from sandbox.workspaces.usage import meter
 
-GRACE_SECONDS = 2.0
-# how a process died (jail.reason_of_death) → kind of failure
-DEATHS = {"memory": "memory_limit", "time": "time_limit", "file_size": "file_size"}
+__all__ = [
+    "DEATHS", "Broker", "Mode", "Parameters", "Progress", "QueryFailed", "QueryResult", "Sink", "Waiting",
+    "WorkspaceBusy", "WorkspaceMount", "require_tier",
+]  # fmt: skip
 STRONG_ONLY = frozenset({selftest.STRONG})
-_TICK = 0.1
-Progress = Callable[[int], None]
-
-
-class Mode(StrEnum):
-    """What data a worker has: the twin, or granted real data whose rows the grant lets people read."""
-
-    SIMULATED = "simulated"
-    REAL = "real"
+_MEASURING_SHARE = 20.0  # a folder is walked for at most a twentieth of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,52 +64,12 @@ class WorkspaceMount:
         return self.folder / self.mode.value
 
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
-    """A complete answer. `truncated`: there were more rows than may be returned; `row_count` counts those returned."""
-
-    columns: tuple[tuple[str, str], ...]
-    rows: pa.Table
-    row_count: int
-    truncated: bool
-    elapsed: float
-    tables: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class QueryFailed:
-    """A named failure. `engine_text`, `line`, `column` exist on simulated data only."""
-
-    kind: str
-    text: Text
-    fix: Text | None = None
-    line: int | None = None
-    column: int | None = None
-    engine_text: str | None = None
-    elapsed: float = 0.0
-    tables: tuple[str, ...] = ()
-
-
-class WorkspaceBusy(UserError):
-    """Nothing is wrong; it is somebody else's turn."""
-
-    status = 409
-
-
-@dataclass(slots=True)
-class _Worker:
-    mount: WorkspaceMount
-    limits: Limits
-    jailed: jail.Jailed
-    busy: threading.Lock
-    last_used: float
-    query: int = 0
-    cancelled: bool = False
-    stopped: bool = False
-
-
 class Broker:
-    """Thread-safe. `capacity_mb` bounds the sum of the workers' memory limits; `running` how many query at once."""
+    """Thread-safe.
+
+    `capacity_mb` bounds what is promised: the limits of the workers that run plus the measured size of those that are
+    idle. `running` is how many may run at once (twice the cores when not given).
+    """
 
     def __init__(
         self,
@@ -117,131 +82,171 @@ class Broker:
         accepted: frozenset[str] = STRONG_ONLY,
     ) -> None:
         self.tested, self.limits = tested, limits
-        self.capacity_mb, self.idle_seconds = capacity_mb, idle_seconds
+        self.idle_seconds = idle_seconds
         self.accepted = accepted
-        self._slots = threading.BoundedSemaphore(running or 2 * (os.cpu_count() or 1))
-        self._workers: dict[tuple[str, Mode], _Worker] = {}
-        self._opening: set[tuple[str, Mode]] = set()
-        self._lock = threading.RLock()
+        self._admission = Admission(running or 2 * (os.cpu_count() or 1), capacity_mb, self._send_away)
+        self._workers: dict[Key, Worker] = {}
+        self._ending: list[Worker] = []
+        self._sizes: dict[Path, _Size] = {}
+        self._lock = threading.Lock()  # taken after the admission's own, never before
 
     def query(
         self,
         mount: WorkspaceMount,
         sql: str,
         *,
+        parameters: Parameters | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
+        waiting: Waiting | None = None,
+        sink: Sink | None = None,
     ) -> QueryResult | QueryFailed:
         """Run `sql` (one or several statements; the last one's rows come back) and wait for the outcome.
 
+        `parameters` are bound to the last statement: a list for `?` and `$1`, a mapping for `$name`. `cancel` is an
+        event of this query alone. `waiting` is told the place in the queue (1 is next) whenever it changes. `sink`
+        gets the schema and then each batch as it was validated; it must not block for good, and what it raises ends
+        the query and is raised here. Until the result is returned, what the sink got is not known to be complete.
         Raises UserError for what stands in the way before it runs: the tier, a full machine, a running query.
         """
         self._allow(mount.mode)
-        if _size_mb(mount.own) > mount.quota_mb:
-            return _failed("disk_full")
+        require_scalars(parameters)
         cancel = cancel or threading.Event()
-        if not self._slots.acquire(timeout=self.limits.wall_seconds):
-            raise _busy("machine")
-        try:
-            worker = self._worker(mount)
-            try:
-                outcome, alive = _Conversation(worker, sql, progress, cancel).run()
-            finally:
-                worker.last_used = time.monotonic()
-                worker.busy.release()
-            if not alive or worker.stopped:
-                self._remove(worker)
-            return outcome
-        finally:
-            self._slots.release()
+        with self.place(mount.workspace_id, mount.mode.value, cancel=cancel, waiting=waiting) as ticket:
+            if ticket is None:
+                return failure("cancelled")
+            if self._full(mount):
+                return failure("disk_full")
+            return self._ask(mount, ticket, Question(sql, parameters, progress, cancel, sink))
 
-    def cancel(self, workspace_id: str, mode: Mode) -> bool:
-        """Ask the running query of this workspace to stop; False when none runs."""
-        with self._lock:
-            worker = self._workers.get((workspace_id, mode))
-        if worker is None or not worker.busy.locked():
-            return False
-        worker.cancelled = True
-        return True
+    @contextlib.contextmanager
+    def place(
+        self,
+        workspace_id: str,
+        kind: str,
+        *,
+        memory_mb: int | None = None,
+        cancel: threading.Event | None = None,
+        waiting: Waiting | None = None,
+    ) -> Iterator[Ticket | None]:
+        """One of the machine's places for a query or for another process of this workspace, such as a script.
+
+        Waits in the same queue, with `memory_mb` (a query's limit when not given) counted while it is held; yields
+        None when `cancel` or `Broker.cancel` came first. Raises WorkspaceBusy.
+        """
+        key = (workspace_id, kind)
+        ticket = self._admission.enter(
+            key, memory_mb or self.limits.memory_mb, cancel=cancel or threading.Event(), waiting=waiting,
+            seconds=self.limits.wall_seconds,
+        )  # fmt: skip
+        if ticket is None:
+            yield None
+            return
+        try:
+            yield ticket
+        finally:
+            with self._lock:
+                worker = self._workers.get(key)
+            self._admission.leave(key, footprint_mb(worker.jailed.process.pid) if worker else None)
+
+    def cancel(self, workspace_id: str, mode: Mode | str) -> bool:
+        """Ask what runs or waits for this workspace in `mode` (or other kind of place) to stop; False when nothing."""
+        return self._admission.cancel(workspace_id, str(mode))
 
     def stop(self, workspace_id: str, mode: Mode | None = None) -> int:
         """End the workspace's workers at once (revocation, closing, reset); returns how many there were."""
+        self._admission.cancel(workspace_id, None if mode is None else mode.value, end=True)
         with self._lock:
-            found = [w for (name, m), w in self._workers.items() if name == workspace_id and mode in (None, m)]
-        for worker in found:
-            self._remove(worker)
-        return len(found)
+            found = [
+                key for key in self._workers if key[0] == workspace_id and mode in (None, key[1])
+            ]  # fmt: skip
+        return sum([self._remove(key) for key in found])
 
     def reset(self, mount: WorkspaceMount) -> None:
         """Throw away what the workspace made in this mode; granted tables are not touched."""
         self.stop(mount.workspace_id, mount.mode)
         if mount.own.exists():
             shutil.rmtree(mount.own)
+        self._sizes.pop(mount.own, None)
 
     def stop_idle(self) -> int:
         """End workers without a query for `idle_seconds`; called now and then by the application."""
         limit = time.monotonic() - self.idle_seconds
         with self._lock:
-            idle = [w for w in self._workers.values() if w.last_used < limit and not w.busy.locked()]
-        for worker in idle:
-            self._remove(worker)
-        return len(idle)
+            idle = [key for key, worker in self._workers.items() if worker.last_used < limit]
+        return sum([self._remove(key) for key in idle if not self._admission.runs(key)])
 
     def close(self) -> None:
         """End every worker."""
         with self._lock:
-            everyone = list(self._workers.values())
-        for worker in everyone:
-            self._remove(worker)
+            everyone = list(self._workers)
+        for key in everyone:
+            self._remove(key)
+        self._bury()
 
     def status(self) -> list[dict[str, Any]]:
-        """Live workers: workspace, mode, form, whether a query runs, seconds since the last one."""
+        """Live workers: workspace, mode, form, whether a query runs, seconds since the last one, memory."""
         now = time.monotonic()
         with self._lock:
-            return [
-                {"workspace": name, "mode": mode.value, "form": worker.jailed.form, "running": worker.busy.locked(),
-                 "idle_seconds": round(now - worker.last_used, 1), "memory_mb": worker.limits.memory_mb}
-                for (name, mode), worker in self._workers.items()
-            ]  # fmt: skip
+            workers = list(self._workers.items())
+        return [
+            {"workspace": key[0], "mode": key[1], "form": worker.jailed.form, "running": self._admission.runs(key),
+             "idle_seconds": round(now - worker.last_used, 1), "memory_mb": worker.limits.memory_mb,
+             "resident_mb": footprint_mb(worker.jailed.process.pid)}
+            for key, worker in workers
+        ]  # fmt: skip
+
+    def load(self) -> dict[str, int]:
+        """Places and memory of the whole machine: see `Admission.status`."""
+        return self._admission.status()
 
     def _allow(self, mode: Mode) -> None:
         if mode == Mode.SIMULATED:
             return
         require_tier(self.tested, self.accepted)
 
-    def _worker(self, mount: WorkspaceMount) -> _Worker:
-        """The workspace's worker, started if need be, its `busy` lock held by us. Starting holds up nobody else."""
-        key = (mount.workspace_id, mount.mode)
-        with self._lock:
-            worker = self._workers.get(key)
-            if key in self._opening or (worker is not None and not worker.busy.acquire(blocking=False)):
-                raise _busy("workspace")
-            if worker is not None:
-                if worker.mount == mount and worker.jailed.process.poll() is None:
-                    return worker
-                worker.busy.release()
-                self._remove(worker)  # grants changed or it died idle: a new mount view needs a new process
-            self._make_room()
-            self._opening.add(key)
+    def _full(self, mount: WorkspaceMount) -> bool:
+        """Is the folder over its quota? Measured again once the last measuring is far in the past for its cost."""
+        known = self._sizes.get(mount.own)
+        began = time.monotonic()
+        if known is None or began - known.at > _MEASURING_SHARE * known.took:
+            size = _size_mb(mount.own)
+            known = self._sizes[mount.own] = _Size(began, time.monotonic() - began, size)
+        return known.mb > mount.quota_mb
+
+    def _ask(self, mount: WorkspaceMount, ticket: Ticket, question: Question) -> QueryResult | QueryFailed:
+        worker = self._worker(mount, ticket)
+        conversation = Conversation(worker, question)
+        alive = False
         try:
-            worker = self._start(mount)
-            worker.busy.acquire()
-            with self._lock:
-                self._workers[key] = worker
-            return worker
+            outcome, alive = conversation.run()
         finally:
-            with self._lock:
-                self._opening.discard(key)
+            worker.last_used = time.monotonic()
+            worker.busy.release()
+            if not alive or worker.stopped or ticket.ended:
+                self._remove(ticket.key, worker)
+        if conversation.broken is not None:
+            raise conversation.broken
+        return outcome
 
-    def _make_room(self) -> None:
-        """Admission control: end idle workers, longest unused first, until one more fits."""
-        while (len(self._workers) + len(self._opening) + 1) * self.limits.memory_mb > self.capacity_mb:
-            idle = sorted((w for w in self._workers.values() if not w.busy.locked()), key=lambda w: w.last_used)
-            if not idle:
-                raise _busy("machine")
-            self._remove(idle[0])
+    def _worker(self, mount: WorkspaceMount, ticket: Ticket) -> Worker:
+        """The workspace's worker, started if need be, its `busy` lock held by us. Starting holds up nobody else."""
+        with self._lock:
+            worker = self._workers.get(ticket.key)
+        if worker is not None:
+            worker.busy.acquire()  # free, or with someone who ends it this moment
+            if not worker.stopped and worker.tables == mount.tables and worker.jailed.process.poll() is None:
+                return worker
+            worker.busy.release()
+            self._remove(ticket.key, worker)  # grants changed or it died idle: a new mount view needs a new process
+        self._bury()
+        worker = self._start(mount)
+        worker.busy.acquire()
+        with self._lock:
+            self._workers[ticket.key] = worker
+        return worker
 
-    def _start(self, mount: WorkspaceMount) -> _Worker:
+    def _start(self, mount: WorkspaceMount) -> Worker:
         order = jail.Order("worker", mount.own, self.limits, mount.mode.value, dict(mount.tables))
         jailed = jail.start(order, self.tested.form)
         opened = None
@@ -251,112 +256,53 @@ class Broker:
             reason = jailed.death()
             jailed.kill()
             raise jail.failed(jailed.form, f"the worker did not open its database: {reason}")
-        return _Worker(mount, self.limits, jailed, threading.Lock(), time.monotonic())
+        return Worker(mount.mode, mount.tables, self.limits, jailed, meter(jailed), time.monotonic())
 
-    def _remove(self, worker: _Worker) -> None:
+    def _remove(self, key: Key, worker: Worker | None = None) -> bool:
+        """End the worker of `key` (only this one, if given) and wait for it, unless someone is talking to it."""
         with self._lock:
-            key = (worker.mount.workspace_id, worker.mount.mode)
-            if self._workers.get(key) is worker:
-                del self._workers[key]
-        worker.stopped = True
-        if worker.busy.acquire(blocking=False):
-            worker.jailed.kill()
-        else:
-            worker.jailed.process.kill()  # whoever is talking to it sees the end and tidies up
+            found = self._workers.get(key)
+            if found is None or worker not in (None, found):
+                return False
+            del self._workers[key]
+            found.stopped = True
+            self._ending.append(found)
+        found.jailed.process.kill()  # whoever is talking to it sees the end
+        self._admission.forget(key)
+        self._bury()
+        return True
+
+    def _send_away(self, key: Key) -> None:
+        """End an idle worker without waiting: the admission needs its memory."""
+        with self._lock:
+            worker = self._workers.pop(key, None)
+            if worker is None:
+                return
+            worker.stopped = True
+            self._ending.append(worker)
+        worker.jailed.process.kill()
+
+    def _bury(self) -> None:
+        """Wait for the ended workers and close what is left of them; one still talked to is left for later."""
+        with self._lock:
+            ending = list(self._ending)
+        for worker in ending:
+            if worker.busy.acquire(blocking=False):
+                try:
+                    worker.jailed.kill()
+                finally:
+                    worker.busy.release()
+                with self._lock, contextlib.suppress(ValueError):
+                    self._ending.remove(worker)
 
 
-class _Conversation:
-    """One query with one worker."""
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """When a folder was measured, how many seconds that took, and its megabytes."""
 
-    def __init__(self, worker: _Worker, sql: str, progress: Progress | None, cancel: threading.Event) -> None:
-        self.worker, self.sql, self.progress, self.cancel = worker, sql, progress, cancel
-        self.began = time.monotonic()
-        self.asked: float | None = None
-        self.why = "time_limit"
-        worker.query += 1
-        self.number = worker.query
-
-    def run(self) -> tuple[QueryResult | QueryFailed, bool]:
-        """The outcome, and whether the worker may live on."""
-        limits = self.worker.limits
-        collector = Collector(limits.result_rows, limits.result_mb * MEGABYTE)
-        data = self.worker.jailed.data
-        try:
-            data.send({"query": self.number}, self.sql.encode("utf-8", "replace"), timeout=10)
-            while True:
-                frame = data.receive(timeout=_TICK)
-                if frame is not None:
-                    outcome = self._take(collector, *frame)
-                    if outcome is not None:
-                        return outcome, True
-                if not self._in_time():
-                    return self._failed(self.why), False
-        except ProtocolError:
-            return self._failed("protocol"), False
-        except ChannelClosed:
-            return self._failed(self._kind_of_death()), False
-
-    def _take(self, collector: Collector, header: dict[str, Any], payload: bytes) -> QueryResult | QueryFailed | None:
-        kind = header.get("is")
-        if kind in ("failed", "refused", "done") and header.get("query") != self.number:
-            raise ProtocolError("an answer to another question")
-        tables = _names(header.get("tables"))
-        if kind == "failed":
-            return self._error(header.get("error"))
-        if kind == "refused":
-            text = wording.refusal(str(header.get("code")), str(header.get("subject")))
-            return QueryFailed("refused", text, elapsed=self._elapsed(), tables=tables)
-        if not collector.feed(header, payload):
-            return None
-        table = collector.table()
-        columns = tuple((f.name, str(f.type)) for f in table.schema)
-        return QueryResult(columns, table, collector.rows, header["truncated"], self._elapsed(), tables)
-
-    def _error(self, error: Any) -> QueryFailed:
-        if not isinstance(error, dict):
-            raise ProtocolError("an error without content")
-        kind = str(error.get("kind"))
-        if kind == "time_limit" and self.asked is not None:
-            kind = self.why
-        if self.worker.mount.mode != Mode.SIMULATED:
-            return self._failed(kind)
-        text = str(error.get("text", ""))[:4000] or None
-        return self._failed(kind, _number(error.get("line")), _number(error.get("column")), text)
-
-    def _in_time(self) -> bool:
-        """Tend the ladder and the progress; False when the worker has to be killed."""
-        now = time.monotonic()
-        self._listen()
-        cancelled = self.cancel.is_set() or self.worker.cancelled
-        if self.asked is None and (cancelled or now - self.began > self.worker.limits.wall_seconds):
-            self.why = "cancelled" if cancelled else "time_limit"
-            self.asked = now
-            self.worker.jailed.control.send({"interrupt": self.number}, timeout=1)
-        return self.asked is None or now - self.asked <= GRACE_SECONDS
-
-    def _listen(self) -> None:
-        heard = self.worker.jailed.control.receive(timeout=0)
-        if heard is None or self.progress is None or heard[0].get("query") != self.number:
-            return
-        percent = _number(heard[0].get("progress"))
-        if percent is not None and 0 <= percent <= 100:
-            self.progress(percent)
-
-    def _kind_of_death(self) -> str:
-        if self.worker.stopped:
-            return "cancelled"
-        if self.asked is not None:
-            return self.why
-        reason = self.worker.jailed.death()
-        return DEATHS.get(reason, "worker_died")
-
-    def _failed(
-        self, kind: str, line: int | None = None, column: int | None = None, engine_text: str | None = None
-    ) -> QueryFailed:
-        return _failed(kind, line, column, engine_text, self._elapsed())
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.began
+    at: float
+    took: float
+    mb: float
 
 
 def require_tier(tested: selftest.SelfTest, accepted: frozenset[str]) -> None:
@@ -377,29 +323,20 @@ def require_tier(tested: selftest.SelfTest, accepted: frozenset[str]) -> None:
     )
 
 
-def _failed(
-    kind: str, line: int | None = None, column: int | None = None, engine: str | None = None, elapsed: float = 0.0
-) -> QueryFailed:
-    kind = kind if kind in wording.FAILURES else "failed"
-    return QueryFailed(kind, wording.failure(kind), wording.REPAIRS.get(kind), line, column, engine, elapsed)
-
-
-def _busy(what: str) -> UserError:
-    if what == "workspace":
-        text = Text("本工作空间正在执行另一条查询。", "Another query of this workspace is running.")
-        fix = Text("请等待其完成，或先取消它。", "Wait for it, or cancel it first.")
-    else:
-        text = Text("本机的查询资源已占满。", "All query capacity of this machine is in use.")
-        fix = Text("请稍后再试。", "Try again in a moment.")
-    return WorkspaceBusy(f"workspace.busy_{what}", text, fix=fix)
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(str(name)[:200] for name in value[:1000]) if isinstance(value, list) else ()
+def require_scalars(parameters: Parameters | None) -> None:
+    """Parameters are one list or one mapping of JSON scalars, small enough for a frame's header. Raises UserError."""
+    values = list(parameters.values() if isinstance(parameters, Mapping) else parameters or ())
+    if not all(value is None or isinstance(value, str | int | float) for value in values):
+        raise UserError(
+            "query.parameters",
+            Text("参数只能是文本、数字、真假值或空值。", "A parameter is text, a number, true, false or null."),
+        )
+    if sum(len(value) if isinstance(value, str) else 32 for value in values) > HEADER_CAP // 8:
+        raise UserError(
+            "query.parameters",
+            Text("参数过大。", "The parameters are too big."),
+            fix=Text("请先把数据放入表中再引用。", "Put the data into a table first and refer to it."),
+        )
 
 
 def _size_mb(folder: Path) -> float:

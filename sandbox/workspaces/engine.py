@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
+import pyarrow as pa
 
 from sandbox.workspaces.limits import Limits
 
@@ -48,6 +50,21 @@ def _config(home: str, temporary: str, limits: Limits) -> dict[str, str | bool |
         "python_enable_replacements": False,
         "errors_as_json": True,  # the only form that gives the place of an error as an offset into the whole text
     }
+
+
+def batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches of a running query. Raises DuckDB's own errors: Arrow's reader makes all of them OSError."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            named = re.search(r'"exception_type":"([^"]+)"', str(error))
+            words = named.group(1).split() if named else []
+            kind = getattr(duckdb, "".join(word.capitalize() for word in words) + "Exception", duckdb.Error)
+            raise kind(str(error)) from error
+        yield batch
 
 
 def identifier(name: str) -> str:

@@ -84,6 +84,7 @@ class Jailed:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
         if self.temporary is not None:
@@ -127,14 +128,16 @@ def start(order: Order, form: str) -> Jailed:
     for folder in (order.folder, order.output):
         if uid is not None and folder is not None:
             _own(folder, uid)
-    return _STARTER.submit(_start, order, form, uid).result()
+    jailed, setting, log = _STARTER.submit(_start, order, form, uid).result()
+    _wait_ready(jailed, setting, log)  # here, not in the one thread all starts go through
+    return jailed
 
 
 # bwrap dies with the *thread* that started it (PR_SET_PDEATHSIG), so all jails start from one thread that stays.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 
 
-def _start(order: Order, form: str, uid: int | None) -> Jailed:
+def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, Any], IO[bytes]]:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
     temporary = None
@@ -151,8 +154,7 @@ def _start(order: Order, form: str, uid: int | None) -> Jailed:
         for end in theirs:
             end.close()
     jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary)
-    _wait_ready(jailed, setting, log)
-    return jailed
+    return jailed, setting, log
 
 
 def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:

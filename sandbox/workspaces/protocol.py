@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -115,6 +116,15 @@ class Channel:
                 raise ChannelClosed("end of stream")
             self._buffer += data
 
+    def drain(self, timeout: float) -> None:
+        """Drop whatever still comes until the other side has let go, for at most `timeout` seconds."""
+        until = time.monotonic() + timeout
+        try:
+            while self._ready(max(0.0, until - time.monotonic())) and self.socket.recv(1 << 20):
+                pass
+        except (OSError, ChannelClosed):
+            return
+
     def _ready(self, seconds: float | None, *, writing: bool = False) -> bool:
         # poll, not select: a long-lived server has descriptors above 1023
         waiting = select.poll()
@@ -211,12 +221,15 @@ def _field(data: bytes, table: int, index: int) -> int | None:
 
 
 class Collector:
-    """Puts a result together from frames and refuses every lie it can see."""
+    """Puts a result together from frames, or hands its parts on to `sink`, and refuses every lie it can see."""
 
-    def __init__(self, row_cap: int, byte_cap: int) -> None:
+    def __init__(
+        self, row_cap: int, byte_cap: int, sink: Callable[[pa.Schema | pa.RecordBatch], None] | None = None
+    ) -> None:
         self.row_cap, self.byte_cap = row_cap, byte_cap
         self.schema: pa.Schema | None = None
         self.batches: list[pa.RecordBatch] = []
+        self.sink = sink
         self.rows = self.bytes = 0
 
     def feed(self, header: dict[str, Any], payload: bytes) -> bool:
@@ -224,12 +237,15 @@ class Collector:
         kind = header.get("is")
         if kind == "begin" and self.schema is None:
             self.schema = schema_of(payload)
+            if self.sink is not None:
+                self.sink(self.schema)
             return False
         if kind == "batch" and self.schema is not None:
             self._add(payload)
             return False
         if kind == "done" and (self.schema is not None or header.get("rows") == 0):
-            if header.get("rows") != self.rows or not isinstance(header.get("truncated"), bool):
+            rows = header.get("rows")
+            if type(rows) is not int or rows != self.rows or not isinstance(header.get("truncated"), bool):
                 raise ProtocolError("the trailer does not match what was sent")
             return True
         raise ProtocolError("a frame out of turn")
@@ -242,7 +258,10 @@ class Collector:
         if not batch.schema.equals(self.schema):
             raise ProtocolError("a batch of another schema")
         self.rows += batch.num_rows
-        self.batches.append(batch)
+        if self.sink is None:
+            self.batches.append(batch)
+        else:
+            self.sink(batch)
 
     def table(self) -> pa.Table:
         """What was collected; only meaningful after a good trailer."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +54,12 @@ def ok(outcome: QueryResult | QueryFailed) -> QueryResult:
     return outcome
 
 
+def _until(holds: Callable[[], bool]) -> None:
+    """Wait for what another thread does; the test's own timeout ends it if it never comes."""
+    while not holds():
+        time.sleep(0.01)
+
+
 def failed(outcome: QueryResult | QueryFailed) -> QueryFailed:
     assert isinstance(outcome, QueryFailed), outcome
     return outcome
@@ -72,6 +78,72 @@ def test_types_that_travel(broker: Broker, mount: WorkspaceMount) -> None:
     sql = "SELECT 'a'::ENUM('a', 'b') e, [1, 2] l, {'x': 1} s, now() t, 1.5::DECIMAL(10, 2) d, NULL n, '值' z, true b"
     row = ok(broker.query(mount, sql)).rows.to_pylist()[0]
     assert (row["e"], row["l"], row["s"], row["z"]) == ("a", [1, 2], {"x": 1}, "值")
+
+
+def test_parameters_are_bound_to_the_last_statement(broker: Broker, mount: WorkspaceMount) -> None:
+    listed = broker.query(
+        mount, "CREATE TABLE p AS SELECT 1 AS n; SELECT n + $1::INT AS a, $2 AS b FROM p", parameters=[4, "张'--"]
+    )
+    assert ok(listed).rows.to_pydict() == {"a": [5], "b": ["张'--"]}
+    named = broker.query(mount, "SELECT $x AS x, $y AS y, $z AS z", parameters={"x": None, "y": 1.5, "z": True})
+    assert ok(named).rows.to_pydict() == {"x": [None], "y": [1.5], "z": [True]}
+    written = broker.query(mount, "INSERT INTO p VALUES (?)", parameters=[9])
+    assert ok(written).rows.to_pydict() == {"Count": [1]}
+    assert failed(broker.query(mount, "SELECT $a", parameters={"b": 1})).kind == "failed"
+
+
+@pytest.mark.parametrize("parameters", [[[1]], {"a": {"b": 1}}, [b"x"], ["x" * (1 << 20)], [{1, 2}]])
+def test_parameters_that_are_no_scalars_or_too_big_are_refused(
+    broker: Broker, mount: WorkspaceMount, parameters: Any
+) -> None:
+    with pytest.raises(UserError) as caught:
+        broker.query(mount, "SELECT 1", parameters=parameters)
+    assert caught.value.code == "query.parameters"
+
+
+def test_a_sink_gets_the_rows_as_they_come_and_the_result_only_counts_them(
+    broker: Broker, mount: WorkspaceMount
+) -> None:
+    parts: list[Any] = []
+    result = ok(broker.query(mount, "SELECT range AS n FROM range(300000)", sink=parts.append))
+    assert isinstance(parts[0], pa.Schema)
+    assert len(parts) > 3
+    assert pa.Table.from_batches(parts[1:], parts[0])["n"].to_pylist() == list(range(300_000))
+    assert (result.row_count, result.rows.num_rows, result.rows.schema) == (300_000, 0, parts[0])
+
+
+def test_a_sink_that_breaks_ends_its_query_and_not_the_worker(broker: Broker, mount: WorkspaceMount) -> None:
+    def breaks(part: Any) -> None:
+        if isinstance(part, pa.RecordBatch):
+            raise ConnectionResetError("the reader left")
+
+    ok(broker.query(mount, "SELECT 1"))
+    (worker,) = broker._workers.values()
+    with pytest.raises(ConnectionResetError):
+        broker.query(mount, "SELECT a.range AS n FROM range(1000000) a, range(1000000) b", sink=breaks)
+    assert ok(broker.query(mount, "SELECT 3 AS n")).rows.to_pydict() == {"n": [3]}
+    assert list(broker._workers.values()) == [worker]
+
+
+def test_an_error_in_the_middle_of_a_stream_is_named_and_the_worker_lives(
+    broker: Broker, mount: WorkspaceMount
+) -> None:
+    ok(broker.query(mount, "SELECT 1"))
+    (worker,) = broker._workers.values()
+    sql = "SELECT CASE WHEN range = 900000 THEN CAST('x' || range AS INT) ELSE 1 END FROM range(1000000)"
+    assert failed(broker.query(mount, sql)).kind == "bad_value"
+    assert list(broker._workers.values()) == [worker]
+
+
+def test_use_is_measured_and_grows_with_the_work(broker: Broker, mount: WorkspaceMount) -> None:
+    small = ok(broker.query(mount, "SELECT 1")).usage
+    ok(broker.query(mount, "SELECT 1"))
+    big = ok(
+        broker.query(mount, "SELECT count(*) FROM range(30000) a, range(10000) b WHERE (a.range * b.range) % 7 = 3")
+    ).usage
+    assert big.cpu_seconds > 0
+    assert big.memory_mb_seconds > 0
+    assert small.cpu_seconds >= 0
 
 
 @pytest.mark.parametrize(
@@ -186,7 +258,7 @@ def test_a_stopped_worker_is_killed_after_the_grace(broker: Broker, mount: Works
     stop = threading.Event()
     for pid in _tree(worker.jailed.process.pid):
         os.kill(pid, signal.SIGSTOP)
-    stop.set()
+    threading.Timer(0.3, stop.set).start()
     outcome = failed(broker.query(mount, "SELECT 1", cancel=stop))
     assert outcome.kind == "cancelled"
     assert ok(broker.query(mount, "SELECT * FROM kept")).row_count == 1
@@ -239,18 +311,40 @@ def test_what_was_made_from_real_data_is_not_beside_simulated_data(broker: Broke
 def test_the_machine_is_not_promised_twice(tested: selftest.SelfTest, mount: WorkspaceMount) -> None:
     broker = Broker(tested, LIMITS, capacity_mb=LIMITS.memory_mb, running=4)
     other = replace(mount, workspace_id="w2", folder=mount.folder.parent / "w2")
+    places: list[int] = []
     try:
         ok(broker.query(mount, "SELECT 1"))
         ok(broker.query(other, "SELECT 1"))
         assert [w["workspace"] for w in broker.status()] == ["w2"], "the idle one made room"
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             running = pool.submit(broker.query, other, ENDLESS)
-            time.sleep(1)
-            with pytest.raises(WorkspaceBusy) as caught:
-                broker.query(mount, "SELECT 1")
-            assert caught.value.code == "workspace.busy_machine"
+            _until(lambda: broker.load()["running"] == 1)
+            waits = pool.submit(broker.query, mount, "SELECT 7 AS n", waiting=places.append)
+            _until(lambda: places == [1])
+            assert not waits.done()
+            assert broker.cancel("w2", Mode.SIMULATED)
+            assert failed(running.result(timeout=10)).kind == "cancelled"
+            assert ok(waits.result(timeout=30)).rows.to_pydict() == {"n": [7]}
+    finally:
+        broker.close()
+
+
+def test_who_waits_can_be_cancelled(tested: selftest.SelfTest, mount: WorkspaceMount) -> None:
+    broker = Broker(tested, LIMITS, capacity_mb=4000, running=1)
+    other = replace(mount, workspace_id="w2", folder=mount.folder.parent / "w2")
+    places: list[int] = []
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            running = pool.submit(broker.query, other, ENDLESS)
+            _until(lambda: broker.load()["running"] == 1)
+            waits = pool.submit(broker.query, mount, "SELECT 1", waiting=places.append)
+            _until(lambda: places == [1])
+            assert broker.cancel("w1", Mode.SIMULATED)
+            assert failed(waits.result(timeout=5)).kind == "cancelled"
+            assert not running.done(), "only the one who waited was cancelled"
+            assert [w["workspace"] for w in broker.status() if w["workspace"] == "w1"] == [], "it never started"
             broker.stop("w2")
-            running.result(timeout=10)
+            assert failed(running.result(timeout=10)).kind == "cancelled"
     finally:
         broker.close()
 
@@ -310,7 +404,7 @@ def test_a_lying_worker_is_discarded_with_its_result(broker: Broker, mount: Work
     ours, theirs = socket.socketpair()
     worker.jailed.data.close()
     worker.jailed.data, liar = Channel(ours), Channel(theirs)
-    worker.query = 0
+    worker.asked = 0
     for frame in LIES[lie]:
         if isinstance(frame, bytes):
             theirs.sendall(frame)
