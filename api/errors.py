@@ -103,8 +103,10 @@ def _veiled(error: UserError) -> UserError:
     """One answer for what is not there and for what others have: noun, words or detail would tell them apart."""
     if not isinstance(error, OutOfReach | NoRecord):
         return error
-    return NotFound("record.not_found", Text("没有找到这条记录", "There is no such record"),
-                    fix=Text("请检查编号，或从列表页进入", "Check the number, or open it from the list page"))  # fmt: skip
+    return NotFound(
+        "record.not_found", Text("没有找到这条记录", "There is no such record"),
+        fix=Text("请检查编号，或从列表页进入", "Check the number, or open it from the list page"),
+    )  # fmt: skip
 
 
 def answer(request: Request, error: UserError, status: int | None = None) -> Response:

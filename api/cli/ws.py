@@ -139,7 +139,7 @@ def history(
 
     with connected() as connection:
         found = connection.get(ws_query.place(workspace, "history"), **({"q": find} if find else {}))
-    answer({"statements": found}, as_json, lambda: ws_query.show_history(found))
+    answer(found, as_json, lambda: ws_query.show_history(found["entries"]))
 
 
 def _plain(value: Any) -> str:

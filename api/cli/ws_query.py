@@ -13,7 +13,7 @@ from api.cli.output import say
 from api.cli.ws_render import MODES, Look, json_text
 from api.cli.ws_show import Showing, footer, tell_failure
 from api.client.connection import path_to
-from api.client.results import Running
+from api.client.results import Ending, Head, Running
 from api.client.terminal import neutral
 from policies.text import Text, UserError
 
@@ -75,10 +75,10 @@ def _document(connection: Connection, workspace: str, sql: str, parameters: dict
     for event in Running(connection, workspace).start(sql, parameters).events(1.0):
         if isinstance(event, list):
             document["rows"].append(event)
-        elif event is not None and event["is"] == "head":
-            document["columns"] = event["columns"]
-        elif event is not None and event["is"] == "end":
-            document |= {k: event[k] for k in ("row_count", "truncated", "milliseconds")}
+        elif isinstance(event, Head):
+            document["columns"] = [{"name": c.name, "type": c.type} for c in event.columns]
+        elif isinstance(event, Ending):
+            document |= {"row_count": event.rows, "truncated": event.truncated, "milliseconds": event.milliseconds}
     return document
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -268,8 +268,18 @@ def scalar(text: str) -> Any:
 
 
 def _plan(shell: Shell, sql: str) -> None:
-    found = shell.connection.post(path_to("workspaces", shell.workspace, "query", "plan"), {"sql": sql.rstrip("; ")})
-    shell.out.write("\n".join(neutral(line) for line in str(found["plan"]).splitlines()) + "\n")
+    found = shell.connection.post(path_to("workspaces", shell.workspace, "query", "plan"), {"sql": sql})
+    steps = list(_steps(found["root"], 0))
+    shell.show_table([Text("步骤", "step"), Text("预计行数", "rows"), Text("说明", "detail")], steps)
+
+
+def _steps(step: dict[str, Any], depth: int) -> Iterator[list[Any]]:
+    """A plan's steps, indented as they hang together; costly ones are marked with the reason."""
+    costly = f"⚠ {say(Text(**step['costly']))} " if step["costly"] else ""
+    detail = "; ".join(f"{k}: {v}" for k, v in step["detail"].items())
+    yield [f"{'· ' * depth}{say(Text(**step['word']))}", step["rows"], costly + detail]
+    for child in step["children"]:
+        yield from _steps(child, depth + 1)
 
 
 def _saved(shell: Shell, name: str) -> None:
@@ -286,7 +296,7 @@ def _saved(shell: Shell, name: str) -> None:
 
 def _history(shell: Shell, text: str) -> None:
     found = shell.connection.get(path_to("workspaces", shell.workspace, "history"), **({"q": text} if text else {}))
-    show_history(found)
+    show_history(found["entries"])
 
 
 def _help(shell: Shell, _value: str) -> None:

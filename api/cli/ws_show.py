@@ -13,13 +13,13 @@ from typing import Any, TextIO
 
 from api.cli.output import say
 from api.cli.ws_render import Look, write
-from api.client.results import Column, Ending, Running
+from api.client.results import Column, Ending, Head, Running
 from api.client.terminal import neutral, neutral_lines, width
 from policies.text import Text, UserError
 
 _TICK = 0.1
-_QUIET_SECONDS = 1.0
-"""progress is told only after so long; most statements are done by then"""
+_EVERY_SECONDS = 1.0
+"""progress is told only after so long and so often; most statements are done by then"""
 _AROUND = 60
 """columns of the person's text shown on each side of an error's place"""
 
@@ -52,10 +52,11 @@ class Showing:
     look: Look
     out: TextIO
     most: int = 0
-    columns: list[Column] = field(default_factory=list)
-    ending: Ending = field(default_factory=Ending)
+    columns: tuple[Column, ...] | None = None
+    ending: Ending | None = None
     _told: bool = False
     _began: float = field(default_factory=time.monotonic)
+    _asked: float = 0.0
 
     def show(self) -> Ending:
         """Print the result as it comes. Raises the statement's error; `KeyboardInterrupt` on the second Ctrl-C."""
@@ -64,7 +65,7 @@ class Showing:
             try:
                 rows = self._rows(ctrl_c)
                 first = next(rows, None)
-                if self.columns:
+                if self.columns and not ctrl_c.presses:
                     write(self.columns, _again(first, rows), self.look, self.out)
                 for _row in rows:  # a result without columns has no rows, but it has an ending
                     pass
@@ -73,6 +74,7 @@ class Showing:
                 raise
             finally:
                 self._clear()
+        assert self.ending is not None, "a stream without its ending raises"
         return self.ending
 
     def _rows(self, ctrl_c: CtrlC) -> Iterator[Sequence[Any]]:
@@ -87,29 +89,26 @@ class Showing:
                     self._clear()
                     printed += 1
                     yield event
-            elif event is None:
-                self._progress(None)
-            else:
-                self._note(event)
+            elif isinstance(event, Head):
+                self.columns = event.columns
+            elif isinstance(event, Ending):
+                self.ending = event
+            elif not asked:
+                self._progress()
 
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["is"] == "head":
-            self.columns = [Column(str(c["name"]), str(c["type"])) for c in event["columns"]]
-        elif event["is"] == "end":
-            self.ending = Ending(event["row_count"], event["truncated"], event["milliseconds"])
-        else:
-            self._progress(event)
-
-    def _progress(self, event: dict[str, Any] | None) -> None:
-        seconds = time.monotonic() - self._began
-        if seconds < _QUIET_SECONDS or self.columns:
+    def _progress(self) -> None:
+        """Once a second after the first one, on a terminal, until rows come."""
+        now = time.monotonic()
+        if self.columns is not None or not sys.stderr.isatty() or now - max(self._began, self._asked) < _EVERY_SECONDS:
             return
-        more = ""
-        if event and event["is"] == "waiting":
-            more = say(Text(f"排队第 {event['position']} 位", f"number {event['position']} in the queue"))
-        elif event and event["is"] == "progress":
-            more = f"{event['percent']} %"
-        self._tell(Text(f"{seconds:.0f} 秒 {more} Ctrl-C 取消", f"{seconds:.0f} s {more} Ctrl-C cancels"))
+        self._asked = now
+        state = self.running.state()
+        seconds, more = f"{now - self._began:.0f}", Text("", "")
+        if state.get("place"):
+            more = Text(f"排队第 {state['place']} 位 · ", f"number {state['place']} in the queue · ")
+        elif state.get("percent", -1) >= 0:
+            more = Text(f"{state['percent']} % · ", f"{state['percent']} % · ")
+        self._tell(Text(f"{seconds} 秒 · {more.zh}Ctrl-C 取消", f"{seconds} s · {more.en}Ctrl-C cancels"))
 
     def _tell(self, text: Text) -> None:
         if sys.stderr.isatty():
@@ -131,7 +130,11 @@ def _again(first: Sequence[Any] | None, rest: Iterator[Sequence[Any]]) -> Iterat
 
 
 def footer(ending: Ending, most: int) -> Text:
-    """How many rows there were, and why there are no more."""
+    """What was done, how many rows there were, and why there are no more."""
+    if not ending.rows and ending.done:
+        told = "\n".join(f"✔ {line}" for line in ending.done)
+        waits = Text("\n  事务未结束：COMMIT 或 ROLLBACK", "\n  a transaction waits for COMMIT or ROLLBACK")
+        return Text(told + waits.zh, told + waits.en) if ending.open_transaction else Text(told, told)
     zh, en = f"{ending.rows:,} 行", f"{ending.rows:,} rows"
     if most and ending.rows > most:
         zh, en = f"{zh}，显示 {most:,} 行（.maxrows）", f"{en}, {most:,} shown (.maxrows)"

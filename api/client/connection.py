@@ -65,7 +65,7 @@ class Connection:
         if token:
             headers["authorization"] = f"Bearer {token}"
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self.url = url
+        self.url, self.language = url, language
         self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=timeout)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.client.connection import Connection, error_of, path_to
+from api.client.terminal import neutral
 from policies.text import Text, UserError
 from sandbox.kernel.errors import Unavailable
 
@@ -20,23 +21,38 @@ _WAITING_LINES = 512
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a result, with its type as the platform names it."""
+    """One column of a result, with the family of its type as the platform names it."""
 
     name: str
     type: str
 
     @property
     def is_number(self) -> bool:
-        return self.type.startswith(("int", "uint", "float", "double", "halffloat", "decimal"))
+        return self.type in ("integer", "decimal", "double")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What comes first."""
+
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """What the platform says at the end. `truncated`: there were more rows than may be returned."""
+    """What the platform says at the end. `truncated`: there were more rows than may be returned.
 
-    rows: int = 0
-    truncated: bool = False
-    milliseconds: int = 0
+    `done`: what each statement did, in the person's language; `open_transaction`: one waits for COMMIT or ROLLBACK.
+    """
+
+    rows: int
+    truncated: bool
+    milliseconds: int
+    done: tuple[str, ...]
+    open_transaction: bool
+
+
+Event = Head | Ending | list[Any] | None
 
 
 @dataclass(slots=True)
@@ -56,8 +72,8 @@ class Running:
         threading.Thread(target=self._read, args=(body,), name="result", daemon=True).start()
         return self
 
-    def events(self, every: float) -> Iterator[dict[str, Any] | list[Any] | None]:
-        """Objects (head, progress, ending) and rows as they come; None where `every` seconds passed without one.
+    def events(self, every: float) -> Iterator[Event]:
+        """The head, rows and the ending as they come; None where `every` seconds passed without one.
 
         Raises the statement's error, and `Unavailable` for a stream that stops before its ending.
         """
@@ -78,20 +94,27 @@ class Running:
         with contextlib.suppress(UserError):
             self.connection.post(path_to("workspaces", self.workspace, "query", "cancel"))
 
+    def state(self) -> dict[str, Any]:
+        """How far it is: `place` in the queue (0: it runs), `percent` (−1: nobody knows); nothing when it is over."""
+        with contextlib.suppress(UserError):
+            found = self.connection.get(path_to("workspaces", self.workspace, "query"))
+            return dict(found) if found["running"] else {}
+        return {}
+
     def leave(self) -> None:
         """Read no further; the thread ends with the next line."""
         self.left.set()
 
     def _read(self, body: dict[str, Any]) -> None:
         try:
-            ended = False
+            ended, language = False, self.connection.language
             path = path_to("workspaces", self.workspace, "query")
             with self.connection.open("POST", path, body, NDJSON) as answer:
                 for line in answer.iter_lines():
                     if ended:
                         raise _incomplete()
-                    parsed = _parsed(line)
-                    ended = isinstance(parsed, dict) and parsed.get("is") == "end"
+                    parsed = _parsed(line, language)
+                    ended = isinstance(parsed, Ending)
                     if not self._hand_over(parsed):
                         return
             self._hand_over(_END if ended else _incomplete())
@@ -109,17 +132,21 @@ class Running:
 _END = object()
 
 
-def _parsed(line: str) -> Any:
-    """One line: a row or an object. Raises the error that a line tells, and `Unavailable` for what is neither."""
+def _parsed(line: str, language: str) -> Head | Ending | list[Any]:
+    """One line of a result. Raises the error that a line tells, and `Unavailable` for what is no such line."""
     try:
         parsed = json.loads(line)
-    except ValueError as broken:
+        if isinstance(parsed, list):
+            return parsed
+        if "error" in parsed:
+            raise error_of(parsed["error"], int(parsed["error"]["status"]))
+        if "done" in parsed:
+            done = parsed["done"]
+            told = tuple(neutral(s["text"][language]) for s in done["statements"])
+            return Ending(done["row_count"], done["truncated"], done["milliseconds"], told, done["open_transaction"])
+        return Head(tuple(Column(n, t) for n, t in zip(parsed["columns"], parsed["types"], strict=True)))
+    except (ValueError, TypeError, KeyError) as broken:
         raise _incomplete() from broken
-    if isinstance(parsed, dict) and parsed.get("is") == "failed":
-        raise error_of(parsed["problem"], int(parsed["problem"].get("status", 500)))
-    if not isinstance(parsed, dict | list):
-        raise _incomplete()
-    return parsed
 
 
 def _incomplete() -> Unavailable:

@@ -22,7 +22,7 @@ from api.cli.ws_render import MODES, Look, json_text, write
 from api.cli.ws_show import tell_failure
 from api.client import login
 from api.client.connection import Connection, Refused, checked_url, error_of, path_to
-from api.client.results import Column, Running
+from api.client.results import Column, Ending, Head, Running
 from api.client.statements import everything, parameters_in, split
 from api.client.terminal import cut, neutral, pad, width
 from policies.text import Text
@@ -97,7 +97,7 @@ def test_cut_text_fits(text: str, columns: int) -> None:
 
 # -- how results look
 
-COLUMNS = [Column("区", "string"), Column("人次", "int64"), Column("备注", "string")]
+COLUMNS = [Column("区", "string"), Column("人次", "integer"), Column("备注", "string")]
 ROWS = [["示范区", 12, None], ["a|b", -3, ""], ["x,\"y\"\n\x1b[2J", None, "仿真"]]
 
 
@@ -134,7 +134,7 @@ def test_json_modes_parse_and_keep_columns_of_one_name() -> None:
     assert json.loads(written("json")) == [dict(zip(("区", "人次", "备注"), row, strict=True)) for row in ROWS]
     assert [json.loads(line) for line in written("jsonl").splitlines()] == json.loads(written("json"))
     out = io.StringIO()
-    write([Column("n", "int64")] * 3, [[1, 2, 3]], Look("jsonl"), out)
+    write([Column("n", "integer")] * 3, [[1, 2, 3]], Look("jsonl"), out)
     assert json.loads(out.getvalue()) == {"n": 1, "n_2": 2, "n_3": 3}
     assert json.loads(written("json", rows=[])) == []
 
@@ -273,14 +273,15 @@ def streamed(body: bytes) -> Connection:
     return connection
 
 
-HEAD = b'{"is":"head","columns":[{"name":"n","type":"int64"}]}\n'
-END = b'{"is":"end","row_count":1,"truncated":false,"milliseconds":3}\n'
+HEAD = '{"label":"仿真数据","columns":["n"],"types":["integer"]}\n'.encode()
+END = b'{"done":{"row_count":1,"truncated":false,"milliseconds":3,"statements":[],"open_transaction":false}}\n'
 
 
 def test_a_whole_stream_is_a_result() -> None:
     events = list(Running(streamed(HEAD + b"[1]\n" + END), "w").start("SELECT 1").events(5))
     assert events[1] == [1]
-    assert events[-1]["row_count"] == 1  # type: ignore[index,call-overload]
+    assert events[0] == Head((Column("n", "integer"),))
+    assert events[-1] == Ending(1, truncated=False, milliseconds=3, done=(), open_transaction=False)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +294,6 @@ def test_a_stream_without_its_ending_is_an_error(body: bytes) -> None:
 
 def test_a_failure_in_the_middle_of_a_stream_is_the_statements_error() -> None:
     problem = {"code": "query.memory_limit", "title": "超出内存", "status": 422, "fix": None, "detail": {}}
-    body = HEAD + b"[1]\n" + json.dumps({"is": "failed", "problem": problem}).encode() + b"\n"
+    body = HEAD + b"[1]\n" + json.dumps({"error": problem}).encode() + b"\n"
     with pytest.raises(Refused, match="memory_limit"):
         list(Running(streamed(body), "w").start("SELECT 1").events(5))
