@@ -20,7 +20,7 @@ from policies.text import Text
 from sandbox.workspaces import jail, wording
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import ChannelClosed, Collector, ProtocolError
-from sandbox.workspaces.statements import Course, course_of, diagnosis_of
+from sandbox.workspaces.statements import NO_COURSE, NO_DIAGNOSIS, Course, Diagnosis, course_of, diagnosis_of
 from sandbox.workspaces.usage import Meter, Usage
 
 GRACE_SECONDS = 2.0
@@ -54,7 +54,7 @@ class QueryResult:
     elapsed: float
     tables: tuple[str, ...]
     usage: Usage
-    course: Course = Course()
+    course: Course = NO_COURSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class QueryFailed:
     elapsed: float = 0.0
     tables: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    course: Course = NO_COURSE
+    diagnosis: Diagnosis = NO_DIAGNOSIS
 
 
 @dataclass(frozen=True, slots=True)

@@ -405,7 +405,7 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[_Case, re.Match[str]], _Said]
         (r'Table "(?P<table>.*?)" does not have a column named "(?P<name>.*?)"(?P<rest>.*)', _unknown_in_table),
         (r'Referenced table "(?P<name>.*?)" not found(?P<rest>.*)', _referenced_table),
         (r"^Catalog Error: (?P<what>[\w ]+?) with name \"?(?P<name>.*?)\"? does not exist", _missing_entry),
-        (r"(?P<what>[\w ]+) with name \"?(?P<name>.*?)\"? already exists", _says("exists")),
+        (r"(?P<what>\w+) with name \"?(?P<name>.*?)\"? already exists", _says("exists")),
         (r'column "(?P<name>.*?)" must appear in the GROUP BY', _says("group_by")),
         (r"WHERE clause cannot contain aggregates", _says("aggregate_in_where")),
         (r"WHERE clause cannot contain window", _says("window_in_where")),

@@ -60,14 +60,16 @@ class Executor:
         try:
             return self._all(course, data, parameters)
         except Refused as refused:
+            left = self._left(course)
             trailer = {"is": "refused", "code": refused.refusal.code, "subject": refused.refusal.subject}
             if self._open_data:
                 trailer["error"] = diagnosis.of_refusal(self.con, refused.refusal, sql, course.start, self._granted)
         except CAUGHT as error:
+            left = self._left(course)
             told = diagnosis.describe(error, sql, self.setting.mode, start=course.start, con=self.con,
                                       granted=self._granted)  # fmt: skip
             trailer = {"is": "failed", "error": told}
-        return trailer | {"tables": sorted(course.tables)} | self._left(course)
+        return trailer | {"tables": sorted(course.tables)} | left
 
     @property
     def _open_data(self) -> bool:
@@ -113,7 +115,7 @@ class Executor:
         reader = relation.to_arrow_reader(BATCH_ROWS)
         try:
             if not gives_rows(statement):
-                return self._count(statement, reader), False, False
+                return self._count(reader), False, False
             if data is not None:
                 count, cut = _stream(self.setting, reader, data)
                 return count, cut, True
@@ -122,9 +124,10 @@ class Executor:
             reader.close()
 
     @staticmethod
-    def _count(statement: Any, reader: pa.RecordBatchReader) -> int | None:
+    def _count(reader: pa.RecordBatchReader) -> int | None:
         """How many rows a statement without rows of its own changed, where DuckDB says so."""
-        counted = [value for batch in batches(reader) if batch.schema.names == ["Count"] for value in batch[0].to_pylist()]
+        counts = [batch[0].to_pylist() for batch in batches(reader) if batch.schema.names == ["Count"]]
+        counted = [value for count in counts for value in count]
         return int(counted[0]) if len(counted) == 1 and isinstance(counted[0], int) else None
 
     def _follow(self, statement: Any) -> None:
@@ -132,7 +135,7 @@ class Executor:
             self.transaction = _OPENS.match(plain(statement.query)) is not None
 
     def _left(self, course: _Course) -> dict[str, Any]:
-        """What a query that failed leaves behind."""
+        """What a query that failed leaves behind. Before anything is looked up: a broken transaction answers nothing."""
         rolled_back = self.transaction
         if self.transaction:
             self.transaction = False

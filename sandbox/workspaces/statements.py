@@ -43,6 +43,9 @@ class Diagnosis:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+NO_COURSE, NO_DIAGNOSIS = Course(), Diagnosis()
+
+
 def course_of(header: Mapping[str, Any]) -> Course:
     """The course in a trailer of the worker; whatever is not as it should be is left out."""
     said = header.get("statements")
