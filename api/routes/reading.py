@@ -8,13 +8,17 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from api.deps import Acting, Asking
-from api.routes.shapes import Out, QueryIn
+from api.routes.shapes import In, Out
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import reading
 from sandbox.workspaces.reading import ReadableTable
 
 router = APIRouter(tags=["workspaces"])
+
+
+class SelectIn(In):
+    sql: str = Field(min_length=1, max_length=20_000)
 
 
 class ReadableColumnOut(Out):
@@ -62,7 +66,7 @@ def list_tables(workspace_id: str, unit: Annotated[Unit, Acting("workspace:read"
 
 @router.post("/workspaces/{workspace_id}/data", summary="读取授权数据行 · Read granted real rows")
 def read(
-    workspace_id: str, body: QueryIn, request: Request,
+    workspace_id: str, body: SelectIn, request: Request,
     asking: Annotated[tuple[Platform, Actor], Asking("rows:read")],
 ) -> RowsOut:  # fmt: skip
     """One SELECT on the readable rows, counted against the day's limits and recorded."""

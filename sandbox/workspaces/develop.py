@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
-from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor

@@ -35,7 +35,7 @@ class Seat:
 class Machine:
     """`load` as `Broker.load`; empty where no broker is up. Running workspaces come first, then those with use."""
 
-    load: dict[str, int]
+    load: dict[str, int | str]
     seats: list[Seat]
 
 

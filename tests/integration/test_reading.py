@@ -35,7 +35,7 @@ from sandbox.kernel.errors import (
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from sandbox.lake import Lake
-from sandbox.workspaces import develop, ending, pseudonyms, reading, selftest, service, snapshot, tiers
+from sandbox.workspaces import develop, ending, pseudonyms, reading, selftest, snapshot, tiers
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.limits import Limits
 from tests.conftest import MONDAY
