@@ -109,7 +109,7 @@ WORDS: dict[str, Text] = {
     "machine.held": Text("已承诺内存", "Memory promised"),
     "machine.capacity": Text("共 {n} MB", "of {n} MB"),
     "machine.open": Text("使用中的空间", "Open workspaces"),
-    "machine.live": Text("状态", "Status"),
+    "machine.live": Text("当前运行", "Now"),
     "machine.busy": Text("执行中", "running"),
     "machine.idle": Text("空闲 {time}", "idle for {time}"),
     "machine.asleep": Text("未启动", "not started"),
@@ -157,5 +157,7 @@ WORDS: dict[str, Text] = {
     "isolation.scripts_no": Text("脚本已停用", "Scripts are off"),
     "isolation.queries": Text("可以在仿真数据上查询", "Queries run on simulated data"),
     "isolation.history": Text("自检和决定的历史", "History of tests and decisions"),
+    "isolation.level": Text("等级", "Tier"),
+    "isolation.detail": Text("理由或未拦截的攻击", "Reason, or attacks that got through"),
     "isolation.by_whom": Text("决定人", "Decided by"),
 }

@@ -9,17 +9,23 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+from api.app import create_app
 from policies import editions as shipped
+from sandbox.applications import repository as application_records
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput, Conflict, NotPermitted, OutOfReach
-from sandbox.workspaces import billing, metering, metering_record, quotas, service
+from sandbox.workspaces import billing, metering, metering_record, quotas, repository, service
+from sandbox.workspaces.broker import Broker
+from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.metering import QuotaExhausted
+from sandbox.workspaces.selftest import SelfTest, selftest
 from sandbox.workspaces.usage import Usage
 from tests.factories import World
 
@@ -412,3 +418,44 @@ def test_what_is_no_month_is_wrong_input(world: World, month: str) -> None:
 def test_days_of_a_month_are_all_of_them() -> None:
     assert billing.period("2028-02") == ("2028-02-01", "2028-02-29")
     assert billing.period("2026-12")[1] == "2026-12-31"
+
+
+# -- from the jail to the ledger
+
+
+@pytest.mark.jail
+def test_statement_over_http_is_in_the_ledger_with_what_it_burned(world: World) -> None:
+    """A query that fails is use too; looking at one's use is none. No table is needed, so none is mounted."""
+    limits = Limits(memory_mb=768, cpu_seconds=30, wall_seconds=30, processes=64, file_mb=64, result_rows=100,
+                    result_mb=8, threads=1)  # fmt: skip
+    broker = Broker(selftest(), limits, capacity_mb=2048)
+    place = world.workspace()
+    with world.system() as unit:
+        for grant in application_records.grants(unit.session, repository.get(unit.session, place).application_id):
+            grant.snapshot = None
+    with TestClient(create_app(world.platform, broker, dict)) as client:
+        client.headers["authorization"] = f"Bearer {world.token('merchant')}"
+        for sql in ("SELECT sum(hash(range)) FROM range(40000000)", "SELECT no_such_column"):
+            client.post(f"/api/v1/workspaces/{place}/query", json={"sql": sql})
+        answer = client.get(f"/api/v1/workspaces/{place}/usage").json()
+    assert answer["today"]["counts"] == {"query": 2}
+    assert 100_000 < answer["today"]["cpu_us"] < 20_000_000
+    assert answer["today"]["memory_mb_ms"] > 0
+    (queries,) = [q for q in answer["quotas"] if q["measure"] == "queries"]
+    assert (queries["used"], queries["state"]) == (2, "ok")
+
+
+def test_used_up_quota_answers_429_with_what_to_do_and_runs_nothing(world: World) -> None:
+    place = world.workspace()
+    _rules(world, "2026-02", queries_per_day=1)
+    _use(world, place)
+    limits = Limits(memory_mb=256, cpu_seconds=5, wall_seconds=5, processes=16, file_mb=16, result_rows=100,
+                    result_mb=8, threads=1)  # fmt: skip
+    broker = Broker(SelfTest("weak", "none", (), 0.0), limits, capacity_mb=512)
+    with TestClient(create_app(world.platform, broker, dict)) as client:
+        client.headers["authorization"] = f"Bearer {world.token('merchant')}"
+        answer = client.post(f"/api/v1/workspaces/{place}/query", json={"sql": "SELECT 1"})
+        usage = client.get(f"/api/v1/workspaces/{place}/usage").json()
+    assert (answer.status_code, answer.json()["code"]) == (429, "workspace.quota")
+    assert "查询次数已用满" in answer.json()["title"] and "申请追加" in answer.json()["fix"]
+    assert usage["today"]["counts"] == {"query": 1}
