@@ -52,6 +52,7 @@ def usage_of(unit: Unit, workspace: Workspace) -> dict[str, Any]:
         "pressing": [s for s in standings.values() if s.full or s.near],
         "days": list(reversed(days.items()))[:SHOWN_DAYS], "kinds": KINDS, "hours": hours,
         "months": metering_record.months(unit.session, workspace.id),
+        "prices": [(p.label, f"{yuan(fen)} / ", p.unit) for p, fen in billing.price_list(unit).items()],
         "requests": [wish(r) for r in quotas.list_for(unit, workspace.id)],
         "measures": [Choice(m.name, Text(f"{m.label.zh}（{m.unit.zh}）", f"{m.label.en} ({m.unit.en})"))
                      for m in MEASURES.values()],

@@ -57,6 +57,11 @@ WORDS: dict[str, Text] = {
         "真实数据运行按档位计量，避免从用量推知数据",
         "Runs on real data are measured in steps, so that use tells nothing of data",
     ),
+    "usage.prices": Text("价目（元）", "Prices (CNY)"),
+    "usage.prices_note": Text(
+        "所有数据商同价；政府指导价公布前为零，只计量不收费",
+        "The same for every merchant; zero until the guided price is published: measured, not charged",
+    ),
     "usage.item": Text("项目", "Item"),
     "usage.edition": Text("规则版本", "Edition of the rules"),
     "usage.quantity": Text("数量", "Quantity"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+from policies.schema.base import Edition
 from policies.schema.workspace import Quotas
 from policies.text import Text
 from sandbox.kernel import editions, permissions
@@ -15,9 +17,9 @@ from sandbox.kernel.errors import BadInput, Conflict
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record as record
-from sandbox.workspaces.metering_record import QuotaRequest, Totals
+from sandbox.workspaces.metering_record import QuotaRequest, UseDay
 from sandbox.workspaces.model import QUOTA
-from sandbox.workspaces.repository import Workspace, get
+from sandbox.workspaces.repository import get
 
 HIGHEST = 100
 """how many times the common quota somebody may ask for"""
@@ -74,29 +76,34 @@ class Standing:
         return self.used * 100 // self.limit
 
 
-def standings(unit: Unit, workspace: Workspace, today: Totals, *, stored: bool = True) -> dict[str, Standing]:
-    """Every measure with the sums of the day; `stored` False leaves out storage, which has to be measured."""
-    common: Quotas = editions.in_force(unit, "workspace").by_check("quotas").parameters
-    raised = _raised(unit, workspace.id)
+def limits(unit: Unit, workspace_id: str, rules: Edition[Any]) -> dict[str, Standing]:
+    """What the workspace may use today under these rules, nothing of it used yet."""
+    common: Quotas = rules.by_check("quotas").parameters
+    raised = _raised(unit, workspace_id)
     found: dict[str, Standing] = {}
-    used_up = _used(today) | ({"storage": own_kb(unit, workspace.id)} if stored else {})
-    for name, used in used_up.items():
-        measure = MEASURES[name]
+    for name, measure in MEASURES.items():
         limit, until = getattr(common, measure.parameter), None
         best = raised.get(name)
         if best is not None and best.granted is not None and best.granted > limit:
             limit, until = best.granted, best.until
-        found[name] = Standing(measure, used, limit * measure.size, common.warn_percent, until)
+        found[name] = Standing(measure, 0, limit * measure.size, common.warn_percent, until)
     return found
 
 
-def _used(today: Totals) -> dict[str, int]:
-    """What a day's sums say for each daily measure."""
-    counts = today.counts
+def used(today: UseDay) -> dict[str, int]:
+    """What a day's sums say for each daily measure, in the ledger's units."""
     return {
-        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "queries": counts.get("query", 0),
-        "reads": counts.get("read", 0), "scripts": counts.get("script", 0),
+        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "queries": today.queries, "reads": today.reads,
+        "scripts": today.scripts,
     }  # fmt: skip
+
+
+def standings(unit: Unit, workspace_id: str, *, stored: bool = True) -> dict[str, Standing]:
+    """How every measure stands now; `stored` False leaves out storage, which has to be measured."""
+    today = record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    sums = used(today) | ({"storage": own_kb(unit, workspace_id)} if stored else {})
+    allowed = limits(unit, workspace_id, editions.in_force(unit, "workspace"))
+    return {name: replace(allowed[name], used=amount) for name, amount in sums.items()}
 
 
 def _raised(unit: Unit, workspace_id: str) -> dict[str, QuotaRequest]:

@@ -109,7 +109,7 @@ def test_run_is_charged_by_its_step_and_tells_no_more(
     place = world.workspace()
     _use(world, place, "run", Usage(seconds, mb_seconds))
     with world.system() as unit:
-        day = metering_record.of_day(unit.session, place, "2026-03-02")
+        day = metering_record.totals(unit.session, "day", workspace_id=place)["2026-03-02"]
     assert (day.cpu_us, day.memory_mb_ms) == (charged * 1_000_000, charged * 1000 * 1024)
     assert day.measured_cpu_us == round(seconds * 1_000_000)
 
@@ -221,6 +221,20 @@ def test_full_storage_stops_scripts_and_not_the_query_that_drops_a_table(world: 
         with pytest.raises(QuotaExhausted) as refused, world.by(world.merchant) as unit:
             metering.require_quota(unit, place, kind)  # type: ignore[arg-type]
         assert refused.value.fix and "删除" in refused.value.fix.zh
+
+
+def test_storage_warns_once_a_day_however_often_it_is_measured(world: World) -> None:
+    place = world.workspace()
+    _rules(world, "2026-02", storage_mb=64)
+    own = world.platform.settings.workspaces_root / place
+    own.mkdir(parents=True)
+    (own / "file").write_bytes(bytes(60 << 20))
+    for hours in (0, 1, 1, 20):
+        world.advance(hours=hours)
+        with world.system() as unit:
+            metering.measure_storage(unit)
+    found = world.events("quota:warn")
+    assert [(e.object_id, e.facts["measure"], e.facts["percent"]) for e in found] == [(place, "storage", 93)] * 2
 
 
 def test_more_is_asked_for_granted_until_a_day_and_effective_at_once(any_world: World) -> None:
@@ -353,6 +367,11 @@ def test_statement_is_the_sum_of_the_ledger_to_the_last_digit(
             assert (line.quantity, line.amount_fen, line.edition) == (quantity, amount, "2026-02")
         assert found.total_fen == sum(line.amount_fen for line in found.lines)
         assert sum(found.counts.values()) == sum(1 for r in rows if r[0].startswith(month) and not r[3])
+        for day, one in found.days.items():  # what quotas go by
+            with world.system() as unit:
+                sums = quotas.used(metering_record.of_day(unit.session, place, day))
+            counts = [one.counts.get(kind, 0) for kind in ("query", "read", "script")]
+            assert [*sums.values()] == [one.cpu_us, one.memory_mb_ms, *counts]
 
 
 @pytest.fixture

@@ -25,6 +25,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_use_entry")),
     )
     op.create_table(
+        "use_day",
+        sa.Column("workspace_id", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("cpu_us", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mb_ms", sa.BigInteger(), nullable=False),
+        *[sa.Column(name, sa.Integer(), nullable=False) for name in ("queries", "reads", "scripts")],
+        sa.PrimaryKeyConstraint("workspace_id", "day", name=op.f("pk_use_day")),
+    )
+    op.create_table(
         "storage_mark",
         sa.Column("workspace_id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.String(length=32), nullable=False),
