@@ -94,7 +94,7 @@ def record(
     if known is not None:
         return known
     rules, day = editions.in_force(unit, "workspace"), city_date(unit.now).isoformat()
-    sums, allowed = metering_record.of_day(unit.session, workspace_id, day), quotas.limits(unit, workspace_id, rules)
+    sums = metering_record.of_day(unit.session, workspace_id, day)
     used = usage or Usage()
     measured = (round(used.cpu_seconds * 1_000_000), round(used.memory_mb_seconds * 1000))
     charged = _step(rules, *measured) if kind == "run" else measured
@@ -102,7 +102,7 @@ def record(
     entry.cpu_us, entry.memory_mb_ms, entry.rows, entry.bytes = *charged, rows, size
     entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
     unit.session.add_all((entry, sums))
-    _add_up(unit, sums, entry, allowed)
+    _add_up(unit, sums, entry, quotas.common(rules))
     unit.session.flush()
     return entry
 
@@ -126,15 +126,18 @@ def _step(rules: Edition[Any], cpu_us: int, memory_mb_ms: int) -> tuple[int, int
     return seconds * 1_000_000, seconds * 1000 * limits.duckdb_memory_mb
 
 
-def _add_up(unit: Unit, sums: UseDay, entry: UseEntry, allowed: Mapping[str, Standing]) -> None:
+def _add_up(unit: Unit, sums: UseDay, entry: UseEntry, shared: Mapping[str, Standing]) -> None:
     """Keep the day's running sums. They only rise, so each line of a quota is crossed once a day."""
     before = quotas.used(sums)
     sums.cpu_us, sums.memory_mb_ms = sums.cpu_us + entry.cpu_us, sums.memory_mb_ms + entry.memory_mb_ms
     sums.queries += entry.kind == "query"
     sums.reads += entry.kind == "read"
     sums.scripts += entry.kind == "script"
-    for name, amount in quotas.used(sums).items():
-        old, new = (replace(allowed[name], used=n) for n in (before[name], amount))
+    now = {name: replace(shared[name], used=amount) for name, amount in quotas.used(sums).items()}
+    if not any(s.near or s.full for s in now.values()):
+        return
+    for name, new in quotas.raised(unit, entry.workspace_id, now).items():
+        old = replace(new, used=before[name])
         if (new.near or new.full) and not (old.near or old.full):
             unit.audit("quota:warn", "workspace", entry.workspace_id, measure=name, percent=new.percent)
 

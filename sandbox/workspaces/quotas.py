@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -76,17 +77,25 @@ class Standing:
         return self.used * 100 // self.limit
 
 
-def limits(unit: Unit, workspace_id: str, rules: Edition[Any]) -> dict[str, Standing]:
-    """What the workspace may use today under these rules, nothing of it used yet."""
-    common: Quotas = rules.by_check("quotas").parameters
-    raised = _raised(unit, workspace_id)
-    found: dict[str, Standing] = {}
-    for name, measure in MEASURES.items():
-        limit, until = getattr(common, measure.parameter), None
-        best = raised.get(name)
-        if best is not None and best.granted is not None and best.granted > limit:
-            limit, until = best.granted, best.until
-        found[name] = Standing(measure, 0, limit * measure.size, common.warn_percent, until)
+def common(rules: Edition[Any]) -> dict[str, Standing]:
+    """What every workspace may use under these rules, nothing of it used yet."""
+    shared: Quotas = rules.by_check("quotas").parameters
+    return {
+        name: Standing(measure, 0, getattr(shared, measure.parameter) * measure.size, shared.warn_percent)
+        for name, measure in MEASURES.items()
+    }
+
+
+def raised(unit: Unit, workspace_id: str, standings: Mapping[str, Standing]) -> dict[str, Standing]:
+    """The same with what was granted to this workspace and holds today; a grant never lowers a quota."""
+    today = city_date(unit.now).isoformat()
+    held = [r for r in record.requests(unit.session, workspace_id, ("granted",)) if (r.until or "") >= today]
+    found = dict(standings)
+    for request in sorted(held, key=lambda r: r.granted or 0):
+        one = found.get(request.measure)
+        limit = (request.granted or 0) * MEASURES[request.measure].size
+        if one is not None and limit > one.limit:
+            found[request.measure] = replace(one, limit=limit, raised_until=request.until)
     return found
 
 
@@ -99,18 +108,15 @@ def used(today: UseDay) -> dict[str, int]:
 
 
 def standings(unit: Unit, workspace_id: str, *, stored: bool = True) -> dict[str, Standing]:
-    """How every measure stands now; `stored` False leaves out storage, which has to be measured."""
+    """How every measure stands now; `stored` False leaves out storage, which has to be measured.
+
+    What was granted is looked up only where the common quota is nearly used: a grant can only be higher.
+    """
     today = record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
     sums = used(today) | ({"storage": own_kb(unit, workspace_id)} if stored else {})
-    allowed = limits(unit, workspace_id, editions.in_force(unit, "workspace"))
-    return {name: replace(allowed[name], used=amount) for name, amount in sums.items()}
-
-
-def _raised(unit: Unit, workspace_id: str) -> dict[str, QuotaRequest]:
-    """The highest grant of each measure that holds today."""
-    today = city_date(unit.now).isoformat()
-    held = [r for r in record.requests(unit.session, workspace_id, ("granted",)) if (r.until or "") >= today]
-    return {r.measure: r for r in sorted(held, key=lambda r: r.granted or 0)}
+    shared = common(editions.in_force(unit, "workspace"))
+    found = {name: replace(shared[name], used=amount) for name, amount in sums.items()}
+    return raised(unit, workspace_id, found) if stored or any(s.near or s.full for s in found.values()) else found
 
 
 def own_kb(unit: Unit, workspace_id: str) -> int:
