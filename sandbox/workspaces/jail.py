@@ -163,11 +163,14 @@ def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, 
     finally:
         for end in theirs:
             end.close()
-    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
-    bounded = group is not None and cgroup.MEMORY in group.controllers
-    setting["forks"] = bounded and form in (OWN_UID, USER_NAMESPACE)
+    setting["forks"] = may_fork(form, group)
     jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary, group)
     return jailed, setting, log
+
+
+def may_fork(form: str, group: cgroup.Group | None) -> bool:
+    """May a jailed process start further ones? Each may hold `memory_mb`, so only where all together are bounded."""
+    return form in (OWN_UID, USER_NAMESPACE) and group is not None and cgroup.MEMORY in group.controllers
 
 
 def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:
