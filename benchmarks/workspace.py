@@ -2,9 +2,10 @@
 
 Both sides of a pair are measured in turns in one process, with the same number of threads and the same memory limit,
 and the middle value counts. `PDS_BENCH_SECTIONS` names the sections to run (all: tpch, arrow, one_row, opening, idle,
-busy, bomb, http, grant); `PDS_BENCH_SCALE` is the scale factor of TPC-H (1), `PDS_BENCH_ROWS` the rows of the transfer
+busy, bomb, http); `PDS_BENCH_SCALE` is the scale factor of TPC-H (1), `PDS_BENCH_ROWS` the rows of the transfer
 (1,000,000), `PDS_BENCH_TIMES` how often the pairs are repeated (each section has its own number). The crowd's size is
 `PDS_BENCH_WORKSPACES` (100 idle), `PDS_BENCH_BUSY` (32 busy) and `PDS_BENCH_SECONDS` (10 under load).
+What a grant costs is `pds bench grant`.
 Needs root or user namespaces for the strong jail, as real data does; what the host gives is part of the first figure.
 """
 
@@ -34,7 +35,7 @@ from sandbox.workspaces.selftest import selftest
 SECTIONS = {
     "tpch": "workspace", "arrow": "workspace", "one_row": "workspace", "opening": "workspace",
     "idle": "workspace_crowd", "busy": "workspace_crowd", "bomb": "workspace_crowd",
-    "http": "workspace_http", "grant": "workspace_grant",
+    "http": "workspace_http",
 }  # fmt: skip
 """Section → the module of `benchmarks/` with a function of that name"""
 

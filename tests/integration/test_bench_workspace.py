@@ -15,7 +15,6 @@ SMALL = {
 FIGURES = {
     "tpch": ["tpch", "tpch_worst"], "arrow": ["arrow"], "one_row": ["one_row"], "opening": ["open_cold", "open_warm"],
     "idle": ["idle"], "busy": ["busy_fewest", "busy_p95"], "bomb": ["bomb"], "http": ["http_one_row"],
-    "grant": ["grant"],
 }  # fmt: skip
 
 
