@@ -22,6 +22,7 @@ from api.routes import (
     merchants,
     oversight,
     plans,
+    queries,
     refreshing,
     simulated,
     workspaces,
@@ -35,7 +36,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    exports, oversight,
+    queries, exports, oversight,
 )  # fmt: skip
 
 

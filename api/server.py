@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
@@ -15,8 +14,12 @@ from sandbox.kernel import editions
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from sandbox.workspaces import tiers
+from sandbox.workspaces.admission import machine_mb
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.selftest import selftest
+
+SPARES = 2
+"""Warm processes for workspaces that open at the same moment; each holds some 60 MB"""
 
 
 def build(platform: Platform) -> FastAPI:
@@ -28,20 +31,16 @@ def build(platform: Platform) -> FastAPI:
     with platform.system() as unit:
         tiers.record(unit, tested.as_dict())
         policy = editions.in_force(unit, "workspace").by_check("develop_limits").parameters
-    broker = Broker(tested, limits_of(policy), capacity_mb=_capacity_mb())
-    threading.Thread(target=_stop_idle_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
+    broker = Broker(tested, limits_of(policy), capacity_mb=machine_mb() // 2, spares=SPARES)
+    threading.Thread(target=_tend_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
     return create_app(platform, broker, lambda: read_parts(platform.settings.home))
 
 
-def _stop_idle_for_ever(broker: Broker) -> None:
+def _tend_for_ever(broker: Broker) -> None:
     while True:
+        broker.warm()
         time.sleep(60)
         broker.stop_idle()
-
-
-def _capacity_mb() -> int:
-    """Half of the machine's memory, for all workspaces together."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 << 20)
 
 
 def main() -> None:

@@ -83,6 +83,7 @@ _OTHERS: dict[str, Text] = {
     "token:issue": Text("新建访问令牌", "issued an API token"),
     "workspace:open": Text("开通开发空间", "opened the workspace"),
     "workspace:query": Text("在仿真数据上查询", "queried simulated data"),
+    "workspace:download": Text("下载仿真数据的查询结果", "downloaded a result of simulated data"),
 }
 _TRANSITIONS = {f"{noun}:{row.name}": row.label for noun, life in LIFECYCLES.items() for row in life.transitions}
 EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS

@@ -27,7 +27,7 @@ from sandbox.products import service as products
 from sandbox.products import spec as specs
 from sandbox.products.model import RUN
 from sandbox.products.repository import Run
-from sandbox.workspaces import repository, service
+from sandbox.workspaces import develop, notebook, service
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace
 
@@ -66,7 +66,7 @@ def show_workspace(
 ) -> Response:  # fmt: skip
     """The workspace; `statement` puts one of the history back into the editor."""
     workspace = service.read(unit, workspace_id)
-    earlier = next((s.text for s in repository.statements(unit.session, workspace.id, 500) if s.id == statement), None)
+    earlier = found.text if (found := notebook.statement(unit, workspace.id, statement)) else None
     merchant = unit.actor.role is Role.MERCHANT
     chosen = tab if tab in TABS and (merchant or tab != "query") else ("query" if merchant else "about")
     return _page(request, unit, workspace, chosen, sql=earlier)
@@ -80,12 +80,13 @@ def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: 
     shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None} | more
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
-    runs, history = products.runs(unit, workspace.id), service.history(unit, workspace.id)
+    runs, history = products.runs(unit, workspace.id), notebook.history(unit, workspace.id)
     error: UserError | None = shown["error"]
     merchant = unit.actor.role is Role.MERCHANT
     return frame.render(
         request, "workspaces/detail.html", status=error.status if error else 200, workspace=workspace, tab=tab,
-        state=WORKSPACE.state(workspace.state), application=application, tables=tables, history=history,
+        state=WORKSPACE.state(workspace.state), application=application, tables=tables,
+        history=[e.statement for e in history.entries],
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES},
@@ -93,7 +94,7 @@ def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: 
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
-                  {"runs": len(runs), "history": len(history)}.get(k)) for k in TABS if merchant or k != "query"],
+                  {"runs": len(runs), "history": history.total}.get(k)) for k in TABS if merchant or k != "query"],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
 
@@ -106,7 +107,7 @@ def query(
     """Runs on the simulated twin; the answer is the page, or only its result where the page asks for that."""
     platform, actor = asking
     frame.show_again(request, partial(_result, request, workspace_id, sql, None))
-    found = service.query(platform, request.app.state.broker, actor, workspace_id, sql)
+    found = develop.query(platform, request.app.state.broker, actor, workspace_id, sql)
     names = tuple(name for name, _ in found.columns)
     rows = tuple(tuple(row.values()) for row in found.rows.slice(0, SHOWN_ROWS).to_pylist())
     return _result(

@@ -267,21 +267,6 @@ class WorkspaceOut(Standing):
         return cls.of(unit, record, WORKSPACE, tables=list(tables))
 
 
-class QueryIn(In):
-    sql: Annotated[str, Field(min_length=1, max_length=100_000)] = Field(examples=["SELECT count(*) FROM 门诊就诊"])
-
-
-class QueryOut(Out):
-    """Rows of the simulated twin."""
-
-    label: str = "仿真数据，非真实记录"
-    columns: list[str]
-    rows: list[list[Any]]
-    row_count: int
-    truncated: bool
-    milliseconds: int
-
-
 class RunIn(In):
     spec: str | dict[str, Any] = Field(description="a job spec, as YAML text or as an object")
 

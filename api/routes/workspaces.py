@@ -1,16 +1,15 @@
-"""开发空间: workspaces, queries on simulated data, runs on real data."""
+"""开发空间: workspaces, and runs on real data."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from api.deps import Acting, Asking
-from api.routes.shapes import DecisionIn, QueryIn, QueryOut, RunIn, RunOut, WorkspaceIn, WorkspaceOut
+from api.deps import Acting
+from api.routes.shapes import DecisionIn, RunIn, RunOut, WorkspaceIn, WorkspaceOut
 from sandbox.kernel import editions
-from sandbox.kernel.identity import Actor
-from sandbox.kernel.unit import Platform, Unit
+from sandbox.kernel.unit import Unit
 from sandbox.products import service as products
 from sandbox.workspaces import service
 from sandbox.workspaces.repository import Workspace
@@ -35,24 +34,6 @@ def open_workspace(body: WorkspaceIn, unit: Annotated[Unit, Acting("workspace:op
 @router.get("/workspaces/{workspace_id}", summary="开发空间 · One workspace")
 def read(workspace_id: str, unit: Annotated[Unit, Acting("workspace:read")]) -> WorkspaceOut:
     return whole(unit, service.read(unit, workspace_id))
-
-
-@router.post("/workspaces/{workspace_id}/query", summary="在仿真数据上查询 · SQL on simulated data")
-def query(
-    workspace_id: str, body: QueryIn, request: Request,
-    asking: Annotated[tuple[Platform, Actor], Asking("workspace:query")],
-) -> QueryOut:  # fmt: skip
-    """Runs in the workspace's own jail, on the simulated twin only."""
-    platform, actor = asking
-    result = service.query(platform, request.app.state.broker, actor, workspace_id, body.sql)
-    columns = [column.to_pylist() for column in result.rows.columns]
-    return QueryOut(
-        columns=[name for name, _ in result.columns],
-        rows=[list(row) for row in zip(*columns, strict=True)],
-        row_count=result.row_count,
-        truncated=result.truncated,
-        milliseconds=round(result.elapsed * 1000),
-    )
 
 
 @router.post("/workspaces/{workspace_id}/standing", summary="冻结、解冻 · Freeze or unfreeze")

@@ -90,13 +90,20 @@ class Runs(Strict):
     per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
 
 
+class SavedQueries(Strict):
+    """How many queries a workspace keeps under a name."""
+
+    per_workspace: Annotated[int, Field(ge=1, le=10_000)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
-    | Judging[Literal["runs_per_day"], Runs],
+    | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["saved_queries"], SavedQueries],
     Field(discriminator="check"),
 ]
 
@@ -109,7 +116,7 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "saved_queries"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

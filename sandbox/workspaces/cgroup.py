@@ -76,17 +76,18 @@ class Group:
     def memory_bytes(self) -> int:
         """What the tree holds now: private and shared memory with /tmp; cached files are not counted."""
         names = ("anon", "shmem") if self._unified else ("total_rss", "total_shmem")
-        return sum(self._number(MEMORY, "memory.stat", name) for name in names)
+        return self._number(MEMORY, "memory.stat", *names)
 
-    def _number(self, controller: str, file: str, line: str | None = None) -> int:
-        """One number of a group's file; 0 where the controller, the file or (after the end) the group is missing."""
+    def _number(self, controller: str, file: str, *lines: str) -> int:
+        """A group's file that is one number, or the sum of its `lines`; 0 for what is missing (after the end, too)."""
         try:
             text = (self._folders[controller] / file).read_text()
         except (KeyError, OSError):
             return 0
-        if line is None:
+        if not lines:
             return int(text)
-        return next((int(rest) for name, _, rest in (t.partition(" ") for t in text.splitlines()) if name == line), 0)
+        named = (line.partition(" ") for line in text.splitlines())
+        return sum(int(rest) for name, _, rest in named if name in lines)
 
     def remove(self) -> None:
         """End what is still inside and take the group away; what the kernel keeps longer the next start removes."""

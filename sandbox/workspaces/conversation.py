@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from policies.text import Text
 from sandbox.workspaces import disk, jail, wording
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import ChannelClosed, Collector, ProtocolError
+from sandbox.workspaces.statements import NO_COURSE, NO_DIAGNOSIS, Course, Diagnosis, course_of, diagnosis_of
 from sandbox.workspaces.usage import Meter, Usage
 
 GRACE_SECONDS = 2.0
@@ -53,6 +54,7 @@ class QueryResult:
     elapsed: float
     tables: tuple[str, ...]
     usage: Usage
+    course: Course = NO_COURSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class QueryFailed:
     elapsed: float = 0.0
     tables: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    course: Course = NO_COURSE
+    diagnosis: Diagnosis = NO_DIAGNOSIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +158,26 @@ class Conversation:
             raise ProtocolError("an answer to another question")
         tables = _names(header.get("tables"))
         if kind == "failed":
-            return self._error(header.get("error"))
+            return replace(self._error(header.get("error")), course=course_of(header), tables=tables)
         if kind == "refused":
-            text = wording.refusal(str(header.get("code")), str(header.get("subject")))
-            return QueryFailed("refused", text, elapsed=self._elapsed(), tables=tables, usage=self.worker.meter.read())
+            return self._refusal(header, tables)
         if not collector.feed(header, payload):
             return None
         table = collector.table()
         columns = tuple((f.name, str(f.type)) for f in table.schema)
         elapsed, usage = self._elapsed(), self.worker.meter.read()
-        return QueryResult(columns, table, collector.rows, header["truncated"], elapsed, tables, usage)
+        course = course_of(header)
+        return QueryResult(columns, table, collector.rows, header["truncated"], elapsed, tables, usage, course)
+
+    def _refusal(self, header: dict[str, Any], tables: tuple[str, ...]) -> QueryFailed:
+        text, error = wording.refusal(str(header.get("code")), str(header.get("subject"))), header.get("error")
+        failed = QueryFailed("refused", text, elapsed=self._elapsed(), tables=tables, usage=self.worker.meter.read())
+        if self.worker.mode != Mode.SIMULATED or not isinstance(error, dict):
+            return failed
+        return replace(
+            failed, line=_number(error.get("line")), column=_number(error.get("column")), course=course_of(header),
+            diagnosis=diagnosis_of(error),
+        )  # fmt: skip
 
     def _error(self, error: Any) -> QueryFailed:
         if not isinstance(error, dict):
@@ -174,7 +188,8 @@ class Conversation:
         if self.worker.mode != Mode.SIMULATED:
             return self._failed(kind)
         text = str(error.get("text", ""))[:4000] or None
-        return self._failed(kind, _number(error.get("line")), _number(error.get("column")), text)
+        failed = self._failed(kind, _number(error.get("line")), _number(error.get("column")), text)
+        return replace(failed, diagnosis=diagnosis_of(error))
 
     def _in_time(self) -> bool:
         """Tend the ladder and the progress; False when the worker has to be killed."""

@@ -16,6 +16,8 @@ from typing import Any
 
 import duckdb
 
+from sandbox.workspaces.lexing import Token, plain, tokens
+
 SIMULATED, REAL = "simulated", "real"
 
 _RELATIONS = frozenset({
@@ -30,21 +32,30 @@ _EXPRESSIONS = frozenset({
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
 _OWN_CATALOGUE = frozenset({"duckdb_tables", "duckdb_views", "duckdb_columns", "duckdb_functions", "duckdb_types"})
 # Known to the engine, refused here: they read the session instead of the data, write, or raise on purpose.
-_REFUSED_FUNCTIONS = frozenset({
+REFUSED_FUNCTIONS = frozenset({
     "getvariable", "current_setting", "current_query", "getenv", "write_log", "add_parquet_key", "nextval", "currval",
     "error", "stats", "vector_type", "in_search_path", "txid_current", "parse_duckdb_log_message",
     "json_deserialize_sql", "json_execute_serialized_sql", "create_sort_key", "which_secret",
 })  # fmt: skip
 _STATEMENTS = frozenset({
-    "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "TRANSACTION", "EXPLAIN", "MULTI", "ANALYZE", "VACUUM", "MERGE_INTO",
+    "CREATE", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "TRANSACTION", "EXPLAIN", "MULTI", "ANALYZE", "VACUUM",
+    "MERGE_INTO",
 })  # fmt: skip
-_CREATE = re.compile(
-    r"^\s*create\s+(or\s+replace\s+)?(temp\s+|temporary\s+)?"
-    r"(table|view|macro|function|sequence|schema|type|index|unique\s+index)\b",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r'"((?:[^"]|"")+)"|(\w+)')
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+# What DuckDB gives no tree for is recognised by its first words; everything else of that statement type is refused.
+_HEADS = {
+    "CREATE": re.compile(
+        r"\s*create\s+(or\s+replace\s+)?(temp\s+|temporary\s+)?(recursive\s+)?"
+        r"(table|view|macro|function|sequence|schema|type|index|unique\s+index)\b", re.IGNORECASE,
+    ),
+    "DROP": re.compile(r"\s*drop\s+(table|view|macro|function|sequence|schema|type|index)\b", re.IGNORECASE),
+    "ALTER": re.compile(
+        r"\s*(alter\s+(table|view|sequence|schema|type|index)|comment\s+on\s+(table|view|column))\b", re.IGNORECASE
+    ),
+    "EXPLAIN": re.compile(r"\s*explain\b(\s+analyze\b)?(\s*\([^()]*\))?", re.IGNORECASE),
+}  # fmt: skip
+_BODY = frozenset({"SELECT", "WITH", "FROM", "VALUES"})
+_BEFORE_TABLE = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "PIVOT", "UNPIVOT", "USING"})
+_NAMED_AFTER = frozenset({"TABLE", "INTO", "VIEW", "MACRO", "FUNCTION", "EXISTS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +111,71 @@ def check_select(con: duckdb.DuckDBPyConnection, sql: str, *, granted: frozenset
 
 
 def _check_other(con: duckdb.DuckDBPyConnection, kind: str, query: str, granted: frozenset[str]) -> Checked:
-    """Statements DuckDB gives no tree for: by type, on the own database only; the locked engine does the rest."""
-    plain = _COMMENT.sub(" ", query)
-    if kind == "CREATE":
-        if not _CREATE.match(plain):
-            return Checked(kind, refusal=Refusal("statement", "CREATE"))
-    elif kind not in _STATEMENTS:
-        return Checked(kind, refusal=Refusal("statement", kind))
+    """Statements DuckDB gives no tree for: by their head, their words, and the tree of the query inside, if any."""
+    text = plain(query)
+    if kind not in _STATEMENTS:
+        return Checked(kind, refusal=Refusal("statement", _verb(text) or kind))
+    if kind == "TRANSACTION":
+        return Checked(kind)  # looks nothing up: it must pass where a transaction is broken
+    head = _HEADS.get(kind)
+    opened = head.match(text) if head else None
+    if head and not opened:
+        return Checked(kind, refusal=Refusal("statement", " ".join(text.split()[:2]).upper()))
+    if kind == "EXPLAIN":
+        inner = con.extract_statements(query[opened.end() :] if opened else query)
+        checked = check(con, inner[0], granted=granted, mode=SIMULATED) if len(inner) == 1 else None
+        return Checked(kind, checked.tables if checked else (), checked.refusal if checked else Refusal("unreadable"))
+    words = [t for t in tokens(query) if t.kind != "comment"]
+    known = granted | own_tables(con)
     # by the words of the statement: may record a table too many, never one too few
-    words = {(quoted or bare).replace('""', '"').casefold() for quoted, bare in _WORD.findall(plain)}
-    return Checked(kind, tuple(sorted(t for t in granted | _own_tables(con) if t.casefold() in words)))
+    said = {t.name.casefold() for t in words if t.kind in ("word", "quoted")}
+    touched = {t for t in known if t.casefold() in said}
+    refusal = _judge_words(con, words)
+    if refusal is None and (start := _body(kind, words)) is not None:
+        inside = _check_select(con, query[start:].rstrip().rstrip(";"), granted, SIMULATED)
+        # a part that is no query of its own (a macro's expression, WITH NO DATA) has been judged by its words
+        refusal = None if inside.refusal and inside.refusal.code == "unreadable" else inside.refusal
+    return Checked(kind, tuple(sorted(touched)), refusal)
+
+
+def _verb(text: str) -> str:
+    found = re.match(r"\s*(\w+)", text)
+    return found.group(1).upper() if found else ""
+
+
+def _body(kind: str, words: list[Token]) -> int | None:
+    """Where the query inside CREATE … AS or INSERT INTO … begins."""
+    depth, after = 0, kind == "INSERT"
+    for place, token in enumerate(words):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if kind == "CREATE" and token.text.upper() == "AS" and depth == 0 and place + 1 < len(words):
+            after = True
+        elif after and depth == 0 and token.kind == "word" and token.text.upper() in _BODY and place > 1:
+            return token.start
+    return None
+
+
+def _judge_words(con: duckdb.DuckDBPyConnection, words: list[Token]) -> Refusal | None:
+    """Functions of the engine that are not on the lists, and texts in the place of a table."""
+    refused = _engine_functions(con) - known_functions(con) - _TABLE_FUNCTIONS - _OWN_CATALOGUE
+    for place, token in enumerate(words):
+        after = words[place + 1].text if place + 1 < len(words) else ""
+        before = words[place - 1].text.upper() if place else ""
+        name = token.name.casefold()
+        if token.kind in ("word", "quoted") and after == "(" and name in refused and before not in _NAMED_AFTER:
+            return Refusal("function" if name in REFUSED_FUNCTIONS else "table_function", name)
+        if token.kind == "string" and before in _BEFORE_TABLE:
+            return Refusal("table", token.text[1:-1])
+    return None
 
 
 def _check_select(con: duckdb.DuckDBPyConnection, query: str, granted: frozenset[str], mode: str) -> Checked:
     tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
     if tree.get("error") is not False:
         return Checked("SELECT", refusal=Refusal("unreadable"))
-    own = frozenset() if mode == REAL else _own_tables(con)
     scope = _Scope(
-        tables=frozenset(n.casefold() for n in granted | own),
-        functions=_known_functions(con),
+        tables=frozenset(n.casefold() for n in granted),
+        functions=known_functions(con),
         table_functions=_TABLE_FUNCTIONS if mode == REAL else _TABLE_FUNCTIONS | _OWN_CATALOGUE,
         may_show=mode != REAL,
     )
@@ -127,9 +183,15 @@ def _check_select(con: duckdb.DuckDBPyConnection, query: str, granted: frozenset
         scope.named.update(str(e["key"]).casefold() for e in (node.get("cte_map") or {}).get("map", ()))
         if node.get("type") == "RECURSIVE_CTE_NODE":
             scope.named.add(str(node.get("cte_name", "")).casefold())
+    # what the person made is asked for only where it matters: each list takes longer than a small query
+    lists = {} if mode == REAL else {"table": own_tables, "function": _own_macros}
     refusal = _first(tree, scope)
-    if refusal is not None and refusal.code == "function" and mode != REAL:
-        scope.functions |= _own_macros(con)
+    while refusal is not None and refusal.code in lists:
+        names = {name.casefold() for name in lists.pop(refusal.code)(con)}
+        if refusal.code == "table":
+            scope.tables |= names
+        else:
+            scope.functions |= names
         refusal = _first(tree, scope)
     return Checked("SELECT", tuple(sorted(scope.touched)), refusal)
 
@@ -193,16 +255,25 @@ def _judge_function(node: dict[str, Any], known: frozenset[str], code: str) -> R
 
 
 _known: list[frozenset[str]] = []
+_engine: list[frozenset[str]] = []
 
 
-def _known_functions(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def _engine_functions(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Every function the engine brings, of whatever kind."""
+    if not _engine:
+        rows = con.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE internal").fetchall()
+        _engine.append(frozenset(str(row[0]).casefold() for row in rows))
+    return _engine[0]
+
+
+def known_functions(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
     """The engine's own functions; they never change while the process lives, and asking takes 15 ms."""
     if not _known:
         rows = con.execute(
             "SELECT DISTINCT function_name FROM duckdb_functions()"
             " WHERE function_type IN ('scalar', 'aggregate', 'macro', 'window') AND internal"
         ).fetchall()
-        _known.append((frozenset(str(row[0]).casefold() for row in rows) | {"unnest"}) - _REFUSED_FUNCTIONS)
+        _known.append((frozenset(str(row[0]).casefold() for row in rows) | {"unnest"}) - REFUSED_FUNCTIONS)
     return _known[0]
 
 
@@ -210,10 +281,11 @@ def _own_macros(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
     rows = con.execute(
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'macro' AND NOT internal"
     ).fetchall()
-    return frozenset(str(row[0]).casefold() for row in rows) - _REFUSED_FUNCTIONS
+    return frozenset(str(row[0]).casefold() for row in rows) - REFUSED_FUNCTIONS
 
 
-def _own_tables(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def own_tables(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Tables and views of the own database."""
     rows = con.execute(
         "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
         " UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sandbox.workspaces import landlock, seccomp
@@ -59,6 +60,10 @@ def main(data_fd: int, control_fd: int) -> None:
     data = Channel(socket.socket(fileno=data_fd))
     control = Channel(socket.socket(fileno=control_fd))
     first = data.receive(timeout=30)
+    if first is not None and "prepare" in first[0]:  # a spare: ready for a task, of no workspace yet (spares.py)
+        importlib.import_module(f"sandbox.workspaces.{TASKS[first[0]['prepare']]}")
+        data.send({"is": "prepared"})
+        first = data.receive()
     if first is None:
         os._exit(3)
     setting = Setting.of(first[0])
@@ -76,6 +81,7 @@ def main(data_fd: int, control_fd: int) -> None:
 
 def close_walls(setting: Setting) -> dict[str, Any]:
     """Privileges, limits, filter, folders: in this order, each needing what the next takes away."""
+    _alone()
     os.umask(0o077)
     if setting.form == OWN_UID:
         _drop_to(setting.uid)
@@ -92,6 +98,13 @@ def close_walls(setting: Setting) -> dict[str, Any]:
     os.chdir(setting.home)
     apply(setting.limits, hard_cpu=setting.task != "worker")
     return {"landlock": _folders(setting), "seccomp": _filter(setting)}
+
+
+def _alone() -> None:
+    """Filter and Landlock bind the calling thread and its offspring: a thread that is there already would go free."""
+    threads = Path("/proc/self/task")
+    if threads.is_dir() and len(list(threads.iterdir())) != 1:
+        raise OSError("a thread was started before the walls")
 
 
 def _folders(setting: Setting) -> int:

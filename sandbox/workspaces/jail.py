@@ -11,6 +11,7 @@ Forms, strongest first:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -35,8 +36,13 @@ from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
 DATA = "data.parquet"  # the one file of a snapshot's folder that is mounted
 HOME, TEMPORARY, OUTPUT, GRANTED = "/workspace", "/tmp", "/output", "/granted"  # noqa: S108 — inside: a private tmpfs
 START_SECONDS = 30.0
+DATA_BUFFER = 2 << 20  # what may be under way: with the usual 200 KB both sides change places too often
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
+# The environment keeps OpenBLAS and Arrow's allocator from starting threads while they are imported: such a thread
+# would be older than the walls, which hold for the thread that raises them and for what it starts (close_walls).
 _BOOT = (
-    "import sys; sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
+    "import os, sys; os.environ.update(OPENBLAS_NUM_THREADS='1', JE_ARROW_MALLOC_CONF='background_thread:false');"
+    "sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
     "from sandbox.workspaces.inside import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _ENTER = 'n=$1; shift; while [ $n -gt 0 ]; do echo 0 >"$1" || exit 71; shift; n=$((n-1)); done; exec "$@"'
@@ -70,7 +76,10 @@ class JailFailed(UserError):
 
 @dataclass(slots=True)
 class Jailed:
-    """A running jailed process and the two channels to it. `group` counts and bounds its whole process tree."""
+    """A running jailed process and the two channels to it.
+
+    `log` has what it said before its walls were up; `group` counts and bounds its whole process tree.
+    """
 
     form: str
     process: subprocess.Popen[bytes]
@@ -78,6 +87,7 @@ class Jailed:
     control: Channel
     notes: dict[str, Any]
     started: float
+    log: IO[bytes]
     temporary: tempfile.TemporaryDirectory[str] | None = None
     group: cgroup.Group | None = None
 
@@ -89,6 +99,7 @@ class Jailed:
         self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
+        self.log.close()
         if self.group is not None:
             self.group.remove()
         if self.temporary is not None:
@@ -128,33 +139,46 @@ def forms() -> list[str]:
 
 def start(order: Order, form: str) -> Jailed:
     """Start `order` in `form` and wait until its walls are up. Raises JailFailed."""
+    own(order, form)
+    return finish(begin(order, form), order)
+
+
+def own(order: Order, form: str) -> None:
+    """Make the order's folders, and give them to the workspace's UID where it has one."""
     order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    uid = _uid_of(order.folder) if form == OWN_UID else None
-    for folder in (order.folder, order.output):
-        if uid is not None and folder is not None:
-            _own(folder, uid)
-    jailed, setting, log = _STARTER.submit(_start, order, form, uid).result()
-    _wait_ready(jailed, setting, log)  # here, not in the one thread all starts go through
-    return jailed
+    if form == OWN_UID:
+        uid = _uid_of(order.folder)
+        for folder in (order.folder, order.output):
+            if folder is not None:
+                _own(folder, uid)
+
+
+def begin(order: Order, form: str, *, bare: bool = False) -> Jailed:
+    """Start the process with its namespaces and mounts; inside, it waits for its setting (`finish`).
+
+    `bare`: with nothing of the order's folders, only the places where they are mounted later (spares.py).
+    """
+    return _STARTER.submit(_begin, order, form, bare).result()
 
 
 # bwrap dies with the *thread* that started it (PR_SET_PDEATHSIG), so all jails start from one thread that stays.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 
 
-def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, Any], IO[bytes]]:
+def _begin(order: Order, form: str, bare: bool) -> Jailed:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
+    for end in (ours[0], theirs[0]):
+        with contextlib.suppress(PermissionError):  # without privilege the machine's own maximum stays
+            end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, DATA_BUFFER)
     temporary = None
     group = cgroup.make(order.limits)
-    log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by _wait_ready
+    log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by finish
     try:
         if form in (OWN_UID, USER_NAMESPACE):
-            setting = _setting(order, form, uid, mounted=True)
-            process = _spawn_bwrap(order, form, descriptors, group, log)
+            process = _spawn_bwrap(order, form, bare, descriptors, group, log)
         else:
             temporary = tempfile.TemporaryDirectory(prefix="jail-")
-            setting = _setting(order, form, uid, mounted=False) | {"temporary": temporary.name}
             process = _spawn_plain(descriptors, group, log)
     except BaseException:
         if group is not None:
@@ -163,9 +187,7 @@ def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, 
     finally:
         for end in theirs:
             end.close()
-    setting["forks"] = may_fork(form, group)
-    jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary, group)
-    return jailed, setting, log
+    return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary, group)
 
 
 def may_fork(form: str, group: cgroup.Group | None) -> bool:
@@ -173,7 +195,13 @@ def may_fork(form: str, group: cgroup.Group | None) -> bool:
     return form in (OWN_UID, USER_NAMESPACE) and group is not None and cgroup.MEMORY in group.controllers
 
 
-def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:
+def finish(jailed: Jailed, order: Order) -> Jailed:
+    """Tell the process what it is for and wait until its walls are up; nobody else waits. Raises JailFailed."""
+    uid = _uid_of(order.folder) if jailed.form == OWN_UID else None
+    setting = _setting(order, jailed.form, uid, mounted=jailed.temporary is None)
+    if jailed.temporary is not None:
+        setting["temporary"] = jailed.temporary.name
+    setting["forks"] = may_fork(jailed.form, jailed.group)
     try:
         jailed.data.send(setting, timeout=START_SECONDS)
         first = jailed.data.receive(timeout=START_SECONDS)
@@ -181,12 +209,12 @@ def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None
             raise ChannelClosed("no answer")
         jailed.notes = {k: first[0].get(k) for k in ("seccomp", "landlock")}
     except (ChannelClosed, ProtocolError) as error:
+        jailed.log.seek(0)
+        said = jailed.log.read(4096).decode(errors="replace").strip()
         jailed.kill()
-        log.seek(0)
-        said = log.read(4096).decode(errors="replace").strip()
         raise failed(jailed.form, said[-2000:]) from error
-    finally:
-        log.close()
+    jailed.log.close()
+    return jailed
 
 
 def failed(form: str, log: str) -> JailFailed:
@@ -202,7 +230,7 @@ def failed(form: str, log: str) -> JailFailed:
 
 def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict[str, Any]:
     """What the launcher inside is told; see inside.Setting."""
-    inside = _table_places(order) if mounted else {name: _file(path) for name, path in order.tables.items()}
+    inside = table_places(order) if mounted else {name: snapshot_file(path) for name, path in order.tables.items()}
     output = None if order.output is None else OUTPUT if mounted else str(order.output.resolve())
     return {
         "form": form,
@@ -219,17 +247,17 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
     }
 
 
-def _table_places(order: Order) -> dict[str, str]:
+def table_places(order: Order) -> dict[str, str]:
     """Numbered places: a table's name may hold any character, its file name inside may not."""
     return {name: f"{GRANTED}/{place}.parquet" for place, name in enumerate(sorted(order.tables))}
 
 
-def _file(path: Path) -> str:
+def snapshot_file(path: Path) -> str:
     return str((path / DATA if path.is_dir() else path).resolve())
 
 
 def _spawn_bwrap(
-    order: Order, form: str, descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+    order: Order, form: str, bare: bool, descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     machine = seccomp.this_machine()
     assert machine is not None  # forms() offers bwrap only with a filter
@@ -238,7 +266,7 @@ def _spawn_bwrap(
         os.write(filters, seccomp.program(machine, programs=True))
         os.lseek(filters, 0, os.SEEK_SET)
         paths = ["/platform", *system.libraries()]
-        command = [*bwrap_arguments(order, form, filters), *_python(descriptors, paths)]
+        command = [*bwrap_arguments(order, form, filters, bare=bare), *_python(descriptors, paths)]
         return _popen(command, [*descriptors, filters], group, log)
     finally:
         os.close(filters)
@@ -265,7 +293,7 @@ def _python(descriptors: list[int], paths: list[str]) -> list[str]:
     return [system.interpreter(), "-I", "-S", "-c", _BOOT, str(first), str(second), ":".join(paths)]
 
 
-def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
+def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = False) -> list[str]:
     """The whole mount view and its namespaces. No /sys: DuckDB aborts when a cgroup file exists but is denied."""
     bwrap = system.bubblewrap()
     assert bwrap is not None
@@ -296,13 +324,19 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
         arguments += ["--dev-bind", device, device]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
-    arguments += ["--bind", str(order.folder.resolve()), HOME]
-    for name, place in _table_places(order).items():
-        arguments += ["--ro-bind", _file(order.tables[name]), place]
-    if order.output is not None:
-        arguments += ["--bind", str(order.output.resolve()), OUTPUT]
+    arguments += ["--perms", "0755", "--dir", HOME] if bare else _folders(order)
     # memory-backed file systems are not counted by RLIMIT_DATA: only the sized /tmp stays writable
     return [*arguments, "--remount-ro", "/", "--remount-ro", "/dev", "--"]
+
+
+def _folders(order: Order) -> list[str]:
+    """The order's own mounts."""
+    arguments = ["--bind", str(order.folder.resolve()), HOME]
+    for name, place in table_places(order).items():
+        arguments += ["--ro-bind", snapshot_file(order.tables[name]), place]
+    if order.output is not None:
+        arguments += ["--bind", str(order.output.resolve()), OUTPUT]
+    return arguments
 
 
 @cache

@@ -22,6 +22,10 @@ class Workspace(StatefulMixin, Base):
     """isolation tier when it was opened"""
 
 
+STATEMENT_CHARS = 20_000
+"""of a statement's text, as the history keeps it"""
+
+
 class Statement(Base):
     """One statement a merchant ran on simulated data: the text, never a result."""
 
@@ -51,8 +55,3 @@ def of_application(session: Session, application_id: str) -> Workspace | None:
 
 def every(session: Session) -> list[Workspace]:
     return list(session.scalars(select(Workspace).order_by(Workspace.created_at.desc())))
-
-
-def statements(session: Session, workspace_id: str, limit: int = 50) -> list[Statement]:
-    statement = select(Statement).where(Statement.workspace_id == workspace_id).order_by(Statement.at.desc())
-    return list(session.scalars(statement.limit(limit)))

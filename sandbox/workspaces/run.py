@@ -25,10 +25,10 @@ from typing import Any
 from policies.text import Text, UserError
 from sandbox.workspaces import disk, jail, wording
 from sandbox.workspaces.broker import DEATHS, STRONG_ONLY, Mode, require_tier
+from sandbox.workspaces.diagnosis import PUBLIC
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.selftest import SelfTest
-from sandbox.workspaces.worker import PUBLIC
 
 Schema = tuple[tuple[str, str], ...]
 _CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "disk_full", "cancelled"}

@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 
 from sandbox.workspaces import guard
+from sandbox.workspaces.diagnosis import describe
 from sandbox.workspaces.engine import identifier, literal, open_locked
 from sandbox.workspaces.inside import Setting
 from sandbox.workspaces.protocol import Channel
-from sandbox.workspaces.worker import describe
 
 
 def run(setting: Setting, data: Channel, control: Channel) -> None:

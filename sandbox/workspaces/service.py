@@ -1,25 +1,21 @@
-"""Use cases of workspaces: open, develop on simulated data, freeze, close."""
+"""The life of a workspace: open, use while its grants live, freeze, close."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from policies.text import Text
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
+from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import permissions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
-from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
-from sandbox.kernel.unit import Platform, Unit
+from sandbox.kernel.unit import Unit
 from sandbox.workspaces import snapshot, tiers
 from sandbox.workspaces.model import WORKSPACE
-from sandbox.workspaces.repository import Statement, Workspace, every, get, of_application, statements
-
-if TYPE_CHECKING:
-    from sandbox.workspaces.broker import Broker, QueryFailed, QueryResult
+from sandbox.workspaces.repository import Workspace, every, get, of_application
 
 
 def open_workspace(unit: Unit, application_id: str) -> Workspace:
@@ -51,53 +47,25 @@ def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
 
 def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     """Table name → file of its simulated twin, exactly the granted columns."""
-    tables: dict[str, Path] = {}
-    for granted in applications.grants(unit.session, workspace.application_id):
-        if granted.snapshot and granted.ended_at is None:
-            name = catalogue.get(unit.session, granted.resource_id).name
-            if name in tables:  # two departments may use one name
-                name = f"{name}_{len(tables) + 1}"
-            tables[name] = snapshot.load(unit.settings.snapshots_root, granted.snapshot["twin"]["digest"]).path
-    return tables
+    granted = _live(unit, workspace)
+    return {
+        name: snapshot.load(unit.settings.snapshots_root, (grant.snapshot or {})["twin"]["digest"]).path
+        for name, grant in zip(twin_names(unit, workspace), granted, strict=True)
+    }
 
 
-def query(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sql: str) -> QueryResult:
-    """Run SQL on the simulated twin and keep the statement in the history.
-
-    The permission is tested first, the engine works outside any transaction, and the outcome is recorded whatever it
-    is. Raises `QueryRefused` with the engine's place and text (simulated data only) when the statement fails.
-    """
-    from sandbox.workspaces.broker import Mode, QueryFailed, WorkspaceMount
-
-    with platform.begin(actor) as unit:
-        workspace = require_usable(unit, workspace_id, "workspace:query")
-        tables = twin_tables(unit, workspace)
-    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, platform.settings.workspaces_root / workspace.id, tables)
-    answer = broker.query(mount, sql)
-    outcome, rows = (answer.kind, 0) if isinstance(answer, QueryFailed) else ("ok", answer.row_count)
-    with platform.begin(actor) as unit:
-        _record(unit, workspace_id, sql, outcome, rows, answer.elapsed)
-    if isinstance(answer, QueryFailed):
-        raise QueryRefused(answer)
-    return answer
+def twin_names(unit: Unit, workspace: Workspace) -> list[str]:
+    """Under which name each live grant's twin is mounted, in the order of the grants."""
+    names: list[str] = []
+    for grant in _live(unit, workspace):
+        name = catalogue.get(unit.session, grant.resource_id).name
+        names.append(f"{name}_{len(names) + 1}" if name in names else name)  # two departments may use one name
+    return names
 
 
-class QueryRefused(BadInput):
-    """A statement that did not give a result, in the merchant's words; the engine's text is about simulated data."""
-
-    def __init__(self, failed: QueryFailed) -> None:
-        super().__init__(
-            f"query.{failed.kind}", failed.text, fix=failed.fix, line=failed.line, column=failed.column,
-            engine_text=failed.engine_text,
-        )  # fmt: skip
-
-
-def _record(unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, seconds: float) -> None:
-    unit.session.add(
-        Statement(id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:20_000],
-                  outcome=outcome, rows=rows, milliseconds=round(seconds * 1000))
-    )  # fmt: skip
-    unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True)
+def _live(unit: Unit, workspace: Workspace) -> list[Grant]:
+    grants = applications.grants(unit.session, workspace.application_id)
+    return [g for g in grants if g.snapshot and g.ended_at is None]
 
 
 def change(unit: Unit, workspace_id: str, step: str, reason: str = "") -> Workspace:
@@ -121,8 +89,3 @@ def list_for(unit: Unit) -> list[Workspace]:
         w for w in every(unit.session)
         if permissions.permitted(unit.actor, "workspace:read", owner=w.organisation_id)
     ]  # fmt: skip
-
-
-def history(unit: Unit, workspace_id: str) -> list[Statement]:
-    read(unit, workspace_id)
-    return statements(unit.session, workspace_id)

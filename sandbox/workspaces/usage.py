@@ -70,6 +70,11 @@ class Meter:
         self._sampled = time.monotonic()
         self._memory = account.memory_bytes()
 
+    @property
+    def held_mb(self) -> int:
+        """Private memory at the last sample, whole megabytes, upwards."""
+        return -(-self._memory // MEGABYTE)
+
     def start(self) -> None:
         """Begin a stretch. Processor time used since the last one belongs to this one: nothing runs for nothing."""
         self._charged = self._cpu

@@ -63,6 +63,56 @@ REFUSALS: dict[str, Text] = {
     "unreadable": Text("无法解析该语句，因此不予执行。", "The statement cannot be read, so it is not run."),
 }
 
+# kind of statement → what it did; the rest is worded by whether it changed rows
+_DONE: dict[str, Text] = {
+    "CREATE TABLE": Text("已创建表 {subject}", "created table {subject}"),
+    "CREATE VIEW": Text("已创建视图 {subject}", "created view {subject}"),
+    "CREATE MACRO": Text("已创建宏 {subject}", "created macro {subject}"),
+    "CREATE FUNCTION": Text("已创建宏 {subject}", "created macro {subject}"),
+    "CREATE SEQUENCE": Text("已创建序列 {subject}", "created sequence {subject}"),
+    "CREATE SCHEMA": Text("已创建模式 {subject}", "created schema {subject}"),
+    "CREATE TYPE": Text("已创建类型 {subject}", "created type {subject}"),
+    "CREATE INDEX": Text("已创建索引 {subject}", "created index {subject}"),
+    "INSERT": Text("已写入 {subject}", "inserted into {subject}"),
+    "UPDATE": Text("已修改 {subject}", "updated {subject}"),
+    "DELETE": Text("已从 {subject} 删除", "deleted from {subject}"),
+    "MERGE": Text("已合并到 {subject}", "merged into {subject}"),
+    "BEGIN": Text("事务已开始", "the transaction began"),
+    "START": Text("事务已开始", "the transaction began"),
+    "COMMIT": Text("事务已提交", "the transaction was committed"),
+    "END": Text("事务已提交", "the transaction was committed"),
+    "ROLLBACK": Text("事务已撤销", "the transaction was rolled back"),
+    "ABORT": Text("事务已撤销", "the transaction was rolled back"),
+    "SELECT": Text("查询完成", "queried"),
+    "EXPLAIN": Text("已给出执行计划", "explained"),
+    "MULTI": Text("查询完成", "queried"),
+}
+_OTHER = {"DROP": Text("已删除 {subject}", "dropped {subject}"), "ALTER": Text("已修改 {subject}", "altered {subject}")}
+
+
+def done(kind: str, subject: str, rows: int | None) -> Text:
+    """What one statement did, with the rows it gave or changed."""
+    text = _DONE.get(kind) or _OTHER.get(kind.split(" ")[0]) or Text("已执行", "done")
+    shown = subject[:80].replace("{", "(").replace("}", ")")
+    text = Text(text.zh.replace("{subject}", shown), text.en.replace("{subject}", shown))
+    if rows is None:
+        return text
+    return Text(f"{text.zh}，{rows:,} 行", f"{text.en}, {rows:,} row{'' if rows == 1 else 's'}")
+
+
+def left_behind(done_before: int, failed: int, *, rolled_back: bool) -> Text | None:
+    """What a query that failed in its statement `failed` (from 1) left; None for a single statement."""
+    if failed < 2 and not rolled_back:
+        return None
+    if rolled_back:
+        return Text(
+            f"第 {failed} 条语句未成功，进行中的事务已整体撤销：事务内的更改没有保留。",
+            f"Statement {failed} did not succeed and the open transaction was undone: nothing inside it was kept.",
+        )
+    zh = "前一条语句已经执行，其结果保留" if done_before == 1 else f"前 {done_before} 条语句已经执行，其结果保留"
+    en = "the statement before it was executed" if done_before == 1 else f"the first {done_before} were executed"
+    return Text(f"第 {failed} 条语句未成功；{zh}。", f"Statement {failed} did not succeed; {en} and stand.")
+
 
 def failure(kind: str) -> Text:
     """The sentence for a kind; an unknown kind is worded as "failed"."""

@@ -67,7 +67,6 @@ REFUSED_EVERYWHERE = [
     ("SELECT current_setting('threads')", "function", "current_setting"),
     ("SELECT error(s) FROM 就诊", "function", "error"),
     ("SELECT no_such_function(1)", "function", "no_such_function"),
-    ("SELECT $1", "node", "PARAMETER"),
 ]  # fmt: skip
 
 
