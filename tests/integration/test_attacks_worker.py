@@ -20,11 +20,18 @@ from hypothesis import strategies as st
 from sandbox.workspaces import conversation, jail, script, selftest
 from sandbox.workspaces.broker import Broker, Mode, QueryFailed, QueryResult, WorkspaceMount
 from sandbox.workspaces.limits import Limits
-from sandbox.workspaces.protocol import Collector, ProtocolError, decode, encode, schema_of
+from sandbox.workspaces.protocol import Collector, ProtocolError, decode, schema_of
+from sandbox.workspaces.protocol import encode as encoded
 
 LIMITS = Limits(
     memory_mb=512, cpu_seconds=30, wall_seconds=1, processes=32, file_mb=64, result_rows=1000, result_mb=2, threads=1
 )
+
+
+def encode(batch: pa.RecordBatch) -> bytes:
+    return bytes(encoded(batch))
+
+
 SCHEMA = pa.schema([("n", pa.int64())])
 BEGIN, ONE = SCHEMA.serialize().to_pybytes(), encode(pa.record_batch({"n": [1]}))
 PRELUDE = f"""
