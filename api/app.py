@@ -20,6 +20,7 @@ from api.routes import (
     deliveries,
     exports,
     merchants,
+    metering,
     oversight,
     plans,
     queries,
@@ -37,7 +38,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    queries, workspace_files, exports, oversight,
+    queries, workspace_files, metering, exports, oversight,
 )  # fmt: skip
 
 

@@ -59,6 +59,8 @@ _OTHERS: dict[str, Text] = {
     "plan:default": Text("按默认处理一列（假定）", "took the default answer for a column"),
     "plan:reset": Text("撤回一列的指定", "took back what was said about a column"),
     "platform:demonstration": Text("设为演示市", "marked as the demonstration city"),
+    "quota:submit": Text("申请追加配额", "asked for a higher quota"),
+    "quota:warn": Text("用量接近配额", "use is near its quota"),
     "policy:activate": Text("启用规则版本", "activated an edition"),
     "policy:install": Text("安装规则版本", "installed an edition"),
     "policy:propose": Text("提出规则版本", "proposed an edition"),

@@ -13,6 +13,7 @@ from api.deps import Acting, Asking, actor_of, platform_of
 from api.pages import common, examples, frame, inputs, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
+from api.pages.metering import usage_of
 from api.pages.views import Crumb, Sheet, Tab
 from api.pages.words import text
 from api.pages.words_catalog import TYPES
@@ -38,7 +39,7 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", *workspace_files.TABS, "runs", "history", "about")
+TABS = ("query", *workspace_files.TABS, "runs", "history", "usage", "about")
 MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
@@ -78,7 +79,7 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     application = applications.get(unit.session, workspace.application_id)
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
-    shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None} | more
+    shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None, "asked": None} | more
     shown |= workspace_files.context(
         request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
     )
@@ -93,7 +94,7 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
         history=[e.statement for e in history.entries],
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
-        words={"types": TYPES},
+        words={"types": TYPES}, usage=usage_of(unit, workspace),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],

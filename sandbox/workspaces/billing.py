@@ -132,11 +132,9 @@ def as_csv(found: Statement) -> str:
                         line.price_fen, line.amount_fen])  # fmt: skip
     table.writerow(["合计", "", "", "", "", "", found.total_fen])
     table.writerow([])
-    table.writerow(["日期", "处理器（微秒）", "内存（MB·毫秒）", "存储（KB·秒）", "查询", "读数", "脚本", "运行", "下载",
-                    "返回行数", "下载字节"])  # fmt: skip
+    table.writerow(["日期", "处理器（微秒）", "内存（MB·毫秒）", "存储（KB·秒）", "查询", "读数", "脚本", "运行",
+                    "下载", "返回行数", "下载字节"])  # fmt: skip
     for day, one in found.days.items():
         counts = [one.counts.get(kind, 0) for kind in ("query", "read", "script", "run", "download")]
         table.writerow([day, one.cpu_us, one.memory_mb_ms, one.storage_kb_s, *counts, one.rows, one.bytes])
     return "\ufeff" + out.getvalue()
-
-

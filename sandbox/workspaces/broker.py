@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, selftest
+from sandbox.workspaces import disk, jail, selftest
 from sandbox.workspaces.admission import Admission, Key, Ticket, Waiting, WorkspaceBusy, footprint_mb
 from sandbox.workspaces.conversation import (
     DEATHS,
@@ -33,7 +33,7 @@ from sandbox.workspaces.conversation import (
     Worker,
     failure,
 )
-from sandbox.workspaces.limits import MEGABYTE, Limits
+from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import HEADER_CAP, ChannelClosed, ProtocolError
 from sandbox.workspaces.usage import meter
 
@@ -210,13 +210,13 @@ class Broker:
         known = self._sizes.get(mount.own)
         began = time.monotonic()
         if known is None or began - known.at > _MEASURING_SHARE * known.took:
-            size = _size_mb(mount.own)
-            known = self._sizes[mount.own] = _Size(began, time.monotonic() - began, size)
-        return known.mb > mount.quota_mb
+            used = disk.share([mount.own], mount.quota_mb)
+            known = self._sizes[mount.own] = _Size(began, time.monotonic() - began, used)
+        return known.share > 1.0
 
     def _ask(self, mount: WorkspaceMount, ticket: Ticket, question: Question) -> QueryResult | QueryFailed:
         worker = self._worker(mount, ticket)
-        conversation = Conversation(worker, question)
+        conversation = Conversation(worker, question, disk.Bound([mount.own], mount.quota_mb, worker.jailed))
         alive = False
         try:
             outcome, alive = conversation.run()
@@ -298,11 +298,11 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """When a folder was measured, how many seconds that took, and its megabytes."""
+    """When a folder was measured, how many seconds that took, and the share of its quota."""
 
     at: float
     took: float
-    mb: float
+    share: float
 
 
 def require_tier(tested: selftest.SelfTest, accepted: frozenset[str]) -> None:
@@ -337,15 +337,3 @@ def require_scalars(parameters: Parameters | None) -> None:
             Text("参数过大。", "The parameters are too big."),
             fix=Text("请先把数据放入表中再引用。", "Put the data into a table first and refer to it."),
         )
-
-
-def _size_mb(folder: Path) -> float:
-    """What the folder holds; no limit of the kernel covers the sum, so it is measured before each query."""
-    total = 0
-    for root, _folders, files in os.walk(folder):
-        for name in files:
-            try:
-                total += Path(root, name).lstat().st_blocks * 512
-            except OSError:
-                continue
-    return total / MEGABYTE

@@ -30,7 +30,10 @@ _PR_CAPBSET_DROP, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 24, 1, 4
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the platform tells the jailed process. All paths are as seen from inside."""
+    """What the platform tells the jailed process. All paths are as seen from inside.
+
+    `forks`: may it start further processes? Only where their number and memory are bounded together.
+    """
 
     form: str
     task: str
@@ -41,6 +44,7 @@ class Setting:
     limits: Limits
     mode: str
     uid: int | None
+    forks: bool
     readable: list[str]
     extra: dict[str, Any]
 
@@ -108,9 +112,7 @@ def _filter(setting: Setting) -> bool:
     try:
         if machine is None:
             raise OSError("no filter for this processor")
-        # Without its own UID or namespace the limit on processes cannot be trusted: then none may be started at all.
-        forks = setting.form in (OWN_UID, USER_NAMESPACE)
-        seccomp.install(seccomp.program(machine, programs=False, forks=forks))
+        seccomp.install(seccomp.program(machine, programs=False, forks=setting.forks))
     except OSError:
         if setting.form != LIMITS_ONLY:
             raise
@@ -164,7 +166,7 @@ def _die_with_parent() -> None:
 
 def _own_proc() -> list[str]:
     """What DuckDB reads about the machine. With /sys/fs/cgroup present but denied, DuckDB 2.0.0 aborts."""
-    return ["/proc/meminfo", "/proc/cpuinfo", f"/proc/{os.getpid()}", "/sys/fs/cgroup", "/dev/urandom", "/dev/zero"]
+    return ["/proc/meminfo", "/proc/cpuinfo", f"/proc/{os.getpid()}", "/sys/fs/cgroup", "/dev/urandom"]
 
 
 def _silence() -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import landlock, seccomp, system
+from sandbox.workspaces import cgroup, landlock, seccomp, system
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, USER_NAMESPACE
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
@@ -39,6 +39,7 @@ _BOOT = (
     "import sys; sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
     "from sandbox.workspaces.inside import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
+_ENTER = 'n=$1; shift; while [ $n -gt 0 ]; do echo 0 >"$1" || exit 71; shift; n=$((n-1)); done; exec "$@"'
 # Above the ranges of ordinary users, systemd's dynamic users and container maps; the small range is for hosts that
 # map only some 65,000 UIDs.
 _UIDS, _FEW_UIDS = (0x7000_0000, 0x0FFF_FFF0), (30_000, 20_000)
@@ -70,7 +71,7 @@ class JailFailed(UserError):
 
 @dataclass(slots=True)
 class Jailed:
-    """A running jailed process and the two channels to it."""
+    """A running jailed process and the two channels to it. `group` counts and bounds its whole process tree."""
 
     form: str
     process: subprocess.Popen[bytes]
@@ -79,6 +80,7 @@ class Jailed:
     notes: dict[str, Any]
     started: float
     temporary: tempfile.TemporaryDirectory[str] | None = None
+    group: cgroup.Group | None = None
 
     def kill(self) -> None:
         """End it at once. With bwrap this ends the whole process namespace: nothing is left over."""
@@ -88,21 +90,24 @@ class Jailed:
         self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
+        if self.group is not None:
+            self.group.remove()
         if self.temporary is not None:
             self.temporary.cleanup()
 
     def death(self) -> str:
-        """Why it ended, waiting a moment for the status; "running" when it did not end."""
+        """Why it ended, waiting a moment for the status; "running" when it did not end. To be asked before `kill`."""
         try:
-            return reason_of_death(self.process.wait(timeout=2))
+            reason = reason_of_death(self.process.wait(timeout=2))
         except subprocess.TimeoutExpired:
             return "running"
+        return "memory" if reason == "killed" and self.group is not None and self.group.oom_kills() else reason
 
 
 def reason_of_death(status: int) -> str:
     """One of "ended", "memory", "time", "file_size", "killed", "crashed", from a wait status or shell-style code.
 
-    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer; who, the caller knows.
+    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer, which the group tells.
     """
     number = -status if status < 0 else status - 128 if status > 128 else 0
     if number == 0:
@@ -142,19 +147,27 @@ def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, 
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
     temporary = None
+    group = cgroup.make(order.limits)
     log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by _wait_ready
     try:
         if form in (OWN_UID, USER_NAMESPACE):
             setting = _setting(order, form, uid, mounted=True)
-            process = _spawn_bwrap(order, form, descriptors, log)
+            process = _spawn_bwrap(order, form, descriptors, group, log)
         else:
             temporary = tempfile.TemporaryDirectory(prefix="jail-")
             setting = _setting(order, form, uid, mounted=False) | {"temporary": temporary.name}
-            process = _spawn_plain(descriptors, log)
+            process = _spawn_plain(descriptors, group, log)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
     finally:
         for end in theirs:
             end.close()
-    jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary)
+    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
+    bounded = group is not None and cgroup.MEMORY in group.controllers
+    setting["forks"] = bounded and form in (OWN_UID, USER_NAMESPACE)
+    jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary, group)
     return jailed, setting, log
 
 
@@ -213,7 +226,9 @@ def _file(path: Path) -> str:
     return str((path / DATA if path.is_dir() else path).resolve())
 
 
-def _spawn_bwrap(order: Order, form: str, descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn_bwrap(
+    order: Order, form: str, descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
     machine = seccomp.this_machine()
     assert machine is not None  # forms() offers bwrap only with a filter
     filters = os.memfd_create("filter")
@@ -222,19 +237,24 @@ def _spawn_bwrap(order: Order, form: str, descriptors: list[int], log: IO[bytes]
         os.lseek(filters, 0, os.SEEK_SET)
         paths = ["/platform", *system.libraries()]
         command = [*bwrap_arguments(order, form, filters), *_python(descriptors, paths)]
-        return _popen(command, [*descriptors, filters], log)
+        return _popen(command, [*descriptors, filters], group, log)
     finally:
         os.close(filters)
 
 
-def _spawn_plain(descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return _popen(_python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()]), descriptors, log)
+def _spawn_plain(descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = _python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()])
+    return _popen(command, descriptors, group, log)
 
 
-def _popen(command: list[str], descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    # The shell enters the group and becomes bwrap: were it put in from here, bwrap might have children outside already.
+    entrances = group.entrances if group is not None else []
     return subprocess.Popen(
-        command, env={}, cwd="/", pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=log, start_new_session=True,
+        ["/bin/sh", "-c", _ENTER, "enter", str(len(entrances)), *entrances, *command], env={}, cwd="/",
+        pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
     )  # fmt: skip
 
 
@@ -267,9 +287,13 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
         arguments += ["--symlink", target, name]
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
-    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE, "--dev", "/dev"]
+    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
     if order.detection:
         arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
+    # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
+    arguments += ["--perms", "0755", "--tmpfs", "/dev"]
+    for device in system.DEVICES:
+        arguments += ["--dev-bind", device, device]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
     arguments += ["--bind", str(order.folder.resolve()), HOME]

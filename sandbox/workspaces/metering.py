@@ -49,8 +49,10 @@ def require_quota(unit: Unit, workspace_id: str, kind: Kind) -> None:
     Tested before the use, so the last use of a day may go beyond by what one use may take.
     """
     workspace = get(unit.session, workspace_id)
-    found = quotas.standings(unit, workspace) if STOPPED_BY[kind] else {}
-    for name in STOPPED_BY[kind]:
+    needed = STOPPED_BY[kind]
+    day = metering_record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    found = quotas.standings(unit, workspace, day, stored="storage" in needed)
+    for name in needed:
         if found[name].full:
             raise _exhausted(found[name], workspace)
 
@@ -99,7 +101,7 @@ def record(
     entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
     unit.session.add(entry)
     unit.session.flush()
-    _warn(unit, workspace, before, metering_record.of_day(unit.session, workspace_id, day))
+    _warn(unit, workspace, before, before.plus(entry))
     return entry
 
 
@@ -125,8 +127,8 @@ def _step(unit: Unit, cpu_us: int, memory_mb_ms: int) -> tuple[int, int]:
 
 def _warn(unit: Unit, workspace: Workspace, before: Totals, now: Totals) -> None:
     """Sums of a day only rise, so each line is crossed once a day."""
-    old = quotas.after(unit, workspace, before)
-    for name, standing in quotas.after(unit, workspace, now).items():
+    old = quotas.standings(unit, workspace, before, stored=False)
+    for name, standing in quotas.standings(unit, workspace, now, stored=False).items():
         if (standing.near or standing.full) and not (old[name].near or old[name].full):
             unit.audit("quota:warn", "workspace", workspace.id, measure=name, percent=standing.percent)
 
@@ -194,7 +196,9 @@ def readable(unit: Unit, workspace_id: str) -> Workspace:
 
 def today(unit: Unit, workspace_id: str) -> dict[str, Standing]:
     """Every quota of the workspace and what is used of it."""
-    return quotas.standings(unit, readable(unit, workspace_id))
+    workspace = readable(unit, workspace_id)
+    day = metering_record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    return quotas.standings(unit, workspace, day)
 
 
 def days(unit: Unit, workspace_id: str, first: str, last: str) -> dict[str, Totals]:

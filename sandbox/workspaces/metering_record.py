@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Text, func, select
+from sqlalchemy import BigInteger, Index, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -22,9 +22,11 @@ class UseEntry(Base):
     """
 
     __tablename__ = "use_entry"
+    # each statement of a merchant sums up the workspace's day
+    __table_args__ = (Index("ix_use_entry_workspace_id", "workspace_id", "day"),)
 
     id: Mapped[str] = short(120, primary_key=True)
-    workspace_id: Mapped[str] = short(index=True)
+    workspace_id: Mapped[str] = short()
     organisation_id: Mapped[str] = short()
     kind: Mapped[str] = short(10)
     at: Mapped[datetime]
@@ -80,6 +82,11 @@ class Totals:
     rows: int = 0
     bytes: int = 0
     measured_cpu_us: int = 0
+
+    def plus(self, entry: UseEntry) -> Totals:
+        """With one more entry."""
+        counts = self.counts | {entry.kind: self.counts.get(entry.kind, 0) + 1}
+        return Totals(counts, *(getattr(self, name) + getattr(entry, name) for name in _SUMMED))
 
 
 _SUMMED = ("cpu_us", "memory_mb_ms", "storage_kb_s", "rows", "bytes", "measured_cpu_us")

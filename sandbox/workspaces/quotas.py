@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -40,7 +39,8 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     m.name: m
     for m in (
-        Measure("cpu", "cpu_minutes_per_day", 60_000_000, Text("处理器时间", "processor time"), Text("分钟", "minutes")),
+        Measure("cpu", "cpu_minutes_per_day", 60_000_000, Text("处理器时间", "processor time"),
+                Text("分钟", "minutes")),
         Measure("memory", "memory_gb_hours_per_day", 1024 * 3_600_000, Text("内存时间", "memory-time"),
                 Text("GB·小时", "GB hours")),
         Measure("storage", "storage_mb", 1024, Text("存储", "storage"), Text("MB", "MB"), daily=False),
@@ -74,22 +74,13 @@ class Standing:
         return self.used * 100 // self.limit
 
 
-def standings(unit: Unit, workspace: Workspace) -> dict[str, Standing]:
-    """Every measure today."""
-    today = record.of_day(unit.session, workspace.id, city_date(unit.now).isoformat())
-    return _standings(unit, workspace, today, own_kb(unit, workspace.id))
-
-
-def after(unit: Unit, workspace: Workspace, today: Totals) -> dict[str, Standing]:
-    """The daily measures as they would stand with these sums; storage is not looked at."""
-    return {n: s for n, s in _standings(unit, workspace, today, 0).items() if s.measure.daily}
-
-
-def _standings(unit: Unit, workspace: Workspace, today: Totals, stored_kb: int) -> dict[str, Standing]:
+def standings(unit: Unit, workspace: Workspace, today: Totals, *, stored: bool = True) -> dict[str, Standing]:
+    """Every measure with the sums of the day; `stored` False leaves out storage, which has to be measured."""
     common: Quotas = editions.in_force(unit, "workspace").by_check("quotas").parameters
     raised = _raised(unit, workspace.id)
     found: dict[str, Standing] = {}
-    for name, used in used_of(today, stored_kb).items():
+    used_up = _used(today) | ({"storage": own_kb(unit, workspace.id)} if stored else {})
+    for name, used in used_up.items():
         measure = MEASURES[name]
         limit, until = getattr(common, measure.parameter), None
         best = raised.get(name)
@@ -99,11 +90,11 @@ def _standings(unit: Unit, workspace: Workspace, today: Totals, stored_kb: int) 
     return found
 
 
-def used_of(today: Totals, stored_kb: int) -> Mapping[str, int]:
-    """What a day's sums and a level say for each measure."""
+def _used(today: Totals) -> dict[str, int]:
+    """What a day's sums say for each daily measure."""
     counts = today.counts
     return {
-        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "storage": stored_kb, "queries": counts.get("query", 0),
+        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "queries": counts.get("query", 0),
         "reads": counts.get("read", 0), "scripts": counts.get("script", 0),
     }  # fmt: skip
 
@@ -177,7 +168,9 @@ def grant(unit: Unit, request_id: str, amount: int, until: date) -> QuotaRequest
         raise BadInput("quota.amount", Text(f"额度须大于 {common}，且不超过 {common * HIGHEST}",
                                             f"More than {common} and at most {common * HIGHEST}"))  # fmt: skip
     if not today <= until <= today + timedelta(days=LONGEST_DAYS):
-        raise BadInput("quota.until", Text("截止日期须在今天之后的一年以内", "The last day is within a year from today"))
+        raise BadInput(
+            "quota.until", Text("截止日期须在今天之后的一年以内", "The last day is within a year from today")
+        )
     found.granted, found.until = amount, until.isoformat()
     QUOTA.advance(unit, found, "grant", amount=amount, until=found.until)
     return found

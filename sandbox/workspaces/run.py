@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, wording
+from sandbox.workspaces import disk, jail, wording
 from sandbox.workspaces.broker import DEATHS, STRONG_ONLY, Mode, require_tier
 from sandbox.workspaces.diagnosis import PUBLIC
 from sandbox.workspaces.limits import Limits
@@ -31,7 +31,7 @@ from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.selftest import SelfTest
 
 Schema = tuple[tuple[str, str], ...]
-_CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "cancelled"}
+_CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "disk_full", "cancelled"}
 
 
 class State(StrEnum):
@@ -147,7 +147,10 @@ def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: threading.Event) ->
         )
         jailed = jail.start(inside, form)
         try:
-            return _report(jailed, order.limits.wall_seconds, cancel)
+            # each output is one file; as much again for what the steps leave in their own folder
+            room = order.limits.file_mb * (1 + len(order.outputs))
+            bound = disk.Bound([Path(home), order.output_folder], room, jailed)
+            return _report(jailed, order.limits.wall_seconds, cancel, bound)
         except ProtocolError as error:
             return _ended("protocol", str(error))
         except ChannelClosed:
@@ -157,7 +160,9 @@ def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: threading.Event) ->
             jailed.kill()
 
 
-def _report(jailed: jail.Jailed, seconds: float, cancel: threading.Event) -> tuple[dict[str, Any], bytes]:
+def _report(
+    jailed: jail.Jailed, seconds: float, cancel: threading.Event, bound: disk.Bound
+) -> tuple[dict[str, Any], bytes]:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         frame = jailed.data.receive(timeout=0.2)
@@ -165,6 +170,8 @@ def _report(jailed: jail.Jailed, seconds: float, cancel: threading.Event) -> tup
             return frame
         if cancel.is_set():
             return _ended("cancelled", "asked to stop")
+        if bound.passed():
+            return _ended("disk_full", "folder over its bound")
     return _ended("time_limit", "wall clock")
 
 

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parent
 DETECTION = PACKAGE.with_name("detection")
 INSIDE_PACKAGE, INSIDE_DETECTION = "/platform/sandbox/workspaces", "/platform/sandbox/detection"
 _LINKS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
+DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 _FILES = ("/etc/ld.so.cache", "/etc/localtime")
 
 

@@ -49,10 +49,10 @@ def upgrade() -> None:
         sa.Column("row_version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quota_request")),
     )
-    indexes = [("use_entry", "workspace_id"), ("use_entry", "day")]
-    indexes += [("quota_request", column) for column in ("workspace_id", "organisation_id", "state")]
-    for table, column in indexes:
-        op.create_index(op.f(f"ix_{table}_{column}"), table, [column], unique=False)
+    op.create_index("ix_use_entry_workspace_id", "use_entry", ["workspace_id", "day"], unique=False)
+    op.create_index(op.f("ix_use_entry_day"), "use_entry", ["day"], unique=False)
+    for column in ("workspace_id", "organisation_id", "state"):
+        op.create_index(op.f(f"ix_quota_request_{column}"), "quota_request", [column], unique=False)
     _seal()
 
 
