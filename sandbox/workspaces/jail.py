@@ -56,7 +56,7 @@ class Order:
     """What to start. `folder` is the process's own and becomes HOME.
 
     `tables` name → snapshot (its Parquet file, or the folder holding it), mounted read-only; `output` a second
-    writable folder; `extra` goes to the task as it is.
+    writable folder; `extra` goes to the task as it is; `detection`: the task needs the platform's detection code too.
     """
 
     task: str
@@ -66,6 +66,7 @@ class Order:
     tables: Mapping[str, Path] = field(default_factory=dict)
     output: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    detection: bool = False
 
 
 class JailFailed(UserError):
@@ -242,7 +243,7 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
         "limits": order.limits.as_dict(),
         "mode": order.mode,
         "uid": uid,
-        "readable": [*system.read_only(), str(system.PACKAGE)],
+        "readable": [*system.read_only(), str(system.PACKAGE), *([str(system.DETECTION)] if order.detection else [])],
         "extra": dict(order.extra),
     }
 
@@ -310,7 +311,7 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
     room = str(order.limits.file_mb * MEGABYTE)
     # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
     arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME]
+    seen = [*system.read_only(), system.INSIDE_PACKAGE, system.INSIDE_DETECTION, f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
@@ -318,6 +319,8 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
     arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
+    if order.detection:
+        arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
     # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
     arguments += ["--perms", "0755", "--tmpfs", "/dev"]
     for device in system.DEVICES:
