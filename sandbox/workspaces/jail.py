@@ -191,15 +191,18 @@ def _begin(order: Order, form: str, bare: bool) -> Jailed:
     return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary, group)
 
 
+def may_fork(form: str, group: cgroup.Group | None) -> bool:
+    """May a jailed process start further ones? Each may hold `memory_mb`, so only where all together are bounded."""
+    return form in (OWN_UID, USER_NAMESPACE) and group is not None and cgroup.MEMORY in group.controllers
+
+
 def finish(jailed: Jailed, order: Order) -> Jailed:
     """Tell the process what it is for and wait until its walls are up; nobody else waits. Raises JailFailed."""
     uid = _uid_of(order.folder) if jailed.form == OWN_UID else None
     setting = _setting(order, jailed.form, uid, mounted=jailed.temporary is None)
     if jailed.temporary is not None:
         setting["temporary"] = jailed.temporary.name
-    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
-    bounded = jailed.group is not None and cgroup.MEMORY in jailed.group.controllers
-    setting["forks"] = bounded and jailed.form in (OWN_UID, USER_NAMESPACE)
+    setting["forks"] = may_fork(jailed.form, jailed.group)
     try:
         jailed.data.send(setting, timeout=START_SECONDS)
         first = jailed.data.receive(timeout=START_SECONDS)

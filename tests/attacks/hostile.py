@@ -650,8 +650,10 @@ def _status() -> list[str]:
 
 @attempt()
 def environment() -> list[str]:
+    """What the jail sets itself: places, and how many threads libraries may start."""
     ours = {"HOME", "TMPDIR", "LANG", "PATH", "LC_CTYPE", "PWD", "MPLCONFIGDIR", "MPLBACKEND"}
-    return _some([f"{k}={v}" for k, v in os.environ.items() if k not in ours and not k.endswith("_NUM_THREADS")])
+    tuning = ("_THREADS", "_CPU_COUNT", "_MULTIPROCESSING", "_CONF")
+    return _some([f"{k}={v}" for k, v in os.environ.items() if k not in ours and not k.endswith(tuning)])
 
 
 @attempt(weak=OPEN)

@@ -24,7 +24,7 @@ def hold(megabytes):
     held = bytearray(megabytes << 20)
     for page in range(0, len(held), 4096):
         held[page] = 1
-    time.sleep(5)
+    time.sleep(3)
 for _ in range(6):
     if os.fork() == 0:
         hold(250)
