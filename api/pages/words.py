@@ -17,6 +17,7 @@ from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
 from api.pages.words_quality import WORDS as QUALITY
+from api.pages.words_queries import WORDS as QUERIES
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_twins import WORDS as TWINS
 from api.pages.words_workspaces import WORDS as WORKSPACES
@@ -190,7 +191,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     QUALITY,
     ONBOARDING,
     APPLICATIONS,
-    WORKSPACES,
+    WORKSPACES, QUERIES,
     EXPORTS,
     OVERSIGHT,
 )
