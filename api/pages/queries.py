@@ -17,6 +17,7 @@ from api.deps import Acting, Asking, actor_of, platform_of
 from api.pages import frame
 from api.pages.forms import Sent
 from api.pages.views import PageOf
+from api.pages.words import text
 from api.pages.words_queries import FAMILIES
 from api.routes.queries import broker_of, handed_out
 from policies.text import Text, UserError
@@ -146,9 +147,17 @@ def tab_context(request: Request, unit: Unit, workspace: Workspace, tab: str) ->
         return {}
     granted = develop.granted(unit, workspace)
     return {
-        "granted": granted, "saved": notebook.saved(unit, workspace.id), "details": plan.DETAILS, "asking": None,
+        "granted": granted, "saved": notebook.saved(unit, workspace.id), "asking": None,
         "schema": {o.name: [c.name for c in o.columns] for o in granted}, "steps": None, "peek": None,
-        "formats": downloads.FORMATS,
+        **_choices(),
+    }  # fmt: skip
+
+
+def _choices() -> dict[str, Any]:
+    """What the result's forms offer."""
+    return {
+        "formats": [(f, text(f"query.format_{f}")) for f in downloads.FORMATS], "details": plan.DETAILS,
+        "kinds": [(k, text(f"query.kind_{k}")) for k in ("auto", "text", "number", "null")],
     }  # fmt: skip
 
 
@@ -197,7 +206,7 @@ def _answer(
     """The page, or only its result where the page asks for that."""
     result = _result(found) if found is not None else None
     context: dict[str, Any] = {"asking": asked, "result": result, "steps": steps, "peek": peek, "error": error,
-                               "formats": downloads.FORMATS, "details": plan.DETAILS}  # fmt: skip
+                               **_choices()}  # fmt: skip
     if request.headers.get("hx-request"):
         part = frame.fragment(request, "workspaces/result.html", workspace_id=workspace_id, **context)
         part.headers["hx-trigger"] = "objects-changed" if result is None or result["changed"] else "query-done"
