@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from policies.text import Text, UserError
 from policies.verdict import Verdict
-from sandbox.kernel.errors import BadInput, NotFound, PolicyViolation, Unavailable
+from sandbox.kernel.errors import BadInput, NoRecord, NotFound, OutOfReach, PolicyViolation, Unavailable
 
 log = logging.getLogger("pds.api")
 
@@ -99,10 +99,21 @@ def _request_id(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
 
 
+def _veiled(error: UserError) -> UserError:
+    """One answer for what is not there and for what others have: noun, words or detail would tell them apart."""
+    if not isinstance(error, OutOfReach | NoRecord):
+        return error
+    return NotFound(
+        "record.not_found", Text("没有找到这条记录", "There is no such record"),
+        fix=Text("请检查编号，或从列表页进入", "Check the number, or open it from the list page"),
+    )  # fmt: skip
+
+
 def answer(request: Request, error: UserError, status: int | None = None) -> Response:
     """The error as a page for browsers and as problem+json for programs."""
     from api.pages import frame
 
+    error = _veiled(error)
     if not request.url.path.startswith("/api/") and frame.wants_page(request):
         return frame.error_page(request, error, status)
     return problem(request, error, status)

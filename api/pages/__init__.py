@@ -16,22 +16,26 @@ from api.pages import (
     home,
     job,
     jobs,
+    metering,
     onboarding,
     plans,
     policies,
     queries,
+    reading,
     reports,
     resources,
     schedules,
     session,
     twins,
     viewer,
+    workspace_files,
     workspaces,
 )
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, queries, exports, audit, jobs, job, schedules, policies, reports, demonstration,
+    workspaces, queries, workspace_files, reading, metering, exports, audit, jobs, job, schedules, policies, reports,
+    demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

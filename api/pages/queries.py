@@ -176,7 +176,7 @@ def _history(request: Request, unit: Unit, workspace: Workspace) -> dict[str, An
         min((number - 1) * PER_PAGE + 1, last), last, found.total, address(number - 1) if number > 1 else None,
         address(number + 1) if last < found.total else None,
     )  # fmt: skip
-    return {"entries": found.entries, "asked": {"search": search, "outcome": outcome, "mine": mine}, "page": page,
+    return {"entries": found.entries, "wanted": {"search": search, "outcome": outcome, "mine": mine}, "page": page,
             "any": bool(found.total or search or outcome or mine)}  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def _answer(
 
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
         workspace = service.read(unit, workspace_id)
-        return workspaces._page(request, unit, workspace, "query", sql=asked.sql or None, **context)
+        return workspaces.page(request, unit, workspace, "query", sql=asked.sql or None, **context)
 
 
 def _result(found: QueryResult) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def test_depth_of_nesting_is_no_way_out(con: duckdb.DuckDBPyConnection) -> None:
 DEVELOPED = [
     ("CREATE TABLE z AS FROM 就诊", ("就诊",)), ("CREATE TABLE z (a INT, b DECIMAL(10, 2) DEFAULT (1 + 1))", ()),
     ("CREATE OR REPLACE VIEW v AS WITH t AS (SELECT * FROM 就诊) SELECT * FROM t", ("就诊",)),
-    ("CREATE MACRO f(a, b) AS coalesce(a, b)", ()), ("CREATE MACRO g(n) AS TABLE SELECT * FROM 居民 LIMIT n", ("居民",)),
+    ("CREATE MACRO f(a, b) AS coalesce(a, b)", ()),
+    ("CREATE MACRO g(n) AS TABLE SELECT * FROM 居民 LIMIT n", ("居民",)),
     ("CREATE TYPE farbe AS ENUM ('a', 'b')", ()), ("CREATE INDEX ix ON own (i)", ("own",)),
     ("INSERT INTO own (i) SELECT count(*) FROM 就诊", ("own", "就诊")),
     ("INSERT INTO own VALUES ($1), ($2)", ("own",)),
