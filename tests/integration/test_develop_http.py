@@ -28,6 +28,7 @@ from sandbox.kernel.unit import Platform
 from sandbox.workspaces import selftest, snapshot
 from sandbox.workspaces.broker import Broker, Mode
 from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.snapshot import Content, Room
 from tests.conftest import MONDAY
 from tests.factories import World
 
@@ -104,7 +105,9 @@ def _activate(world: World, application: str, folder: Path) -> None:
         " FROM range(1000)"
     ).write_parquet(str(source))
     root = world.platform.settings.snapshots_root
-    made = snapshot.build([str(source)], ["区", "费用"], out_root=root, source={"twin": True})
+    made = snapshot.build(
+        [str(source)], Content(["区", "费用"]), out_root=root, room=Room(256, 1), source={"twin": True}
+    )
     with world.system() as unit:
         grants = application_records.grants(unit.session, application)
         told = {"digest": made.digest, "columns": [list(c) for c in made.columns], "rows": made.rows}
