@@ -143,12 +143,15 @@ def tab_context(request: Request, unit: Unit, workspace: Workspace, tab: str) ->
     """What the tabs "query" and "history" show."""
     if tab == "history":
         return _history(request, unit, workspace)
-    if tab != "query":
+    if tab not in ("query", "data"):
         return {}
     granted = develop.granted(unit, workspace)
+    schema = {o.name: [c.name for c in o.columns] for o in granted}
+    if tab == "data":  # its editor completes the same names
+        return {"schema": schema}
     return {
         "granted": granted, "saved": notebook.saved(unit, workspace.id), "asking": None,
-        "schema": {o.name: [c.name for c in o.columns] for o in granted}, "steps": None, "peek": None,
+        "schema": schema, "steps": None, "peek": None,
         **_choices(),
     }  # fmt: skip
 

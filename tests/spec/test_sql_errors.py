@@ -42,7 +42,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     con = open_locked(":memory:", home=str(home), temporary=str(home), limits=LIMITS, tables=tables)
     con.execute("CREATE TABLE 我的表 (i INT PRIMARY KEY, s VARCHAR NOT NULL)")
     mode = guard.SIMULATED
-    setting = Setting("bwrap-own-uid", "worker", str(home), str(home), tables, None, LIMITS, mode, None, [], {})
+    setting = Setting("bwrap-own-uid", "worker", str(home), str(home), tables, None, LIMITS, mode, None, False, [], {})
     yield Executor(setting, con)
     con.close()
 
