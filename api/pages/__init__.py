@@ -20,6 +20,7 @@ from api.pages import (
     onboarding,
     plans,
     policies,
+    queries,
     reading,
     reports,
     resources,
@@ -33,7 +34,7 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, workspace_files, reading, metering, exports, audit, jobs, job, schedules, policies, reports,
+    workspaces, queries, workspace_files, reading, metering, exports, audit, jobs, job, schedules, policies, reports,
     demonstration,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse
 
 from api.assets import build
 
-SHEETS = ("tokens", "base", "shell", "pieces", "forms", "tables")
+SHEETS = ("tokens", "base", "shell", "pieces", "forms", "tables", "desk")
 FOREVER = "public, max-age=31536000, immutable"
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 

@@ -19,6 +19,7 @@ from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
 from api.pages.words_quality import WORDS as QUALITY
+from api.pages.words_queries import WORDS as QUERIES
 from api.pages.words_reading import WORDS as READING
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_twins import WORDS as TWINS
@@ -196,6 +197,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     ONBOARDING,
     APPLICATIONS,
     WORKSPACES,
+    QUERIES,
     METERING,
     EXPORTS,
     FILES,

@@ -43,15 +43,9 @@ WORDS: dict[str, Text] = {
     "workspace.tab_history": Text("查询历史", "History"),
     "workspace.tab_about": Text("空间信息", "About"),
     "workspace.sql": Text("查询语句", "Statement"),
-    "workspace.run_sql": Text("运行查询", "Run"),
     "workspace.sql_note": Text("只在仿真数据上运行，结果完整可见", "Runs on simulated data only; everything is shown"),
     "workspace.result": Text("查询结果", "Result"),
-    "workspace.result_rows": Text("{rows} 行，用时 {time}", "{rows} rows in {time}"),
-    "workspace.truncated": Text(
-        "结果较多，只显示前 {rows} 行；请加条件或汇总", "Only the first {rows} rows are shown; filter or aggregate"
-    ),
     "workspace.no_result": Text("运行查询后在这里显示结果", "The result will appear here"),
-    "workspace.no_rows": Text("查询完成，没有返回行", "Done: no rows"),
     "workspace.place": Text("第 {line} 行第 {column} 列", "line {line}, column {column}"),
     "workspace.line": Text("第 {line} 行", "line {line}"),
     "workspace.engine_says": Text("查询引擎的原文", "The engine's own words"),

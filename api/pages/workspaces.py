@@ -9,33 +9,32 @@ from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
 
-from api.deps import Acting, Asking, actor_of, platform_of
-from api.pages import common, examples, frame, inputs, workspace_files
+from api.deps import Acting, actor_of, platform_of
+from api.pages import common, examples, frame, inputs, queries, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.metering import usage_of
-from api.pages.views import Crumb, Sheet, Tab
+from api.pages.views import Crumb, Tab
 from api.pages.words import text
-from api.pages.words_catalog import TYPES
+from api.pages.words_catalog import ROLES, TYPES
 from api.pages.words_reading import USES, WHY
 from api.pages.words_workspaces import OUTCOMES
 from policies.text import Text, UserError
 from sandbox.applications import repository as applications
 from sandbox.kernel import editions, permissions
-from sandbox.kernel.identity import Actor, Role
-from sandbox.kernel.unit import Platform, Unit
+from sandbox.kernel.identity import Role
+from sandbox.kernel.unit import Unit
 from sandbox.products import repository as product_records
 from sandbox.products import service as products
 from sandbox.products import spec as specs
 from sandbox.products.model import RUN
 from sandbox.products.repository import Run
-from sandbox.workspaces import develop, notebook, reading, service
+from sandbox.workspaces import reading, service
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
-SHOWN_ROWS = 200
 STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
@@ -65,11 +64,11 @@ def open_workspace(
 @router.get("/workspaces/{workspace_id}")
 def show_workspace(
     request: Request, workspace_id: str, unit: Annotated[Unit, Acting("workspace:read")], tab: str = "query",
-    statement: str = "",
+    statement: str = "", saved: str = "",
 ) -> Response:  # fmt: skip
-    """The workspace; `statement` puts one of the history back into the editor."""
+    """The workspace; `statement` puts one of the history, `saved` a saved query into the editor."""
     workspace = service.read(unit, workspace_id)
-    earlier = found.text if (found := notebook.statement(unit, workspace.id, statement)) else None
+    earlier = queries.opening(unit, workspace, statement, saved)
     merchant = unit.actor.role is Role.MERCHANT
     chosen = tab if tab in TABS and (merchant or tab not in MERCHANTS_ONLY) else ("query" if merchant else "about")
     return page(request, unit, workspace, chosen, sql=earlier)
@@ -86,22 +85,20 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     )
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
-    runs, history = products.runs(unit, workspace.id), notebook.history(unit, workspace.id)
+    runs, shown = products.runs(unit, workspace.id), queries.tab_context(request, unit, workspace, tab) | shown
     error: UserError | None = shown["error"]
     merchant = unit.actor.role is Role.MERCHANT
     return frame.render(
         request, "workspaces/detail.html", status=error.status if error else 200, workspace=workspace, tab=tab,
         state=WORKSPACE.state(workspace.state), application=application, tables=tables,
-        history=[e.statement for e in history.entries],
-        schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
-        words={"types": TYPES}, usage=usage_of(unit, workspace), merchant=merchant,
+        words={"types": TYPES, "roles": ROLES}, usage=usage_of(unit, workspace), merchant=merchant,
         **(_data(unit, workspace) if tab == "data" else {}),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
-                  {"runs": len(runs), "history": history.total}.get(k))
+                  {"runs": len(runs)}.get(k))
               for k in TABS if merchant or k not in MERCHANTS_ONLY],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
@@ -112,34 +109,6 @@ def _data(unit: Unit, workspace: Workspace) -> dict[str, Any]:
         "granted": reading.tables(unit, workspace.id), "reads": reading.history(unit, workspace.id),
         "reading_limits": reading.limits(unit), "reading_words": {"uses": USES, "why": WHY},
     }  # fmt: skip
-
-
-@router.post("/workspaces/{workspace_id}/query")
-def query(
-    request: Request, workspace_id: str, asking: Annotated[tuple[Platform, Actor], Asking("workspace:query")],
-    sql: Typed = "",
-) -> Response:  # fmt: skip
-    """Runs on the simulated twin; the answer is the page, or only its result where the page asks for that."""
-    platform, actor = asking
-    frame.show_again(request, partial(_result, request, workspace_id, sql, None))
-    found = develop.query(platform, request.app.state.broker, actor, workspace_id, sql)
-    names = tuple(name for name, _ in found.columns)
-    rows = tuple(tuple(row.values()) for row in found.rows.slice(0, SHOWN_ROWS).to_pylist())
-    return _result(
-        request, workspace_id, sql,
-        {"sheet": Sheet(names, rows), "rows": found.row_count, "seconds": found.elapsed,
-         "more": found.truncated or found.row_count > len(rows)},
-        None,
-    )  # fmt: skip
-
-
-def _result(
-    request: Request, workspace_id: str, sql: str, result: Mapping[str, Any] | None, error: UserError | None
-) -> Response:
-    if request.headers.get("hx-request"):
-        return frame.fragment(request, "workspaces/result.html", result=result, error=error)
-    with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return page(request, unit, service.read(unit, workspace_id), "query", sql=sql, result=result, error=error)
 
 
 @router.post("/workspaces/{workspace_id}/runs")

@@ -139,9 +139,9 @@ class HistoryOut(Out):
 
 
 class SavedIn(In):
-    name: Annotated[str, Field(min_length=1, max_length=notebook.NAME_CHARS)]
+    name: Annotated[str, Field(min_length=1, max_length=notebook.NAME_CHARS)] = Field(examples=["各区月度门诊量"])
     note: Annotated[str, Field(max_length=notebook.NOTE_CHARS)] = ""
-    sql: Sql
+    sql: Sql = Field(examples=["SELECT 区, count(*) AS 人次 FROM 门诊就诊 GROUP BY ALL"])
 
 
 class SavedOut(Out):

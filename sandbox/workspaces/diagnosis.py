@@ -339,8 +339,10 @@ def _syntax(case: _Case) -> _Said:
     hanging = now.text.upper() in _KEYWORDS or now.text in (",", "=", "<", ">", "+", "-", "*", "/", "(")
     if here == len(every) - 1 and hanging:
         return "unfinished", {"near": now.text}
-    if before is not None and before.text == ",":
-        return "extra_comma", {"near": now.text}, before.start
+    comma = now if now.text == "," else before if before is not None and before.text == "," else None
+    if comma is not None:
+        after = next((t.text for t in every if t.start > comma.start), "")
+        return "extra_comma", {"near": after}, comma.start
     return "syntax", {"near": now.text}
 
 
@@ -407,7 +409,8 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[_Case, re.Match[str]], _Said]
     (re.compile(pattern, re.DOTALL), judge)
     for pattern, judge in (
         (r'Referenced column "(?P<name>.*?)" (was )?not found', _unknown_column),
-        (r'Table "(?P<table>.*?)" does not have a column named "(?P<name>.*?)"(?P<rest>.*)', _unknown_in_table),
+        (r'(?:Table|Values list) "(?P<table>.*?)" does not have a column named "(?P<name>.*?)"(?P<rest>.*)',
+         _unknown_in_table),
         (r'Referenced table "(?P<name>.*?)" not found(?P<rest>.*)', _referenced_table),
         (r"^Catalog Error: (?P<what>[\w ]+?) with name \"?(?P<name>.*?)\"? does not exist", _missing_entry),
         (r"(?P<what>\w+) with name \"?(?P<name>.*?)\"? already exists", _says("exists")),
@@ -442,7 +445,7 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[_Case, re.Match[str]], _Said]
         (r"[Dd]uplicate key", _says("duplicate_key")),
         (r"NOT NULL constraint failed: (?P<name>\S+)", _says("not_null")),
         (r"CHECK constraint failed", _says("check_constraint")),
-        (r"is not a table|Can only (?:update|delete|insert)|Cannot (?:insert|update|delete|modify)",
+        (r"is not an? table|Can only (?:update|delete|insert)|Cannot (?:insert|update|delete|modify)",
          _says("read_only")),
         (r"missing [\])]|invalid escape|regex|no argument for repetition", _says("pattern")),
     )

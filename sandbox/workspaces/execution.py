@@ -159,9 +159,12 @@ class _Course:
     done: list[list[Any]] = field(default_factory=list)
 
     def read(self, con: duckdb.DuckDBPyConnection) -> list[Any]:
-        """The statements of the text; what the binding cannot read is refused."""
+        """The statements of the text; what the binding cannot read, or has no name for, is refused."""
         try:
-            return con.extract_statements(self.sql)
+            found = con.extract_statements(self.sql)
+            for statement in found:
+                _ = statement.type.name, statement.expected_result_type
+            return found
         except (duckdb.ParserException, duckdb.NotImplementedException):
             raise
         except Exception as error:

@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker
     from sandbox.workspaces.conversation import Parameters
 
+DETAILS: dict[str, Text] = {
+    "Projections": Text("列", "columns"),
+    "Groups": Text("分组", "groups"),
+    "Aggregates": Text("汇总", "aggregates"),
+    "Join Type": Text("连接方式", "join"),
+    "Conditions": Text("条件", "on"),
+    "Filters": Text("筛选", "filters"),
+    "Dynamic Filters": Text("动态筛选", "dynamic filters"),
+    "Expression": Text("条件", "condition"),
+    "Table": Text("表", "table"),
+    "Order By": Text("排序", "order"),
+    "Top": Text("前几行", "top"),
+}
 COSTLY_SHARE = 0.3
 """of the whole time (measured), from which a step is marked"""
 _SLOW = frozenset({"CROSS_PRODUCT", "NESTED_LOOP_JOIN", "BLOCKWISE_NL_JOIN"})

@@ -30,7 +30,7 @@ def rows(batch: pa.RecordBatch | pa.Table) -> list[list[Any]]:
 
 def kind(type_: pa.DataType) -> str:
     """The family of a type, as people read it: integer, decimal, double, text, date, time, timestamp, boolean, binary,
-    interval, list, struct, map or other."""
+    interval, list, struct, map, null or other."""
     for name, is_it in _KINDS:
         if is_it(type_):
             return name
@@ -148,7 +148,7 @@ _SIMPLE: tuple[tuple[_Is, Callable[[Any], Any]], ...] = (
     (kinds.is_large_binary, _bytes), (kinds.is_fixed_size_binary, _bytes), (kinds.is_interval, _interval),
 )  # fmt: skip
 _KINDS: tuple[tuple[str, _Is], ...] = (
-    ("boolean", kinds.is_boolean), ("integer", kinds.is_integer),
+    ("null", kinds.is_null), ("boolean", kinds.is_boolean), ("integer", kinds.is_integer),
     ("integer", lambda t: kinds.is_decimal(t) and t.scale == 0), ("decimal", kinds.is_decimal),
     ("double", kinds.is_floating), ("text", lambda t: kinds.is_string(t) or kinds.is_large_string(t)),
     ("date", kinds.is_date), ("time", kinds.is_time), ("timestamp", kinds.is_timestamp),

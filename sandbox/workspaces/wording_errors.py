@@ -17,7 +17,7 @@ _DOWNLOAD = Text(
 # code → (what is wrong, what to do); {names} are facts of the diagnosis
 EXPLAINED: dict[str, tuple[Text, Text]] = {
     "full_width": (
-        Text("语句中有中文（全角）符号“{sign}”，SQL 只认半角符号。",
+        Text("语句中有中文（全角）符号 {sign} ，SQL 只认半角符号。",
              "The statement has the full-width sign {sign}; SQL knows half-width signs only."),
         Text("请改成半角的 {plain} （切换到英文输入法）。", "Write {plain} instead (switch the input method)."),
     ),

@@ -140,3 +140,81 @@ def test_depth_of_nesting_is_no_way_out(con: duckdb.DuckDBPyConnection) -> None:
     deep = "SELECT " + "(" * 150 + "SELECT error('x')" + ")" * 150
     (statement,) = con.extract_statements(deep)
     assert guard.check(con, statement, granted=GRANTED, mode=REAL).refusal is not None
+
+
+# -- statements without a tree: what they hide is judged too
+
+DEVELOPED = [
+    ("CREATE TABLE z AS FROM 就诊", ("就诊",)), ("CREATE TABLE z (a INT, b DECIMAL(10, 2) DEFAULT (1 + 1))", ()),
+    ("CREATE OR REPLACE VIEW v AS WITH t AS (SELECT * FROM 就诊) SELECT * FROM t", ("就诊",)),
+    ("CREATE MACRO f(a, b) AS coalesce(a, b)", ()),
+    ("CREATE MACRO g(n) AS TABLE SELECT * FROM 居民 LIMIT n", ("居民",)),
+    ("CREATE TYPE farbe AS ENUM ('a', 'b')", ()), ("CREATE INDEX ix ON own (i)", ("own",)),
+    ("INSERT INTO own (i) SELECT count(*) FROM 就诊", ("own", "就诊")),
+    ("INSERT INTO own VALUES ($1), ($2)", ("own",)),
+    ("INSERT INTO own BY NAME SELECT 1 AS i RETURNING i", ("own",)),
+    ("UPDATE own SET i = (SELECT max(i) FROM 居民)", ("own", "居民")),
+    ("DELETE FROM own USING 居民 WHERE own.i = 居民.i", ("own", "居民")), ("TRUNCATE own", ("own",)),
+    ("MERGE INTO own USING 居民 ON own.i = 居民.i WHEN MATCHED THEN DELETE", ("own", "居民")),
+    ("ALTER TABLE own ADD COLUMN k INT", ("own",)), ("COMMENT ON TABLE own IS '说明'", ("own",)),
+    ("DROP TABLE own", ("own",)), ("PIVOT 就诊 ON s USING sum(i)", ("就诊",)), ("UNPIVOT own ON i", ("own",)),
+    ("EXPLAIN SELECT * FROM 就诊", ("就诊",)), ("EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM 居民", ("居民",)),
+    ("DESCRIBE 就诊", ("就诊",)), ("SUMMARIZE 就诊", ("就诊",)), ("SHOW TABLES", ()), ("BEGIN", ()), ("ROLLBACK", ()),
+    ("ANALYZE", ()), ("VACUUM", ()), ("SELECT * FROM 就诊 WHERE i = $从", ("就诊",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "tables"), DEVELOPED)
+def test_what_a_merchant_develops_with_passes_and_is_recorded(
+    con: duckdb.DuckDBPyConnection, sql: str, tables: tuple[str, ...]
+) -> None:
+    checked = judge(con, sql, SIMULATED)
+    assert (checked.refusal, checked.tables) == (None, tables)
+
+
+HIDDEN = [
+    ("CREATE TABLE z AS SELECT * FROM read_csv('/etc/passwd')", "table_function"),
+    ("CREATE TABLE z AS FROM '/granted/0.parquet'", "table"),
+    ("CREATE VIEW v AS SELECT * FROM glob('*')", "table_function"),
+    ("CREATE VIEW v AS SELECT getvariable('x')", "function"),
+    ("CREATE VIEW v AS SELECT * FROM duckdb_settings()", "table_function"),
+    ("CREATE MACRO f() AS (SELECT current_setting('threads'))", "function"),
+    ("CREATE MACRO f() AS TABLE SELECT * FROM read_text('x')", "table_function"),
+    ("CREATE TABLE z AS WITH d AS (DELETE FROM own RETURNING *) SELECT * FROM d", "node"),
+    ("INSERT INTO own SELECT * FROM read_parquet('x')", "table_function"),
+    ("INSERT INTO own SELECT i FROM elsewhere.secret", "table"),
+    ("UPDATE own SET i = (SELECT count(*) FROM glob('/*'))", "table_function"),
+    ("DELETE FROM own WHERE i IN (SELECT 1 FROM read_blob('x'))", "table_function"),
+    ("MERGE INTO own USING read_csv('x') x ON true WHEN MATCHED THEN DELETE", "table_function"),
+    ("PIVOT read_csv('x') ON a USING sum(b)", "table_function"),
+    ("PIVOT 'x.parquet' ON a USING sum(b)", "table"),
+    ("EXPLAIN SELECT * FROM read_csv('x')", "table_function"),
+    ("EXPLAIN ANALYZE COPY 就诊 TO 'x'", "statement"),
+    ("EXPLAIN ANALYZE SET threads = 3", "statement"),
+    ('CREATE TABLE z AS SELECT * FROM "read_csv"(\'x\')', "table_function"),
+    ("CREATE TABLE z AS SELECT * FROM /* c */ read_csv /* d */ ('x')", "table_function"),
+    ("CREATE PERSISTENT SECRET s (TYPE s3)", "statement"), ("DROP SECRET s", "statement"),
+    ("CALL pragma_version()", "statement"), ("IMPORT DATABASE 'x'", "statement"), ("DETACH memory", "statement"),
+    ("COPY (SELECT 1) TO '/dev/stdout'", "statement"), ("SET VARIABLE a = 1", "statement"),
+    ("RESET threads", "statement"), ("FORCE INSTALL x", "statement"), ("DEALLOCATE p", "statement"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "code"), HIDDEN)
+def test_what_hides_inside_another_statement_is_refused(con: duckdb.DuckDBPyConnection, sql: str, code: str) -> None:
+    refusal = judge(con, sql, SIMULATED).refusal
+    assert refusal is not None
+    assert refusal.code == code
+
+
+@pytest.mark.parametrize(("sql", "_tables"), [case for case in DEVELOPED if not case[0].startswith("SELECT")])
+def test_nothing_but_a_select_passes_on_real_data(
+    con: duckdb.DuckDBPyConnection, sql: str, _tables: tuple[str, ...]
+) -> None:
+    assert judge(con, sql, REAL).refusal is not None
+
+
+def test_a_text_that_only_looks_like_a_function_is_no_reason_to_refuse(con: duckdb.DuckDBPyConnection) -> None:
+    for sql in ("INSERT INTO own SELECT 1 WHERE 's' = 'read_csv(1)'", "CREATE TABLE \"glob\" (i INT)",
+                "CREATE VIEW v AS SELECT 1 AS \"read_csv (\" -- read_csv(1)"):  # fmt: skip
+        assert judge(con, sql, SIMULATED).refusal is None

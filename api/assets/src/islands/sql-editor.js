@@ -2,25 +2,26 @@
 //
 // The editor lives in a shadow root: CodeMirror then uses constructed style sheets, which a strict `style-src 'self'`
 // allows, where it would otherwise insert a <style> element that the policy blocks.
-import { EditorState } from "@codemirror/state";
-import { EditorView, drawSelection, highlightActiveLine, keymap, lineNumbers, placeholder } from "@codemirror/view";
+import { EditorState, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, drawSelection, highlightActiveLine, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { HighlightStyle, bracketMatching, syntaxHighlighting } from "@codemirror/language";
-import { autocompletion, closeBrackets, completionKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeCompletion, completionKeymap } from "@codemirror/autocomplete";
 import { PostgreSQL, keywordCompletionSource, sql } from "@codemirror/lang-sql";
 import { tags } from "@lezer/highlight";
 
 const theme = EditorView.theme({
-  "&": { fontSize: "14px", color: "var(--ink)", backgroundColor: "var(--field)", height: "100%" },
+  "&": { fontSize: "14px", color: "var(--ink)", backgroundColor: "var(--field)", maxHeight: "26rem" },
   "&.cm-focused": { outline: "none" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.65" },
-  ".cm-content": { caretColor: "var(--ink)", padding: "10px 0" },
+  ".cm-content": { caretColor: "var(--ink)", padding: "10px 0", minHeight: "12rem" },
   ".cm-cursor": { borderLeftColor: "var(--ink)" },
   ".cm-gutters": { backgroundColor: "var(--sunken)", color: "var(--ink-3)", border: "none" },
   ".cm-lineNumbers .cm-gutterElement": { padding: "0 10px 0 12px" },
   ".cm-activeLine": { backgroundColor: "var(--hover)" },
   "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection) !important" },
   ".cm-matchingBracket": { outline: "1px solid var(--accent)", backgroundColor: "transparent !important" },
+  ".cm-error": { textDecoration: "underline wavy var(--bad-text)", textUnderlineOffset: "4px" },
   ".cm-placeholder": { color: "var(--ink-3)" },
   ".cm-tooltip": { backgroundColor: "var(--surface)", border: "1px solid var(--line-strong)", borderRadius: "4px" },
   ".cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px" },
@@ -48,13 +49,16 @@ const PLAIN_NAME = /^[\p{L}_][\p{L}\p{N}_]*$/u;
 const quoted = (name) => (PLAIN_NAME.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
 const option = (type, name, detail) => ({ label: name, apply: quoted(name), type, detail });
 
-/** Tables and columns, Chinese names too, which the SQL grammar's own completion does not take for words. */
+/**
+ * Tables and columns, Chinese names too, which the SQL grammar's own completion does not take for words. The schema may
+ * grow: what the workspace made itself arrives later.
+ */
 function schemaCompletions(schema) {
-  const tables = Object.keys(schema).map((name) => option("class", name));
-  const columns = Object.entries(schema).flatMap(([table, names]) =>
-    names.map((name) => option("property", name, table)),
-  );
   return (context) => {
+    const tables = Object.keys(schema).map((name) => option("class", name));
+    const columns = Object.entries(schema).flatMap(([table, names]) =>
+      names.map((name) => option("property", name, table)),
+    );
     const word = context.matchBefore(/[\p{L}\p{N}_"]*\.?[\p{L}\p{N}_]*/u);
     if (!word.text && !context.explicit) return null;
     const [table, column] = word.text.split(".");
@@ -66,6 +70,34 @@ function schemaCompletions(schema) {
     }
     return { from: word.from, options: [...tables, ...columns], validFor: /^[\p{L}\p{N}_]*$/u };
   };
+}
+
+// Where the last statement went wrong: underlined from there to the end of the word, until the text changes.
+const markError = StateEffect.define();
+const errorMark = StateField.define({
+  create: () => Decoration.none,
+  update(marks, transaction) {
+    for (const effect of transaction.effects) if (effect.is(markError)) return effect.value;
+    return transaction.docChanged ? Decoration.none : marks;
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+/** The document's position of a line and column, both from 1; columns count characters, not UTF-16 units. */
+function positionOf(state, line, column) {
+  const found = state.doc.line(Math.min(Math.max(1, line), state.doc.lines));
+  const before = [...found.text].slice(0, column - 1).join("");
+  return Math.min(found.from + before.length, found.to);
+}
+
+function showError(view, { line, column, go }) {
+  if (!line) return view.dispatch({ effects: markError.of(Decoration.none) });
+  const from = positionOf(view.state, line, column);
+  const rest = view.state.doc.lineAt(from).text.slice(from - view.state.doc.lineAt(from).from);
+  const to = from + Math.max(1, rest.match(/^[\p{L}\p{N}_"'“”‘’]+/u)?.[0].length ?? 1);
+  const marks = to <= view.state.doc.length ? Decoration.set([Decoration.mark({ class: "cm-error" }).range(from, to)]) : Decoration.none;
+  view.dispatch({ effects: markError.of(marks), ...(go ? { selection: { anchor: from }, scrollIntoView: true } : {}) });
+  if (go) view.focus();
 }
 
 // Typing over a selection: left to itself, the browser keeps the old text's look by adding style attributes, which the
@@ -83,10 +115,23 @@ const typeOverSelection = EditorView.domEventHandlers({
   },
 });
 
-function extensions(textarea, readOnly) {
+/** What is selected, and where it begins: the page runs that instead of the whole text. */
+function selected(view) {
+  const { from, to, empty } = view.state.selection.main;
+  if (empty || !view.state.sliceDoc(from, to).trim()) return {};
+  const line = view.state.doc.lineAt(from);
+  return {
+    selected: view.state.sliceDoc(from, to),
+    line: line.number,
+    column: [...line.text.slice(0, from - line.from)].length + 1,
+  };
+}
+
+function extensions(textarea, readOnly, schema) {
   const submit = (view) => {
     // While an input method is composing, the key belongs to it.
     if (view.composing) return false;
+    closeCompletion(view);
     textarea.value = view.state.doc.toString();
     textarea.form?.requestSubmit(textarea.form.querySelector("[data-run]"));
     return true;
@@ -101,10 +146,11 @@ function extensions(textarea, readOnly) {
     closeBrackets(),
     autocompletion({
       icons: false,
-      override: [schemaCompletions(schemaOf(textarea)), keywordCompletionSource(PostgreSQL, true)],
+      override: [schemaCompletions(schema), keywordCompletionSource(PostgreSQL, true)],
     }),
     sql({ dialect: PostgreSQL, upperCaseKeywords: true }),
     typeOverSelection,
+    errorMark,
     theme,
     syntaxHighlighting(colours),
     placeholder(textarea.placeholder || ""),
@@ -120,6 +166,7 @@ function extensions(textarea, readOnly) {
     }),
     keymap.of([
       { key: "Mod-Enter", run: submit, preventDefault: true },
+      { key: "Escape", run: () => (textarea.dispatchEvent(new CustomEvent("cancel-query", { bubbles: true })), false) },
       ...completionKeymap,
       ...defaultKeymap,
       ...historyKeymap,
@@ -134,7 +181,8 @@ export function mount(textarea) {
   const root = host.attachShadow({ mode: "open" });
   textarea.after(host);
   const readOnly = textarea.readOnly || textarea.disabled;
-  const state = EditorState.create({ doc: textarea.value, extensions: extensions(textarea, readOnly) });
+  const schema = schemaOf(textarea);
+  const state = EditorState.create({ doc: textarea.value, extensions: extensions(textarea, readOnly, schema) });
   const view = new EditorView({ state, parent: root, root });
   textarea.hidden = true;
   // The page offers text for the cursor (a column's name); taking it here tells the page that it is done.
@@ -142,6 +190,12 @@ export function mount(textarea) {
     event.preventDefault();
     view.dispatch(view.state.replaceSelection(event.detail));
     view.focus();
+  });
+  textarea.addEventListener("ask-selected", (event) => Object.assign(event.detail, selected(view)));
+  textarea.addEventListener("show-error", (event) => showError(view, event.detail));
+  textarea.addEventListener("more-schema", (event) => Object.assign(schema, event.detail));
+  textarea.addEventListener("set-text", (event) => {
+    view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: event.detail } });
   });
   document.querySelector(`label[for="${CSS.escape(textarea.id)}"]`)?.addEventListener("click", () => view.focus());
   textarea.form?.addEventListener("reset", () => {
