@@ -226,6 +226,7 @@ def test_scripts_and_imports_work_in_the_second_form_too(tmp_path: Path) -> None
     assert importing.detect(table.path, settings, LANDLOCK, lambda: None).found == ()
     medium = replace(selftest(), tier="medium", form=LANDLOCK)
     mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path})
-    source = "import polars as pl, sklearn.linear_model\nprint(pl.read_parquet(tables['t']).rows())"
+    source = "import os, polars as pl, sklearn.linear_model\nprint(pl.read_parquet(tables['t']).rows())"
+    source += "\nprint(len(os.sched_getaffinity(0)), pl.thread_pool_size())"
     outcome = script.execute(mount, source, workshop.READING, medium)
-    assert (outcome.kind, outcome.output) == ("done", "[(1, 'x')]\n")
+    assert (outcome.kind, outcome.output) == ("done", "[(1, 'x')]\n1 1\n"), outcome.error
