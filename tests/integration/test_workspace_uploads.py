@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, LimitExceeded, NotPermitted, OutOfReach
-from sandbox.workspaces import develop, importing, repository, uploads
+from sandbox.workspaces import develop, importing, repository, service, uploads
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.selftest import selftest
 from tests import workshop
@@ -278,3 +278,14 @@ def test_uploads_are_their_merchants_own(room: Workshop) -> None:
         assert uploads.queue(unit) == []
     with room.world.by(room.world.operator) as unit:
         assert [u.id for u in uploads.queue(unit)] == [made.id]
+
+
+def test_closing_the_workspace_deletes_what_was_brought_into_it(room: Workshop) -> None:
+    made = room.bring(PLAIN, "店")
+    late = uploads.bring(room.world.platform, room.world.merchant, room.workspace_id, io.BytesIO(PLAIN),
+                         file_name="a", name="晚", provenance=NOTHING_PERSONAL, statement=True)  # fmt: skip
+    with room.world.by(room.world.merchant) as unit:
+        service.change(unit, room.workspace_id, "close")
+    room.check()
+    assert (room.upload(made.id).state, room.upload(late.id).state) == ("removed", "refused")
+    assert list(room.world.platform.settings.uploads_root.iterdir()) == []
