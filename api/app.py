@@ -23,6 +23,7 @@ from api.routes import (
     oversight,
     plans,
     refreshing,
+    runs,
     simulated,
     workspaces,
 )
@@ -34,7 +35,7 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
+    accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces, runs,
     exports, oversight,
 )  # fmt: skip
 

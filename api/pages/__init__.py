@@ -21,6 +21,7 @@ from api.pages import (
     policies,
     reports,
     resources,
+    runs,
     schedules,
     session,
     twins,
@@ -30,7 +31,7 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, exports, audit, jobs, job, schedules, policies, reports, demonstration,
+    workspaces, runs, exports, audit, jobs, job, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -18,6 +18,7 @@ from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
 from api.pages.words_quality import WORDS as QUALITY
 from api.pages.words_resources import WORDS as RESOURCES
+from api.pages.words_runs import WORDS as RUNS
 from api.pages.words_twins import WORDS as TWINS
 from api.pages.words_workspaces import WORDS as WORKSPACES
 from policies.text import Text
@@ -191,6 +192,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     ONBOARDING,
     APPLICATIONS,
     WORKSPACES,
+    RUNS,
     EXPORTS,
     OVERSIGHT,
 )

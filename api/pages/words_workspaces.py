@@ -23,6 +23,8 @@ OUTCOMES: dict[str, Text] = {
     "protocol": Text("通信中断", "broken off"),
     "cancelled": Text("已取消", "cancelled"),
     "failed": Text("未完成", "failed"),
+    "script": Text("脚本出错", "the script failed"),
+    "no_result": Text("脚本没有结果表", "the script left no table"),
     "schema_differs": Text("列与仿真数据不同", "other columns than on simulated data"),
 }
 """What became of a statement or a run (the jail's error classes)."""

@@ -263,7 +263,7 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "lowering": set(grading.LOWERING_STEPS), "onboarding": set(onboarding.STEPS),
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
-        "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
+        "workspace": set(workspaces.STEPS), "run": {"cancel"}, "export": {*exports.STEPS, "revise"},
         "correction": {*corrections.STEPS, "issue", "answer"},
     }  # fmt: skip
     for noun, life in LIFECYCLES.items():
