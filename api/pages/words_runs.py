@@ -23,6 +23,7 @@ WORDS: dict[str, Text] = {
     "run.cancel": Text("取消运行", "Cancel the run"),
     "run.cancel_note": Text("取消后不留下任何结果，仍计一次", "Nothing is kept; it counts as a run"),
     "run.near": Text("相近作业", "Near-equal jobs"),
+    "run.near_short": Text("24 小时内第 {number} 次", "no. {number} in 24 h"),
     "run.near_number": Text(
         "这是 24 小时内第 {number} 次相近作业，规则期内共 {total} 次",
         "Number {number} of near-equal jobs within 24 h, {total} within the policy's window",

@@ -78,13 +78,14 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, history = products.runs(unit, workspace.id), service.history(unit, workspace.id)
+    near = products.numbers(unit, runs)
     error: UserError | None = shown["error"]
     merchant = unit.actor.role is Role.MERCHANT
     return frame.render(
         request, "workspaces/detail.html", status=error.status if error else 200, workspace=workspace, tab=tab,
         state=WORKSPACE.state(workspace.state), application=application, tables=tables, history=history,
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
-        runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
+        runs=[{"record": r, "state": RUN.state(r.state), "near": near[r.id]} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES},
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),

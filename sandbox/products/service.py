@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -137,6 +137,18 @@ def _require_quota(unit: Unit, run: Run, spec: JobSpec) -> None:
                  f"{len(alike)} near-equal jobs ran in 24 h, {most} are allowed. Differs from the last by: {en}"),
             fix=Text("请把要比较的取值放进同一个作业的维度，一次算出", "Make what you compare a dimension of one job"),
         )  # fmt: skip
+
+
+def numbers(unit: Unit, listed: Sequence[Run]) -> dict[str, int]:
+    """Run id → the how many-th of its family within 24 hours it was, for a list."""
+    families_of = {f: of_family(unit.session, f, unit.now) for f in {run.family for run in listed}}
+    return {
+        run.id: 1 + sum(
+            1 for one in families_of[run.family]
+            if one.counted and one.id != run.id and run.created_at - _DAY <= one.created_at <= run.created_at
+        )
+        for run in listed
+    }  # fmt: skip
 
 
 def standing(unit: Unit, run: Run) -> Standing:

@@ -452,9 +452,14 @@ def as_data(spec: JobSpec) -> dict[str, Any]:
     if spec.edition == 1:
         data.pop("prepare")
         return data
-    data["product"] = {name: data.pop(name) for name in CUBE}
-    data["prepare"] = [{k: v for k, v in step.items() if v not in ([], {})} for step in data["prepare"]]
-    return data
+    data["product"] = _filled({name: data.pop(name) for name in CUBE}) | {"dimensions": list(spec.dimensions)}
+    data["prepare"] = [_filled(step) for step in data["prepare"]]
+    order = ("job", "edition", "inputs", "prepare", "product", "post", "output")
+    return {name: data[name] for name in order if name in data and data[name] != []}
+
+
+def _filled(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if value not in ([], {})}
 
 
 def canonical(spec: JobSpec) -> bytes:
