@@ -75,10 +75,14 @@ COMMANDS: dict[str, Entry] = {
         run=_command("schedule", "立即更新", "refresh now", "run"),
     ),
     "job": _group(
-        "任务", "jobs",
+        "任务与作业说明", "jobs and job specifications",
         show=_command("job", "查看步骤、历次执行和留痕", "steps, attempts and log of a job", "show"),
         cancel=_command("job", "取消任务", "cancel a job", "cancel"),
         retry=_command("job", "重试任务", "retry a job", "retry"),
+        schema=_command("job_spec", "作业说明的 JSON Schema", "JSON schema of a job", "schema"),
+        lint=_command("job_spec", "检查作业说明", "check a job", "lint"),
+        explain=_command("job_spec", "说明作业会怎样运行", "what a job will do", "explain"),
+        run=_command("job_spec", "在仿真数据上试运行作业", "try a job on simulated files", "run"),
     ),
     "twin": _group(
         "已发布资源的仿真数据", "simulated twins of published resources",
