@@ -20,11 +20,14 @@ from api.routes import (
     deliveries,
     exports,
     merchants,
+    metering,
     oversight,
     plans,
     queries,
+    reading,
     refreshing,
     simulated,
+    workspace_files,
     workspaces,
 )
 from sandbox.kernel import state
@@ -36,7 +39,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    queries, exports, oversight,
+    metering, queries, workspace_files, reading, exports, oversight,
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import time
 
@@ -14,9 +14,14 @@ from api.parts import read_parts
 from sandbox.kernel import editions
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
-from sandbox.workspaces import tiers
+from sandbox.workspaces import ending, tiers
+from sandbox.workspaces.admission import machine_mb
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.selftest import selftest
+
+log = logging.getLogger("pds.server")
+SPARES = 2
+"""Warm processes for workspaces that open at the same moment; each holds some 60 MB"""
 
 
 def build(platform: Platform) -> FastAPI:
@@ -28,20 +33,29 @@ def build(platform: Platform) -> FastAPI:
     with platform.system() as unit:
         tiers.record(unit, tested.as_dict())
         policy = editions.in_force(unit, "workspace").by_check("develop_limits").parameters
-    broker = Broker(tested, limits_of(policy), capacity_mb=_capacity_mb())
-    threading.Thread(target=_stop_idle_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
+    broker = Broker(tested, limits_of(policy), capacity_mb=machine_mb() // 2, spares=SPARES)
+    broker.permit = ending.permit(platform)
+    threading.Thread(target=_tend_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
+    threading.Thread(target=_stop_ended_for_ever, args=(platform, broker), name="ended-grants", daemon=True).start()
     return create_app(platform, broker, lambda: read_parts(platform.settings.home))
 
 
-def _stop_idle_for_ever(broker: Broker) -> None:
+def _tend_for_ever(broker: Broker) -> None:
     while True:
+        broker.warm()
         time.sleep(60)
         broker.stop_idle()
 
 
-def _capacity_mb() -> int:
-    """Half of the machine's memory, for all workspaces together."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 << 20)
+def _stop_ended_for_ever(platform: Platform, broker: Broker) -> None:
+    """Within a second of a grant's end, wherever it was decided, no worker holds its data any more."""
+    while True:
+        time.sleep(0.5)
+        try:
+            ending.stop_ended(platform, broker)
+        except Exception as error:
+            # The database is away; nothing new starts meanwhile (every statement asks it), the next tick tries again.
+            log.warning("ended grants will be looked for again: %s", type(error).__name__)
 
 
 def main() -> None:

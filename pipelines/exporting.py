@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pipelines import granting
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -95,7 +96,7 @@ class Releasing:
         facts = _facts(work.platform, work.job.subject_id)
         evidence = work.step("evidence", 10, lambda: _evidence(facts))
         verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
-        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
+        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) or evidence is None:
             return _withholding(facts, verdict)
         release_id = new_id("rel")
         base = facts.edition.by_check("rounding").parameters.base
@@ -142,7 +143,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
-        used = {alias: granted[i.grant] for alias, i in spec.inputs.items()}
+        used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
         sources = {alias: _source(unit, lake, g) for alias, g in used.items()}
         kinds = _kinds(unit, used.values())
@@ -170,6 +171,7 @@ def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
         files=tuple(lake.files(resource.typed_table, version.lake_version)),
         digest=_digest_of_source(unit, lake, granted, version),
         columns=tuple(granted.columns),
+        rows=granting.rows_of(unit, granted),
         keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
         identifiers=tuple(sorted(direct)),
     )
@@ -182,7 +184,8 @@ def _digest_of_source(unit: Unit, lake: Lake, granted: Grant, version: ResourceV
     made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
     table = f"{granted.resource_id}/typed"
     same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
-    return made.digest if same and made.rows == lake.rows(table, version.lake_version) else "source changed"
+    whole = bool(granted.rows) or made.rows == lake.rows(table, version.lake_version)
+    return made.digest if same and whole else "source changed"
 
 
 def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:
@@ -237,19 +240,23 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
     )  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Evidence:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now."""
+def _evidence(facts: Facts) -> Evidence | None:
+    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
+    the job cannot be proved by machine."""
+    if facts.spec.beyond_proof:
+        return None
     settings = facts.platform.settings
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
     halves = facts.edition.by_check("evidence_proofs").parameters.halves
     return derive(facts.spec, facts.sources, codes=register, halves=halves)
 
 
-def _subject(facts: Facts, evidence: Evidence) -> ExportSubject:
+def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
     request, application = facts.request, facts.application
     content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
     file = ExportFile(facts.artefact.name, content)
     columns = {alias: column_names(source) for alias, source in facts.sources.items()}
+    read = columns if evidence is None else columns_read(facts.spec, columns)  # free text may read all that is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
@@ -259,9 +266,10 @@ def _subject(facts: Facts, evidence: Evidence) -> ExportSubject:
             application.id, facts.live, frozenset({application.product_form}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
-        grants=facts.grants, columns_read={a: frozenset(c) for a, c in columns_read(facts.spec, columns).items()},
+        grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
+        unproved=tuple(facts.spec.beyond_proof),
     )  # fmt: skip
     return matched(subject, facts.sources)
 

@@ -1,30 +1,34 @@
-"""A run: the spec on the simulated twin first, then the same spec on real data in a fresh jail, nothing coming back."""
+"""A run: the job on the simulated twin first, then the same job on real data in fresh jails, nothing coming back."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from policies.text import UserError
+from policies.text import Text, UserError
 from sandbox.applications import repository as applications
+from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import editions
 from sandbox.kernel.ids import new_id
-from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.jobs import RUNNING, Effect, Job, Work
 from sandbox.kernel.unit import Unit
-from sandbox.products import artefact, repository, service
-from sandbox.products import compile as sql
+from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.repository import Artefact, Run
 from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces import run as jailed
-from sandbox.workspaces import snapshot, tiers
+from sandbox.workspaces import snapshot, staged, tiers
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.run import RunOutcome, State
 from sandbox.workspaces.selftest import selftest
+from sandbox.workspaces.staged import StagedOrder
 
-OUTPUT = "product"
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +51,63 @@ class Running:
 
     def run(self, work: Work) -> Effect:
         bound = _bind(work)
-        order = _order(work, bound, bound.twin, "twin")
-        dry = work.step("dry_run", 10, lambda: jailed.execute(order, Mode.SIMULATED, selftest()))
-        if dry.state is not jailed.State.DONE:
-            return _failure(bound, {**dry.as_dict(), "error": dry.error_class, "on": "simulated",
-                                    "engine_text": dry.engine_text}, {})  # fmt: skip
-        facts = {"columns": [list(c) for c in dry.schemas[OUTPUT]], "rows": dict(dry.rows)}
-        order = _order(work, bound, bound.real, "real", dict(dry.schemas))
-        real = work.step("real_run", 40, lambda: _execute_real(order, bound))
-        if real.state is not jailed.State.DONE:
-            return _failure(bound, {**real.as_dict(), "error": real.error_class, "on": "real"}, facts)
-        made = work.step("artefact", 80, lambda: _write(work, bound, order.output_folder / "0.parquet"))
+        claim = Claim(work)
+        twin, real = _order(work, bound, "twin"), _order(work, bound, "real")
+        dry = work.step("dry_run", 10, lambda: staged.execute(twin, Mode.SIMULATED, selftest(), cancel=claim))
+        if dry.state is not State.DONE:
+            return _failure(bound, _told(dry, bound, "simulated"), {})
+        text = plan.digest_of(twin.stages)
+        require_same_text(text, plan.digest_of(real.stages))
+        columns = [list(c) for c in dry.schemas[twin.stages[-1].outputs[0]]]
+        facts: dict[str, Any] = {"columns": columns, "rows": dict(dry.rows), "text": text}
+        began = time.monotonic()
+        real = replace(real, expected=dict(dry.schemas))
+        done = work.step("real_run", 40, lambda: _execute_real(real, bound, claim))
+        made = None
+        if done.state is State.DONE:
+            made = work.step("artefact", 80, lambda: _write(work, bound, staged.product_file(real), facts))
+        done = work.step("settle", 90, lambda: _settled(work, bound, done, began))
+        if made is None:
+            return _failure(bound, _told(done, bound, "real"), facts)
+        keep, outcome = made, {**done.as_dict(), "on": "real", "text_digest": text}
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.succeed(unit, bound.run.id, facts, real.as_dict(), made(unit))
+            service.succeed(unit, bound.run.id, facts, outcome, keep(unit))
             return {"state": "succeeded"}
 
         return effect
 
+    def resume(self, unit: Unit, job: Job) -> None:
+        """A run ends once: what was cancelled or has failed is not executed again."""
+        service.require_waiting(unit, job.subject_id)
+
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
         service.fail(unit, job.subject_id, {"state": "failed", "error": error.code, "text": error.text.as_dict()})
+
+
+class Claim:
+    """Whether this attempt has lost its job (cancelled, taken over), looked up at most once a second."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._looked, self._gone = work, 0.0, False
+
+    def is_set(self) -> bool:
+        if not self._gone and time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            with self._work.platform.database.transaction() as session:
+                row = session.get(Job, self._work.job.id)
+                self._gone = row is None or row.state != RUNNING or row.attempt != self._work.job.attempt
+        return self._gone
+
+
+def require_same_text(twin: str, real: str) -> None:
+    """The two runs differ in what is bound, never in what is run. Raises UserError."""
+    if twin != real:
+        raise UserError(
+            "run.text_differs",
+            Text("两次运行的作业内容不一致，已停止", "The job differs between the two runs; it was stopped"),
+            fix=Text("请联系运营人员", "Contact the operator"),
+        )
 
 
 def _bind(work: Work) -> Bound:
@@ -75,18 +116,8 @@ def _bind(work: Work) -> Bound:
         spec = parse(run.spec)
         grants = {g.id: g for g in applications.grants(unit.session, run.application_id)}
         policy, export = editions.in_force(unit, "workspace"), editions.in_force(unit, "export")
-        root, used = unit.settings.snapshots_root, {a: grants[i.grant] for a, i in spec.inputs.items()}
-        lineage = {
-            "spec": run.spec_digest, "job": run.id, "application": run.application_id,
-            "inputs": {
-                alias: {
-                    "grant": g.id, "resource": g.resource_id, "version": g.version,
-                    "snapshot": g.snapshot["real"]["digest"],
-                    "resource_name": catalogue.get(unit.session, g.resource_id).name,
-                }
-                for alias, g in used.items() if g.snapshot
-            },
-        }  # fmt: skip
+        used = {alias: grants[i.grant] for alias, i in spec.inputs.items() if i.grant}
+        root = unit.settings.snapshots_root
         return Bound(
             run=run, spec=spec, limits=limits_of(policy.by_check("run_limits").parameters),
             twin={a: snapshot.load(root, g.snapshot["twin"]["digest"]).path for a, g in used.items() if g.snapshot},
@@ -94,9 +125,23 @@ def _bind(work: Work) -> Bound:
             buckets=jailed.Buckets(
                 policy.by_check("duration_buckets").parameters.bounds, policy.by_check("row_buckets").parameters.bounds
             ),
-            base=export.by_check("rounding").parameters.base, lineage=lineage,
-            accepted=tiers.accepted(unit),
+            base=export.by_check("rounding").parameters.base, accepted=tiers.accepted(unit),
+            lineage={
+                "spec": run.spec_digest, "job": run.id, "application": run.application_id, "tier": run.tier,
+                "inputs": {alias: _origin(unit, g) for alias, g in used.items() if g.snapshot},
+                "policies": {"workspace": policy.digest, "export": export.digest},
+            },
         )  # fmt: skip
+
+
+def _origin(unit: Unit, granted: Grant) -> dict[str, Any]:
+    """Where one input comes from."""
+    assert granted.snapshot is not None
+    return {
+        "grant": granted.id, "resource": granted.resource_id, "version": granted.version,
+        "snapshot": granted.snapshot["real"]["digest"],
+        "resource_name": catalogue.get(unit.session, granted.resource_id).name,
+    }  # fmt: skip
 
 
 def limits_of(parameters: Any) -> Limits:
@@ -108,38 +153,74 @@ def limits_of(parameters: Any) -> Limits:
     )  # fmt: skip
 
 
-def _order(
-    work: Work, bound: Bound, tables: dict[str, Path], name: str, expected: Mapping[str, Any] | None = None
-) -> jailed.RunOrder:
-    steps = tuple((OUTPUT if s.name == OUTPUT else s.name, s.sql) for s in sql.compile(bound.spec))
-    store = work.platform.settings.home / "operator-only" / "runs"
-    store.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return jailed.RunOrder(
-        steps=steps, outputs=(OUTPUT,), tables=tables, output_folder=work.folder / name, limits=bound.limits,
-        buckets=bound.buckets, error_store=store / f"{bound.run.id}-{name}.txt", expected=expected,
+def _order(work: Work, bound: Bound, name: str) -> StagedOrder:
+    """The job bound to the twin or to real data. Planned anew each time: that both are equal is checked, not meant."""
+    folder = work.folder / name
+    shared = jailed.RunOrder(
+        steps=(), outputs=(), tables=bound.real if name == "real" else bound.twin, output_folder=folder,
+        limits=bound.limits, buckets=bound.buckets,
+        error_store=reports.place(work.platform.settings, bound.run.id, name),
     )  # fmt: skip
+    return StagedOrder(plan.stages(bound.spec, bound.base), folder, shared)
 
 
-def _execute_real(order: jailed.RunOrder, bound: Bound) -> jailed.RunOutcome:
-    return jailed.execute(order, Mode.REAL, selftest(), accepted=bound.accepted)
+def _execute_real(order: StagedOrder, bound: Bound, claim: Claim) -> RunOutcome:
+    return staged.execute(order, Mode.REAL, selftest(), accepted=bound.accepted, cancel=claim)
 
 
-def _write(work: Work, bound: Bound, produced: Path) -> Any:
+def _settled(work: Work, bound: Bound, outcome: RunOutcome, began: float) -> RunOutcome:
+    """Hold the outcome until the upper edge of its duration bucket: the moment at which a state flips can be seen too,
+    and says no more than the bucket. Beyond the last edge, multiples of it."""
+    elapsed = time.monotonic() - began
+    edges = bound.buckets.seconds
+    last = edges[-1]
+    until = next((e for e in edges if elapsed < e), math.ceil(elapsed / last + 1e-9) * last)
+    left = until - elapsed
+    while left > 0:
+        work.reached("settle", 90)
+        piece = min(left, _LOOK_SECONDS)
+        work.platform.clock.wait(piece)
+        left -= piece
+    return replace(outcome, duration=jailed.bucket(elapsed, edges))
+
+
+def _told(outcome: RunOutcome, bound: Bound, on: str) -> dict[str, Any]:
+    """A run that ended early, for the record; what the engine said exists on simulated data only."""
+    names = plan.step_names(bound.spec)
+    name = names[outcome.step - 1] if 0 < outcome.step <= len(names) else None
+    return {
+        **outcome.as_dict(), "error": outcome.error_class, "on": on, "step_name": name,
+        "engine_text": outcome.engine_text, "line": outcome.line, "column": outcome.column,
+    }  # fmt: skip
+
+
+def _write(work: Work, bound: Bound, produced: Path, facts: Mapping[str, Any]) -> Any:
     """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
     import polars as pl
 
-    made = artefact.write(bound.spec, pl.read_parquet(produced).rows(), base=bound.base)
+    rows = pl.read_parquet(produced).rows()
+    if bound.spec.post is None:
+        made = artefact.write(bound.spec, rows, base=bound.base)
+    else:
+        made = artefact.write_table(bound.spec.file_name, [str(c[0]) for c in facts["columns"]], rows)
     root = work.platform.settings.artefacts_root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = root / f".{new_id('part')}"
     part.write_bytes(made.content)
+    part.chmod(0o400)
     part.replace(root / made.sha256)
+    lineage = {
+        **bound.lineage, "text": facts["text"], "limits": bound.limits.as_dict(),
+        "beyond_proof": bound.spec.beyond_proof,
+        "steps": [{"name": name, "text": text} for stage in plan.stages(bound.spec, bound.base)
+                  for name, text in stage.steps],
+    }  # fmt: skip
 
     def record(unit: Unit) -> Artefact:
         return Artefact(
             id=new_id("art"), organisation_id=bound.run.organisation_id, run_id=bound.run.id, name=made.name,
             sha256=made.sha256, bytes=len(made.content), rows=made.rows, columns=list(made.columns),
-            lineage=bound.lineage, created_at=unit.now,
+            lineage=lineage, created_at=unit.now,
         )  # fmt: skip
 
     return record

@@ -14,6 +14,8 @@ from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
+from sandbox.products import reports
+from sandbox.workspaces import metering
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,11 @@ class Upkeep:
 
     lapsed: list[str]
     expired: list[str]
+    undisposed: list[str]
     releases_expired: list[str]
     reminded: list[str]
     regraded: list[str]
+    reports_disposed: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -34,13 +38,19 @@ def run(platform: Platform) -> Upkeep:
     with platform.system() as unit:
         expired = applications.expire_due(unit)
     with platform.system() as unit:
+        undisposed = applications.undisposed(unit)
+    with platform.system() as unit:
         ended = exports.expire_due(unit)
     with platform.system() as unit:
         reminded = clocks.remind(unit)
+    with platform.system() as unit:
+        metering.measure_storage(unit)
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)
-    return Upkeep(lapsed, expired, ended, reminded, regraded)
+    with platform.system() as unit:
+        disposed = reports.dispose_due(unit)
+    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded, disposed)
 
 
 class Round:

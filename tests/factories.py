@@ -337,7 +337,7 @@ class World:
         with self.by(self.merchant) as unit:
             workspace = workspaces.read(unit, place)
             grant_id = application_records.grants(unit.session, workspace.application_id)[0].id
-            return products.start_run(unit, place, self.spec(grant_id), runs_per_day=20).id
+            return products.start_run(unit, place, self.spec(grant_id)).id
 
     def artefact(self, workspace_id: str | None = None) -> str:
         """A finished run's artefact with its bytes in the store; returns its id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from policies.text import Text, UserError
 from sandbox.applications import repository, service
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.applications.repository import Application, Approval
+from sandbox.applications.rowrule import MAX_CONDITIONS, OPERATORS, Condition
 from sandbox.catalog import repository as catalogue_records
 from sandbox.catalog import service as catalogue
 from sandbox.catalog.repository import Resource, ResourceColumn
@@ -78,6 +80,8 @@ class Asked:
     department: str
     columns: list[tuple[ResourceColumn | None, str, str]]
     """the column as it is now (None once gone), its name, why it is needed"""
+    rows: list[Text]
+    """the conditions on its rows in words; none: every row"""
 
 
 @router.get("/applications")
@@ -112,6 +116,7 @@ def _form(
         problems=inputs.problems_of(error), resources=choices, opened=opened, action=action,
         forms=[Choice(k, v) for k, v in FORMS.items()],
         audiences=[Choice(k, v, AUDIENCE_HELP[k]) for k, v in AUDIENCES.items()],
+        operators=OPERATORS, lines=range(MAX_CONDITIONS),
         crumbs=[Crumb(text("application.title"), "/applications"), Crumb(text("application.new"))],
     )  # fmt: skip
 
@@ -131,7 +136,7 @@ def _filled(request: Request, unit: Unit, sent: FormData, action: str) -> dict[s
     requested = _requested(unit, sent)
     if not requested:
         raise inputs.FormProblem({"columns": text("application.missing")})
-    return body.model_dump(exclude={"requested"}) | {"requested": requested}
+    return body.model_dump(exclude={"requested", "rows"}) | {"requested": requested, "rows": _rows(unit, sent)}
 
 
 @router.post("/applications")
@@ -156,6 +161,11 @@ def show_edit(request: Request, application_id: str, unit: Annotated[Unit, Actin
             if column.name in asked["columns"]:
                 key = f"{resource_id}.{column.position}"
                 typed |= {f"use.{key}": "1", f"why.{key}": asked["columns"][column.name]}
+            for line, condition in enumerate(asked.get("rows", [])):
+                if condition["column"] == column.name:
+                    key = f"{resource_id}.{line}"
+                    typed |= {f"row.{key}": str(column.position), f"op.{key}": condition["op"],
+                              f"values.{key}": "，".join(condition["values"])}  # fmt: skip
     return _form(request, unit, typed, action=f"/applications/{record.id}/edit")
 
 
@@ -183,6 +193,20 @@ def _requested(unit: Unit, sent: FormData) -> dict[str, dict[str, str]]:
     return requested
 
 
+def _rows(unit: Unit, sent: FormData) -> dict[str, list[dict[str, Any]]]:
+    """Conditions that name a column, by resource: the line's column, operator, and values between commas."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for resource in catalogue.catalogue(unit):
+        names = {str(c.position): c.name for c in catalogue_records.columns(unit.session, resource.id)}
+        for line in range(MAX_CONDITIONS):
+            key = f"{resource.id}.{line}"
+            if column := names.get(str(sent.get(f"row.{key}", ""))):
+                values = [v for v in re.split(r"[,，]", str(sent.get(f"values.{key}", ""))) if v.strip()]
+                condition = {"column": column, "op": str(sent.get(f"op.{key}", "")), "values": values}
+                found.setdefault(resource.id, []).append(condition)
+    return found
+
+
 @router.get("/applications/{application_id}")
 def show_application(
     request: Request, application_id: str, unit: Annotated[Unit, Acting("application:read")]
@@ -197,7 +221,8 @@ def show_application(
         own=[d for d in departments if d.offers], asked=_asked(unit, record, desk.names),
         offers=common.offers(unit, APPLICATION, record, STEPS), agreement=_agreement(record),
         grants=_grants(unit, record), reasons=_reasons(unit, record), place=PLACE_OF_STATE.get(record.state, 5),
-        progress=[text(f"application.step_{p}") for p in PROGRESS], workspace=workspace,
+        progress=[text(f"application.step_{p}") for p in PROGRESS], disposed=_disposed(unit, record),
+        workspace=workspace,
         may_edit=record.state in ("draft", "returned")
         and permissions.permitted(unit.actor, "application:draft", owner=record.organisation_id),
         may_open=record.state == "active" and workspace is None
@@ -228,7 +253,8 @@ def _asked(unit: Unit, record: Application, names: Mapping[str, str]) -> list[As
         resource = catalogue_records.get(unit.session, resource_id)
         now = {c.name: c for c in catalogue_records.columns(unit.session, resource_id)}
         columns = [(now.get(name), name, why) for name, why in wanted["columns"].items()]
-        found.append(Asked(resource, names[resource.organisation_id], columns))
+        rows = [Condition.of(c).text for c in wanted.get("rows", [])]
+        found.append(Asked(resource, names[resource.organisation_id], columns, rows))
     return found
 
 
@@ -245,9 +271,21 @@ def _agreement(record: Application) -> dict[str, Any]:
 def _grants(unit: Unit, record: Application) -> list[dict[str, Any]]:
     return [
         {"id": g.id, "resource": catalogue_records.get(unit.session, g.resource_id).name, "version": g.version,
-         "columns": g.columns, "word": _grant_word(g)}
+         "columns": g.columns, "rows": [Condition.of(c).text for c in g.rows], "word": _grant_word(g)}
         for g in repository.grants(unit.session, record.id)
     ]  # fmt: skip
+
+
+def _disposed(unit: Unit, record: Application) -> list[tuple[str, Text, Mapping[str, Any]]]:
+    """What is on record as gone once the application ended: whose it was, what it was, the facts."""
+    if record.disposal is None:
+        return []
+    found = [
+        (catalogue_records.get(unit.session, g.resource_id).name, text(f"application.disposal_{binding}"), facts)
+        for g in repository.grants(unit.session, record.id) for binding, facts in sorted((g.disposal or {}).items())
+    ]  # fmt: skip
+    found += [(f["workspace"], text("application.disposal_folder"), f) for f in record.disposal["folders"]]
+    return [*found, (record.id, text("application.disposal_key"), record.disposal["pseudonym_key"])]
 
 
 def _grant_word(granted: repository.Grant) -> Text:

@@ -28,6 +28,7 @@ DENIED: dict[str, Text] = {
 }
 ALLOWED: dict[str, Text] = {
     "query_simulated": Text("在仿真数据上开发", "develop on simulated data"),
+    "read_rows": Text("在平台内查看分级允许的数据行", "look at the rows that the levels allow, inside the platform"),
     "run": Text("在真实数据上运行作业（不可见）", "run jobs on real data, unseen"),
     "request_export": Text("申请出域", "request exports"),
 }
@@ -110,6 +111,31 @@ WORDS: dict[str, Text] = {
     "application.returned": Text("申请被退回，请按意见修改后重新提交", "Returned: change it as asked and submit again"),
     "application.return_help": Text(
         "退回的申请不能修改内容时，请撤回后重新申请", "If the contents must change, withdraw this one and apply anew"
+    ),
+    "application.rows": Text("只申请满足条件的行（可选）", "Only rows that meet (optional)"),
+    "application.rows_help": Text(
+        "多个条件同时满足；条件的列须同时申请；多个值用逗号分隔；日期写作 2026-01-31",
+        "All must hold; ask for the column too; separate values by commas; write dates as 2026-01-31",
+    ),
+    "application.rows_all": Text("全部行", "every row"),
+    "application.rows_column": Text("条件{number}的列", "Column of condition {number}"),
+    "application.rows_op": Text("条件{number}的运算", "Operator of condition {number}"),
+    "application.rows_values": Text("条件{number}的取值", "Values of condition {number}"),
+    "application.rows_asked": Text("行范围", "Rows"),
+    "application.disposal": Text("数据销毁记录", "What was destroyed"),
+    "application.disposal_binding": Text("内容", "What"),
+    "application.disposal_real": Text("作业用数据", "data for jobs"),
+    "application.disposal_rows": Text("可读数据", "readable data"),
+    "application.disposal_twin": Text("仿真数据副本", "copy of simulated data"),
+    "application.disposal_key": Text("化名密钥", "key of the pseudonyms"),
+    "application.disposal_folder": Text("空间内真实数据目录", "the workspace's folder of real data"),
+    "application.disposal_gone": Text("已销毁", "destroyed"),
+    "application.disposal_shared": Text("与其他有效授权共用，保留", "kept: shared with another grant in effect"),
+    "application.disposal_not": Text("尚未销毁", "not yet destroyed"),
+    "application.disposal_stays": Text(
+        "作业产出的成果仍留在平台内供核查追溯，不再能申请出域；仿真数据上的开发成果归数据商",
+        "What jobs made stays inside for review and tracing and can no longer be exported; work on simulated data is "
+        "the merchant's",
     ),
     "application.missing": Text("请至少选择一个字段", "Choose at least one column"),
 }

@@ -23,6 +23,8 @@ OUTCOMES: dict[str, Text] = {
     "protocol": Text("通信中断", "broken off"),
     "cancelled": Text("已取消", "cancelled"),
     "failed": Text("未完成", "failed"),
+    "ended": Text("授权已结束", "the grant had ended"),
+    "rows_used_up": Text("行数已用完", "rows used up"),
     "schema_differs": Text("列与仿真数据不同", "other columns than on simulated data"),
 }
 """What became of a statement or a run (the jail's error classes)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -199,6 +199,14 @@ class CatalogueOut(Out):
     simulation: dict[str, Any] | None = Field(description="engine, scores in words and gates of the simulated data")
 
 
+class RowConditionIn(In):
+    """One condition on the rows asked for; values are written as text and read by the column's type."""
+
+    column: Line = Field(examples=["区"])
+    op: Literal["in", "between", ">=", "<="] = Field(examples=["in"])
+    values: list[Annotated[str, Field(max_length=200)]] = Field(min_length=1, max_length=200, examples=[["示范区"]])
+
+
 class ApplicationIn(In):
     scenario: Line = Field(examples=["街道级门诊负荷分析"])
     purpose: Prose = Field(examples=["为社区医院排班提供参考"])
@@ -206,6 +214,9 @@ class ApplicationIn(In):
     audience: str = Field(examples=["public"])
     term_months: int = Field(ge=1, examples=[12])
     requested: dict[str, dict[str, Line]] = Field(examples=[{"res-7kq2m9x4c8ab": {"区": "统计维度"}}])
+    rows: dict[str, list[RowConditionIn]] = Field(
+        default_factory=dict, description="resource id → conditions its rows must all meet; none: every row"
+    )
 
 
 class ApprovalOut(Standing):
@@ -225,8 +236,10 @@ class GrantOut(Out):
     resource_id: str
     version: int
     columns: list[Any]
+    rows: list[Any] = Field(description="conditions on the rows; none: every row")
     expires_at: datetime
     ended_at: datetime | None
+    disposal: dict[str, Any] | None = Field(description="once ended: each binding's digest, size, and that it is gone")
 
 
 class ApplicationOut(Standing):
@@ -237,6 +250,7 @@ class ApplicationOut(Standing):
     term_months: int
     requested: dict[str, Any]
     expires_at: datetime | None
+    disposal: dict[str, Any] | None = Field(description="once ended: pseudonyms' key and what was made of real rows")
     approvals: list[ApprovalOut] = Field(default_factory=list)
     grants: list[GrantOut] = Field(default_factory=list)
 

@@ -25,12 +25,14 @@ class Application(StatefulMixin, Base):
     audience: Mapped[str] = short(20)
     term_months: Mapped[int]
     requested: Mapped[dict[str, Any]]
-    """resource id → {"columns": {column: why it is needed}}"""
+    """resource id → {"columns": {column: why it is needed}, "rows": [condition on the rows (rowrule)]}"""
     department_ids: Mapped[list[Any]]
     signed_at: Mapped[datetime | None]
     agreement: Mapped[dict[str, Any] | None]
     expires_at: Mapped[datetime | None]
     round: Mapped[int] = mapped_column(default=1)
+    disposal: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """what went with its grants once it ended: the pseudonyms' key, what the workspace made of real rows"""
 
     @property
     def parties(self) -> Collection[str]:
@@ -63,9 +65,11 @@ class Grant(Base):
     resource_id: Mapped[str] = short(index=True)
     version: Mapped[int]
     columns: Mapped[list[Any]]
+    rows: Mapped[list[Any]] = mapped_column(default=list)
+    """conditions on the rows (rowrule); none means every row"""
     expires_at: Mapped[datetime]
     snapshot: Mapped[dict[str, Any] | None]
-    """the projected snapshot of the real rows, once built: digest, rows, path inside the snapshot store"""
+    """binding (real: for jobs; rows: what may be read; twin) → its snapshot's digest, columns, rows, sha256, bytes"""
     ended_at: Mapped[datetime | None]
     disposal: Mapped[dict[str, Any] | None]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from policies.text import Text
+from sandbox.applications import rowrule
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.applications.repository import (
     Application,
@@ -20,7 +21,7 @@ from sandbox.applications.repository import (
     grants,
 )
 from sandbox.catalog import repository as catalogue
-from sandbox.kernel import clocks, permissions
+from sandbox.kernel import clocks, jobs, permissions
 from sandbox.kernel.audit import canonical
 from sandbox.kernel.errors import BadInput, InvalidTransition, NotPermitted
 from sandbox.kernel.identity import SYSTEM, Role
@@ -30,30 +31,47 @@ from sandbox.merchants import service as merchants
 
 FORMS = ("aggregate", "report", "model", "api", "dataset")
 AUDIENCES = ("public", "contract", "enclave")
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+ENDED = ("revoked", "expired", "closed")
+"""states after which nothing of a grant may be left"""
 MAX_TERM_MONTHS = 60
 """An authorised-operation agreement lasts at most five years (发改数据规〔2025〕27号 Art 14(2))."""
 
 
 def draft(
     unit: Unit, *, scenario: str, purpose: str, product_form: str, audience: str, term_months: int,
-    requested: Mapping[str, Mapping[str, str]],
+    requested: Mapping[str, Mapping[str, str]], rows: Rows | None = None,
 ) -> Application:  # fmt: skip
-    """Draft an application. `requested` maps resource id → column → why that column is needed (最小必要)."""
+    """Draft an application. `requested` maps resource id → column → why that column is needed (最小必要); `rows`
+    resource id → the conditions on its rows (all rows where there are none)."""
     permissions.check(unit.actor, "application:draft")
     merchants.require_active(unit)
     _check_form(product_form, audience, term_months)
     departments = _check_requested(unit, requested)
+    asked = _asked(unit, requested, rows or {})
     record = Application(
         id=new_id("app"), organisation_id=unit.actor.organisation_id, state=APPLICATION.initial,
         state_since=unit.now, created_at=unit.now, scenario=scenario.strip(), purpose=purpose.strip(),
         product_form=product_form, audience=audience, term_months=term_months,
-        requested={r: {"columns": dict(c)} for r, c in requested.items()}, department_ids=departments,
-        signed_at=None, agreement=None, expires_at=None, round=1,
+        requested=asked, department_ids=departments, signed_at=None, agreement=None, expires_at=None, round=1,
     )  # fmt: skip
     unit.session.add(record)
     unit.session.flush()
     unit.audit("application:draft", "application", record.id, resources=len(record.requested))
     return record
+
+
+def _asked(unit: Unit, requested: Mapping[str, Mapping[str, str]], rows: Rows) -> dict[str, Any]:
+    """What is asked of each resource, as it is kept. Raises `BadInput` for conditions that do not fit."""
+    if foreign := set(rows) - set(requested):
+        raise BadInput("application.rows", Text("行条件所属的数据不在申请中", "Conditions on data not asked for"),
+                       fix=Text("请删除该条件", "Remove the condition"), resources=sorted(foreign))  # fmt: skip
+    kept: dict[str, Any] = {}
+    for resource_id, columns in requested.items():
+        types = {c.name: c.type for c in catalogue.columns(unit.session, resource_id)}
+        conditions = rowrule.checked(rows.get(resource_id, ()), types, columns)
+        kept[resource_id] = {"columns": dict(columns)} | ({"rows": conditions} if conditions else {})
+    return kept
 
 
 def _check_form(product_form: str, audience: str, term_months: int) -> None:
@@ -130,7 +148,7 @@ def _clock_run_out(unit: Unit, record: Approval) -> None:
 
 def revise(
     unit: Unit, application_id: str, *, scenario: str, purpose: str, product_form: str, audience: str,
-    term_months: int, requested: Mapping[str, Mapping[str, str]],
+    term_months: int, requested: Mapping[str, Mapping[str, str]], rows: Rows | None = None,
 ) -> Application:  # fmt: skip
     """Change a draft or returned application; what is asked for is checked as for a new one."""
     record = get(unit.session, application_id)
@@ -146,7 +164,7 @@ def revise(
     record.department_ids = _check_requested(unit, requested)
     record.scenario, record.purpose, record.product_form = scenario.strip(), purpose.strip(), product_form
     record.audience, record.term_months = audience, term_months
-    record.requested = {r: {"columns": dict(c)} for r, c in requested.items()}
+    record.requested = _asked(unit, requested, rows or {})
     unit.audit("application:revise", "application", record.id, resources=len(record.requested))
     return record
 
@@ -248,7 +266,7 @@ def sign(unit: Unit, application_id: str) -> Application:
     record.expires_at = unit.now + timedelta(days=record.term_months * 30)
     record.agreement = _agreement(unit, record)
     for resource_id, wanted in record.requested.items():
-        _make_grant(unit, record, resource_id, sorted(wanted["columns"]))
+        _make_grant(unit, record, resource_id, sorted(wanted["columns"]), wanted.get("rows", []))
     unit.enqueue("grant", "application", record.id)
     return record
 
@@ -260,16 +278,16 @@ def _agreement(unit: Unit, record: Application) -> dict[str, Any]:
     body = {
         "template": "standard-2026-01", "merchant": record.organisation_id, "departments": record.department_ids,
         "scenario": record.scenario, "form": record.product_form, "audience": record.audience,
-        "resources": record.requested, "allowed": ["query_simulated", "run", "request_export"],
+        "resources": record.requested, "allowed": ["query_simulated", "read_rows", "run", "request_export"],
         "denied": ["raw_export", "re_identification", "re_sharing"], "term_months": record.term_months,
         "signed_by": unit.actor.id,
     }  # fmt: skip
     return {"body": body, "sha256": hashlib.sha256(canonical(body).encode()).hexdigest()}
 
 
-def _make_grant(unit: Unit, record: Application, resource_id: str, columns: list[str]) -> None:
+def _make_grant(unit: Unit, record: Application, resource_id: str, columns: list[str], rows: list[Any]) -> None:
     resource = catalogue.get(unit.session, resource_id)
-    known = {c.name for c in catalogue.columns(unit.session, resource_id)}
+    known = {c.name: c.type for c in catalogue.columns(unit.session, resource_id)}
     if resource.state != "published" or resource.current_version is None or record.expires_at is None:
         # A version that its department has not confirmed must not be granted.
         raise InvalidTransition(
@@ -277,7 +295,7 @@ def _make_grant(unit: Unit, record: Application, resource_id: str, columns: list
             Text(f"资源“{resource.name}”当前没有已发布的版本", f"“{resource.name}” has no published version now"),
             fix=Text("请待资源重新发布后再签署", "Sign once it is published again"), id=resource_id,
         )  # fmt: skip
-    if set(columns) - known:
+    if set(columns) - known.keys():
         raise InvalidTransition(
             "grant.columns_gone",
             Text(f"资源“{resource.name}”的新版本缺少已批准的列", f"“{resource.name}” no longer has all columns"),
@@ -287,7 +305,8 @@ def _make_grant(unit: Unit, record: Application, resource_id: str, columns: list
         Grant(
             id=new_id("grt"), application_id=record.id, organisation_id=record.organisation_id,
             department_id=resource.organisation_id, resource_id=resource_id, version=resource.current_version,
-            columns=columns, expires_at=record.expires_at, snapshot=None, ended_at=None, disposal=None,
+            columns=columns, rows=rowrule.checked(rows, known, columns), expires_at=record.expires_at, snapshot=None,
+            ended_at=None, disposal=None,
         )
     )  # fmt: skip
     unit.session.flush()
@@ -308,7 +327,7 @@ def require_live(unit: Unit, application_id: str) -> Application:
     permissions.check(unit.actor, "application:read", owner=record.organisation_id, parties=record.parties)
     if unit.actor.role is Role.MERCHANT:
         merchants.require_active(unit)
-    if record.state != "active" or record.expires_at is None or record.expires_at <= unit.now:
+    if not live(unit, record):
         raise NotPermitted(
             "application.not_active",
             Text("该申请的授权当前无效", "The grants of this application are not in effect"),
@@ -316,6 +335,11 @@ def require_live(unit: Unit, application_id: str) -> Application:
             id=record.id, state=record.state,
         )  # fmt: skip
     return record
+
+
+def live(unit: Unit, record: Application) -> bool:
+    """Whether its grants are in effect at this moment; the clock counts, whatever the state still says."""
+    return record.state == "active" and record.expires_at is not None and record.expires_at > unit.now
 
 
 def stand(unit: Unit, application_id: str, step: str, reason: str) -> Application:
@@ -340,11 +364,38 @@ def expire_due(unit: Unit) -> list[str]:
     return ended
 
 
-def end_grants(unit: Unit, application_id: str, disposals: Mapping[str, Mapping[str, Any]]) -> None:
-    """Record that the granted bytes are gone (grant id → disposal record)."""
+def require_ended(unit: Unit, application_id: str) -> Application:
+    """The application, if its grants have ended for good: only then may bytes be removed. Raises otherwise."""
+    record = get(unit.session, application_id)
+    if record.state not in ENDED:
+        raise InvalidTransition("application.not_ended", Text("授权尚未结束，不能销毁", "The grants have not ended"),
+                                fix=Text("请先撤销或等待到期", "Revoke it first, or wait"), id=record.id)  # fmt: skip
+    return record
+
+
+def undisposed(unit: Unit) -> list[str]:
+    """Ended applications whose bytes no job is removing (its attempts failed): each gets a new job; their ids."""
+    found = []
+    for record in every(unit.session):
+        if record.state in ENDED and any(g.ended_at is None for g in grants(unit.session, record.id)):
+            asked = jobs.of_subject(unit.session, "application", record.id)
+            if not any(j.kind == "dispose" and j.state in jobs.LIVE for j in asked):
+                unit.enqueue("dispose", "application", record.id)
+                found.append(record.id)
+    return found
+
+
+def end_grants(
+    unit: Unit, application_id: str, disposals: Mapping[str, Mapping[str, Any]], gone: Mapping[str, Any]
+) -> None:
+    """Record that the granted bytes are gone (grant id → disposal record), and what went with them."""
+    record = require_ended(unit, application_id)
     for one in grants(unit.session, application_id):
-        one.ended_at, one.disposal = unit.now, dict(disposals.get(one.id, {}))
-    unit.audit("grant:dispose", "application", application_id, grants=len(disposals))
+        if one.ended_at is None:
+            one.ended_at, one.disposal = unit.now, dict(disposals.get(one.id, {}))
+    record.disposal = {**gone, "at": unit.now.isoformat()}
+    digests = sorted({b["digest"] for d in disposals.values() for b in d.values() if b["gone"]})
+    unit.audit("grant:dispose", "application", application_id, grants=len(disposals), digests=digests, **gone)
 
 
 def read(unit: Unit, application_id: str) -> Application:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict, worst_of
 from sandbox.exports.checks import CHECKS, Measured
-from sandbox.exports.subject import CannotRun, ExportSubject
-from sandbox.exports.wording import CANNOT_RUN, WORDINGS
+from sandbox.exports.subject import CannotRun, ExportSubject, NotProvable
+from sandbox.exports.wording import CANNOT_RUN, NOT_PROVABLE, WORDINGS, Wording
 
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
@@ -73,6 +73,8 @@ def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
         if registered is None:
             raise CannotRun("no such check on this platform")
         return _result(rule, registered.run(subject, rule.parameters))
+    except NotProvable as parts:
+        return _error(rule, f"not provable by machine: {parts}", NOT_PROVABLE)
     except CannotRun as missing:
         return _error(rule, f"missing: {missing}")
     except Exception as error:
@@ -94,8 +96,8 @@ def _result(rule: Any, measured: Measured) -> RuleResult:
     return RuleResult(RuleRun(rule.id, outcome, measured.measured, measured.threshold), findings)
 
 
-def _error(rule: Any, reason: str) -> RuleResult:
-    finding = Finding(rule.id, Outcome.ERROR, "request", reason, None, CANNOT_RUN.text, CANNOT_RUN.repair)
+def _error(rule: Any, reason: str, wording: Wording = CANNOT_RUN) -> RuleResult:
+    finding = Finding(rule.id, Outcome.ERROR, "request", reason, None, wording.text, wording.repair)
     return RuleResult(RuleRun(rule.id, Outcome.ERROR, reason, None), (finding,))
 
 

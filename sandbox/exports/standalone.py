@@ -155,6 +155,8 @@ class _Matcher:
         """`subject` with job, evidence, matches and history as far as the source gives them."""
         if any(s.keys for s in self._sources.values()):
             spec = spec or (self.guess(subject.files[0]) if len(subject.files) == 1 else None)
+            if spec is not None and spec.beyond_proof:
+                return matched(replace(subject, unproved=tuple(spec.beyond_proof)), self._sources)
             if spec is not None:
                 subject = replace(
                     subject,
@@ -177,7 +179,7 @@ class _Matcher:
             spec = (
                 parse(beside.read_bytes()) if beside.exists() else self.guess(ExportFile(path.name, path.read_bytes()))
             )
-            if spec is None:
+            if spec is None or spec.beyond_proof:
                 return None
             cells += cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
         return tuple(cells)

@@ -36,6 +36,10 @@ class CannotRun(Exception):
     """A check lacks a fact it needs; the gate turns this into an error run. Holds the name of the fact only."""
 
 
+class NotProvable(CannotRun):
+    """The job has parts whose evidence the platform cannot derive; holds their paths."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportFile:
     """One file of the request: its bare name and bytes."""
@@ -83,7 +87,8 @@ class ExportSubject:
     `texts`: place → text typed by people (title, description, remark). `grants` and `columns_read`: by input alias.
     `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
-    to. `match`: what of the files was found again in the source.
+    to. `match`: what of the files was found again in the source. `unproved`: parts of the job that no evidence covers
+    (free SQL, scripts, uploads, `post`): with one of them no rule about cells can run, so nothing passes by machine.
     """
 
     files: tuple[ExportFile, ...]
@@ -104,6 +109,7 @@ class ExportSubject:
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
     volume: VolumeFacts | None = None
+    unproved: tuple[str, ...] = ()
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:
@@ -131,6 +137,8 @@ class ExportSubject:
 
     def need_evidence(self) -> tuple[JobSpec, Evidence]:
         """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
+        if self.unproved:
+            raise NotProvable(", ".join(self.unproved))
         if self.spec is None or self.evidence is None:
             raise CannotRun("evidence")
         if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:

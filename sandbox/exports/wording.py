@@ -170,3 +170,10 @@ CANNOT_RUN = _w(
     "The platform will look into it; no change of yours is needed",
 )
 """Said for any rule that raised, whatever the reason: the reason is in the run's measured value."""
+
+NOT_PROVABLE = _w(
+    "作业含有机器不能证明的部分（自由 SQL、脚本、上传数据或后处理），不予通过",
+    "The job has parts the machine cannot prove (free SQL, a script, an upload, or `post`), so it does not pass",
+    "请改用只有 product 的声明式作业后重新运行",
+    "Run it as a declared job with nothing but `product`",
+)

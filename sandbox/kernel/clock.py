@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -17,12 +18,18 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The present moment, in UTC."""
 
+    def wait(self, seconds: float) -> None:
+        """Come back when `seconds` have passed."""
+
 
 class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class FixedClock:
@@ -33,6 +40,9 @@ class FixedClock:
 
     def now(self) -> datetime:
         return self.moment
+
+    def wait(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
 
 
 def city_date(moment: datetime) -> date:

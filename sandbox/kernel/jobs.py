@@ -256,6 +256,7 @@ def _give_back(unit: Unit, job: Job, handlers: Handlers) -> None:
     unit.audit("job:lost", job.noun, job.subject_id, job=job.id, attempt=job.attempt)
     if job.attempt < MAX_ATTEMPTS:
         attempts.end(unit.session, job.id, job.attempt, "lost", unit.now, reached=job.step, error=attempts.LOST)
+        sweep(unit.platform, job)  # a killed process could not
         _put_back(job)
         return
     error = UserError(

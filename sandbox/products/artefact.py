@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from sandbox.products.spec import JobSpec, Measure
+from sandbox.products.spec import DIGITS, JobSpec, Measure
 
 FORMULA_PREFIXES = "=+-@\t\r\n＝＋－＠"
 """First characters that make spreadsheets run a cell; full-width forms are read as such in Chinese locales."""
@@ -60,6 +60,25 @@ def write(spec: JobSpec, rows: Sequence[Sequence[Any]], *, base: int) -> Artefac
     content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
     digest = hashlib.sha256(content).hexdigest()
     return Artefact(spec.file_name, content, digest, tuple(spec.output_columns), len(rows))
+
+
+def write_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Artefact:
+    """The file of a `post` statement's rows, in their fixed order. Its numbers come from values rounded before, so that
+    they are written as they are, to at most `DIGITS` decimals."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([neutral(c) for c in columns])
+    writer.writerows([neutral(_plain_text(value)) for value in row] for row in rows)
+    content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
+    return Artefact(name, content, hashlib.sha256(content).hexdigest(), tuple(columns), len(rows))
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, float | Decimal) and math.isfinite(value):
+        exact = Decimal(value).quantize(Decimal(1).scaleb(-DIGITS), rounding=ROUND_HALF_UP, context=_CONTEXT)
+        text = format(exact, "f").rstrip("0").rstrip(".")
+        return "0" if text == "-0" else text
+    return "" if value is None or isinstance(value, float) else dimension_text(value)
 
 
 def released_row(spec: JobSpec, row: Sequence[Any], base: int) -> list[str]:

@@ -91,6 +91,13 @@ def derive(spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, 
     `halves`: random halves of P2, drawn now. Raises `EvidenceError` where the evidence cannot be derived; a failed
     proof is no error but a fact of the result (`proved` false) that the gate blocks on.
     """
+    if spec.beyond_proof:
+        raise EvidenceError(
+            "evidence.beyond_proof",
+            Text("作业含有机器不能证明的部分", "The job has parts that the machine cannot prove"),
+            Text("请改用只有 product 的声明式作业", "Use a declared job with nothing but `product`"),
+            parts=spec.beyond_proof,
+        )
     entities = sql.entities_of({alias: source.hidden_keys for alias, source in sources.items()})
     statement = sql.compile(spec)[-1].sql
     with opened(sources) as con:

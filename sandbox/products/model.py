@@ -14,9 +14,11 @@ RUN = Lifecycle(
         State("requested", Text("排队中", "queued"), Role.SYSTEM, "active"),
         State("succeeded", Text("已完成", "succeeded"), None, "good"),
         State("failed", Text("未完成", "failed"), None, "bad"),
+        State("cancelled", Text("已取消", "cancelled")),
     ),
     transitions=(
         Transition("succeed", ("requested",), "succeeded", "run:execute", Text("完成", "succeed")),
         Transition("fail", ("requested",), "failed", "run:execute", Text("失败", "fail")),
+        Transition("cancel", ("requested",), "cancelled", "run:cancel", Text("取消", "cancel")),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,21 @@ class Run(StatefulMixin, Base):
     """state, step, error class, duration and row buckets"""
     artefact_id: Mapped[str | None] = short(nullable=True)
     tier: Mapped[str] = short(10)
+    family: Mapped[str] = short(index=True)
+    """the first run of the near-equal jobs this one belongs to"""
+    shape: Mapped[dict[str, Any]]
+    """the job without its constants, for comparing"""
+    counted: Mapped[bool]
+    """against the quotas: a run that never got past simulated data told nothing"""
+
+
+class RunGrant(Base):
+    """A grant that a run uses."""
+
+    __tablename__ = "run_grant"
+
+    run_id: Mapped[str] = short(primary_key=True)
+    grant_id: Mapped[str] = short(primary_key=True, index=True)
 
 
 class Artefact(Base):
@@ -67,7 +83,26 @@ def of_workspace(session: Session, workspace_id: str) -> list[Run]:
     return list(session.scalars(select(Run).where(Run.workspace_id == workspace_id).order_by(Run.created_at.desc())))
 
 
-def count_since(session: Session, application_id: str, moment: datetime) -> int:
-    """Runs asked for under one application since `moment` (the quota's measure)."""
-    statement = select(func.count()).where(Run.application_id == application_id, Run.created_at >= moment)
+def grant_count_since(session: Session, grant_id: str, moment: datetime) -> int:
+    """Runs that used a grant since `moment`, failed and cancelled ones too (the quota's measure)."""
+    statement = select(func.count()).select_from(Run).join(RunGrant, RunGrant.run_id == Run.id)
+    statement = statement.where(RunGrant.grant_id == grant_id, Run.created_at >= moment, Run.counted)
     return session.scalar(statement) or 0
+
+
+def of_organisation_since(session: Session, organisation_id: str, moment: datetime, limit: int) -> list[Run]:
+    """The newest runs of an organisation, over all its applications."""
+    statement = select(Run).where(Run.organisation_id == organisation_id, Run.created_at >= moment)
+    return list(session.scalars(statement.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)))
+
+
+def of_family(session: Session, family: str, until: datetime) -> list[Run]:
+    """The runs of a family asked for up to `until`, newest first."""
+    statement = select(Run).where(Run.family == family, Run.created_at <= until)
+    return list(session.scalars(statement.order_by(Run.created_at.desc(), Run.id.desc())))
+
+
+def ended_before(session: Session, run_ids: Collection[str], moment: datetime) -> list[str]:
+    """Which of these runs ended before `moment`."""
+    statement = select(Run.id).where(Run.id.in_(run_ids), Run.state != "requested", Run.state_since < moment)
+    return list(session.scalars(statement.order_by(Run.id)))

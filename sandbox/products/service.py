@@ -1,53 +1,143 @@
-"""Use cases of products: run a job spec on real data unseen, keep its artefact inside."""
+"""Use cases of products: run a job on real data unseen, keep its artefact inside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from policies.text import Text
 from sandbox.applications import repository as applications
-from sandbox.kernel import permissions
-from sandbox.kernel.errors import BadInput, LimitExceeded
+from sandbox.kernel import audit, cancellation, editions, jobs, permissions
+from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, Unavailable
+from sandbox.kernel.identity import SYSTEM
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
+from sandbox.products import families
 from sandbox.products import spec as specs
 from sandbox.products.model import RUN
-from sandbox.products.repository import Artefact, Run, artefact, count_since, get, of_workspace
+from sandbox.products.repository import (
+    Artefact,
+    Run,
+    RunGrant,
+    artefact,
+    get,
+    grant_count_since,
+    of_family,
+    of_organisation_since,
+    of_workspace,
+)
+from sandbox.products.spec import JobSpec
 from sandbox.workspaces import service as workspaces
 from sandbox.workspaces import tiers
 
+_DAY = timedelta(days=1)
+COMPARED = 300
+"""Newest runs of an organisation that a new one is compared with."""
 
-def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any], runs_per_day: int) -> Run:
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run among its family: the `number`-th counted within 24 hours, `total` within the policy's window, and how it
+    differs from the one before."""
+
+    number: int
+    total: int
+    before: Run | None
+    changes: tuple[Text, ...]
+
+
+def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any]) -> Run:
     """Ask for a run of `spec_text` on real data. The job first runs the same spec on the simulated twin.
 
-    Raises `BadInput` for a spec that does not hold or names a grant of another application, `LimitExceeded` over the
-    daily quota, `Unavailable` when the isolation tier is too weak.
+    Raises `BadInput` for a spec that does not hold or names a grant of another application, `LimitExceeded` over a
+    daily quota (of a grant, or of near-equal jobs), `Unavailable` when the isolation tier is too weak.
     """
     workspace = workspaces.require_usable(unit, workspace_id, "run:start")
     tier = tiers.require_for_real_data(unit)
     spec = specs.parse(spec_text)
-    granted = {g.id for g in applications.grants(unit.session, workspace.application_id)}
-    foreign = sorted(i.grant for i in spec.inputs.values() if i.grant not in granted)
-    if foreign:
-        raise BadInput("run.grant", Text(f"作业引用了不属于本申请的授权：{'、'.join(foreign)}",
-                       f"The job names grants of another application: {', '.join(foreign)}"),
-                       fix=Text("请使用本空间列出的授权编号", "Use the grants listed in this workspace"))  # fmt: skip
-    if count_since(unit.session, workspace.application_id, unit.now - timedelta(days=1)) >= runs_per_day:
-        raise LimitExceeded("run.quota", Text(f"24 小时内最多运行 {runs_per_day} 次", f"{runs_per_day} runs in 24 h"),
-                            fix=Text("请稍后再运行", "Run it later"))  # fmt: skip
+    _require_inputs(unit, workspace.application_id, spec)
+    if tier == tiers.WEAK and any(step.script for step in spec.prepare):
+        raise Unavailable("run.script_tier", Text("当前隔离等级不运行脚本", "No script runs on this isolation tier"),
+                          fix=Text("请改用 SQL 步骤", "Use SQL steps"))  # fmt: skip
+    audit.hold(unit.session)  # two requests at once are counted one after the other
+    granted = {g.id: g.resource_id for g in applications.grants(unit.session, workspace.application_id)}
+    shape = families.shape_of(spec, granted).as_dict()
     run = Run(
         id=new_id("run"), organisation_id=workspace.organisation_id, state=RUN.initial, state_since=unit.now,
         created_at=unit.now, workspace_id=workspace.id, application_id=workspace.application_id,
-        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True), spec_digest=specs.digest(spec),
-        dry_run={}, outcome=None, artefact_id=None, tier=tier,
+        spec=specs.as_data(spec), spec_digest=specs.digest(spec), dry_run={}, outcome=None, artefact_id=None,
+        tier=tier, family="", shape=shape, counted=True,
     )  # fmt: skip
+    run.family = _family_of(unit, run)
+    _require_quota(unit, run, spec)
     unit.session.add(run)
     unit.session.flush()
-    unit.audit("run:request", "run", run.id, spec=run.spec_digest, tier=tier)
+    unit.session.add_all(RunGrant(run_id=run.id, grant_id=grant) for grant in spec.grants)
+    unit.audit("run:request", "run", run.id, spec=run.spec_digest, tier=tier, family=run.family)
     unit.enqueue("run", "run", run.id)
     return run
+
+
+def _require_inputs(unit: Unit, application_id: str, spec: JobSpec) -> None:
+    granted = {g.id for g in applications.grants(unit.session, application_id) if g.ended_at is None}
+    foreign = sorted(set(spec.grants) - granted)
+    if foreign:
+        raise BadInput("run.grant", Text(f"作业引用了不属于本申请或已失效的授权：{'、'.join(foreign)}",
+                       f"The job names grants that are not this application's, or have ended: {', '.join(foreign)}"),
+                       fix=Text("请使用本空间列出的授权编号", "Use the grants listed in this workspace"))  # fmt: skip
+    uploads = sorted(i.upload for i in spec.inputs.values() if i.upload)
+    if uploads:
+        raise BadInput("run.upload", Text(f"作业暂不能使用上传数据：{'、'.join(uploads)}",
+                       f"A job cannot use uploads yet: {', '.join(uploads)}"),
+                       fix=Text("请把对照值写进 SQL 步骤（VALUES）", "Write the values into a SQL step"))  # fmt: skip
+
+
+def _family_of(unit: Unit, run: Run) -> str:
+    """The family of the nearest earlier run within the policy's distance; a run near to none begins its own."""
+    rule = editions.in_force(unit, "workspace").by_check("job_families").parameters
+    since = unit.now - timedelta(days=rule.window_days)
+    earlier = of_organisation_since(unit.session, run.organisation_id, since, COMPARED)
+    near = [(families.distance(one.shape, run.shape), place, one.family) for place, one in enumerate(earlier)]
+    nearest = min(near, default=None)
+    return nearest[2] if nearest is not None and nearest[0] <= rule.near_parts else run.id
+
+
+def _require_quota(unit: Unit, run: Run, spec: JobSpec) -> None:
+    edition, since = editions.in_force(unit, "workspace"), unit.now - _DAY
+    most = edition.by_check("runs_per_day").parameters.per_grant_per_day
+    used = {grant: grant_count_since(unit.session, grant, since) for grant in spec.grants}
+    full = sorted(grant for grant, count in used.items() if count >= most)
+    if full:
+        raise LimitExceeded(
+            "run.quota",
+            Text(f"授权 {full[0]} 24 小时内最多运行 {most} 次（含失败的）",
+                 f"Grant {full[0]} allows {most} runs in 24 h, failed ones included"),
+            fix=Text("请稍后再运行；调试请用仿真数据试运行，不计次数", "Run it later; the twin is not counted"),
+        )  # fmt: skip
+    most = edition.by_check("job_families").parameters.per_family_per_day
+    alike = [one for one in of_family(unit.session, run.family, unit.now) if one.counted and one.created_at >= since]
+    if len(alike) >= most:
+        said = families.changes(specs.parse(alike[0].spec), spec)
+        zh, en = "；".join(t.zh for t in said) or "没有差别", "; ".join(t.en for t in said) or "nothing"
+        raise LimitExceeded(
+            "run.family_quota",
+            Text(f"这与 24 小时内的 {len(alike)} 次作业相近，相近作业每天最多 {most} 次。与上一次的差别：{zh}",
+                 f"{len(alike)} near-equal jobs ran in 24 h, {most} are allowed. Differs from the last by: {en}"),
+            fix=Text("请把要比较的取值放进同一个作业的维度，一次算出", "Make what you compare a dimension of one job"),
+        )  # fmt: skip
+
+
+def standing(unit: Unit, run: Run) -> Standing:
+    """Where a run stands among near-equal ones, for the operator, the officer and the merchant itself."""
+    days = editions.in_force(unit, "workspace").by_check("job_families").parameters.window_days
+    known = [r for r in of_family(unit.session, run.family, run.created_at) if r.id != run.id]
+    known = [r for r in known if r.created_at >= run.created_at - timedelta(days=days)]
+    today = sum(1 for r in known if r.counted and r.created_at >= run.created_at - _DAY)
+    before = known[0] if known else None
+    said = families.changes(specs.parse(before.spec), specs.parse(run.spec)) if before else []
+    return Standing(today + 1, len(known) + 1, before, tuple(said))
 
 
 def succeed(unit: Unit, run_id: str, dry_run: Mapping[str, Any], outcome: Mapping[str, Any], made: Artefact) -> Run:
@@ -60,10 +150,31 @@ def succeed(unit: Unit, run_id: str, dry_run: Mapping[str, Any], outcome: Mappin
 
 
 def fail(unit: Unit, run_id: str, outcome: Mapping[str, Any], dry_run: Mapping[str, Any] | None = None) -> Run:
-    """Record a run that did not finish: step and error class only."""
+    """Record a run that did not finish: step and error class only. One that ended on simulated data is not counted."""
     run = get(unit.session, run_id)
     RUN.advance(unit, run, "fail", error=outcome.get("error", "failed"))
     run.outcome, run.dry_run = dict(outcome), dict(dry_run or {})
+    run.counted = outcome.get("on") != "simulated"
+    return run
+
+
+def cancel_run(unit: Unit, run_id: str) -> Run:
+    """End a run early, at whatever stage; its job can commit nothing from here on and leaves nothing behind."""
+    run = get(unit.session, run_id)
+    RUN.advance(unit, run, "cancel")
+    run.outcome = {"state": "cancelled", "error": "cancelled"}
+    for job in jobs.of_subject(unit.session, "run", run.id):
+        if job.state in cancellation.STOPPABLE:
+            cancellation.cancel(unit.acting_as(SYSTEM), job.id)
+    return run
+
+
+def require_waiting(unit: Unit, run_id: str) -> Run:
+    """The run, unless it has ended: a run ends once. Raises `InvalidTransition`."""
+    run = get(unit.session, run_id)
+    if run.state != RUN.initial:
+        raise InvalidTransition("run.ended", Text("该运行已经结束", "The run has ended"),
+                                fix=Text("请重新提交作业", "Submit the job again"), id=run.id)  # fmt: skip
     return run
 
 

@@ -33,6 +33,8 @@ class Source:
     keys: tuple[EntityKey, ...] = ()
     identifiers: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    rows: str = ""
+    """the grant's row rule as SQL that the platform wrote; empty for every row"""
 
     @property
     def hidden_keys(self) -> tuple[EntityKey, ...]:
@@ -73,7 +75,8 @@ def opened(
             con.execute("SET lock_configuration=true")
             for alias, source in sources.items():
                 paths = ", ".join(literal(f) for f in source.files)
-                where = f" WHERE {only[alias]}" if only and alias in only else ""
+                kept = [f"({c})" for c in (source.rows, (only or {}).get(alias)) if c]
+                where = f" WHERE {' AND '.join(kept)}" if kept else ""
                 columns = "*" if whole else _visible(source)
                 con.execute(f"CREATE VIEW {quote(alias)} AS SELECT {columns} FROM read_parquet([{paths}]){where}")
             yield con

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -75,11 +75,18 @@ def _en(problem: SpecProblem) -> str:
     return f"{line}{problem.path or 'whole job'}: {problem.en}"
 
 
-def as_problems(error: ValidationError, data: object, lines: dict[Path, int]) -> list[SpecProblem]:
-    """One problem a place, in the order of the text; the branches of a union count as one."""
+def as_problems(
+    error: ValidationError, data: object, lines: dict[Path, int], inside: Collection[str] = ()
+) -> list[SpecProblem]:
+    """One problem a place, in the order of the text; the branches of a union count as one.
+
+    `inside`: fields that the model has at the top and the text has under `product`.
+    """
     written = set(_paths(data, ()))
     grouped: dict[Path, list[Any]] = {}
     for item in error.errors(include_url=False):
+        if item["loc"] and item["loc"][0] in inside:
+            item["loc"] = ("product", *item["loc"])
         grouped.setdefault(_place(item, written), []).append(item)
     found = [SpecProblem(dotted(p) if p else "", _line(p, lines), *_message(items)) for p, items in grouped.items()]
     return sorted(found, key=lambda p: (p.line or 0, p.path))
@@ -106,6 +113,11 @@ def _line(place: Path, lines: dict[Path, int]) -> int | None:
     while place and place not in lines:
         place = place[:-1]
     return lines.get(place)
+
+
+def line_of(path: str, lines: dict[Path, int]) -> int | None:
+    """The line of a dotted path, or of the nearest place above it that the text has."""
+    return _line(tuple(path.split(".")), lines)
 
 
 def _message(items: list[Any]) -> tuple[str, str]:

@@ -135,9 +135,11 @@ def _of_workspace(unit: Unit, workspace: Workspace, grant: Grant, changed: set[s
 
 
 def _uses(run: Run, grant: Grant) -> set[str]:
-    """The columns of the grant that the run's job names."""
+    """The columns of the grant that the run's job names; free SQL and scripts may read every one."""
     spec = parse(run.spec)
     mine = {alias for alias, one in spec.inputs.items() if one.grant == grant.id}
+    if mine and spec.prepare:
+        return set(grant.columns)
     named = (spec.split(reference) for reference in spec.source_columns())
     return {column for alias, column in named if alias is None or alias in mine} if mine else set()
 

@@ -22,10 +22,7 @@ Key = tuple[str, str]  # (workspace, mode)
 QUEUE_PER_PLACE = 16
 _TICK = 0.1
 SPARE = ""  # the workspace of what belongs to none
-_LIMITS_OF_MEMORY = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 class WorkspaceBusy(UserError):
@@ -173,15 +170,29 @@ class Admission:
 
 
 def machine_mb() -> int:
-    """Memory this process may count on: the machine's, or its control group's where that is less. Megabytes."""
+    """Memory this process may count on: the machine's, or that of a control group above it where less. Megabytes."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _LIMITS_OF_MEMORY:
-        try:
-            text = path.read_text().strip()
-        except OSError:
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, file = _GROUPS, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, file = _GROUPS / "memory", "memory.limit_in_bytes"
+        else:
             continue
-        found += [int(text)] if text.isdigit() else []
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root) and (limit := _limit(folder / file)):
+                found.append(limit)
     return min(found) // MEGABYTE
+
+
+def _limit(file: Path) -> int | None:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
 
 
 def footprint_mb(pid: int) -> int:

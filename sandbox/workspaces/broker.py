@@ -12,14 +12,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, selftest
-from sandbox.workspaces.admission import Admission, Key, Ticket, Waiting, WorkspaceBusy, footprint_mb
+from sandbox.workspaces import disk, jail, selftest
+from sandbox.workspaces.admission import SPARE, Admission, Key, Ticket, Waiting, WorkspaceBusy, footprint_mb
 from sandbox.workspaces.conversation import (
     DEATHS,
     Conversation,
@@ -33,8 +33,9 @@ from sandbox.workspaces.conversation import (
     Worker,
     failure,
 )
-from sandbox.workspaces.limits import MEGABYTE, Limits
+from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import HEADER_CAP, ChannelClosed, ProtocolError
+from sandbox.workspaces.spares import Spares
 from sandbox.workspaces.usage import meter
 
 __all__ = [
@@ -68,7 +69,8 @@ class Broker:
     """Thread-safe.
 
     `capacity_mb` bounds what is promised: the limits of the workers that run plus the measured size of those that are
-    idle. `running` is how many may run at once (twice the cores when not given).
+    idle. `running` is how many may run at once (twice the cores when not given); `spares` how many warm processes are
+    kept for workspaces that open (`warm` starts the first).
     """
 
     def __init__(
@@ -80,11 +82,15 @@ class Broker:
         running: int | None = None,
         idle_seconds: float = 900.0,
         accepted: frozenset[str] = STRONG_ONLY,
+        spares: int = 0,
     ) -> None:
         self.tested, self.limits = tested, limits
         self.idle_seconds = idle_seconds
         self.accepted = accepted
+        self.permit: Callable[[str], None] | None = None
+        """asked with the workspace's id when a worker is ready and its statement about to be sent; raises to refuse"""
         self._admission = Admission(running or 2 * (os.cpu_count() or 1), capacity_mb, self._send_away)
+        self._spares = Spares(tested.form, limits, spares)
         self._workers: dict[Key, Worker] = {}
         self._ending: list[Worker] = []
         self._sizes: dict[Path, _Size] = {}
@@ -147,7 +153,7 @@ class Broker:
         finally:
             with self._lock:
                 worker = self._workers.get(key)
-            self._admission.leave(key, footprint_mb(worker.jailed.process.pid) if worker else None)
+            self._admission.leave(key, worker.meter.held_mb if worker else None)
 
     def cancel(self, workspace_id: str, mode: Mode | str) -> bool:
         """Ask what runs or waits for this workspace in `mode` (or other kind of place) to stop; False when nothing."""
@@ -183,6 +189,12 @@ class Broker:
         for key in everyone:
             self._remove(key)
         self._bury()
+        self._spares.close()
+
+    def warm(self) -> None:
+        """Start the spares that are missing and wait for them."""
+        self._spares.fill()
+        self._count_spares()
 
     def status(self) -> list[dict[str, Any]]:
         """Live workers: workspace, mode, form, whether a query runs, seconds since the last one, memory."""
@@ -192,13 +204,14 @@ class Broker:
         return [
             {"workspace": key[0], "mode": key[1], "form": worker.jailed.form, "running": self._admission.runs(key),
              "idle_seconds": round(now - worker.last_used, 1), "memory_mb": worker.limits.memory_mb,
-             "resident_mb": footprint_mb(worker.jailed.process.pid)}
+             "held_mb": worker.meter.held_mb}
             for key, worker in workers
         ]  # fmt: skip
 
-    def load(self) -> dict[str, int]:
-        """Places and memory of the whole machine: see `Admission.status`."""
-        return self._admission.status()
+    def load(self) -> dict[str, int | str]:
+        """Places and memory of the whole machine (see `Admission.status`), spares, and why there are none, if so."""
+        kept = self._spares
+        return {**self._admission.status(), "spares": len(kept.pids()), "no_spares_because": kept.unavailable}
 
     def _allow(self, mode: Mode) -> None:
         if mode == Mode.SIMULATED:
@@ -210,15 +223,17 @@ class Broker:
         known = self._sizes.get(mount.own)
         began = time.monotonic()
         if known is None or began - known.at > _MEASURING_SHARE * known.took:
-            size = _size_mb(mount.own)
-            known = self._sizes[mount.own] = _Size(began, time.monotonic() - began, size)
-        return known.mb > mount.quota_mb
+            used = disk.share([mount.own], mount.quota_mb)
+            known = self._sizes[mount.own] = _Size(began, time.monotonic() - began, used)
+        return known.share > 1.0
 
     def _ask(self, mount: WorkspaceMount, ticket: Ticket, question: Question) -> QueryResult | QueryFailed:
         worker = self._worker(mount, ticket)
-        conversation = Conversation(worker, question)
+        conversation = Conversation(worker, question, disk.Bound([mount.own], mount.quota_mb, worker.jailed))
         alive = False
         try:
+            if self.permit is not None:
+                self.permit(mount.workspace_id)
             outcome, alive = conversation.run()
         finally:
             worker.last_used = time.monotonic()
@@ -248,7 +263,9 @@ class Broker:
 
     def _start(self, mount: WorkspaceMount) -> Worker:
         order = jail.Order("worker", mount.own, self.limits, mount.mode.value, dict(mount.tables))
-        jailed = jail.start(order, self.tested.form)
+        jailed = self._spares.start(order, self.tested.form)
+        if self._spares.wanted:
+            threading.Thread(target=self.warm, name="spares", daemon=True).start()
         opened = None
         with contextlib.suppress(ChannelClosed, ProtocolError):
             opened = jailed.data.receive(timeout=jail.START_SECONDS)
@@ -257,6 +274,9 @@ class Broker:
             jailed.kill()
             raise jail.failed(jailed.form, f"the worker did not open its database: {reason}")
         return Worker(mount.mode, mount.tables, self.limits, jailed, meter(jailed), time.monotonic())
+
+    def _count_spares(self) -> None:
+        self._admission.hold((SPARE, ""), sum(footprint_mb(pid) for pid in self._spares.pids()))
 
     def _remove(self, key: Key, worker: Worker | None = None) -> bool:
         """End the worker of `key` (only this one, if given) and wait for it, unless someone is talking to it."""
@@ -298,11 +318,11 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """When a folder was measured, how many seconds that took, and its megabytes."""
+    """When a folder was measured, how many seconds that took, and the share of its quota."""
 
     at: float
     took: float
-    mb: float
+    share: float
 
 
 def require_tier(tested: selftest.SelfTest, accepted: frozenset[str]) -> None:
@@ -337,15 +357,3 @@ def require_scalars(parameters: Parameters | None) -> None:
             Text("参数过大。", "The parameters are too big."),
             fix=Text("请先把数据放入表中再引用。", "Put the data into a table first and refer to it."),
         )
-
-
-def _size_mb(folder: Path) -> float:
-    """What the folder holds; no limit of the kernel covers the sum, so it is measured before each query."""
-    total = 0
-    for root, _folders, files in os.walk(folder):
-        for name in files:
-            try:
-                total += Path(root, name).lstat().st_blocks * 512
-            except OSError:
-                continue
-    return total / MEGABYTE

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from policies.text import Text
-from sandbox.workspaces import jail, wording
+from sandbox.workspaces import disk, jail, wording
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import ChannelClosed, Collector, ProtocolError
 from sandbox.workspaces.statements import NO_COURSE, NO_DIAGNOSIS, Course, Diagnosis, course_of, diagnosis_of
@@ -103,8 +103,8 @@ class Worker:
 class Conversation:
     """One query with one worker."""
 
-    def __init__(self, worker: Worker, question: Question) -> None:
-        self.worker, self.question = worker, question
+    def __init__(self, worker: Worker, question: Question, bound: disk.Bound) -> None:
+        self.worker, self.question, self.bound = worker, question, bound
         self.began = time.monotonic()
         worker.meter.start()
         self.interrupted: float | None = None
@@ -196,6 +196,9 @@ class Conversation:
         now = time.monotonic()
         self.worker.meter.tick()
         self._listen()
+        if self.bound.passed():
+            self.why = "disk_full"
+            return False  # no grace: an interrupted statement may go on writing
         cancelled = self.question.cancel.is_set() or self.broken is not None
         if self.interrupted is None and (cancelled or now - self.began > self.worker.limits.wall_seconds):
             self.why = "cancelled" if cancelled else "time_limit"

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
-from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import service, wording, wording_errors
+from sandbox.workspaces import metering, own_record, service, uploads, wording, wording_errors
 from sandbox.workspaces.lexing import tokens
 from sandbox.workspaces.repository import STATEMENT_CHARS, Statement, Workspace
 
@@ -93,6 +92,7 @@ def query(
 
     with platform.begin(actor) as unit:
         mount = mount_of(unit, workspace_id)
+        metering.require_quota(unit, workspace_id, "query")
     with _followed(workspace_id, actor) as followed:
         answer = broker.query(
             mount, sql, parameters=parameters, progress=followed.hears(progress), waiting=followed.waits(waiting),
@@ -100,7 +100,8 @@ def query(
         )  # fmt: skip
     outcome, rows = (answer.kind, 0) if isinstance(answer, QueryFailed) else ("ok", _rows(answer))
     with platform.begin(actor) as unit:
-        _record(unit, workspace_id, sql, outcome, rows, answer)
+        statement = _record(unit, workspace_id, sql, outcome, rows, answer)
+        metering.record(unit, workspace_id, "query", answer.usage, subject=statement.id, rows=rows)
     if isinstance(answer, QueryFailed):
         raise QueryRefused(answer)
     return answer
@@ -139,7 +140,8 @@ def mount_of(unit: Unit, workspace_id: str) -> WorkspaceMount:
 
     workspace = service.require_usable(unit, workspace_id, "workspace:query")
     folder = unit.settings.workspaces_root / workspace.id
-    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, service.twin_tables(unit, workspace))
+    tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
+    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, tables)
 
 
 class QueryRefused(BadInput):
@@ -175,13 +177,15 @@ def _rows(answer: QueryResult) -> int:
 
 def _record(
     unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, answer: QueryResult | QueryFailed
-) -> None:
-    unit.session.add(
-        Statement(id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now,
-                  text=sql[:STATEMENT_CHARS], outcome=outcome, rows=rows, milliseconds=round(answer.elapsed * 1000))
+) -> Statement:
+    made = Statement(
+        id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:STATEMENT_CHARS],
+        outcome=outcome, rows=rows, milliseconds=round(answer.elapsed * 1000),
     )  # fmt: skip
+    unit.session.add(made)
     unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True,
                tables=list(answer.tables))  # fmt: skip
+    return made
 
 
 # ---- what there is ----
@@ -202,7 +206,8 @@ class ObjectColumn:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Something that a statement can name. `kind`: granted (a simulated twin), table, view or macro."""
+    """Something that a statement can name. `kind`: granted (a simulated twin), uploaded (the merchant's own data),
+    table, view or macro."""
 
     kind: str
     name: str
@@ -214,21 +219,29 @@ class Object:
 
 def granted(unit: Unit, workspace: Workspace) -> list[Object]:
     """The granted twin tables, with what the catalogue says of each column."""
-    found, names = [], iter(service.twin_names(unit, workspace))
-    for grant in applications.grants(unit.session, workspace.application_id):
-        if not grant.snapshot or grant.ended_at is not None:
-            continue
+    found = []
+    for name, grant in service.granted_tables(unit, workspace).items():
         resource = catalogue.get(unit.session, grant.resource_id)
         known = {c.name: c for c in catalogue.columns(unit.session, resource.id)}
-        twin = grant.snapshot["twin"]
+        twin = (grant.snapshot or {})["twin"]
         types = {str(n): str(t) for n, t in twin.get("columns", ())}
         columns = tuple(
             ObjectColumn(n, types.get(n, ""), known[n].comment, known[n].type, known[n].level, known[n].identifier_role)
             if n in known else ObjectColumn(n, types.get(n, ""))
             for n in grant.columns
         )  # fmt: skip
-        found.append(Object("granted", next(names), columns, twin.get("rows"), resource.description))
+        found.append(Object("granted", name, columns, twin.get("rows"), resource.description))
     return found
+
+
+def uploaded(unit: Unit, workspace: Workspace) -> list[Object]:
+    """The tables that the merchant brought in, as their check read them."""
+    mounted = uploads.tables(unit, workspace)
+    return [
+        Object("uploaded", u.name, tuple(ObjectColumn(c["name"], c["type"]) for c in (u.report or {})["columns"]),
+               (u.report or {})["rows"], u.provenance["source"])
+        for u in own_record.uploads(unit.session, workspace.id) if u.state == "accepted" and u.name in mounted
+    ]  # fmt: skip
 
 
 _OWN_TABLES = """
@@ -252,7 +265,8 @@ def objects(platform: Platform, broker: Broker, actor: Actor, workspace_id: str)
     macros. Raises WorkspaceBusy while a query runs."""
     with platform.begin(actor) as unit:
         mount = mount_of(unit, workspace_id)
-        found = granted(unit, service.read(unit, workspace_id))
+        workspace = service.read(unit, workspace_id)
+        found = [*granted(unit, workspace), *uploaded(unit, workspace)]
     taken = {one.name.casefold() for one in found}
     own: dict[str, Object] = {}
     for row in ask(broker, mount, _OWN_TABLES).rows.to_pylist():

@@ -92,8 +92,8 @@ def describe(
     at = fields.get("position", "")
     offset = max(0, int(at) - len(prefix.encode())) + start if at.isdigit() else None
     case = _Case(name, text, fields, sql, offset, con, granted)
-    code, facts, *more = _recognise(case)
-    line, column = _place(sql, more[0] if more else case.place)
+    code, facts, place = _with_place(_recognise(case), case.place)
+    line, column = _place(sql, place)
     return {"kind": _OPEN.get(name, "failed"), "class": name, "text": text[:4000], "line": line, "column": column,
             "code": code, "facts": facts}  # fmt: skip
 
@@ -108,13 +108,18 @@ def of_refusal(
     place = next((p for n in (refusal.subject, refusal.subject.rpartition(".")[2])
                   if (p := _spot(sql, n, after)) is not None), None)  # fmt: skip
     if refusal.code == "table":
-        code, facts, *_ = _unknown_table(case, refusal.subject)
+        code, facts, _ = _with_place(_unknown_table(case, refusal.subject), None)
     elif refusal.code == "function":
-        code, facts, *_ = _unknown_function(case, refusal.subject)
+        code, facts, _ = _with_place(_unknown_function(case, refusal.subject), None)
     if refusal.code in ("table", "function", "unreadable") and (wide := _full_width(case, refusal.subject)):
-        code, facts, place = wide
+        code, facts, place = _with_place(wide, place)
     line, column = _place(sql, place)
     return {"code": code, "facts": facts, "line": line, "column": column}
+
+
+def _with_place(said: _Said, place: int | None) -> tuple[str, dict[str, str], int | None]:
+    """What a recogniser said, with the place it found itself or else the given one."""
+    return (*said, place) if len(said) == 2 else said
 
 
 def _message(error: BaseException) -> tuple[str, dict[str, str]]:
@@ -280,8 +285,8 @@ def _missing_entry(case: _Case, found: re.Match[str]) -> _Said:
     if "function" in what:
         return _unknown_function(case, name)
     if what == "table":
-        code, facts, *_ = _unknown_table(case, name)
-        place = case.place if case.place is not None else _spot(case.sql, name)
+        code, facts, place = _with_place(_unknown_table(case, name), case.place)
+        place = place if place is not None else _spot(case.sql, name)
         return (code, facts) if place is None else (code, facts, place)
     return "missing", {"name": name, "what": found["what"]}
 

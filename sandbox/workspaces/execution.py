@@ -61,9 +61,10 @@ class Executor:
             return self._all(course, data, parameters)
         except Refused as refused:
             left = self._left(course)
-            trailer = {"is": "refused", "code": refused.refusal.code, "subject": refused.refusal.subject}
+            refusal = refused.refusal
+            trailer: dict[str, Any] = {"is": "refused", "code": refusal.code, "subject": refusal.subject}
             if self._open_data:
-                trailer["error"] = diagnosis.of_refusal(self.con, refused.refusal, sql, course.start, self._granted)
+                trailer["error"] = diagnosis.of_refusal(self.con, refusal, sql, course.start, self._granted)
         except CAUGHT as error:
             left = self._left(course)
             told = diagnosis.describe(error, sql, self.setting.mode, start=course.start, con=self.con,
@@ -135,7 +136,7 @@ class Executor:
             self.transaction = _OPENS.match(plain(statement.query)) is not None
 
     def _left(self, course: _Course) -> dict[str, Any]:
-        """What a query that failed leaves behind. Before anything is looked up: a broken transaction answers nothing."""
+        """What a failed query leaves behind; asked before names are looked up, which a broken transaction refuses."""
         rolled_back = self.transaction
         if self.transaction:
             self.transaction = False

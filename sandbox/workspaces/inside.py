@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sandbox.workspaces import landlock, seccomp
@@ -21,7 +22,8 @@ from sandbox.workspaces.limits import Limits, apply
 from sandbox.workspaces.protocol import Channel
 
 OWN_UID, USER_NAMESPACE, LANDLOCK, LIMITS_ONLY = "bwrap-own-uid", "bwrap-userns", "landlock", "limits-only"
-TASKS = {"worker": "worker", "run": "runner", "attacks": "attacks", "script": "script_inside"}
+TASKS = {"worker": "worker", "run": "runner", "attacks": "attacks", "script": "script_inside",
+         "import": "import_inside", "transform": "transform"}  # fmt: skip
 
 _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWUTS = 0x40000000, 0x08000000, 0x04000000
 _PR_CAPBSET_DROP, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 24, 1, 4
@@ -29,7 +31,10 @@ _PR_CAPBSET_DROP, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 24, 1, 4
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the platform tells the jailed process. All paths are as seen from inside."""
+    """What the platform tells the jailed process. All paths are as seen from inside.
+
+    `forks`: may it start further processes? Only where their number and memory are bounded together.
+    """
 
     form: str
     task: str
@@ -40,6 +45,7 @@ class Setting:
     limits: Limits
     mode: str
     uid: int | None
+    forks: bool
     readable: list[str]
     extra: dict[str, Any]
 
@@ -55,6 +61,10 @@ def main(data_fd: int, control_fd: int) -> None:
     data = Channel(socket.socket(fileno=data_fd))
     control = Channel(socket.socket(fileno=control_fd))
     first = data.receive(timeout=30)
+    if first is not None and "prepare" in first[0]:  # a spare: ready for a task, of no workspace yet (spares.py)
+        importlib.import_module(f"sandbox.workspaces.{TASKS[first[0]['prepare']]}")
+        data.send({"is": "prepared"})
+        first = data.receive()
     if first is None:
         os._exit(3)
     setting = Setting.of(first[0])
@@ -72,6 +82,7 @@ def main(data_fd: int, control_fd: int) -> None:
 
 def close_walls(setting: Setting) -> dict[str, Any]:
     """Privileges, limits, filter, folders: in this order, each needing what the next takes away."""
+    _alone()
     os.umask(0o077)
     if setting.form == OWN_UID:
         _drop_to(setting.uid)
@@ -88,6 +99,13 @@ def close_walls(setting: Setting) -> dict[str, Any]:
     os.chdir(setting.home)
     apply(setting.limits, hard_cpu=setting.task != "worker")
     return {"landlock": _folders(setting), "seccomp": _filter(setting)}
+
+
+def _alone() -> None:
+    """Filter and Landlock bind the calling thread and its offspring: a thread that is there already would go free."""
+    threads = Path("/proc/self/task")
+    if threads.is_dir() and len(list(threads.iterdir())) != 1:
+        raise OSError("a thread was started before the walls")
 
 
 def _folders(setting: Setting) -> int:
@@ -107,9 +125,7 @@ def _filter(setting: Setting) -> bool:
     try:
         if machine is None:
             raise OSError("no filter for this processor")
-        # Without its own UID or namespace the limit on processes cannot be trusted: then none may be started at all.
-        forks = setting.form in (OWN_UID, USER_NAMESPACE)
-        seccomp.install(seccomp.program(machine, programs=False, forks=forks))
+        seccomp.install(seccomp.program(machine, programs=False, forks=setting.forks))
     except OSError:
         if setting.form != LIMITS_ONLY:
             raise
@@ -163,7 +179,7 @@ def _die_with_parent() -> None:
 
 def _own_proc() -> list[str]:
     """What DuckDB reads about the machine. With /sys/fs/cgroup present but denied, DuckDB 2.0.0 aborts."""
-    return ["/proc/meminfo", "/proc/cpuinfo", f"/proc/{os.getpid()}", "/sys/fs/cgroup", "/dev/urandom", "/dev/zero"]
+    return ["/proc/meminfo", "/proc/cpuinfo", f"/proc/{os.getpid()}", "/sys/fs/cgroup", "/dev/urandom"]
 
 
 def _silence() -> None:

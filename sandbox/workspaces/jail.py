@@ -11,6 +11,7 @@ Forms, strongest first:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import landlock, seccomp, system
+from sandbox.workspaces import cgroup, landlock, seccomp, system
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, USER_NAMESPACE
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
@@ -35,10 +36,16 @@ from sandbox.workspaces.protocol import Channel, ChannelClosed, ProtocolError
 DATA = "data.parquet"  # the one file of a snapshot's folder that is mounted
 HOME, TEMPORARY, OUTPUT, GRANTED = "/workspace", "/tmp", "/output", "/granted"  # noqa: S108 — inside: a private tmpfs
 START_SECONDS = 30.0
+DATA_BUFFER = 2 << 20  # what may be under way: with the usual 200 KB both sides change places too often
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
+# The environment keeps OpenBLAS and Arrow's allocator from starting threads while they are imported: such a thread
+# would be older than the walls, which hold for the thread that raises them and for what it starts (close_walls).
 _BOOT = (
-    "import sys; sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
+    "import os, sys; os.environ.update(OPENBLAS_NUM_THREADS='1', JE_ARROW_MALLOC_CONF='background_thread:false');"
+    "sys.path[:0]=sys.argv[3].split(':'); sys.dont_write_bytecode=True;"
     "from sandbox.workspaces.inside import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
+_ENTER = 'n=$1; shift; while [ $n -gt 0 ]; do echo 0 >"$1" || exit 71; shift; n=$((n-1)); done; exec "$@"'
 # Above the ranges of ordinary users, systemd's dynamic users and container maps; the small range is for hosts that
 # map only some 65,000 UIDs.
 _UIDS, _FEW_UIDS = (0x7000_0000, 0x0FFF_FFF0), (30_000, 20_000)
@@ -49,7 +56,7 @@ class Order:
     """What to start. `folder` is the process's own and becomes HOME.
 
     `tables` name → snapshot (its Parquet file, or the folder holding it), mounted read-only; `output` a second
-    writable folder; `extra` goes to the task as it is.
+    writable folder; `extra` goes to the task as it is; `detection`: the task needs the platform's detection code too.
     """
 
     task: str
@@ -59,6 +66,7 @@ class Order:
     tables: Mapping[str, Path] = field(default_factory=dict)
     output: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    detection: bool = False
 
 
 class JailFailed(UserError):
@@ -69,7 +77,10 @@ class JailFailed(UserError):
 
 @dataclass(slots=True)
 class Jailed:
-    """A running jailed process and the two channels to it."""
+    """A running jailed process and the two channels to it.
+
+    `log` has what it said before its walls were up; `group` counts and bounds its whole process tree.
+    """
 
     form: str
     process: subprocess.Popen[bytes]
@@ -77,7 +88,9 @@ class Jailed:
     control: Channel
     notes: dict[str, Any]
     started: float
+    log: IO[bytes]
     temporary: tempfile.TemporaryDirectory[str] | None = None
+    group: cgroup.Group | None = None
 
     def kill(self) -> None:
         """End it at once. With bwrap this ends the whole process namespace: nothing is left over."""
@@ -87,21 +100,25 @@ class Jailed:
         self.data.drain(timeout=2)  # until the last process inside has let go of its end: then its files are free
         self.data.close()
         self.control.close()
+        self.log.close()
+        if self.group is not None:
+            self.group.remove()
         if self.temporary is not None:
             self.temporary.cleanup()
 
     def death(self) -> str:
-        """Why it ended, waiting a moment for the status; "running" when it did not end."""
+        """Why it ended, waiting a moment for the status; "running" when it did not end. To be asked before `kill`."""
         try:
-            return reason_of_death(self.process.wait(timeout=2))
+            reason = reason_of_death(self.process.wait(timeout=2))
         except subprocess.TimeoutExpired:
             return "running"
+        return "memory" if reason == "killed" and self.group is not None and self.group.oom_kills() else reason
 
 
 def reason_of_death(status: int) -> str:
     """One of "ended", "memory", "time", "file_size", "killed", "crashed", from a wait status or shell-style code.
 
-    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer; who, the caller knows.
+    SIGKILL is "killed": the platform's own ladder, an operator, or the kernel's memory killer, which the group tells.
     """
     number = -status if status < 0 else status - 128 if status > 128 else 0
     if number == 0:
@@ -123,41 +140,66 @@ def forms() -> list[str]:
 
 def start(order: Order, form: str) -> Jailed:
     """Start `order` in `form` and wait until its walls are up. Raises JailFailed."""
+    own(order, form)
+    return finish(begin(order, form), order)
+
+
+def own(order: Order, form: str) -> None:
+    """Make the order's folders, and give them to the workspace's UID where it has one."""
     order.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    uid = _uid_of(order.folder) if form == OWN_UID else None
-    for folder in (order.folder, order.output):
-        if uid is not None and folder is not None:
-            _own(folder, uid)
-    jailed, setting, log = _STARTER.submit(_start, order, form, uid).result()
-    _wait_ready(jailed, setting, log)  # here, not in the one thread all starts go through
-    return jailed
+    if form == OWN_UID:
+        uid = _uid_of(order.folder)
+        for folder in (order.folder, order.output):
+            if folder is not None:
+                _own(folder, uid)
+
+
+def begin(order: Order, form: str, *, bare: bool = False) -> Jailed:
+    """Start the process with its namespaces and mounts; inside, it waits for its setting (`finish`).
+
+    `bare`: with nothing of the order's folders, only the places where they are mounted later (spares.py).
+    """
+    return _STARTER.submit(_begin, order, form, bare).result()
 
 
 # bwrap dies with the *thread* that started it (PR_SET_PDEATHSIG), so all jails start from one thread that stays.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jail-starter")
 
 
-def _start(order: Order, form: str, uid: int | None) -> tuple[Jailed, dict[str, Any], IO[bytes]]:
+def _begin(order: Order, form: str, bare: bool) -> Jailed:
     ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     descriptors = [end.fileno() for end in theirs]
+    for end in (ours[0], theirs[0]):
+        with contextlib.suppress(PermissionError):  # without privilege the machine's own maximum stays
+            end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, DATA_BUFFER)
     temporary = None
-    log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by _wait_ready
+    group = cgroup.make(order.limits)
+    log = tempfile.TemporaryFile()  # noqa: SIM115 — closed by finish
     try:
         if form in (OWN_UID, USER_NAMESPACE):
-            setting = _setting(order, form, uid, mounted=True)
-            process = _spawn_bwrap(order, form, descriptors, log)
+            process = _spawn_bwrap(order, form, bare, descriptors, group, log)
         else:
             temporary = tempfile.TemporaryDirectory(prefix="jail-")
-            setting = _setting(order, form, uid, mounted=False) | {"temporary": temporary.name}
-            process = _spawn_plain(descriptors, log)
+            process = _spawn_plain(descriptors, group, log)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
     finally:
         for end in theirs:
             end.close()
-    jailed = Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), temporary)
-    return jailed, setting, log
+    return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary, group)
 
 
-def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None:
+def finish(jailed: Jailed, order: Order) -> Jailed:
+    """Tell the process what it is for and wait until its walls are up; nobody else waits. Raises JailFailed."""
+    uid = _uid_of(order.folder) if jailed.form == OWN_UID else None
+    setting = _setting(order, jailed.form, uid, mounted=jailed.temporary is None)
+    if jailed.temporary is not None:
+        setting["temporary"] = jailed.temporary.name
+    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
+    bounded = jailed.group is not None and cgroup.MEMORY in jailed.group.controllers
+    setting["forks"] = bounded and jailed.form in (OWN_UID, USER_NAMESPACE)
     try:
         jailed.data.send(setting, timeout=START_SECONDS)
         first = jailed.data.receive(timeout=START_SECONDS)
@@ -165,12 +207,12 @@ def _wait_ready(jailed: Jailed, setting: dict[str, Any], log: IO[bytes]) -> None
             raise ChannelClosed("no answer")
         jailed.notes = {k: first[0].get(k) for k in ("seccomp", "landlock")}
     except (ChannelClosed, ProtocolError) as error:
+        jailed.log.seek(0)
+        said = jailed.log.read(4096).decode(errors="replace").strip()
         jailed.kill()
-        log.seek(0)
-        said = log.read(4096).decode(errors="replace").strip()
         raise failed(jailed.form, said[-2000:]) from error
-    finally:
-        log.close()
+    jailed.log.close()
+    return jailed
 
 
 def failed(form: str, log: str) -> JailFailed:
@@ -186,7 +228,7 @@ def failed(form: str, log: str) -> JailFailed:
 
 def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict[str, Any]:
     """What the launcher inside is told; see inside.Setting."""
-    inside = _table_places(order) if mounted else {name: _file(path) for name, path in order.tables.items()}
+    inside = table_places(order) if mounted else {name: snapshot_file(path) for name, path in order.tables.items()}
     output = None if order.output is None else OUTPUT if mounted else str(order.output.resolve())
     return {
         "form": form,
@@ -198,21 +240,23 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
         "limits": order.limits.as_dict(),
         "mode": order.mode,
         "uid": uid,
-        "readable": [*system.read_only(), str(system.PACKAGE)],
+        "readable": [*system.read_only(), str(system.PACKAGE), *([str(system.DETECTION)] if order.detection else [])],
         "extra": dict(order.extra),
     }
 
 
-def _table_places(order: Order) -> dict[str, str]:
+def table_places(order: Order) -> dict[str, str]:
     """Numbered places: a table's name may hold any character, its file name inside may not."""
     return {name: f"{GRANTED}/{place}.parquet" for place, name in enumerate(sorted(order.tables))}
 
 
-def _file(path: Path) -> str:
+def snapshot_file(path: Path) -> str:
     return str((path / DATA if path.is_dir() else path).resolve())
 
 
-def _spawn_bwrap(order: Order, form: str, descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn_bwrap(
+    order: Order, form: str, bare: bool, descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
     machine = seccomp.this_machine()
     assert machine is not None  # forms() offers bwrap only with a filter
     filters = os.memfd_create("filter")
@@ -220,20 +264,25 @@ def _spawn_bwrap(order: Order, form: str, descriptors: list[int], log: IO[bytes]
         os.write(filters, seccomp.program(machine, programs=True))
         os.lseek(filters, 0, os.SEEK_SET)
         paths = ["/platform", *system.libraries()]
-        command = [*bwrap_arguments(order, form, filters), *_python(descriptors, paths)]
-        return _popen(command, [*descriptors, filters], log)
+        command = [*bwrap_arguments(order, form, filters, bare=bare), *_python(descriptors, paths)]
+        return _popen(command, [*descriptors, filters], group, log)
     finally:
         os.close(filters)
 
 
-def _spawn_plain(descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return _popen(_python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()]), descriptors, log)
+def _spawn_plain(descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = _python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()])
+    return _popen(command, descriptors, group, log)
 
 
-def _popen(command: list[str], descriptors: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    # The shell enters the group and becomes bwrap: were it put in from here, bwrap might have children outside already.
+    entrances = group.entrances if group is not None else []
     return subprocess.Popen(
-        command, env={}, cwd="/", pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=log, start_new_session=True,
+        ["/bin/sh", "-c", _ENTER, "enter", str(len(entrances)), *entrances, *command], env={}, cwd="/",
+        pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
     )  # fmt: skip
 
 
@@ -242,7 +291,7 @@ def _python(descriptors: list[int], paths: list[str]) -> list[str]:
     return [system.interpreter(), "-I", "-S", "-c", _BOOT, str(first), str(second), ":".join(paths)]
 
 
-def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
+def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = False) -> list[str]:
     """The whole mount view and its namespaces. No /sys: DuckDB aborts when a cgroup file exists but is denied."""
     bwrap = system.bubblewrap()
     assert bwrap is not None
@@ -259,23 +308,35 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int) -> list[str]:
     room = str(order.limits.file_mb * MEGABYTE)
     # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
     arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME]
+    seen = [*system.read_only(), system.INSIDE_PACKAGE, system.INSIDE_DETECTION, f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
         arguments += ["--symlink", target, name]
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
-    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE, "--dev", "/dev"]
+    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
+    if order.detection:
+        arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
+    # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
+    arguments += ["--perms", "0755", "--tmpfs", "/dev"]
+    for device in system.DEVICES:
+        arguments += ["--dev-bind", device, device]
     # without Landlock the memory of bwrap's own process could be opened through /proc: then there is no /proc
     arguments += ["--proc" if landlock.abi() else "--tmpfs", "/proc"]
-    arguments += ["--bind", str(order.folder.resolve()), HOME]
-    for name, place in _table_places(order).items():
-        arguments += ["--ro-bind", _file(order.tables[name]), place]
-    if order.output is not None:
-        arguments += ["--bind", str(order.output.resolve()), OUTPUT]
+    arguments += ["--perms", "0755", "--dir", HOME] if bare else _folders(order)
     # memory-backed file systems are not counted by RLIMIT_DATA: only the sized /tmp stays writable
     return [*arguments, "--remount-ro", "/", "--remount-ro", "/dev", "--"]
+
+
+def _folders(order: Order) -> list[str]:
+    """The order's own mounts."""
+    arguments = ["--bind", str(order.folder.resolve()), HOME]
+    for name, place in table_places(order).items():
+        arguments += ["--ro-bind", snapshot_file(order.tables[name]), place]
+    if order.output is not None:
+        arguments += ["--bind", str(order.output.resolve()), OUTPUT]
+    return arguments
 
 
 @cache

@@ -133,7 +133,7 @@ def _several(sql: str) -> bool:
 
 def read(document: Any, *, measured: bool) -> Step:
     """The tree of DuckDB's JSON, without the steps that only hand rows on."""
-    roots = document.get("operator", document.get("children", [])) if isinstance(document, dict) else document
+    roots: list[Any] = document.get("operator", []) if isinstance(document, dict) else document
     steps = [_step(node, measured) for node in roots]
     step = steps[0] if len(steps) == 1 else Step("UNION", (), None, None, tuple(steps))
     while step.name in _ROUTINE and len(step.children) == 1:

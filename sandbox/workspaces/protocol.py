@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -34,18 +34,18 @@ class ChannelClosed(Exception):
     """The other side is gone."""
 
 
-def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
-    """One frame. Raises ProtocolError over the caps."""
-    if payload:
+def pack(header: dict[str, Any], payload: bytes | pa.Buffer = b"") -> bytes:
+    """What comes before the payload of one frame. Raises ProtocolError over the caps."""
+    if len(payload):
         header = {**header, "size": len(payload)}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     if len(text) > HEADER_CAP or len(payload) > PAYLOAD_CAP:
         raise ProtocolError("frame over the cap")
-    return _LENGTH.pack(len(text)) + text + payload
+    return _LENGTH.pack(len(text)) + text
 
 
-def unpack(data: bytes | bytearray | memoryview) -> tuple[dict[str, Any], bytes, int] | None:
-    """The first frame of `data` as (header, payload, bytes used); None while it is incomplete."""
+def unpack(data: bytes | bytearray) -> tuple[dict[str, Any], int, int] | None:
+    """The first frame of `data` as (header, where its payload begins, size of the payload); None before it is there."""
     if len(data) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(data[: _LENGTH.size])
@@ -58,9 +58,7 @@ def unpack(data: bytes | bytearray | memoryview) -> tuple[dict[str, Any], bytes,
     size = header.get("size", 0)
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= PAYLOAD_CAP:
         raise ProtocolError("payload over the cap")
-    if len(data) < start + size:
-        return None
-    return header, bytes(data[start : start + size]), start + size
+    return header, start, size
 
 
 def _header(text: bytes) -> dict[str, Any]:
@@ -79,42 +77,74 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._buffer = bytearray()
+        # the frame whose header is read: (header, its payload's room, how much of it has come)
+        self._coming: tuple[dict[str, Any], bytearray, int] | None = None
 
-    def send(self, header: dict[str, Any], payload: bytes = b"", *, timeout: float | None = None) -> None:
+    def send(self, header: dict[str, Any], payload: bytes | pa.Buffer = b"", *, timeout: float | None = None) -> None:
         """Raises ChannelClosed when the other side is gone or takes nothing for `timeout` seconds."""
-        frame = memoryview(pack(header, payload))
+        parts = [memoryview(pack(header, payload)), memoryview(payload)]
         until = None if timeout is None else time.monotonic() + timeout
-        while frame:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            if not self._ready(left, writing=True):
-                raise ChannelClosed("the other side does not read")
+        while parts:
             try:
-                frame = frame[self.socket.send(frame, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT) :]
+                sent = self.socket.sendmsg(parts, (), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
             except BlockingIOError:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                if not self._ready(left, writing=True):
+                    raise ChannelClosed("the other side does not read") from None
                 continue
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
+            while parts and sent >= len(parts[0]):
+                sent -= len(parts.pop(0))
+            if parts:
+                parts[0] = parts[0][sent:]
 
     def receive(self, timeout: float | None = None) -> tuple[dict[str, Any], bytes] | None:
         """The next frame; None when `timeout` seconds passed without one. Raises ChannelClosed, ProtocolError."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            frame = unpack(self._buffer)
+            frame = self._frame()
             if frame is not None:
-                header, payload, used = frame
-                del self._buffer[:used]
-                return header, payload
+                return frame
             left = None if until is None else max(0.0, until - time.monotonic())
             if not self._ready(left):
                 return None
             try:
-                # recv, never recvmsg: descriptors sent along are thereby dropped by the kernel
-                data = self.socket.recv(1 << 20)
+                got = self._read()
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
-            if not data:
+            if not got:
                 raise ChannelClosed("end of stream")
+
+    def _frame(self) -> tuple[dict[str, Any], bytes] | None:
+        """A frame that is all there; its payload's bytes are never copied once they lie in their own room."""
+        if self._coming is None:
+            found = unpack(self._buffer)
+            if found is None:
+                return None
+            header, start, size = found
+            here = self._buffer[start : start + size]
+            del self._buffer[: start + len(here)]
+            if len(here) == size:
+                return header, bytes(here)
+            self._coming = (header, here + bytearray(size - len(here)), len(here))
+        header, payload, filled = self._coming
+        if filled < len(payload):
+            return None
+        self._coming = None
+        return header, cast(bytes, payload)  # nobody writes to it any more
+
+    def _read(self) -> int:
+        # recv, never recvmsg: descriptors sent along are thereby dropped by the kernel
+        if self._coming is None:
+            data = self.socket.recv(1 << 16)
             self._buffer += data
+            return len(data)
+        header, payload, filled = self._coming
+        with memoryview(payload) as room:
+            got = self.socket.recv_into(room[filled:])
+        self._coming = (header, payload, filled + got)
+        return got
 
     def drain(self, timeout: float) -> None:
         """Drop whatever still comes until the other side has let go, for at most `timeout` seconds."""
@@ -138,12 +168,12 @@ class Channel:
         self.socket.close()
 
 
-def encode(batch: pa.RecordBatch) -> bytes:
+def encode(batch: pa.RecordBatch) -> pa.Buffer:
     """A batch as a self-contained Arrow stream (its dictionaries travel with it)."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return bytes(sink.getvalue())
+    return sink.getvalue()
 
 
 def pieces(batch: pa.RecordBatch) -> list[pa.RecordBatch]:

@@ -13,17 +13,16 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, wording
+from sandbox.workspaces import disk, jail, wording
 from sandbox.workspaces.broker import DEATHS, STRONG_ONLY, Mode, require_tier
 from sandbox.workspaces.diagnosis import PUBLIC
 from sandbox.workspaces.limits import Limits
@@ -31,7 +30,23 @@ from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.selftest import SelfTest
 
 Schema = tuple[tuple[str, str], ...]
-_CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "cancelled"}
+_CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "disk_full", "cancelled"}
+_OURS = "by the platform"
+_REPORT_CAP = 64_000
+"""Characters kept of a report and of a full text: a script may say as much as a frame holds."""
+
+
+class Cancel(Protocol):
+    """Whoever may end a run early: a `threading.Event`, or a look at the database."""
+
+    def is_set(self) -> bool: ...
+
+
+class Never:
+    """Nobody ends the run early."""
+
+    def is_set(self) -> bool:
+        return False
 
 
 class State(StrEnum):
@@ -56,6 +71,8 @@ class RunOrder:
     """`steps` (name, one SELECT) in order; `outputs` names of steps to keep; `tables` name → snapshot (file or folder).
 
     `expected` is the twin's schema per output and is required on real data. `error_store` is the operator's file.
+    `script`: the one step is Python (`transform`), which shares its process with the reporter, so that of its report
+    only "done" and "failed" are believed.
     """
 
     steps: tuple[tuple[str, str], ...]
@@ -66,11 +83,15 @@ class RunOrder:
     buckets: Buckets
     error_store: Path
     expected: Mapping[str, Schema] | None = None
+    script: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What may be said about a run. `schemas`, `engine_text`, `line`, `column` are filled on the twin only."""
+    """What may be said about a run. `schemas`, `engine_text`, `line`, `column` are filled on the twin only.
+
+    On a real run everything here is one of a few values known beforehand (`alphabet`), whatever the data hold.
+    """
 
     state: State
     step: int
@@ -99,7 +120,7 @@ def execute(
     tested: SelfTest,
     *,
     accepted: frozenset[str] = STRONG_ONLY,
-    cancel: threading.Event | None = None,
+    cancel: Cancel | None = None,
 ) -> RunOutcome:
     """Run `order` in a fresh jail and wait. Outputs: `output_folder`/<n>.parquet in the order of `outputs`.
 
@@ -112,7 +133,7 @@ def execute(
     order.output_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     began = time.monotonic()
     try:
-        header, full = _in_jail(order, mode, tested.form, cancel or threading.Event())
+        header, full = _in_jail(order, mode, tested.form, cancel or Never())
     finally:
         _take_back(order.output_folder)
     seconds = time.monotonic() - began
@@ -138,16 +159,22 @@ def _check(order: RunOrder, mode: Mode) -> None:
         raise UserError("workspace.run", problem)
 
 
-def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: threading.Event) -> tuple[dict[str, Any], bytes]:
+def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: Cancel) -> tuple[dict[str, Any], bytes]:
     """The one report of the jailed runner; anything else becomes a report of that."""
-    extra = {"steps": [list(step) for step in order.steps], "outputs": list(order.outputs)}
-    with tempfile.TemporaryDirectory(prefix="run-") as home:
+    extra: dict[str, Any] = {"outputs": list(order.outputs)}
+    extra |= {"script": order.steps[0][1]} if order.script else {"steps": [list(step) for step in order.steps]}
+    # beside the output, not in the machine's own folder: a killed worker's leavings are swept with its job
+    with tempfile.TemporaryDirectory(prefix="run-", dir=order.output_folder.parent) as home:
         inside = jail.Order(
-            "run", Path(home), order.limits, mode.value, dict(order.tables), output=order.output_folder, extra=extra
-        )
+            "transform" if order.script else "run", Path(home), order.limits, mode.value, dict(order.tables),
+            output=order.output_folder, extra=extra,
+        )  # fmt: skip
         jailed = jail.start(inside, form)
         try:
-            return _report(jailed, order.limits.wall_seconds, cancel)
+            # each output is one file; as much again for what the steps leave in their own folder
+            room = order.limits.file_mb * (1 + len(order.outputs))
+            bound = disk.Bound([Path(home), order.output_folder], room, jailed)
+            return _report(jailed, order.limits.wall_seconds, cancel, bound)
         except ProtocolError as error:
             return _ended("protocol", str(error))
         except ChannelClosed:
@@ -157,32 +184,36 @@ def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: threading.Event) ->
             jailed.kill()
 
 
-def _report(jailed: jail.Jailed, seconds: float, cancel: threading.Event) -> tuple[dict[str, Any], bytes]:
+def _report(jailed: jail.Jailed, seconds: float, cancel: Cancel, bound: disk.Bound) -> tuple[dict[str, Any], bytes]:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         frame = jailed.data.receive(timeout=0.2)
         if frame is not None:
+            frame[0].pop(_OURS, None)
             return frame
         if cancel.is_set():
             return _ended("cancelled", "asked to stop")
+        if bound.passed():
+            return _ended("disk_full", "folder over its bound")
     return _ended("time_limit", "wall clock")
 
 
 def _ended(kind: str, reason: str) -> tuple[dict[str, Any], bytes]:
-    return {"is": "failed", "step": 0, "error": {"kind": kind}, "class": reason}, b""
+    """A report of the platform's own, about a jail that gave none."""
+    return {"is": "failed", "step": 0, "error": {"kind": kind}, "class": reason, _OURS: True}, b""
 
 
 def _outcome(order: RunOrder, mode: Mode, header: dict[str, Any], seconds: float) -> RunOutcome:
     duration = bucket(seconds, order.buckets.seconds)
     step = header.get("step")
     step = step if isinstance(step, int) and 0 <= step <= len(order.steps) else 0
-    if header.get("is") == "refused":
+    if header.get("is") == "refused" and mode == Mode.SIMULATED and not order.script:
         refusal = header.get("refusal") or {}
         text = wording.refusal(str(refusal.get("code")), str(refusal.get("subject")))
         return RunOutcome(State.REFUSED, step, "refused", duration, {}, {}, text)
     written = _written(order, header) if header.get("is") == "done" else None
     if written is None:
-        return _failure(mode, header, step, duration)
+        return _failure(order, mode, header, step, duration)
     schemas = {name: schema for name, (schema, _rows) in written.items()}
     if order.expected is not None and dict(order.expected) != schemas:
         text = Text(
@@ -198,12 +229,14 @@ def _outcome(order: RunOrder, mode: Mode, header: dict[str, Any], seconds: float
     return RunOutcome(State.DONE, step, None, duration, rows, files, text, schemas=shown)
 
 
-def _failure(mode: Mode, header: dict[str, Any], step: int, duration: str) -> RunOutcome:
+def _failure(order: RunOrder, mode: Mode, header: dict[str, Any], step: int, duration: str) -> RunOutcome:
+    """A statement that was fine on the twin and is refused on real data is a failure like others: the guard's subject
+    is a text from inside the jail."""
     error = header.get("error")
     error = error if isinstance(error, dict) else {}
-    kind = str(error.get("kind", "protocol"))
+    kind = str(error.get("kind", "failed" if header.get("is") == "refused" else "protocol"))
     if mode == Mode.REAL:
-        kind = kind if kind in _CLASSES else "failed"
+        kind = kind if kind in _CLASSES and (not order.script or header.get(_OURS)) else "failed"
         return RunOutcome(State.FAILED, step, kind, duration, {}, {}, wording.failure(kind), wording.REPAIRS.get(kind))
     line, column = (v if isinstance(v, int) else None for v in (error.get("line"), error.get("column")))
     return RunOutcome(
@@ -225,6 +258,15 @@ def _written(order: RunOrder, header: dict[str, Any]) -> dict[str, tuple[Schema,
     return found if list(found) == list(order.outputs) and there else None
 
 
+def alphabet(steps: int, buckets: Buckets) -> int:
+    """How many different outcomes a real run of `steps` steps can show: an upper bound of what it tells.
+
+    Done in a row bucket, or stopped at a step with a class; each in a duration bucket.
+    """
+    classes = len(_CLASSES | {"schema_differs"})
+    return ((len(buckets.rows) + 1) + (steps + 1) * classes) * (len(buckets.seconds) + 1)
+
+
 def bucket(value: float, edges: Sequence[int]) -> str:
     """The bucket of `value`: "<10", "10-60", ">=60" for edges (10, 60)."""
     place = bisect_right(edges, value)
@@ -237,7 +279,11 @@ def bucket(value: float, edges: Sequence[int]) -> str:
 
 def _for_the_operator(order: RunOrder, header: dict[str, Any], full: bytes, seconds: float) -> None:
     """Append the exact report to the operator's file (mode 0600); the caller records every access to it."""
-    entry = {"report": header, "seconds": round(seconds, 3), "full": full.decode("utf-8", "replace")}
+    said = json.dumps(header, ensure_ascii=False)
+    entry = {
+        "steps": [name for name, _text in order.steps], "report": said[:_REPORT_CAP], "seconds": round(seconds, 3),
+        "full": full.decode("utf-8", "replace")[-_REPORT_CAP:],
+    }  # fmt: skip
     order.error_store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(order.error_store, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "a", encoding="utf-8") as out:

@@ -13,7 +13,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +115,15 @@ def _rank(tier: str) -> int:
     return (WEAK, MEDIUM, STRONG).index(tier)
 
 
-def attack(form: str) -> SelfTest:
-    """Run all attacks from inside a jail of `form`. Raises JailFailed when it does not start."""
+def attack(form: str, start: Callable[[jail.Order, str], jail.Jailed] = jail.start) -> SelfTest:
+    """Run all attacks from inside a jail of `form` that `start` gives. Raises JailFailed when it does not start."""
     began = time.monotonic()
     with _bait() as (folder, grant, extra):
         order = jail.Order("attacks", folder, _LIMITS, "simulated", {"grant": grant}, extra=extra)
         # the grant's place as seen from inside is known only here
         inside = grant if form in (LANDLOCK, LIMITS_ONLY) else Path(jail.GRANTED, "0.parquet")
         order.extra["grant"] = str(inside)  # type: ignore[index]
-        jailed = jail.start(order, form)
+        jailed = start(order, form)
         try:
             attacks = _collect(jailed)
         finally:

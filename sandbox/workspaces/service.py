@@ -45,27 +45,25 @@ def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
     return workspace
 
 
+def granted_tables(unit: Unit, workspace: Workspace) -> dict[str, Grant]:
+    """Table name → its grant, for grants whose bytes are there; the same names on every binding."""
+    tables: dict[str, Grant] = {}
+    for granted in applications.grants(unit.session, workspace.application_id):
+        if granted.snapshot and granted.ended_at is None:
+            name = catalogue.get(unit.session, granted.resource_id).name
+            if name in tables:  # two departments may use one name
+                name = f"{name}_{len(tables) + 1}"
+            tables[name] = granted
+    return tables
+
+
 def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     """Table name → file of its simulated twin, exactly the granted columns."""
-    granted = _live(unit, workspace)
-    return {
-        name: snapshot.load(unit.settings.snapshots_root, grant.snapshot["twin"]["digest"]).path
-        for name, grant in zip(twin_names(unit, workspace), granted, strict=True)
-    }
+    root = unit.settings.snapshots_root
+    found = {name: (g.snapshot or {})["twin"]["digest"] for name, g in granted_tables(unit, workspace).items()}
+    return {name: snapshot.load(root, digest).path for name, digest in found.items()}
 
 
-def twin_names(unit: Unit, workspace: Workspace) -> list[str]:
-    """Under which name each live grant's twin is mounted, in the order of the grants."""
-    names: list[str] = []
-    for grant in _live(unit, workspace):
-        name = catalogue.get(unit.session, grant.resource_id).name
-        names.append(f"{name}_{len(names) + 1}" if name in names else name)  # two departments may use one name
-    return names
-
-
-def _live(unit: Unit, workspace: Workspace) -> list[Grant]:
-    grants = applications.grants(unit.session, workspace.application_id)
-    return [g for g in grants if g.snapshot and g.ended_at is None]
 
 
 def change(unit: Unit, workspace_id: str, step: str, reason: str = "") -> Workspace:

@@ -50,9 +50,9 @@ def array(values: pa.Array) -> list[Any]:
         return array(values.dictionary_decode())
     if isinstance(type_, pa.BaseExtensionType):
         return array(values.storage)
-    for is_it, spell in _NESTED:
-        if is_it(type_):
-            return spell(values)
+    for is_nested, spell_nested in _NESTED:
+        if is_nested(type_):
+            return spell_nested(values)
     if kinds.is_temporal(type_) and not kinds.is_interval(type_) and not kinds.is_duration(type_):
         return _moments(values)
     spell = next((s for is_it, s in _SIMPLE if is_it(type_)), None)

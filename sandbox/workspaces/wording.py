@@ -31,6 +31,11 @@ FAILURES: dict[str, Text] = {
         "What the query process returned was incomplete or not trustworthy; it was discarded.",
     ),
     "failed": Text("语句执行失败。", "The statement failed."),
+    "script": Text("脚本出错，已停止。", "The script stopped with an error."),
+    "no_result": Text("脚本没有把结果表放进 result。", "The script left no table in `result`."),
+    "declared": Text(
+        "脚本的结果表与声明的列或类型不符。", "The script's table does not have the declared columns and types."
+    ),
 }
 
 # kind → what to do; a kind without an entry explains itself by its engine text
@@ -40,6 +45,10 @@ REPAIRS: dict[str, Text] = {
     "disk_full": Text("请删除不需要的表，或重置工作空间。", "Drop tables you no longer need, or reset the workspace."),
     "too_big": Text("请截短长文本列后再查询。", "Shorten the long text columns and query again."),
     "file_size": Text("请拆分输出。", "Split the output."),
+    "no_result": Text(
+        "请令 result 为 polars、pandas 或 Arrow 表。", "Set `result` to a polars, pandas or Arrow table."
+    ),
+    "declared": Text("请核对 columns 中的列名和类型。", "Check names and types under `columns`."),
     "bad_value": Text("请用 TRY_CAST，或先筛除无法转换的值。", "Use TRY_CAST, or filter such values first."),
     "worker_died": Text(
         "请再试一次；反复出现请联系运营机构。", "Try again; if it happens again, contact the operator."

@@ -362,7 +362,7 @@ def test_idle_workers_end(tested: selftest.SelfTest, mount: WorkspaceMount) -> N
 
 def test_a_full_workspace_is_told_so_and_can_be_reset(broker: Broker, mount: WorkspaceMount) -> None:
     small = replace(mount, quota_mb=1)
-    ok(broker.query(small, "CREATE TABLE big AS SELECT range, md5(range::VARCHAR) AS h FROM range(200000)"))
+    ok(broker.query(mount, "CREATE TABLE big AS SELECT range, md5(range::VARCHAR) AS h FROM range(200000)"))
     broker.stop("w1")
     assert failed(broker.query(small, "SELECT 1")).kind == "disk_full"
     broker.reset(small)

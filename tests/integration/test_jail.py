@@ -64,7 +64,7 @@ def test_without_walls_the_tier_is_weak_and_the_host_is_not_touched() -> None:
 def test_the_attack_on_processes_sees_the_platform_where_no_wall_is() -> None:
     with selftest._bait() as (folder, _, extra):
         here = str(folder)
-        setting = Setting(LIMITS_ONLY, "attacks", here, here, {}, None, LIMITS, "simulated", None, [], extra)
+        setting = Setting(LIMITS_ONLY, "attacks", here, here, {}, None, LIMITS, "simulated", None, False, [], extra)
         assert attacks.list_processes(setting)
     with pytest.raises(attacks.Stopped):
         attacks.list_processes(setting)

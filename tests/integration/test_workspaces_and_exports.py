@@ -84,7 +84,7 @@ def test_run_of_another_scenarios_grant_is_refused(any_world: World) -> None:
     foreign = any_world.grants(any_world.application("active"))[0]
     workspace_id = any_world.workspace(any_world.application("active"))
     with pytest.raises(BadInput, match=r"run\.grant"), any_world.by(any_world.merchant) as unit:
-        products.start_run(unit, workspace_id, any_world.spec(foreign), 20)
+        products.start_run(unit, workspace_id, any_world.spec(foreign))
 
 
 def test_runs_are_limited_within_a_day(any_world: World) -> None:

@@ -16,7 +16,7 @@ from sandbox.products.compile import EntityKey, columns_read, compile, entities_
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.source import EvidenceError, Source, opened
-from sandbox.products.spec import parse
+from sandbox.products.spec import as_data, parse
 from sandbox.products.spec_errors import SpecError
 from tests.export_subjects import CLINIC, PERSON, clinic_sources, job, source, write
 
@@ -96,7 +96,7 @@ def test_derived_columns(table: dict[str, Source], function: dict[str, Any], val
 
 
 def test_joined_columns_resolve_to_their_input(tmp_path: Path) -> None:
-    rows = run(clinic_sources(tmp_path), parse(CLINIC).model_dump(by_alias=True, exclude_none=True))
+    rows = run(clinic_sources(tmp_path), as_data(parse(CLINIC)))
     assert [row[:3] for row in rows] == [
         ("东区", "2026-01", 100), ("东区", "2026-02", 100), ("西区", "2026-01", 100), ("西区", "2026-02", 100)
     ]  # fmt: skip

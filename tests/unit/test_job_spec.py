@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.products.spec import canonical, digest, json_schema, parse
+from sandbox.products.spec import as_data, canonical, digest, json_schema, parse
 from sandbox.products.spec_errors import SpecError
 from tests.export_subjects import CLINIC, job
 
@@ -21,7 +21,7 @@ def problems(source: Any) -> list[tuple[str, int | None]]:
 
 def test_yaml_json_and_mapping_of_one_job_have_one_digest() -> None:
     spec = parse(CLINIC)
-    data = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data = as_data(spec)
     assert digest(parse(json.dumps(data))) == digest(parse(data)) == digest(spec)
     assert parse(data) == spec
 
@@ -42,7 +42,7 @@ def test_order_of_measures_is_part_of_the_job() -> None:
     ("before", "after", "place"),
     [
         ("{op: count}", "{op: max}", ("measures.人次.op", 11)),
-        ("edition: 1", "edition: 2", ("edition", 3)),
+        ("edition: 1", "edition: 3", ("edition", 3)),
         ("job: clinic-visits-by-district", "job: ../x", ("job", 2)),
         ("value: 100000", "value: [1, 2]", ("where[1]", 7)),
         ("column: 费用", "column: __e", ("where[1].column", 7)),
@@ -64,7 +64,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_every_problem_is_reported_at_once() -> None:
-    found = problems(CLINIC.replace("{op: count}", "{op: max}").replace("edition: 1", "edition: 2"))
+    found = problems(CLINIC.replace("{op: count}", "{op: max}").replace("edition: 1", "edition: 3"))
     assert {"measures.人次.op", "edition"} <= {path for path, _ in found}
 
 
@@ -128,6 +128,93 @@ def test_columns_may_have_any_unicode_name() -> None:
     assert spec.output_columns == [name, "=1+1"]
 
 
-def test_schema_refuses_unknown_keys_and_knows_from() -> None:
-    schema = json_schema()
-    assert schema["additionalProperties"] is False and "from" in schema["properties"]
+SECOND = """
+job: 分步作业
+edition: 2
+inputs: {visit: {grant: G-1}, 权重: {upload: U-1}}
+prepare:
+  - name: v
+    sql: |
+      SELECT 区, 费用
+      FROM visit
+  - {name: s, script: "result = 1", reads: [v], columns: {区: text, 分: number}}
+product:
+  from: s
+  dimensions: [区]
+  measures:
+    人次: {op: count}
+post: {sql: SELECT * FROM product}
+output: {kind: aggregate, format: csv}
+"""
+
+
+def test_the_first_edition_keeps_its_digest() -> None:
+    """Recorded before there was a second edition: runs and releases of then still name the job by it."""
+    assert digest(parse(CLINIC)) == "sha256:8b0a81e4e03eb1c453f0b3b18e770b3655fc31accfa10c9813c35f89ee9c9e92"
+    assert digest(parse(job())) == "sha256:4600ade70932815f2246e81120b3fdac68c1208d3c811ccc9d051d0d24d20bea"
+
+
+def test_the_second_edition_comes_back_as_it_was_written() -> None:
+    spec = parse(SECOND)
+    assert parse(as_data(spec)) == spec
+    assert digest(parse(json.dumps(as_data(spec)))) == digest(spec)
+    assert spec.beyond_proof == ["inputs.权重", "prepare.v", "prepare.s", "post"]
+    assert spec.tables == ["visit", "权重", "v", "s"]
+
+
+def test_the_order_of_a_scripts_columns_is_part_of_the_job() -> None:
+    other = SECOND.replace("{区: text, 分: number}", "{分: number, 区: text}")
+    assert digest(parse(other)) != digest(parse(SECOND))
+
+
+def test_a_job_of_the_second_edition_may_be_a_declared_cube_and_nothing_else() -> None:
+    plain = {k: v for k, v in job(edition=2).items() if k in ("job", "edition", "inputs", "output")}
+    cube = {k: v for k, v in job().items() if k not in plain}
+    assert parse({**plain, "product": cube}).beyond_proof == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        ("{op: count}", "{op: max}", ("product.measures.人次.op", 15)),
+        ("  from: s\n", "", ("product.from", 11)),
+        ("dimensions: [区]", "dimensions: 区", ("product.dimensions", 13)),
+        ("  from: s", "  from: s\n  limit: 3", ("product.limit", 13)),
+        ("product:\n", "from: s\nproduct:\n", ("from", 11)),
+        ("post:", "reference: []\npost:", ("reference", 16)),
+        ("  from: s", "  from: s\n  margins: []", ("product.margins", 13)),
+        ("  from: s", "  from: s\n  suppress: {}", ("product.suppress", 13)),
+        ("分: number", "分: enum", ("prepare[2].columns.分", 10)),
+        ("reads: [v], ", "", ("prepare[2]", 10)),
+        ('script: "result = 1"', 'script: "result = 1", sql: SELECT 1', ("prepare[2]", 10)),
+        ("{upload: U-1}", "{upload: U-1, grant: G-2}", ("inputs.权重", 4)),
+        ("edition: 2", "edition: 1", ("prepare", 5)),
+    ],
+)
+def test_errors_of_the_second_edition_name_field_and_line(before: str, after: str, place: tuple[str, int]) -> None:
+    assert before in SECOND
+    assert place in problems(SECOND.replace(before, after, 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("name: v", "name: product"), ("name: v", "name: visit"), ("name: v", "name: VISIT"), ("name: v", "name: __v"),
+        ("reads: [v]", "reads: [later]"), ("reads: [v]", "reads: [s]"), ("from: s", "from: nowhere"),
+        ("FROM visit", "FROM visit \0"), ("分: number", "区: number"), ("分: number", "Ｑ: text, q: number"),
+        ("script: \"result = 1\"", "script: \"  \""),
+    ],
+)  # fmt: skip
+def test_steps_that_do_not_fit_are_refused(change: tuple[str, str]) -> None:
+    assert change[0] in SECOND
+    assert problems(SECOND.replace(*change, 1))
+
+
+def test_the_schema_for_editors_accepts_both_editions_and_refuses_unknown_keys() -> None:
+    from jsonschema import Draft202012Validator
+
+    checker = Draft202012Validator(json_schema())
+    for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND))):
+        assert list(checker.iter_errors(data)) == []
+    for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, {**as_data(parse(SECOND)), "edition": 1}):
+        assert list(checker.iter_errors(wrong))

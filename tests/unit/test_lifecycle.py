@@ -47,7 +47,9 @@ TERMINAL = {
     "application": {"check_rejected", "rejected", "expired", "revoked", "closed", "withdrawn"},
     "approval": {"approved", "returned", "rejected", "approved_by_lapse", "dropped"},
     "workspace": {"closed"},
-    "run": {"succeeded", "failed"},
+    "quota": {"rejected", "withdrawn", "revoked"},
+    "upload": {"refused", "removed"},
+    "run": {"succeeded", "failed", "cancelled"},
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }
 QUICK = settings(

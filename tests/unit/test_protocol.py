@@ -36,18 +36,34 @@ BATCH = pa.record_batch({"n": [1, 2, 3], "名": ["甲", None, "丙"]})
 
 @given(HEADERS, st.binary(max_size=2000))
 def test_a_frame_survives_the_way(header: dict[str, Any], payload: bytes) -> None:
-    frame = unpack(pack(header, payload) + b"the next frame")
+    sent = pack(header, payload) + payload
+    frame = unpack(sent + b"the next frame")
     assert frame is not None
-    received, body, used = frame
+    received, start, size = frame
     assert {k: v for k, v in received.items() if k != "size"} == header
-    assert body == payload
-    assert used == len(pack(header, payload))
+    assert sent[start : start + size] == payload
+    assert start + size == len(sent)
 
 
 @given(HEADERS, st.binary(max_size=200), st.data())
-def test_a_part_of_a_frame_is_never_taken_for_one(header: dict[str, Any], payload: bytes, data: st.DataObject) -> None:
-    frame = pack(header, payload)
-    assert unpack(frame[: data.draw(st.integers(0, len(frame) - 1))]) is None
+def test_a_part_of_a_header_is_never_taken_for_one(header: dict[str, Any], payload: bytes, data: st.DataObject) -> None:
+    head = pack(header, payload)
+    assert unpack(head[: data.draw(st.integers(0, len(head) - 1))]) is None
+
+
+@given(st.lists(st.tuples(HEADERS, st.binary(max_size=300)), max_size=5), st.data())
+def test_frames_come_whole_however_the_bytes_are_cut(frames: list[Any], data: st.DataObject) -> None:
+    stream = b"".join(pack(header, payload) + payload for header, payload in frames)
+    left, right = socket.socketpair()
+    with left, right:
+        there, got = Channel(right), []
+        while stream:
+            cut = data.draw(st.integers(1, len(stream)))
+            left.sendall(stream[:cut])
+            stream = stream[cut:]
+            while (frame := there.receive(timeout=0)) is not None:
+                got.append(frame)
+        assert [({k: v for k, v in h.items() if k != "size"}, bytes(p)) for h, p in got] == frames
 
 
 @given(st.binary(max_size=300))
@@ -101,7 +117,7 @@ def test_a_side_that_does_not_read_is_given_up() -> None:
 def test_a_batch_survives_the_way(texts: list[str | None], floats: list[float]) -> None:
     usable = [None if t is None else t.encode("utf-8", "ignore").decode() for t in texts]
     batch = pa.record_batch({"t": pa.array(usable, pa.string()), "f": pa.array([floats] * len(usable))})
-    assert decode(encode(batch), 1000).equals(batch)
+    assert decode(bytes(encode(batch)), 1000).equals(batch)
 
 
 @given(st.integers(1, 40_000))
@@ -133,18 +149,18 @@ def _invalid_text() -> bytes:
     column = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(struct.pack("<ii", 0, 2)), pa.py_buffer(b"\xff\xfe")]
     )
-    return encode(pa.record_batch({"t": column}))
+    return bytes(encode(pa.record_batch({"t": column})))
 
 
 def _offsets_outside() -> bytes:
-    honest = encode(pa.record_batch({"t": ["ab"]}))
+    honest = bytes(encode(pa.record_batch({"t": ["ab"]})))
     before, _, between = honest.rpartition(struct.pack("<ii", 0, 2))
     return before + struct.pack("<ii", 0, 2_000_000) + between
 
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"not arrow", encode(BATCH)[:-40], _compressed(), _two(), _invalid_text(), _offsets_outside()],
+    [b"", b"not arrow", bytes(encode(BATCH))[:-40], _compressed(), _two(), _invalid_text(), _offsets_outside()],
     ids=["empty", "noise", "cut", "compressed", "two batches", "invalid text", "offsets outside"],
 )
 def test_a_dishonest_batch_is_refused(payload: bytes) -> None:
@@ -155,7 +171,7 @@ def test_a_dishonest_batch_is_refused(payload: bytes) -> None:
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_damaged_batch_never_crashes_the_reader(data: st.DataObject) -> None:
-    payload = bytearray(encode(BATCH))
+    payload = bytearray(bytes(encode(BATCH)))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ProtocolError):
@@ -169,7 +185,7 @@ def _begin() -> tuple[dict[str, Any], bytes]:
 def test_a_result_is_complete_only_with_a_matching_trailer() -> None:
     collector = Collector(1000, 1 << 20)
     assert not collector.feed(*_begin())
-    assert not collector.feed({"is": "batch"}, encode(BATCH))
+    assert not collector.feed({"is": "batch"}, bytes(encode(BATCH)))
     with pytest.raises(ProtocolError):
         collector.feed({"is": "done", "rows": 2, "truncated": False}, b"")
     assert collector.feed({"is": "done", "rows": 3, "truncated": False}, b"")
@@ -179,10 +195,10 @@ def test_a_result_is_complete_only_with_a_matching_trailer() -> None:
 @pytest.mark.parametrize(
     "frames",
     [
-        [({"is": "batch"}, encode(BATCH))],
+        [({"is": "batch"}, bytes(encode(BATCH)))],
         [_begin(), _begin()],
-        [_begin(), ({"is": "batch"}, encode(pa.record_batch({"other": [1]})))],
-        [_begin(), *[({"is": "batch"}, encode(BATCH))] * 3],
+        [_begin(), ({"is": "batch"}, bytes(encode(pa.record_batch({"other": [1]}))))],
+        [_begin(), *[({"is": "batch"}, bytes(encode(BATCH)))] * 3],
         [({"is": "done", "rows": 5, "truncated": False}, b"")],
         [_begin(), ({"is": "done", "rows": 0}, b"")],
         [({"is": "pickle"}, b"\x80\x04.")],
@@ -201,4 +217,4 @@ def test_more_bytes_than_allowed_are_refused() -> None:
     collector = Collector(row_cap=1000, byte_cap=10)
     collector.feed(*_begin())
     with pytest.raises(ProtocolError):
-        collector.feed({"is": "batch"}, encode(BATCH))
+        collector.feed({"is": "batch"}, bytes(encode(BATCH)))
