@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from tests.neighbours import House, Street
 
 METHODS = ("get", "post", "put", "patch", "delete")
-PUBLIC = {"resource_id", "format"}
+PUBLIC = {"resource_id", "format", "month"}
 """path parameters that name what every merchant may know"""
 NAMES = {"name"}
 """path parameters that are names inside the attacker's own workspace: a neighbour's name means nothing there"""
@@ -40,6 +40,10 @@ class Operation:
     @property
     def parameters(self) -> list[str]:
         return [p["name"] for p in self.spec.get("parameters", ()) if p["in"] == "path"]
+
+    def subject(self, parameter: str) -> str:
+        """Whose id a parameter is: one name is used for two things, told apart by where the path begins."""
+        return f"{parameter}:{self.path.split('/')[1]}" if parameter in ("run_id", "request_id") else parameter
 
     def url(self, ids: Mapping[str, str]) -> str:
         path = self.path

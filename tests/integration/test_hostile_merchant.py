@@ -25,6 +25,7 @@ from api.pages import MODULES as PAGES
 from sandbox.applications import service as applications
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import service as merchants
+from sandbox.workspaces import ending
 from sandbox.workspaces import service as workspaces
 from tests import hostile
 from tests.factories import PASSWORD
@@ -51,7 +52,7 @@ def scene(street: Street) -> Iterator[Scene]:
     mine = street.build("stranger", "乙方")
     theirs = {
         "workspace_id": victim.workspace, "application_id": victim.application, "grant_id": victim.grant,
-        "run_id": world.requested_run(victim.workspace), "request_id": world.export("draft"),
+        "run_id:runs": world.requested_run(victim.workspace), "request_id:exports": world.export("draft"),
         "onboarding_id": world_onboarding(street, "merchant"), "merchant_id": street.actor("merchant").organisation_id,
         "artefact_id": world.artefact(victim.workspace),
         "approval_id": next(iter(world.approvals(victim.application))),
@@ -59,12 +60,36 @@ def scene(street: Street) -> Iterator[Scene]:
     own = {"workspace_id": mine.workspace, "application_id": mine.application, "grant_id": mine.grant}
     with street.client("stranger") as client, street.client("merchant") as owner:
         for house, person in ((victim, owner), (sibling, owner), (mine, client)):
-            sql = f"CREATE TABLE 自有 AS SELECT '{house.mark}-自有' AS 标记; CREATE TABLE \"{house.mark}\" AS FROM 自有"
+            sql = f"CREATE TABLE 自有 AS SELECT '{house.mark}-自有' AS 标记;"
+            sql += f'CREATE TABLE "{house.mark}" AS FROM 自有'
             answer = person.post(f"/workspaces/{house.workspace}/query", json={"sql": sql})
             assert answer.status_code == 200, answer.text
-        saved = owner.post(f"/workspaces/{victim.workspace}/queries", json={"name": victim.mark, "sql": "SELECT 1"})
-        theirs |= {"query_id": saved.json()["id"], "name": victim.mark}
+        theirs |= {"name": victim.mark} | work_of(owner, victim)
         yield Scene(street, victim, sibling, mine, theirs, own, client, owner)
+
+
+def work_of(owner: httpx.Client, house: House) -> dict[str, str]:
+    """A saved query, a script, a run of it, the file it wrote, a request for more and a table brought in, by HTTP."""
+    place = f"/workspaces/{house.workspace}"
+    script = {"name": house.mark, "source": f"open('结果.txt', 'w').write('{house.mark}')"}
+    wish = {"measure": "cpu", "wanted": 480, "reason": house.mark}
+    words = dict.fromkeys(("source", "basis", "licence", "contact", "period"), house.mark)
+    declared = words | {"name": "自带", "personal": "false", "statement": "true"}
+    table = {"file": ("a.csv", b"a,b\n1,2\n")}
+    run_id = made(owner.post(f"{place}/scripts/run", json=script))["id"]
+    wait_until(lambda: made(owner.get(f"/script-runs/{run_id}"))["outcome"] is not None)
+    return {
+        "query_id": made(owner.post(f"{place}/queries", json={"name": house.mark, "sql": "SELECT 1"}))["id"],
+        "script_id": made(owner.post(f"{place}/scripts", json=script))["id"], "run_id:script-runs": run_id,
+        "file_id": next(f["id"] for f in made(owner.get(f"{place}/files"))["files"] if "结果" in f["path"]),
+        "request_id:quota-requests": made(owner.post(f"{place}/quota-requests", json=wish))["id"],
+        "upload_id": made(owner.post(f"{place}/uploads", data=declared, files=table))["id"],
+    }  # fmt: skip
+
+
+def made(answer: httpx.Response) -> Any:
+    assert answer.status_code < 300, answer.text
+    return answer.json()
 
 
 def world_onboarding(street: Street, login: str) -> str:
@@ -109,13 +134,13 @@ def operation(scene: Scene, name: str) -> Operation:
 def test_what_others_have_looks_like_what_nobody_has(scene: Scene, name: str) -> None:
     """Same status, same bytes, same headers, same number of database statements; for each id in the path."""
     found = operation(scene, name)
-    not_known = [p for p in found.parameters if p not in {*scene.theirs, *PUBLIC, *CLOSED}]
+    not_known = [p for p in found.parameters if found.subject(p) not in scene.theirs and p not in PUBLIC | CLOSED]
     assert not not_known, f"{name}: say in this suite whose {not_known} is, and put one of the victim's into the scene"
     for asked in found.parameters:
         if asked in PUBLIC:
             continue
-        foreign = scene.theirs.get(asked, "job-222222222222")
-        others = {p: scene.mine.get(p, foreign) for p in found.parameters}
+        foreign = scene.theirs.get(found.subject(asked), "job-222222222222")
+        others = {p: scene.mine.get(p) or scene.theirs.get(found.subject(p), "2026-03") for p in found.parameters}
         made_up = unknown(foreign)
         with statements(scene.street) as for_theirs:
             theirs = scene.ask(found.method, found.url(others | {asked: foreign}), **found.options())
@@ -269,6 +294,7 @@ HOSTILE_NAMES = {
     "formula": "=cmd|' /C calc'!A0",
     "null of text": "null", "emoji": "👩‍👩‍👧‍👦" * 20, "percent": "%00%2e%2e%2f%n%s", "blank": " \u3000\u200b",
 }  # fmt: skip
+APPROVE = {"decision": "approve", "reason": "x"}
 REFUSED = (400, 404, 405, 413, 415, 422)
 TAKEN_OR_REFUSED = (200, 201, 202, *REFUSED, 409)
 
@@ -312,7 +338,7 @@ ATTACKS = [
                            headers={"x-http-method-override": "POST"})),
     Attack("an operator's step", (403,), lambda s: s.post(own(s, "standing"), {"decision": "unfreeze", "reason": "x"})),
     Attack("an officer's step", (403,),
-           lambda s: s.post(f"/exports/{s.theirs['request_id']}/review", {"decision": "approve", "reason": "x"})),
+           lambda s: s.post(f"/exports/{s.theirs['request_id:exports']}/review", APPROVE)),
     Attack("the clock", (403,), lambda s: s.post("/platform/clock", {"to": "2030-01-01T00:00:00Z"})),
     Attack("the isolation's decision", (403,),
            lambda s: s.post("/platform/isolation", {"tier": "weak", "reason": "x"})),
@@ -489,14 +515,16 @@ def seen(answer: httpx.Response, *ids: str) -> tuple[int, str]:
 def test_pages_of_others_look_like_pages_of_nobody(scene: Scene, attacker: Browser, method: str) -> None:
     walked = 0
     for route in portal_routes(method):
+        first = route.path.split("/")[1]
+        theirs = {k.partition(":")[0]: v for k, v in scene.theirs.items() if k.partition(":")[2] in ("", first)}
         names = [p.name for p in route.dependant.path_params]
-        owned_here = [n for n in names if n in scene.theirs]
+        owned_here = [n for n in names if n in theirs]
         if not owned_here:
             continue
         walked += 1
         for asked in owned_here:
-            foreign = scene.theirs[asked]
-            ids = {n: scene.mine.get(n, scene.theirs.get(n, "x-222222222222")) for n in names}
+            foreign = theirs[asked]
+            ids = {n: scene.mine.get(n, theirs.get(n, "x-222222222222")) for n in names}
             answers = []
             for one in (foreign, unknown(foreign)):
                 path = route.path.format(**ids | {asked: one})
@@ -691,7 +719,8 @@ def test_nothing_is_worked_on_any_more_after(scene: Scene, standing: str) -> Non
         for found in hostile.operations(scene.street.app):
             if found.method == "GET" or "{workspace_id}" not in found.path or found.name in STILL_ALLOWED:
                 continue
-            answer = scene.ask(found.method, found.url(scene.theirs | ids), **found.options())
+            others = {p: scene.theirs.get(found.subject(p), "x") for p in found.parameters}
+            answer = scene.ask(found.method, found.url(others | ids), **found.options())
             assert answer.status_code in (403, 404, 409), (found.name, answer.text)
             nothing_of_others(scene, answer, sent=sent_in(answer.request))
         again = scene.post("/workspaces", {"application_id": house.application})
@@ -711,7 +740,7 @@ def test_what_runs_meanwhile_is_the_last_that_ran(scene: Scene, standing: str) -
         wait_until(lambda: runs_now(scene, house.workspace))
         STANDINGS[standing](scene, house)
         after = scene.sql("SELECT 1", house.workspace)
-        scene.street.broker.stop(house.workspace)
+        ending.stop_ended(scene.street.world.platform, scene.street.broker)  # the server does it every half second
         ended = running.result(30)
     assert after.status_code in (403, 409)
     assert ended.status_code in (403, 409, 422)
