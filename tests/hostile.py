@@ -51,6 +51,10 @@ class Operation:
             path = path.replace("{" + name + "}", ids[name])
         return path
 
+    def own_step(self) -> dict[str, str]:
+        """The decision that is a merchant's, where a route takes several roles' decisions."""
+        return {"decision": "withdraw"} if self.path == "/quota-requests/{request_id}/decision" else {}
+
     def options(self) -> dict[str, Any]:
         """Query, body and file as the description's examples give them."""
         query = {
@@ -60,10 +64,11 @@ class Operation:
         found: dict[str, Any] = {"params": query} if query else {}
         content = self.spec.get("requestBody", {}).get("content", {})
         if "application/json" in content:
-            found["json"] = example(content["application/json"]["schema"], self.components)
+            found["json"] = example(content["application/json"]["schema"], self.components) | self.own_step()
         elif "multipart/form-data" in content:
             fields = example(content["multipart/form-data"]["schema"], self.components)
-            fields.pop("file", None)
+            # every box is ticked, as a person must
+            fields = {k: "true" if v is False else v for k, v in fields.items() if k != "file"}
             found |= {"files": {"file": ("x.csv", b"a,b\n1,2\n")}, "data": fields}
         elif content:
             found |= {"content": b"a,b\n1,2\n", "headers": {"content-type": next(iter(content))}}
