@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import re
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from sandbox.workspaces import ending
 from sandbox.workspaces import service as workspaces
 from tests import hostile
 from tests.factories import PASSWORD
-from tests.hostile import CLOSED, NAMES, PUBLIC, Operation, Scene, bare, statements, unknown
+from tests.hostile import CLOSED, NAMES, PUBLIC, Operation, Scene, bare, statements, unknown, wait_until, work_of
 from tests.integration.test_locked_duckdb import EXTENSIONS, READS, ROUNDABOUT, SETTINGS, WRITES
 from tests.neighbours import House, Street, served
 from tests.pages import TOKEN
@@ -66,30 +65,6 @@ def scene(street: Street) -> Iterator[Scene]:
             assert answer.status_code == 200, answer.text
         theirs |= {"name": victim.mark} | work_of(owner, victim)
         yield Scene(street, victim, sibling, mine, theirs, own, client, owner)
-
-
-def work_of(owner: httpx.Client, house: House) -> dict[str, str]:
-    """A saved query, a script, a run of it, the file it wrote, a request for more and a table brought in, by HTTP."""
-    place = f"/workspaces/{house.workspace}"
-    script = {"name": house.mark, "source": f"open('结果.txt', 'w').write('{house.mark}')"}
-    wish = {"measure": "cpu", "wanted": 480, "reason": house.mark}
-    words = dict.fromkeys(("source", "basis", "licence", "contact", "period"), house.mark)
-    declared = words | {"name": "自带", "personal": "false", "statement": "true"}
-    table = {"file": ("a.csv", b"a,b\n1,2\n")}
-    run_id = made(owner.post(f"{place}/scripts/run", json=script))["id"]
-    wait_until(lambda: made(owner.get(f"/script-runs/{run_id}"))["outcome"] is not None)
-    return {
-        "query_id": made(owner.post(f"{place}/queries", json={"name": house.mark, "sql": "SELECT 1"}))["id"],
-        "script_id": made(owner.post(f"{place}/scripts", json=script))["id"], "run_id:script-runs": run_id,
-        "file_id": next(f["id"] for f in made(owner.get(f"{place}/files"))["files"] if "结果" in f["path"]),
-        "request_id:quota-requests": made(owner.post(f"{place}/quota-requests", json=wish))["id"],
-        "upload_id": made(owner.post(f"{place}/uploads", data=declared, files=table))["id"],
-    }  # fmt: skip
-
-
-def made(answer: httpx.Response) -> Any:
-    assert answer.status_code < 300, answer.text
-    return answer.json()
 
 
 def world_onboarding(street: Street, login: str) -> str:
@@ -614,13 +589,6 @@ def asking(
     pool: ThreadPoolExecutor, client: httpx.Client, workspace: str, sql: str = ENDLESS
 ) -> Future[httpx.Response]:
     return pool.submit(client.post, f"/workspaces/{workspace}/query", json={"sql": sql})
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def runs_now(scene: Scene, workspace: str) -> bool:

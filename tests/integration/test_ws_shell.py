@@ -365,3 +365,26 @@ def test_logout_ends_the_token_and_removes_it(desk: Desk, tmp_path: Path) -> Non
     assert json.loads(other.run("logout", "--json").stdout) == {"ended": True}
     assert not (tmp_path / "config" / "login.json").exists()
     assert other.run("list", PDS_URL=desk.street.url, PDS_TOKEN=token).returncode == 1
+
+
+def test_scripts_files_uploads_use_and_runs(desk: Desk, tmp_path: Path) -> None:
+    place = desk.house.workspace
+    (tmp_path / "a.py").write_text("print('你好')\nopen('out.txt', 'w').write('甲方-文件')\n", encoding="utf-8")
+    done = desk.run("script", place, str(tmp_path / "a.py"))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "你好"), done.stderr
+    (tmp_path / "b.py").write_text("print(1)\n1 / 0\n", encoding="utf-8")
+    failed = desk.run("script", place, str(tmp_path / "b.py"), "--json")
+    assert (failed.returncode, json.loads(failed.stdout)["output"].strip()) == (1, "1")
+    listed = json.loads(desk.run("files", place, "--json").stdout)["files"]
+    (file,) = [f for f in listed if f["path"].endswith("out.txt")]
+    assert desk.run("download", place, file["id"], "--out", str(tmp_path / "out.txt")).returncode == 0
+    assert (tmp_path / "out.仿真数据.txt").read_text("utf-8") == "甲方-文件"
+    (tmp_path / "own.csv").write_text("区,值\n示范区,1\n", encoding="utf-8")
+    words = [x for key in ("source", "basis", "licence", "contact", "period") for x in (f"--{key}", "自有")]
+    upload = ("upload", place, str(tmp_path / "own.csv"), "--name", "自带", *words)
+    assert desk.run(*upload).returncode == 2  # nothing was declared
+    assert desk.run(*upload, "--declare").returncode == 0
+    assert json.loads(desk.run("usage", place, "--json").stdout)["today"]["counts"]["script"] == 2
+    assert json.loads(desk.run("runs", place, "--json").stdout) == {"runs": []}
+    assert desk.run("saved", place, "--name", "常用", "--sql", "SELECT 1").returncode == 0
+    assert "常用" in desk.run("saved", place).stdout
