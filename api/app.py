@@ -20,11 +20,13 @@ from api.routes import (
     deliveries,
     exports,
     merchants,
+    metering,
     oversight,
     plans,
     queries,
     refreshing,
     simulated,
+    workspace_files,
     workspaces,
 )
 from sandbox.kernel import state
@@ -36,7 +38,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    queries, exports, oversight,
+    queries, workspace_files, metering, exports, oversight,
 )  # fmt: skip
 
 

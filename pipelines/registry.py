@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines.exporting import Checking, Releasing
 from pipelines.granting import Disposal, Granting
+from pipelines.importing import Importing
 from pipelines.ingest import Ingest
 from pipelines.refresh import SUMMARY, Refresh, Summary
 from pipelines.refresh import Round as RefreshRound
@@ -24,6 +25,7 @@ HANDLERS: dict[str, Handler] = {
     "grant": Granting(),
     "dispose": Disposal(),
     "run": Running(),
+    "import": Importing(),
     "check_export": Checking(),
     "release": Releasing(),
     "upkeep": Round(),

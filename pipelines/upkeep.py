@@ -14,6 +14,7 @@ from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Platform, Unit
+from sandbox.workspaces import metering
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ def run(platform: Platform) -> Upkeep:
         ended = exports.expire_due(unit)
     with platform.system() as unit:
         reminded = clocks.remind(unit)
+    with platform.system() as unit:
+        metering.measure_storage(unit)
     oversight.seal(platform)
     with platform.system() as unit:
         regraded = regrading.regrade_outdated(unit)

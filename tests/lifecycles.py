@@ -13,9 +13,10 @@ from sandbox.exports.model import EXPORT
 from sandbox.merchants import service as _merchants
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
-from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 
 LIFECYCLES = (
-    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT,
+    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
+    UPLOAD, RUN, EXPORT,
 )  # fmt: skip
 GUARDING = (_applications, _deliveries, _versions, _exports, _merchants)

@@ -11,10 +11,11 @@ from sandbox.kernel.lifecycle import Lifecycle, Transition
 from sandbox.kernel.permissions import PERMISSIONS
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
-from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 
 LIFECYCLES = (
-    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT,
+    RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
+    UPLOAD, RUN, EXPORT,
 )  # fmt: skip
 
 HEAD = """# 状态与流转 · Lifecycles

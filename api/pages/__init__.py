@@ -16,6 +16,7 @@ from api.pages import (
     home,
     job,
     jobs,
+    metering,
     onboarding,
     plans,
     policies,
@@ -25,12 +26,13 @@ from api.pages import (
     session,
     twins,
     viewer,
+    workspace_files,
     workspaces,
 )
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, exports, audit, jobs, job, schedules, policies, reports, demonstration,
+    workspaces, workspace_files, metering, exports, audit, jobs, job, schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -33,12 +33,15 @@ from sandbox.merchants.model import ONBOARDING
 from sandbox.merchants.service import Onboarding
 from sandbox.products.model import RUN
 from sandbox.products.repository import Run
-from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces import quotas
+from sandbox.workspaces.metering_record import QuotaRequest
+from sandbox.workspaces.model import QUOTA, WORKSPACE
 from sandbox.workspaces.repository import Workspace
 
 REVIEWING = ("in_review", "second_review")
 RESTING = frozenset({"published", "withdrawn", "admitted", "active", "expired", "revoked", "closed", "rejected",
-                     "check_rejected", "released", "recalled", "open", "succeeded", "failed", "verified"})  # fmt: skip
+                     "check_rejected", "released", "recalled", "open", "succeeded", "failed", "verified",
+                     "granted"})  # fmt: skip
 """states in which nothing is under way"""
 
 
@@ -131,6 +134,10 @@ class Desk:
             mine=is_turn(self.unit, WORKSPACE, record) and record.state != "open",
         )  # fmt: skip
 
+    def quota(self, record: QuotaRequest) -> views.QueueItem:
+        title = quotas.MEASURES[record.measure].label
+        return self.row(QUOTA, record, title, f"/quota-requests/{record.id}")
+
     def run(self, record: Run) -> views.QueueItem:
         return self.row(RUN, record, str(record.spec.get("job", record.id)), f"/runs/{record.id}")
 
@@ -157,6 +164,7 @@ class Desk:
             ("correction:read", corrections.list_for, self.correction),
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
+            ("quota:read", quotas.list_for, self.quota),
         )
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):

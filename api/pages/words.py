@@ -12,7 +12,9 @@ from api.pages.words_applications import WORDS as APPLICATIONS
 from api.pages.words_catalog import WORDS as CATALOG
 from api.pages.words_deliveries import WORDS as DELIVERIES
 from api.pages.words_exports import WORDS as EXPORTS
+from api.pages.words_files import WORDS as FILES
 from api.pages.words_home import WORDS as HOME
+from api.pages.words_metering import WORDS as METERING
 from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
@@ -52,6 +54,7 @@ FRAME: dict[str, Text] = {
     "nav.resources": Text("数据资源", "Resources"),
     "nav.merchants": Text("数据商", "Merchants"),
     "nav.jobs": Text("治理任务", "Jobs"),
+    "nav.machine": Text("运行", "Operation"),
     "nav.policies": Text("规则", "Policies"),
     "nav.audit": Text("审计", "Audit"),
     "nav.breadcrumb": Text("当前位置", "You are here"),
@@ -191,7 +194,9 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     ONBOARDING,
     APPLICATIONS,
     WORKSPACES,
+    METERING,
     EXPORTS,
+    FILES,
     OVERSIGHT,
 )
 

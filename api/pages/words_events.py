@@ -9,12 +9,13 @@ from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.exports.model import EXPORT
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
-from sandbox.workspaces.model import WORKSPACE
+from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 
 LIFECYCLES = {
     life.noun: life
     for life in (
-        RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, RUN, EXPORT,
+        RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
+        UPLOAD, RUN, EXPORT,
     )
 }
 
@@ -36,6 +37,8 @@ _OTHERS: dict[str, Text] = {
     "export:draft": Text("起草出域申请", "drafted the request"),
     "export:preview": Text("查看出域文件", "looked at the file"),
     "grant:dispose": Text("销毁授权数据", "destroyed the granted data"),
+    "file:delete": Text("删除文件", "deleted a file"),
+    "file:download": Text("下载文件（仿真数据）", "downloaded a file of simulated data"),
     "isolation:decide": Text("决定隔离等级", "decided on the isolation tier"),
     "isolation:selftest": Text("隔离自检", "isolation self-test"),
     "job:cancel": Text("取消任务", "cancelled a job"),
@@ -56,6 +59,8 @@ _OTHERS: dict[str, Text] = {
     "plan:default": Text("按默认处理一列（假定）", "took the default answer for a column"),
     "plan:reset": Text("撤回一列的指定", "took back what was said about a column"),
     "platform:demonstration": Text("设为演示市", "marked as the demonstration city"),
+    "quota:submit": Text("申请追加配额", "asked for a higher quota"),
+    "quota:warn": Text("用量接近配额", "use is near its quota"),
     "policy:activate": Text("启用规则版本", "activated an edition"),
     "policy:install": Text("安装规则版本", "installed an edition"),
     "policy:propose": Text("提出规则版本", "proposed an edition"),
@@ -71,6 +76,11 @@ _OTHERS: dict[str, Text] = {
     "resource:raise": Text("从严调整列分级", "made a column's grade stricter"),
     "run:request": Text("提交运行", "asked for a run"),
     "schedule:set": Text("调整更新计划", "changed the refresh schedule"),
+    "script:cancel": Text("取消脚本", "cancelled a script"),
+    "script:delete": Text("删除脚本", "deleted a script"),
+    "script:end": Text("脚本结束", "a script ended"),
+    "script:save": Text("保存脚本", "saved a script"),
+    "script:start": Text("运行脚本", "ran a script"),
     "session:close": Text("退出登录", "signed out"),
     "session:open": Text("登录", "signed in"),
     "simulated:ask": Text("要求重新生成仿真数据", "asked for simulated data anew"),
@@ -81,6 +91,7 @@ _OTHERS: dict[str, Text] = {
     "simulated:publish": Text("发布仿真数据", "published simulated data"),
     "simulated:share": Text("回流共享目录", "fed back to the sharing catalogue"),
     "token:issue": Text("新建访问令牌", "issued an API token"),
+    "upload:bring": Text("上传社会数据", "uploaded data of their own"),
     "workspace:open": Text("开通开发空间", "opened the workspace"),
     "workspace:query": Text("在仿真数据上查询", "queried simulated data"),
     "workspace:download": Text("下载仿真数据的查询结果", "downloaded a result of simulated data"),

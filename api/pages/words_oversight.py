@@ -15,6 +15,7 @@ JOB_KINDS: dict[str, Text] = {
     "grant": Text("生成授权快照", "build granted snapshots"),
     "dispose": Text("销毁授权数据", "destroy granted data"),
     "run": Text("真实数据运行", "run on real data"),
+    "import": Text("社会数据导入检查", "check an upload"),
     "check_export": Text("出域机器核查", "check an export"),
     "release": Text("制作放行包", "make a release"),
 }

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from api.deps import Acting, Asking, actor_of, platform_of
-from api.pages import common, examples, frame, inputs
+from api.pages import common, examples, frame, inputs, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
+from api.pages.metering import usage_of
 from api.pages.views import Crumb, Sheet, Tab
 from api.pages.words import text
 from api.pages.words_catalog import TYPES
@@ -38,7 +39,8 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", "runs", "history", "about")
+TABS = ("query", *workspace_files.TABS, "runs", "history", "usage", "about")
+MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
 @router.get("/workspaces")
@@ -68,16 +70,19 @@ def show_workspace(
     workspace = service.read(unit, workspace_id)
     earlier = found.text if (found := notebook.statement(unit, workspace.id, statement)) else None
     merchant = unit.actor.role is Role.MERCHANT
-    chosen = tab if tab in TABS and (merchant or tab != "query") else ("query" if merchant else "about")
-    return _page(request, unit, workspace, chosen, sql=earlier)
+    chosen = tab if tab in TABS and (merchant or tab not in MERCHANTS_ONLY) else ("query" if merchant else "about")
+    return page(request, unit, workspace, chosen, sql=earlier)
 
 
-def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: Any) -> Response:
+def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: Any) -> Response:
     """The whole page; `more`: sql, spec (as typed), result, error."""
     application = applications.get(unit.session, workspace.application_id)
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
-    shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None} | more
+    shown: dict[str, Any] = {"sql": None, "spec": None, "result": None, "error": None, "asked": None} | more
+    shown |= workspace_files.context(
+        request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
+    )
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, history = products.runs(unit, workspace.id), notebook.history(unit, workspace.id)
@@ -89,12 +94,13 @@ def _page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: 
         history=[e.statement for e in history.entries],
         schema={t.table: [name for name, _, _ in t.columns] for t in tables},
         runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
-        words={"types": TYPES},
+        words={"types": TYPES}, usage=usage_of(unit, workspace),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
-                  {"runs": len(runs), "history": history.total}.get(k)) for k in TABS if merchant or k != "query"],
+                  {"runs": len(runs), "history": history.total}.get(k))
+              for k in TABS if merchant or k not in MERCHANTS_ONLY],
         crumbs=[Crumb(text("workspace.title"), "/workspaces"), Crumb(application.scenario)], **shown,
     )  # fmt: skip
 
@@ -124,7 +130,7 @@ def _result(
     if request.headers.get("hx-request"):
         return frame.fragment(request, "workspaces/result.html", result=result, error=error)
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return _page(request, unit, service.read(unit, workspace_id), "query", sql=sql, result=result, error=error)
+        return page(request, unit, service.read(unit, workspace_id), "query", sql=sql, result=result, error=error)
 
 
 @router.post("/workspaces/{workspace_id}/runs")
@@ -142,7 +148,7 @@ def start_run(
 
 def _runs_again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return _page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
+        return page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
 
 
 @router.post("/workspaces/{workspace_id}/steps")

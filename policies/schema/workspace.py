@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from policies.schema.base import Edition, Judging, Strict, require_checks
+from policies.schema.base import Edition, Judging, Name, Strict, require_checks
 
 
 class Limits(Strict):
@@ -90,6 +90,63 @@ class Runs(Strict):
     per_grant_per_day: Annotated[int, Field(ge=1, le=200)]
 
 
+class Scripts(Strict):
+    """Python scripts of a workspace: `source_kb` a script's text, `output_kb` kept of what a run prints, `saved`
+    scripts and `kept` runs on record a workspace, `files` entries in the folder."""
+
+    source_kb: Annotated[int, Field(ge=1, le=512)]
+    output_kb: Annotated[int, Field(ge=1, le=4096)]
+    saved: Annotated[int, Field(ge=1, le=1000)]
+    kept: Annotated[int, Field(ge=1, le=1000)]
+    files: Annotated[int, Field(ge=10, le=20_000)]
+
+
+class Uploads(Strict):
+    """A merchant's own data: `file_mb` as it comes, `unpacked_mb` what it may unfold to, `rows`, `columns`, `tables` a
+    workspace. `personal` are the detector's entities that make data personal information; `decision` those that no
+    machine lets in: the operator decides. `contradiction` is what becomes of personal data declared as none."""
+
+    file_mb: Annotated[int, Field(ge=1)]
+    unpacked_mb: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1)]
+    columns: Annotated[int, Field(ge=1, le=1000)]
+    tables: Annotated[int, Field(ge=1, le=200)]
+    personal: Annotated[tuple[Name, ...], Field(min_length=1)]
+    decision: Annotated[tuple[Name, ...], Field(min_length=1)]
+    contradiction: Literal["decision", "refused"]
+
+    @model_validator(mode="after")
+    def _floor(self) -> Self:
+        if not {"CN_RESIDENT_ID", "CN_BANK_CARD"} <= set(self.decision) <= set(self.personal):
+            raise ValueError(
+                "身份证号、银行卡号必须由人决定，且须决定的都是个人信息 / decision needs these, within personal"
+            )
+        return self
+
+
+class Quotas(Strict):
+    """What one workspace may use, the same for each: a day is a calendar day of the city; storage is a level.
+
+    Gigabytes are 2³⁰, megabytes 2²⁰ bytes. `warn_percent` of a quota warns, the whole of it refuses.
+    """
+
+    cpu_minutes_per_day: Annotated[int, Field(ge=1)]
+    memory_gb_hours_per_day: Annotated[int, Field(ge=1)]
+    storage_mb: Annotated[int, Field(ge=64)]
+    queries_per_day: Annotated[int, Field(ge=1)]
+    reads_per_day: Annotated[int, Field(ge=1)]
+    scripts_per_day: Annotated[int, Field(ge=1)]
+    warn_percent: Annotated[int, Field(ge=50, le=99)]
+
+
+class Prices(Strict):
+    """One list for everybody, in whole fen: there is no place in it for a merchant's name."""
+
+    cpu_hour_fen: Annotated[int, Field(ge=0)]
+    memory_gb_hour_fen: Annotated[int, Field(ge=0)]
+    storage_gb_day_fen: Annotated[int, Field(ge=0)]
+
+
 class SavedQueries(Strict):
     """How many queries a workspace keeps under a name."""
 
@@ -97,12 +154,16 @@ class SavedQueries(Strict):
 
 
 Rule = Annotated[
-    Judging[Literal["develop_limits", "run_limits", "inspect_limits"], Limits]
+    Judging[Literal["develop_limits", "run_limits", "inspect_limits", "script_limits", "import_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
     | Judging[Literal["isolation_tier"], Tier]
     | Judging[Literal["runs_per_day"], Runs]
+    | Judging[Literal["scripts"], Scripts]
+    | Judging[Literal["uploads"], Uploads]
+    | Judging[Literal["quotas"], Quotas]
+    | Judging[Literal["prices"], Prices]
     | Judging[Literal["saved_queries"], SavedQueries],
     Field(discriminator="check"),
 ]
@@ -116,7 +177,8 @@ class WorkspaceEdition(Edition[Rule]):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "saved_queries"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
+        needed |= {"script_limits", "scripts", "import_limits", "uploads"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text as LongText
@@ -116,7 +117,27 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
             Text(f"没有生效的“{kind}”规则", f"No {kind} edition is in force"),
             fix=Text("请合规人员启用一个版本", "An officer must activate one"),
         )
-    found = shipped_editions.load_text(row.text, f"{kind} {row.edition}")
+    return _checked(row)
+
+
+def named(session: Session, kind: str, edition: str) -> Edition[Any]:
+    """An edition by its number, in force or not: what was done under it is read by it. Raises as `in_force`."""
+    wanted = select(PolicyEdition).where(PolicyEdition.kind == kind, PolicyEdition.edition == edition)
+    row = session.scalars(wanted).first()
+    if row is None:
+        raise NotFound.of("policy", f"{kind} {edition}")
+    return _checked(row)
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str, name: str) -> Edition[Any]:
+    """Each statement of a merchant asks for its quotas; the same text gives the same edition."""
+    return shipped_editions.load_text(text, name)
+
+
+def _checked(row: PolicyEdition) -> Edition[Any]:
+    kind = row.kind
+    found = _loaded(row.text, f"{kind} {row.edition}")
     if found.digest != row.digest:
         raise PolicyError(
             "policy.changed",

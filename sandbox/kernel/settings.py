@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         return self.home / "snapshots"
 
     @property
+    def uploads_root(self) -> Path:
+        """Files that merchants bring, each in a folder of its own, and the tables made of them."""
+        return self.home / "uploads"
+
+    @property
     def artefacts_root(self) -> Path:
         return self.home / "artefacts"
 

@@ -11,11 +11,12 @@ from sandbox.kernel.database import Base
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
 from sandbox.reporting import service as reporting
-from sandbox.workspaces import notebook
+from sandbox.workspaces import metering_record, notebook
+from sandbox.workspaces import own_record as own_work
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
     accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, merchants,
-    notebook, plans, products, reporting, schedules, state, twins, workspaces,
+    metering_record, notebook, own_work, plans, products, reporting, schedules, state, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -20,7 +20,7 @@ from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import service, wording, wording_errors
+from sandbox.workspaces import metering, own_record, service, uploads, wording, wording_errors
 from sandbox.workspaces.lexing import tokens
 from sandbox.workspaces.repository import STATEMENT_CHARS, Statement, Workspace
 
@@ -93,6 +93,7 @@ def query(
 
     with platform.begin(actor) as unit:
         mount = mount_of(unit, workspace_id)
+        metering.require_quota(unit, workspace_id, "query")
     with _followed(workspace_id, actor) as followed:
         answer = broker.query(
             mount, sql, parameters=parameters, progress=followed.hears(progress), waiting=followed.waits(waiting),
@@ -139,7 +140,8 @@ def mount_of(unit: Unit, workspace_id: str) -> WorkspaceMount:
 
     workspace = service.require_usable(unit, workspace_id, "workspace:query")
     folder = unit.settings.workspaces_root / workspace.id
-    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, service.twin_tables(unit, workspace))
+    tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
+    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, tables)
 
 
 class QueryRefused(BadInput):
@@ -176,8 +178,10 @@ def _rows(answer: QueryResult) -> int:
 def _record(
     unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, answer: QueryResult | QueryFailed
 ) -> None:
+    number = new_id("stm")
+    metering.record(unit, workspace_id, "query", answer.usage, subject=number, rows=rows)
     unit.session.add(
-        Statement(id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now,
+        Statement(id=number, workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now,
                   text=sql[:STATEMENT_CHARS], outcome=outcome, rows=rows, milliseconds=round(answer.elapsed * 1000))
     )  # fmt: skip
     unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True,
@@ -202,7 +206,8 @@ class ObjectColumn:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Something that a statement can name. `kind`: granted (a simulated twin), table, view or macro."""
+    """Something that a statement can name. `kind`: granted (a simulated twin), uploaded (the merchant's own data),
+    table, view or macro."""
 
     kind: str
     name: str
@@ -231,6 +236,16 @@ def granted(unit: Unit, workspace: Workspace) -> list[Object]:
     return found
 
 
+def uploaded(unit: Unit, workspace: Workspace) -> list[Object]:
+    """The tables that the merchant brought in, as their check read them."""
+    mounted = uploads.tables(unit, workspace)
+    return [
+        Object("uploaded", u.name, tuple(ObjectColumn(c["name"], c["type"]) for c in (u.report or {})["columns"]),
+               (u.report or {})["rows"], u.provenance["source"])
+        for u in own_record.uploads(unit.session, workspace.id) if u.state == "accepted" and u.name in mounted
+    ]  # fmt: skip
+
+
 _OWN_TABLES = """
 SELECT c.table_name AS name, t.kind, t.rows, c.column_name, c.data_type, t.definition
 FROM duckdb_columns() c
@@ -252,7 +267,8 @@ def objects(platform: Platform, broker: Broker, actor: Actor, workspace_id: str)
     macros. Raises WorkspaceBusy while a query runs."""
     with platform.begin(actor) as unit:
         mount = mount_of(unit, workspace_id)
-        found = granted(unit, service.read(unit, workspace_id))
+        workspace = service.read(unit, workspace_id)
+        found = [*granted(unit, workspace), *uploaded(unit, workspace)]
     taken = {one.name.casefold() for one in found}
     own: dict[str, Object] = {}
     for row in ask(broker, mount, _OWN_TABLES).rows.to_pylist():

@@ -26,9 +26,11 @@ class Bound:
     """The bound of what one jailed process and its folders may take together. One thread at a time."""
 
     def __init__(self, folders: Sequence[Path], mb: int, jailed: Jailed, *, files: int | None = None) -> None:
-        self._folders, self._mb, self._files, self._jailed = folders, mb, files, jailed
+        # without a mount view of its own a jail's temporary folder lies on the disk too
+        own = [] if jailed.temporary is None else [Path(jailed.temporary.name)]
+        self._folders, self._mb, self._files, self._jailed = [*folders, *own], mb, files, jailed
         self._rest, self._next = 0.0, time.monotonic() + _LEAST_SECONDS
-        self._free, self._room = _free(folders), self._half_of(0.5)
+        self._free, self._room = _free(self._folders), self._half_of(0.5)
 
     def passed(self) -> bool:
         """Is it over the bound? To be asked many times a second: mostly it only asks the file system how full it is."""

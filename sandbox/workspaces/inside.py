@@ -22,7 +22,8 @@ from sandbox.workspaces.limits import Limits, apply
 from sandbox.workspaces.protocol import Channel
 
 OWN_UID, USER_NAMESPACE, LANDLOCK, LIMITS_ONLY = "bwrap-own-uid", "bwrap-userns", "landlock", "limits-only"
-TASKS = {"worker": "worker", "run": "runner", "attacks": "attacks", "script": "script_inside"}
+TASKS = {"worker": "worker", "run": "runner", "attacks": "attacks", "script": "script_inside",
+         "import": "import_inside"}  # fmt: skip
 
 _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWUTS = 0x40000000, 0x08000000, 0x04000000
 _PR_CAPBSET_DROP, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 24, 1, 4

@@ -62,7 +62,7 @@ class Order:
     """What to start. `folder` is the process's own and becomes HOME.
 
     `tables` name → snapshot (its Parquet file, or the folder holding it), mounted read-only; `output` a second
-    writable folder; `extra` goes to the task as it is.
+    writable folder; `extra` goes to the task as it is; `detection`: the task needs the platform's detection code too.
     """
 
     task: str
@@ -72,6 +72,7 @@ class Order:
     tables: Mapping[str, Path] = field(default_factory=dict)
     output: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    detection: bool = False
 
 
 class JailFailed(UserError):
@@ -196,15 +197,18 @@ def _begin(order: Order, form: str, bare: bool) -> Jailed:
     return Jailed(form, process, Channel(ours[0]), Channel(ours[1]), {}, time.monotonic(), log, temporary, group)
 
 
+def may_fork(form: str, group: cgroup.Group | None) -> bool:
+    """May a jailed process start further ones? Each may hold `memory_mb`, so only where all together are bounded."""
+    return form in (OWN_UID, USER_NAMESPACE) and group is not None and cgroup.MEMORY in group.controllers
+
+
 def finish(jailed: Jailed, order: Order) -> Jailed:
     """Tell the process what it is for and wait until its walls are up; nobody else waits. Raises JailFailed."""
     uid = _uid_of(order.folder) if jailed.form == OWN_UID else None
     setting = _setting(order, jailed.form, uid, mounted=jailed.temporary is None)
     if jailed.temporary is not None:
         setting["temporary"] = jailed.temporary.name
-    # Without a bound on the memory of all processes together there is one process: each may hold `memory_mb`.
-    bounded = jailed.group is not None and cgroup.MEMORY in jailed.group.controllers
-    setting["forks"] = bounded and jailed.form in (OWN_UID, USER_NAMESPACE)
+    setting["forks"] = may_fork(jailed.form, jailed.group)
     try:
         jailed.data.send(setting, timeout=START_SECONDS)
         first = jailed.data.receive(timeout=START_SECONDS)
@@ -245,7 +249,7 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
         "limits": order.limits.as_dict(),
         "mode": order.mode,
         "uid": uid,
-        "readable": [*system.read_only(), str(system.PACKAGE)],
+        "readable": [*system.read_only(), str(system.PACKAGE), *([str(system.DETECTION)] if order.detection else [])],
         "extra": dict(order.extra),
     }
 
@@ -313,7 +317,7 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
     room = str(order.limits.file_mb * MEGABYTE)
     # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
     arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, f"{GRANTED}/x", HOME]
+    seen = [*system.read_only(), system.INSIDE_PACKAGE, system.INSIDE_DETECTION, f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
@@ -321,6 +325,8 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
     arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
+    if order.detection:
+        arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
     # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
     arguments += ["--perms", "0755", "--tmpfs", "/dev"]
     for device in system.DEVICES:

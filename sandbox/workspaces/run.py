@@ -185,7 +185,9 @@ def _outcome(order: RunOrder, mode: Mode, header: dict[str, Any], seconds: float
     step = step if isinstance(step, int) and 0 <= step <= len(order.steps) else 0
     if header.get("is") == "refused":
         refusal = header.get("refusal") or {}
-        text = wording.refusal(str(refusal.get("code")), str(refusal.get("subject")))
+        # on real data no word of the jail's own is passed on: the twin's run has said which name it was
+        subject = str(refusal.get("subject")) if mode == Mode.SIMULATED else ""
+        text = wording.refusal(str(refusal.get("code")), subject)
         return RunOutcome(State.REFUSED, step, "refused", duration, {}, {}, text)
     written = _written(order, header) if header.get("is") == "done" else None
     if written is None:

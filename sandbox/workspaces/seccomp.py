@@ -35,6 +35,7 @@ CLONE_THREAD = 0x00010000
 SHARED_ANONYMOUS = 0x01 | 0x20  # MAP_SHARED|MAP_ANONYMOUS: memory that RLIMIT_DATA does not count
 GROWS_DOWN = 0x0100  # MAP_GROWSDOWN: counted as a stack, not as data, whatever its size
 AF_UNIX = 1
+SOCK_DGRAM = 2  # of a pair too such an end sends to any address outside, and Landlock does not see paths of sockets
 # TIOCSTI, TIOCLINUX type into the terminal; FS_IOC_RESVSP, RESVSP64, ZERO_RANGE are further names of fallocate
 REFUSED_REQUESTS = (0x5412, 0x541C, 0x40305828, 0x4030582A, 0x40305839)
 SIGCHLD = 17  # the time of a child whose end its parent ignores is in nobody's account (usage.py)
@@ -47,6 +48,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     # other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "process_mrelease": (448, 448),
+    # limits and priorities of others: without an own UID the platform is one of them
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
     # mounts and namespaces
     "mount": (165, 40), "umount2": (166, 39), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
@@ -94,11 +98,13 @@ class Machine:
     socketpair: int
     sigaction: int
     extra_bit: int
+    own_only: tuple[int, ...]
+    """prlimit64, sched_setaffinity: for oneself (0) only"""
 
 
 MACHINES = {
-    "x86_64": Machine("x86_64", 0, 0xC000003E, 450, 56, 435, 9, 16, 53, 13, 0x40000000),
-    "aarch64": Machine("aarch64", 1, 0xC00000B7, 451, 220, 435, 222, 29, 199, 134, 0),
+    "x86_64": Machine("x86_64", 0, 0xC000003E, 450, 56, 435, 9, 16, 53, 13, 0x40000000, (302, 203)),
+    "aarch64": Machine("aarch64", 1, 0xC00000B7, 451, 220, 435, 222, 29, 199, 134, 0, (261, 122)),
 }
 
 
@@ -140,13 +146,15 @@ def _by_arguments(machine: Machine, refuse: int, forks: bool) -> list[bytes]:
         (machine.clone, 0, [_op(AND, NAMESPACE_FLAGS), _op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse)]),
         (machine.mmap, 3, [_op(AND, GROWS_DOWN), _op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse), _op(LOAD, 16 + 8 * 3),
                            _op(AND, SHARED_ANONYMOUS), _op(IF_EQUAL, SHARED_ANONYMOUS, 0, 1), _op(RETURN, refuse)]),
-        (machine.socketpair, 0, [_op(IF_EQUAL, AF_UNIX, 1, 0), _op(RETURN, refuse)]),
+        (machine.socketpair, 0, [_op(IF_EQUAL, AF_UNIX, 1, 0), _op(RETURN, refuse), _op(LOAD, 16 + 8 * 1),
+                                 _op(AND, 0xF), _op(IF_EQUAL, SOCK_DGRAM, 0, 1), _op(RETURN, refuse)]),
         (machine.ioctl, 1, [step for request in REFUSED_REQUESTS
                             for step in (_op(IF_EQUAL, request, 0, 1), _op(RETURN, refuse))]),
         # reading the action (a null pointer, in both its words) stays allowed
         (machine.sigaction, 0, [_op(IF_EQUAL, SIGCHLD, 0, 5), _op(LOAD, 24), _op(IF_EQUAL, 0, 0, 2),
                                 _op(LOAD, 28), _op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse)]),
     ]  # fmt: skip
+    blocks += [(number, 0, [_op(IF_EQUAL, 0, 1, 0), _op(RETURN, refuse)]) for number in machine.own_only]
     code: list[bytes] = []
     for number, argument, body in blocks:
         if number == machine.clone and not forks:

@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-INSIDE_PACKAGE = "/platform/sandbox/workspaces"
+DETECTION = PACKAGE.with_name("detection")
+INSIDE_PACKAGE, INSIDE_DETECTION = "/platform/sandbox/workspaces", "/platform/sandbox/detection"
 _LINKS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 _FILES = ("/etc/ld.so.cache", "/etc/localtime")

@@ -25,14 +25,15 @@ def current(unit: Unit) -> str:
 
 
 def decide(unit: Unit, tier: str, reason: str) -> None:
-    """An operator's written decision to run real data on a weaker tier.
+    """An operator's written decision to run real data on a weaker tier, or (strong) to take such a decision back.
 
     Medium may be accepted anywhere. Weak may be accepted only for the demonstration city, which holds no real person.
     """
     permissions.check(unit.actor, "isolation:decide")
-    if tier not in (MEDIUM, WEAK) or not reason.strip():
+    if tier not in (STRONG, MEDIUM, WEAK) or not reason.strip():
         raise BadInput(
-            "isolation.decision", Text("请写明隔离等级（medium 或 weak）和理由", "Name the tier and give a reason")
+            "isolation.decision",
+            Text("请写明隔离等级（strong、medium 或 weak）和理由", "Name the tier and give a reason"),
         )
     if tier == WEAK and not state.read(unit.session, state.DEMONSTRATION):
         raise Unavailable(
@@ -40,8 +41,19 @@ def decide(unit: Unit, tier: str, reason: str) -> None:
             Text("弱隔离环境不得处理真实数据", "Real data is refused on a weak tier"),
             fix=Text("请在支持用户命名空间的 Linux 主机上运行", "Run on a Linux host that allows user namespaces"),
         )
-    state.write(unit.session, state.ISOLATION_DECISION, {"tier": tier, "by": unit.actor.id, "reason": reason})
+    decision = {"tier": tier, "by": unit.actor.id, "reason": reason.strip(), "at": unit.now.isoformat()}
+    state.write(unit.session, state.ISOLATION_DECISION, decision)
     unit.audit("isolation:decide", "platform", "isolation", tier=tier, reason=reason)
+
+
+def standing(unit: Unit) -> dict[str, Any]:
+    """What is known of this machine's isolation: `tested` (the last self-test), `decision` and the `accepted` tiers."""
+    permissions.check(unit.actor, "isolation:read")
+    return {
+        "tested": state.read(unit.session, state.ISOLATION),
+        "decision": state.read(unit.session, state.ISOLATION_DECISION),
+        "accepted": sorted(accepted(unit)), "real_data": current(unit) in accepted(unit),
+    }  # fmt: skip
 
 
 def accepted(unit: Unit) -> frozenset[str]:

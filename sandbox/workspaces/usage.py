@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sandbox.workspaces import cgroup
 from sandbox.workspaces.limits import MEGABYTE
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class Meter:
 
 def meter(jailed: Jailed) -> Meter:
     """A meter of this jail, to be made as soon as the jail is up and before it is told what to do."""
-    group = getattr(jailed, "group", None)
-    if group is not None and {"cpuacct", "memory"} <= set(group.controllers):
+    group = jailed.group
+    if group is not None and {cgroup.MEMORY, cgroup.PROCESSOR} <= set(group.controllers):
         return Meter(group)
     return Meter(ProcessTree(jailed.process.pid))
 

@@ -47,6 +47,8 @@ TERMINAL = {
     "application": {"check_rejected", "rejected", "expired", "revoked", "closed", "withdrawn"},
     "approval": {"approved", "returned", "rejected", "approved_by_lapse", "dropped"},
     "workspace": {"closed"},
+    "quota": {"rejected", "withdrawn", "revoked"},
+    "upload": {"refused", "removed"},
     "run": {"succeeded", "failed"},
     "export": {"rejected", "recalled", "expired", "withdrawn"},
 }

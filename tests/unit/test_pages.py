@@ -25,8 +25,10 @@ from api.pages import (
     onboarding,
     resources,
     sheets,
+    workspace_files,
     workspaces,
 )
+from api.pages import metering as metering_pages
 from api.pages.examples import Granted, specification, written
 from api.pages.filters import place
 from api.pages.words_events import EVENTS, LIFECYCLES
@@ -46,6 +48,8 @@ from sandbox.kernel.permissions import PERMISSIONS
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.products import spec
+from sandbox.workspaces import metering, quotas
+from sandbox.workspaces.usage import Usage
 from tests.conftest import MONDAY
 from tests.factories import World, poor_report
 from tests.pages import Person, application, reviewed_verdict, words_of
@@ -83,6 +87,10 @@ PAGES: dict[str, set[str]] = {
     "/applications/{approved}": ANYBODY, "/applications/{active}": ANYBODY,
     "/workspaces": {"operator", "merchant", "auditor"},
     **{f"/workspaces/{{workspace}}?tab={tab}": {"operator", "merchant", "auditor"} for tab in workspaces.TABS},
+    "/workspaces/{workspace}/usage/2026-03": {"operator", "merchant", "auditor"},
+    **{path: {"operator", "merchant", "auditor"}
+       for path in ("/usage", "/usage?month=2026-01", "/quota-requests", "/quota-requests/{wish}")},
+    "/machine": {"operator", "auditor"}, "/isolation": {"operator", "officer", "auditor"},
     "/runs/{run}": ANYBODY - {"department"}, "/runs/{waiting}": ANYBODY - {"department"},
     "/exports": ANYBODY - {"department"}, "/exports/new": {"merchant"}, "/exports/{export_draft}": {"merchant"},
     **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
@@ -156,8 +164,13 @@ def furnish(world: World) -> dict[str, str]:
         released = repository.get(unit.session, ids["export_released"])
         ids["run"] = products.artefact(unit.session, released.artefact_id).run_id
         ids["policy"] = next(e.id for e in editions.every(unit.session) if e.kind == "export")
+    with world.system() as unit:
+        metering.record(unit, workspace, "query", Usage(12.5, 900.0), rows=3)
+        metering.record(unit, workspace, "run", Usage(70.0, 9000.0))
+    with world.by(world.merchant) as unit:
+        wish = quotas.ask(unit, workspace, "cpu", 480, "季度报告").id
     return ids | {
-        "slip": slip, "dirty": dirty, "refused": refused,
+        "slip": slip, "wish": wish, "dirty": dirty, "refused": refused,
         "published": resource, "proposed": proposed, "twinless": twinless, "asking": asking,
         "asking_delivery": asking_delivery, "lowered": lowered, "delivered": world.delivered(name="交付"),
         "drafted": world.drafted(resource, scenario="草稿场景"), "workspace": workspace,
@@ -222,7 +235,8 @@ def test_chinese_pages_say_nothing_in_english(city: City, path: str) -> None:
     login = next(iter(sorted(PAGES[path])))
     answer = city.person(login).get(path.format(**city.ids), headers={"accept-language": "zh"})
     read = NAMES.sub(" ", words_of(answer.text))
-    known = {"English", "Ctrl", "Enter", "SQL", "CSV", "TSV", "TXT", "XLSX", "XLS", "JSON", "Parquet", "ZIP", "MB"}
+    known = {"English", "Ctrl", "Enter", "SQL", "CSV", "TSV", "TXT", "XLSX", "XLS", "JSON", "Parquet", "ZIP", "MB",
+             "GB"}  # fmt: skip
     known |= {"officer", *LOGINS, "other", "second", "stranger", "department"}
     assert {word for word in re.findall(r"[A-Za-z]{2,}", read) if word not in known} == set()
 
@@ -263,7 +277,8 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "lowering": set(grading.LOWERING_STEPS), "onboarding": set(onboarding.STEPS),
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
-        "workspace": set(workspaces.STEPS), "run": set(), "export": {*exports.STEPS, "revise"},
+        "workspace": set(workspaces.STEPS), "run": set(), "quota": {*metering_pages.STEPS, "grant"},
+        "upload": {*workspace_files.STEPS, "remove"}, "export": {*exports.STEPS, "revise"},
         "correction": {*corrections.STEPS, "issue", "answer"},
     }  # fmt: skip
     for noun, life in LIFECYCLES.items():

@@ -49,6 +49,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/workspaces"): {"application_id": "x"},
     ("POST", "/workspaces/{workspace_id}/query"): {"sql": "SELECT 1"},
     ("POST", "/workspaces/{workspace_id}/runs"): {"spec": {}},
+    ("POST", "/workspaces/{workspace_id}/quota-requests"): {"measure": "cpu", "wanted": 300, "reason": "x"},
+    ("POST", "/quota-requests/{request_id}/grant"): {"amount": 300, "until": "2026-03-31"},
     ("POST", "/exports"): {"artefact_id": "x", "title": "x", "audience": "public"},
     ("POST", "/exports/{request_id}/revise"): {},
     ("POST", "/policies"): {"text": "x"},

@@ -87,10 +87,10 @@ def test_memory_that_the_limit_does_not_count_is_refused(flags: int) -> None:
     assert answer == (EPERM if flags & 0x21 == 0x21 or flags & 0x100 else ALLOW)  # shared anonymous, or a "stack"
 
 
-@given(st.integers(0, 50))
-def test_only_a_local_socket_pair_is_allowed(family: int) -> None:
-    answer = verdict(program(X86, programs=True), X86.socketpair, (family,))
-    assert answer == (ALLOW if family == 1 else EPERM)
+@given(st.integers(0, 50), st.integers(0, 10), st.sampled_from([0, 0o2000000, 0o4000, 0o2004000]))
+def test_only_a_local_socket_pair_without_datagrams_is_allowed(family: int, kind: int, flags: int) -> None:
+    answer = verdict(program(X86, programs=True), X86.socketpair, (family, kind | flags))
+    assert answer == (ALLOW if family == 1 and kind != 2 else EPERM)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,14 @@ def test_only_a_local_socket_pair_is_allowed(family: int) -> None:
 )
 def test_typing_into_the_terminal_and_hidden_names_of_fallocate_are_refused(request_code: int, answer: int) -> None:
     assert verdict(program(X86, programs=True), X86.ioctl, (1, request_code)) == answer
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda m: m.name)
+@pytest.mark.parametrize("pid", [0, 1, 4242, 2**32])
+def test_limits_are_set_on_oneself_only(machine: Machine, pid: int) -> None:
+    for number in machine.own_only:
+        answer = verdict(program(machine, programs=True), number, (pid,), arch=machine.audit)
+        assert answer == (ALLOW if pid % 2**32 == 0 else EPERM)  # the kernel reads an int
 
 
 def test_the_second_filter_refuses_programs_and_where_asked_processes_but_not_threads() -> None:

@@ -1,0 +1,207 @@
+"""Metering: what each workspace used, in an append-only ledger that quotas and statements are computed from.
+
+An entry is written in the transaction that records the outcome (statement, script, run), so both are there or neither.
+A platform that dies while something runs loses that one use and does not charge it: at most what runs at the same time,
+each bounded by its own limits. A retried job is charged for the attempt that ended.
+
+Runs on real data: exact processor time would carry values out, so a run is charged by the step its use falls into, the
+same steps its duration is told in. The exact figures stay in the ledger for the operator.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import select
+
+from policies.text import Text
+from sandbox.applications import repository as applications
+from sandbox.kernel import editions, permissions
+from sandbox.kernel.clock import CITY, city_date
+from sandbox.kernel.errors import TooManyAttempts
+from sandbox.kernel.ids import new_id
+from sandbox.kernel.unit import Unit
+from sandbox.workspaces import metering_record, quotas
+from sandbox.workspaces.metering_record import StorageMark, Totals, UseEntry
+from sandbox.workspaces.quotas import Standing
+from sandbox.workspaces.repository import Workspace, get
+from sandbox.workspaces.usage import Usage
+
+Kind = Literal["query", "read", "script", "run", "download", "upload"]
+STOPPED_BY: dict[Kind, tuple[str, ...]] = {
+    "query": ("queries", "cpu", "memory"),  # not storage: dropping a table is a query too
+    "read": ("reads", "cpu", "memory"),
+    "script": ("scripts", "cpu", "memory", "storage"),
+    "run": ("cpu", "memory"),
+    "upload": ("storage",),
+    "download": (),
+}
+
+
+class QuotaExhausted(TooManyAttempts):
+    """Nothing is wrong with what was asked; the workspace has used what it may."""
+
+
+def require_quota(unit: Unit, workspace_id: str, kind: Kind) -> None:
+    """Raise `QuotaExhausted` when a quota that `kind` needs is used up.
+
+    Tested before the use, so the last use of a day may go beyond by what one use may take.
+    """
+    workspace = get(unit.session, workspace_id)
+    needed = STOPPED_BY[kind]
+    day = metering_record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    found = quotas.standings(unit, workspace, day, stored="storage" in needed)
+    for name in needed:
+        if found[name].full:
+            raise _exhausted(found[name], workspace)
+
+
+def _exhausted(standing: Standing, workspace: Workspace) -> QuotaExhausted:
+    measure = standing.measure
+    limit = standing.limit // measure.size
+    when = Text("今日的", "today's ") if measure.daily else Text("", "the ")
+    renews = (
+        Text("配额在北京时间次日零点恢复", "It renews at midnight, Beijing time")
+        if measure.daily
+        else Text("删除不用的文件后即可继续", "Delete files you do not need and go on")
+    )
+    return QuotaExhausted(
+        "workspace.quota",
+        Text(f"本空间{when.zh}{measure.label.zh}已用满（{limit:,} {measure.unit.zh}），没有执行",
+             f"This workspace has used up {when.en}{measure.label.en} ({limit:,} {measure.unit.en}); nothing was done"),
+        fix=Text(f"{renews.zh}；也可以在空间的“用量”页申请追加",
+                 f"{renews.en}, or ask for more on the workspace's usage page"),
+        id=workspace.id, measure=measure.name, limit=limit,
+    )  # fmt: skip
+
+
+def record(
+    unit: Unit, workspace_id: str, kind: Kind, usage: Usage | None = None, *, subject: str = "", rows: int = 0,
+    size: int = 0,
+) -> UseEntry:  # fmt: skip
+    """Put one use into the ledger; the same `subject` (statement, run) again changes nothing.
+
+    `rows` came back to a person, `size` bytes were downloaded. An audit event is written when this use brings a daily
+    measure to the warning line.
+    """
+    number = f"{kind}:{subject or new_id('use')}"
+    # one at a time for each workspace, so that no crossing of a line is missed
+    workspace = unit.session.get_one(Workspace, workspace_id, with_for_update=True)
+    known = unit.session.get(UseEntry, number)
+    if known is not None:
+        return known
+    used = usage or Usage()
+    measured = (round(used.cpu_seconds * 1_000_000), round(used.memory_mb_seconds * 1000))
+    charged = _step(unit, *measured) if kind == "run" else measured
+    day = city_date(unit.now).isoformat()
+    before = metering_record.of_day(unit.session, workspace_id, day)
+    entry = _entry(unit, workspace, number, kind, day)
+    entry.cpu_us, entry.memory_mb_ms, entry.rows, entry.bytes = *charged, rows, size
+    entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
+    unit.session.add(entry)
+    unit.session.flush()
+    _warn(unit, workspace, before, before.plus(entry))
+    return entry
+
+
+def _entry(unit: Unit, workspace: Workspace, number: str, kind: str, day: str) -> UseEntry:
+    return UseEntry(
+        id=number, workspace_id=workspace.id, organisation_id=workspace.organisation_id, kind=kind, at=unit.now,
+        day=day, edition=editions.in_force(unit, "workspace").edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0,
+        rows=0, bytes=0, measured_cpu_us=0, measured_memory_mb_ms=0,
+    )  # fmt: skip
+
+
+def _step(unit: Unit, cpu_us: int, memory_mb_ms: int) -> tuple[int, int]:
+    """The charge of a run: the first step that holds its processor time, and its memory at the run's limit."""
+    policy = editions.in_force(unit, "workspace")
+    limits = policy.by_check("run_limits").parameters
+    steps = (*policy.by_check("duration_buckets").parameters.bounds, limits.cpu_seconds)
+    fitting = [
+        s for s in steps if cpu_us <= s * 1_000_000 and memory_mb_ms <= s * 1000 * limits.memory_mb
+    ]  # fmt: skip
+    seconds = min(fitting, default=max(steps))
+    return seconds * 1_000_000, seconds * 1000 * limits.duckdb_memory_mb
+
+
+def _warn(unit: Unit, workspace: Workspace, before: Totals, now: Totals) -> None:
+    """Sums of a day only rise, so each line is crossed once a day."""
+    old = quotas.standings(unit, workspace, before, stored=False)
+    for name, standing in quotas.standings(unit, workspace, now, stored=False).items():
+        if (standing.near or standing.full) and not (old[name].near or old[name].full):
+            unit.audit("quota:warn", "workspace", workspace.id, measure=name, percent=standing.percent)
+
+
+# ---- storage ----
+
+
+def measure_storage(unit: Unit) -> int:
+    """Measure every workspace; the time since the last measure is charged with what was there then.
+
+    Error: what changed between two measures, at most the time between them. Own files and the granted snapshots count.
+    A closed workspace is charged up to its closing. Returns how many intervals were written.
+    """
+    written = 0
+    marks = {m.workspace_id: m for m in unit.session.scalars(select(StorageMark).with_for_update())}
+    for workspace in unit.session.scalars(select(Workspace).order_by(Workspace.id)):
+        mark, closed = marks.get(workspace.id), workspace.state == "closed"
+        now = (workspace.state_since if closed else unit.now).replace(microsecond=0)
+        if mark is not None:
+            written += _charge_storage(unit, workspace, mark, now)
+        if closed and mark is not None:
+            unit.session.delete(mark)
+        elif not closed and mark is None:
+            unit.session.add(StorageMark(workspace_id=workspace.id, at=now, kb=held_kb(unit, workspace)))
+        elif mark is not None:
+            mark.at, mark.kb = max(now, mark.at), held_kb(unit, workspace)
+    unit.session.flush()
+    return written
+
+
+def _charge_storage(unit: Unit, workspace: Workspace, mark: StorageMark, until: datetime) -> int:
+    """One entry for each day of the city that the interval touches."""
+    start, written = mark.at, 0
+    while start < until:
+        tomorrow = city_date(start) + timedelta(days=1)
+        midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=CITY).astimezone(UTC)
+        end = min(until, midnight)
+        number = f"storage:{workspace.id}:{start.isoformat(timespec='seconds')}"
+        entry = _entry(unit, workspace, number, "storage", city_date(start).isoformat())
+        entry.storage_kb_s = mark.kb * round((end - start).total_seconds())
+        unit.session.add(entry)
+        start, written = end, written + 1
+    return written
+
+
+def held_kb(unit: Unit, workspace: Workspace) -> int:
+    """Own files and the snapshots of live grants, on disk now."""
+    total = quotas.own_kb(unit, workspace.id)
+    for grant in applications.grants(unit.session, workspace.application_id):
+        if grant.snapshot and grant.ended_at is None:
+            for one in ("twin", "real"):
+                total += quotas.folder_kb(unit.settings.snapshots_root / grant.snapshot[one]["digest"])
+    return total
+
+
+# ---- reading ----
+
+
+def readable(unit: Unit, workspace_id: str) -> Workspace:
+    """The workspace, if the actor may see its use."""
+    workspace = get(unit.session, workspace_id)
+    permissions.check(unit.actor, "usage:read", owner=workspace.organisation_id)
+    return workspace
+
+
+def today(unit: Unit, workspace_id: str) -> dict[str, Standing]:
+    """Every quota of the workspace and what is used of it."""
+    workspace = readable(unit, workspace_id)
+    day = metering_record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    return quotas.standings(unit, workspace, day)
+
+
+def days(unit: Unit, workspace_id: str, first: str, last: str) -> dict[str, Totals]:
+    """Day → sums, oldest first; days without use are left out."""
+    readable(unit, workspace_id)
+    return metering_record.totals(unit.session, "day", workspace_id=workspace_id, first=first, last=last)

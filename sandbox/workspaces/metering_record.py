@@ -1,0 +1,137 @@
+"""Tables of metering: the ledger of use, the last measure of storage, requests for a higher quota."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, Text, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from sandbox.kernel.database import Base, short
+from sandbox.kernel.errors import NotFound
+from sandbox.kernel.lifecycle import StatefulMixin
+
+
+class UseEntry(Base):
+    """One measurement, never changed (triggers refuse it). Whole numbers only, so that every sum is exact.
+
+    Units: microseconds of processor time, MB (2²⁰ bytes) × milliseconds of memory, KB (2¹⁰ bytes) × seconds of storage.
+    The number is the kind and what was used (`query:stm_…`): the same use is never counted twice.
+    """
+
+    __tablename__ = "use_entry"
+    # each statement of a merchant sums up the workspace's day
+    __table_args__ = (Index("ix_use_entry_workspace_id", "workspace_id", "day"),)
+
+    id: Mapped[str] = short(120, primary_key=True)
+    workspace_id: Mapped[str] = short()
+    organisation_id: Mapped[str] = short()
+    kind: Mapped[str] = short(10)
+    at: Mapped[datetime]
+    day: Mapped[str] = short(10, index=True)
+    """day of the city in which it ended"""
+    edition: Mapped[str] = short(40)
+    """edition of the workspace rules, and with it the price list"""
+    cpu_us: Mapped[int] = mapped_column(BigInteger)
+    memory_mb_ms: Mapped[int] = mapped_column(BigInteger)
+    storage_kb_s: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    measured_cpu_us: Mapped[int] = mapped_column(BigInteger)
+    """what the meter said: for runs on real data coarser in `cpu_us`, which the merchant sees"""
+    measured_memory_mb_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class StorageMark(Base):
+    """What a workspace held when it was last measured; the time since is not in the ledger yet."""
+
+    __tablename__ = "storage_mark"
+
+    workspace_id: Mapped[str] = short(primary_key=True)
+    at: Mapped[datetime]
+    kb: Mapped[int] = mapped_column(BigInteger)
+
+
+class QuotaRequest(StatefulMixin, Base):
+    """A merchant asks for a higher quota of one measure; the operator grants an amount until a day."""
+
+    __tablename__ = "quota_request"
+
+    workspace_id: Mapped[str] = short(index=True)
+    author_id: Mapped[str] = short()
+    measure: Mapped[str] = short(10)
+    wanted: Mapped[int]
+    """in the measure's unit of the rules, e.g. minutes"""
+    reason: Mapped[str] = mapped_column(Text)
+    granted: Mapped[int | None]
+    until: Mapped[str | None] = short(10, nullable=True)
+    """last day on which it holds"""
+    answer: Mapped[str] = mapped_column(Text)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over ledger entries, in the ledger's units; `counts` by kind."""
+
+    counts: dict[str, int]
+    cpu_us: int = 0
+    memory_mb_ms: int = 0
+    storage_kb_s: int = 0
+    rows: int = 0
+    bytes: int = 0
+    measured_cpu_us: int = 0
+
+    def plus(self, entry: UseEntry) -> Totals:
+        """With one more entry."""
+        counts = self.counts | {entry.kind: self.counts.get(entry.kind, 0) + 1}
+        return Totals(counts, *(getattr(self, name) + getattr(entry, name) for name in _SUMMED))
+
+
+_SUMMED = ("cpu_us", "memory_mb_ms", "storage_kb_s", "rows", "bytes", "measured_cpu_us")
+
+
+def totals(
+    session: Session, by: str, *, workspace_id: str | None = None, first: str = "", last: str = "9"
+) -> dict[str, Totals]:
+    """Sums of the days `first` to `last`, both included, for each value of the column `by`."""
+    group = getattr(UseEntry, by)
+    sums = [func.sum(getattr(UseEntry, name)) for name in _SUMMED]
+    wanted = select(group, UseEntry.kind, func.count(), *sums).where(UseEntry.day >= first, UseEntry.day <= last)
+    if workspace_id is not None:
+        wanted = wanted.where(UseEntry.workspace_id == workspace_id)
+    found: dict[str, tuple[dict[str, int], list[int]]] = {}
+    for value, kind, count, *summed in session.execute(wanted.group_by(group, UseEntry.kind).order_by(group)):
+        counts, sofar = found.setdefault(value, ({}, [0] * len(_SUMMED)))
+        counts[kind] = count
+        sofar[:] = [a + int(b) for a, b in zip(sofar, summed, strict=True)]
+    return {value: Totals(counts, *sums) for value, (counts, sums) in found.items()}
+
+
+def of_day(session: Session, workspace_id: str, day: str) -> Totals:
+    return totals(session, "day", workspace_id=workspace_id, first=day, last=day).get(day) or Totals({})
+
+
+def months(session: Session, workspace_id: str) -> list[str]:
+    """Months with use, newest first, as 2026-03."""
+    days = session.scalars(select(UseEntry.day).where(UseEntry.workspace_id == workspace_id).distinct())
+    return sorted({day[:7] for day in days}, reverse=True)
+
+
+def request(session: Session, request_id: str) -> QuotaRequest:
+    """The request. Raises `NotFound`."""
+    found = session.get(QuotaRequest, request_id)
+    if found is None:
+        raise NotFound.of("quota", request_id)
+    return found
+
+
+def requests(session: Session, workspace_id: str | None = None, states: Collection[str] = ()) -> list[QuotaRequest]:
+    """Newest first."""
+    wanted = select(QuotaRequest).order_by(QuotaRequest.created_at.desc(), QuotaRequest.id)
+    if workspace_id is not None:
+        wanted = wanted.where(QuotaRequest.workspace_id == workspace_id)
+    if states:
+        wanted = wanted.where(QuotaRequest.state.in_(states))
+    return list(session.scalars(wanted))
