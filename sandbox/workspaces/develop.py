@@ -340,8 +340,6 @@ def bound(sql: str, given: dict[str, Any]) -> Parameters | None:
     wanted = parameters_of(sql)
     if not wanted:
         return None
-    if all(name.isdigit() for name in wanted):
-        return [given.get(str(n)) for n in range(1, max(map(int, wanted)) + 1)]
     missing = [name for name in wanted if name not in given]
     if missing:
         raise BadInput(
@@ -349,4 +347,6 @@ def bound(sql: str, given: dict[str, Any]) -> Parameters | None:
             Text(f"参数 {'、'.join(missing)} 没有给值", f"No value for {', '.join(missing)}"),
             fix=Text("请填写后再运行", "Fill it in and run again"),
         )
+    if all(name.isdecimal() and len(name) < 4 for name in wanted):
+        return [given.get(str(n)) for n in range(1, max(map(int, wanted)) + 1)]
     return {name: given[name] for name in wanted}

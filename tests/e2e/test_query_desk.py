@@ -54,6 +54,7 @@ def test_a_day_at_the_desk(desk: Desk, tmp_path: Path) -> None:
         expect(page.locator(".sql-editor .cm-error")).to_be_visible()
 
         run(page, "SELECT 这一句是错的;\nSELECT * FROM 汇总 ORDER BY 区")
+        expect(result).to_contain_text("这一句是错的")
         page.locator(".sql-editor .cm-line").last.click()
         page.keyboard.press("Home")
         page.keyboard.press("Shift+End")
