@@ -26,6 +26,7 @@ from api.routes import (
     queries,
     reading,
     refreshing,
+    runs,
     simulated,
     workspace_files,
     workspaces,
@@ -39,7 +40,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    metering, queries, workspace_files, reading, exports, oversight,
+    queries, workspace_files, reading, runs, metering, exports, oversight,
 )  # fmt: skip
 
 

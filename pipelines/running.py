@@ -20,13 +20,14 @@ from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.repository import Artefact, Run
 from sandbox.products.spec import JobSpec, parse
+from sandbox.workspaces import metering, snapshot, staged, tiers, uploads
 from sandbox.workspaces import run as jailed
-from sandbox.workspaces import snapshot, staged, tiers
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.run import RunOutcome, State
 from sandbox.workspaces.selftest import selftest
 from sandbox.workspaces.staged import StagedOrder
+from sandbox.workspaces.usage import Usage
 
 _LOOK_SECONDS = 1.0
 
@@ -55,7 +56,7 @@ class Running:
         twin, real = _order(work, bound, "twin"), _order(work, bound, "real")
         dry = work.step("dry_run", 10, lambda: staged.execute(twin, Mode.SIMULATED, selftest(), cancel=claim))
         if dry.state is not State.DONE:
-            return _failure(bound, _told(dry, bound, "simulated"), {})
+            return _failure(bound, _told(dry, bound, "simulated"), {}, dry.usage)
         text = plan.digest_of(twin.stages)
         require_same_text(text, plan.digest_of(real.stages))
         columns = [list(c) for c in dry.schemas[twin.stages[-1].outputs[0]]]
@@ -67,12 +68,14 @@ class Running:
         if done.state is State.DONE:
             made = work.step("artefact", 80, lambda: _write(work, bound, staged.product_file(real), facts))
         done = work.step("settle", 90, lambda: _settled(work, bound, done, began))
+        used = dry.usage + done.usage
         if made is None:
-            return _failure(bound, _told(done, bound, "real"), facts)
+            return _failure(bound, _told(done, bound, "real"), facts, used)
         keep, outcome = made, {**done.as_dict(), "on": "real", "text_digest": text}
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             service.succeed(unit, bound.run.id, facts, outcome, keep(unit))
+            metering.record(unit, bound.run.workspace_id, "run", used, subject=bound.run.id)
             return {"state": "succeeded"}
 
         return effect
@@ -117,11 +120,11 @@ def _bind(work: Work) -> Bound:
         grants = {g.id: g for g in applications.grants(unit.session, run.application_id)}
         policy, export = editions.in_force(unit, "workspace"), editions.in_force(unit, "export")
         used = {alias: grants[i.grant] for alias, i in spec.inputs.items() if i.grant}
-        root = unit.settings.snapshots_root
+        brought = service.uploads_of(unit, run.workspace_id, spec)
+        own = {alias: uploads.table_of(unit, one) for alias, one in brought.items()}
         return Bound(
             run=run, spec=spec, limits=limits_of(policy.by_check("run_limits").parameters),
-            twin={a: snapshot.load(root, g.snapshot["twin"]["digest"]).path for a, g in used.items() if g.snapshot},
-            real={a: snapshot.load(root, g.snapshot["real"]["digest"]).path for a, g in used.items() if g.snapshot},
+            twin=own | _snapshots(unit, used, "twin"), real=own | _snapshots(unit, used, "real"),
             buckets=jailed.Buckets(
                 policy.by_check("duration_buckets").parameters.bounds, policy.by_check("row_buckets").parameters.bounds
             ),
@@ -129,9 +132,16 @@ def _bind(work: Work) -> Bound:
             lineage={
                 "spec": run.spec_digest, "job": run.id, "application": run.application_id, "tier": run.tier,
                 "inputs": {alias: _origin(unit, g) for alias, g in used.items() if g.snapshot},
+                "uploads": {alias: {"upload": one.id, "table": one.table_sha256} for alias, one in brought.items()},
                 "policies": {"workspace": policy.digest, "export": export.digest},
             },
         )  # fmt: skip
+
+
+def _snapshots(unit: Unit, used: Mapping[str, Grant], side: str) -> dict[str, Path]:
+    """Alias → file of the grant's twin or real snapshot."""
+    root = unit.settings.snapshots_root
+    return {a: snapshot.load(root, g.snapshot[side]["digest"]).path for a, g in used.items() if g.snapshot}
 
 
 def _origin(unit: Unit, granted: Grant) -> dict[str, Any]:
@@ -226,9 +236,10 @@ def _write(work: Work, bound: Bound, produced: Path, facts: Mapping[str, Any]) -
     return record
 
 
-def _failure(bound: Bound, outcome: dict[str, Any], dry: dict[str, Any]) -> Effect:
+def _failure(bound: Bound, outcome: dict[str, Any], dry: dict[str, Any], used: Usage) -> Effect:
     def effect(unit: Unit) -> Mapping[str, Any]:
         service.fail(unit, bound.run.id, outcome, dry)
+        metering.record(unit, bound.run.workspace_id, "run", used, subject=bound.run.id)
         return {"state": "failed"}
 
     return effect

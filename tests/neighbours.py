@@ -30,9 +30,10 @@ from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import selftest, snapshot
+from sandbox.workspaces import ending, selftest, snapshot
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.snapshot import Content, Room
 from tests.conftest import MONDAY
 from tests.factories import World
 
@@ -95,7 +96,7 @@ class Street:
 
 def _snapshots(unit: Unit, mark: str, grant: application_records.Grant) -> dict[str, Any]:
     """The grant's two bindings as the platform keeps them, of rows that say which binding and whose they are."""
-    made = {}
+    made: dict[str, Any] = {}
     for binding in ("real", "twin"):
         folder = unit.settings.home / "sources"
         folder.mkdir(exist_ok=True)
@@ -103,10 +104,13 @@ def _snapshots(unit: Unit, mark: str, grant: application_records.Grant) -> dict[
         area, cost = [f"{mark}-{binding}-{n % 4}" for n in range(ROWS)], [float(n) for n in range(ROWS)]
         columns = list(grant.columns)
         pl.DataFrame({"区": area, "费用": cost}).select(columns).write_parquet(source)
-        built = snapshot.build([str(source)], columns, out_root=unit.settings.snapshots_root,
-                               source={"grant": grant.id, "binding": binding})  # fmt: skip
-        made[binding] = {"digest": built.digest, "columns": [list(c) for c in built.columns], "rows": built.rows}
-    return made
+        about = {"grant": grant.id, "binding": binding}
+        built = snapshot.build(
+            [str(source)], Content(columns), out_root=unit.settings.snapshots_root, room=Room(256, 1), source=about
+        )
+        made[binding] = {"digest": built.digest, "columns": [list(c) for c in built.columns], "rows": built.rows,
+                         "sha256": built.sha256, "bytes": built.bytes}  # fmt: skip
+    return made | {"rows": made["real"] | {"plan": dict.fromkeys(columns, "rows")}}
 
 
 @contextlib.contextmanager
@@ -116,6 +120,7 @@ def served(home: Path, template: Path, *, limits: Limits = LIMITS) -> Iterator[S
     shutil.copy(template, home / "metadata.sqlite")
     world = World.settle(Platform(Settings(home=home, body_limit_mb=4), FixedClock(MONDAY)))
     broker = Broker(selftest.selftest(), limits, capacity_mb=12 * limits.memory_mb, running=8)
+    broker.permit = ending.permit(world.platform)
     app = create_app(world.platform, broker, lambda: {"portal": "up"})
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     with socket.socket() as listening:

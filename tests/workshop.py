@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from tests.factories import World
 LIMITS = Limits(
     memory_mb=768, cpu_seconds=60, wall_seconds=60, processes=64, file_mb=64, result_rows=1000, result_mb=16, threads=1
 )
+READING = replace(LIMITS, memory_mb=2048, file_mb=256)
 NOTHING_PERSONAL = uploads.Provenance("自采", "自有经营数据", "自用", False, "张工", "2026 年 1 月")
 PERSONAL = uploads.Provenance("自采", "已取得个人同意", "自用", True, "张工", "2026 年 1 月")
 

@@ -18,7 +18,7 @@ from api.cli.ws_render import MODES, Look
 from api.cli.ws_show import Showing, footer, tell_failure
 from api.client.connection import Connection, path_to
 from api.client.results import Running
-from api.client.statements import everything, parameters_in, split
+from api.client.statements import everything, has_words, parameters_in, split
 from api.client.terminal import neutral
 from api.client.twin import Download, objects
 from policies.text import Text, UserError
@@ -77,7 +77,7 @@ class Shell:
             except EOFError:
                 print()
                 return
-            if not buffer.strip() and line.startswith("."):
+            if line.startswith(".") and not has_words(buffer):
                 self._keep(line)
                 self.dot(line)
                 continue
@@ -94,7 +94,7 @@ class Shell:
         """Run what a pipe or a file holds, statement by statement as it comes; `place` names the file in errors."""
         buffer, above = "", 0
         for line in lines:
-            if not buffer.strip() and line.startswith("."):
+            if line.startswith(".") and not has_words(buffer):
                 above += buffer.count("\n") + 1
                 buffer = ""
                 self.dot(line)

@@ -22,7 +22,7 @@ def split(text: str) -> tuple[list[Statement], str]:
     found, start = [], 0
     for end in _ends(text):
         piece = text[start:end]
-        if _has_words(piece):
+        if has_words(piece):
             lead = len(piece) - len(piece.lstrip())
             found.append(Statement(piece.strip(), text.count("\n", 0, start + lead) + 1))
         start = end + 1
@@ -32,7 +32,7 @@ def split(text: str) -> tuple[list[Statement], str]:
 def everything(text: str) -> list[Statement]:
     """The statements of a whole file: its last one needs no semicolon."""
     found, rest = split(text)
-    if _has_words(rest):
+    if has_words(rest):
         lead = len(rest) - len(rest.lstrip())
         found.append(Statement(rest.strip(), text.count("\n", 0, len(text) - len(rest) + lead) + 1))
     return found
@@ -97,7 +97,7 @@ def _after_comment(text: str, place: int) -> int:
     return len(text)
 
 
-def _has_words(piece: str) -> bool:
+def has_words(piece: str) -> bool:
     """Whether there is more than space and comments."""
     place = 0
     while place < len(piece):

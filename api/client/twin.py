@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from api.client.connection import Connection, path_to
 from policies.text import Text
@@ -48,7 +49,6 @@ class Download:
     """Results as files the platform writes and marks; a second result gets a number, nothing is written over."""
 
     path: Path
-    written: int = 0
 
     @classmethod
     def into(cls, path: Path) -> Download:
@@ -59,27 +59,32 @@ class Download:
                 Text("只能写入带仿真标识的格式", "only into a format that carries the mark of simulated data"),
                 fix=Text(f"文件名以 {'、'.join(FORMATS)} 结尾", f"End the name in {', '.join(FORMATS)}"),
             )
-        return cls(path if MARK in path.name else path.with_name(f"{path.stem}.{MARK}{path.suffix}"))
+        return cls(path)
 
     def write(self, connection: Connection, workspace: str, sql: str, parameters: dict[str, Any]) -> Text:
         """Write one result; says where. A file appears only whole."""
-        place = self._free()
-        part = place.with_name(place.name + ".part")
-        path = path_to("workspaces", workspace, "query", "download") + f"?format={place.suffix[1:].lower()}"
+        path = path_to("workspaces", workspace, "query", "download") + f"?format={self.path.suffix[1:].lower()}"
         body = {"sql": sql} | ({"parameters": parameters} if parameters else {})
-        try:
-            with part.open("xb") as out:
-                size, _headers = connection.fetch("POST", path, out, body)
-            part.replace(place)
-        except OSError as error:
-            raise BadInput("ws.write", Text(f"不能写入 {place}", f"cannot write {place}")) from error
-        finally:
-            part.unlink(missing_ok=True)
-        self.written += 1
+        place, size = whole_file(self.path, lambda out: connection.fetch("POST", path, out, body)[0])
         return Text(f"✔ {place}（{size:,} 字节，仿真数据）", f"✔ {place} ({size:,} bytes, simulated data)")
 
-    def _free(self) -> Path:
-        place, number = self.path, 2
-        while place.exists():
-            place, number = self.path.with_name(f"{self.path.stem}-{number}{self.path.suffix}"), number + 1
-        return place
+
+def whole_file(wanted: Path, fill: Callable[[BinaryIO], int]) -> tuple[Path, int]:
+    """A file that appears only whole, whose name says that it is simulated; where it is, and its bytes.
+
+    Nothing is written over: a name that is taken gets a number. Raises `BadInput` where it cannot be written.
+    """
+    place = wanted if MARK in wanted.name else wanted.with_name(f"{wanted.stem}.{MARK}{wanted.suffix}")
+    stem, number = place.stem, 2
+    while place.exists():
+        place, number = place.with_name(f"{stem}-{number}{place.suffix}"), number + 1
+    part = place.with_name(place.name + ".part")
+    try:
+        with part.open("xb") as out:
+            size = fill(out)
+        part.replace(place)
+    except OSError as error:
+        raise BadInput("ws.write", Text(f"不能写入 {place}", f"cannot write {place}")) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return place, size

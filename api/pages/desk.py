@@ -33,15 +33,16 @@ from sandbox.merchants.model import ONBOARDING
 from sandbox.merchants.service import Onboarding
 from sandbox.products.model import RUN
 from sandbox.products.repository import Run
-from sandbox.workspaces import quotas
+from sandbox.workspaces import quotas, uploads
 from sandbox.workspaces.metering_record import QuotaRequest
-from sandbox.workspaces.model import QUOTA, WORKSPACE
+from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
+from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.repository import Workspace
 
 REVIEWING = ("in_review", "second_review")
 RESTING = frozenset({"published", "withdrawn", "admitted", "active", "expired", "revoked", "closed", "rejected",
                      "check_rejected", "released", "recalled", "open", "succeeded", "failed", "verified",
-                     "granted"})  # fmt: skip
+                     "granted", "accepted", "refused", "replaced", "removed"})  # fmt: skip
 """states in which nothing is under way"""
 
 
@@ -138,6 +139,9 @@ class Desk:
         title = quotas.MEASURES[record.measure].label
         return self.row(QUOTA, record, title, f"/quota-requests/{record.id}")
 
+    def upload(self, record: Upload) -> views.QueueItem:
+        return self.row(UPLOAD, record, record.name, f"/uploads/{record.id}")
+
     def run(self, record: Run) -> views.QueueItem:
         return self.row(RUN, record, str(record.spec.get("job", record.id)), f"/runs/{record.id}")
 
@@ -165,6 +169,7 @@ class Desk:
             ("application:read", applications.list_for, self.application),
             ("export:read", exports.list_for, self.export),
             ("quota:read", quotas.list_for, self.quota),
+            ("upload:read", uploads.queue, self.upload),
         )
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):

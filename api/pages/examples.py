@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +71,37 @@ def specification(tables: Sequence[Granted]) -> str:
     return written(body)
 
 
+def stepwise(tables: Sequence[Granted]) -> str:
+    """The YAML of a job of the second edition: a SQL step, the cube over it, and a statement on the rounded cube."""
+    if not tables:
+        return ""
+    table = tables[0]
+    label, amount = table.first(("text",)), table.first(_AMOUNT)
+    kept = [c for c in (label, amount) if c] or [table.columns[0][0]]
+    listed = ", ".join(_quoted(c) for c in kept)
+    where = f"\nWHERE {_quoted(label)} IS NOT NULL" if label else ""
+    measures: dict[str, Any] = {"记录数": {"op": "count"}}
+    if amount:
+        measures[f"平均{amount}"] = {"op": "mean", "of": amount, "round": 1}
+    return written({
+        "job": "分步作业", "edition": 2, "inputs": {"main": {"grant": table.grant}},
+        "prepare": [{"name": "准备", "sql": f"SELECT {listed}\nFROM main{where}\n"}],
+        "product": {"from": "准备", "dimensions": [label] if label else [], "measures": measures},
+        "post": {"sql": "SELECT *, rank() OVER (ORDER BY 记录数 DESC) AS 名次\nFROM product\n"},
+        "output": {"kind": "aggregate", "format": "csv"},
+    })  # fmt: skip
+
+
+EXAMPLES: dict[str, Callable[[Sequence[Granted]], str]] = {"declared": specification, "stepwise": stepwise}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def statement(tables: Sequence[Granted]) -> str:
     """A first statement for the editor."""
-    return f'SELECT *\nFROM "{tables[0].table.replace(chr(34), chr(34) * 2)}"\nLIMIT 20;' if tables else ""
+    return f"SELECT *\nFROM {_quoted(tables[0].table)}\nLIMIT 20;" if tables else ""
 
 
 def shown(spec: Mapping[str, Any]) -> str:
@@ -87,14 +115,41 @@ def written(spec: Mapping[str, Any]) -> str:
 
 
 def _part(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+    if isinstance(value, str) and _fits_block(value):
+        yield f"{_flow(key)}: {'|' if value.endswith(chr(10)) else '|-'}"
+        yield from (f"  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+    elif isinstance(value, Mapping) and any(map(_tall, value.values())):
         yield f"{_flow(key)}:"
-        yield from (f"  {_flow(k)}: {_flow(v)}" for k, v in value.items())
+        yield from (f"  {line}" for k, v in value.items() for line in _part(k, v))
     elif isinstance(value, list) and any(isinstance(v, Mapping) for v in value):
         yield f"{_flow(key)}:"
-        yield from (f"  - {_flow(v)}" for v in value)
+        for item in value:
+            yield from (f"  {line}" for line in _item(item))
     else:
         yield f"{_flow(key)}: {_flow(value)}"
+
+
+def _item(item: Any) -> Iterator[str]:
+    if not isinstance(item, Mapping) or not any(isinstance(v, str) and _fits_block(v) for v in item.values()):
+        yield f"- {_flow(item)}"
+        return
+    lines = [line for k, v in item.items() for line in _part(k, v)]
+    yield f"- {lines[0]}"
+    yield from (f"  {line}" if line else "" for line in lines[1:])
+
+
+def _tall(value: Any) -> bool:
+    """Whether a value is written over several lines."""
+    if isinstance(value, list):
+        return any(isinstance(v, Mapping) for v in value)
+    return isinstance(value, Mapping) or (isinstance(value, str) and _fits_block(value))
+
+
+def _fits_block(text: str) -> bool:
+    """Whether a text of several lines comes back as it was from a YAML block: printable, no odd blanks at its edges."""
+    lines = text.removesuffix("\n").split("\n")
+    plain = all(line.isprintable() and (line == "" or line.strip()) for line in lines)
+    return len(lines) > 1 and plain and bool(lines[0]) and bool(lines[-1]) and not lines[0].startswith(" ")
 
 
 def _flow(value: Any) -> str:

@@ -31,6 +31,7 @@ from sandbox.kernel import editions, oversight, permissions
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
 from sandbox.products import repository as products
+from sandbox.products import service as runs
 from sandbox.products.repository import Artefact
 
 router = frame.page_router()
@@ -217,6 +218,7 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     return {
         "file": artefact, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
+        "near": runs.standing(unit, run),
     }  # fmt: skip
 
 

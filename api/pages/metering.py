@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
+from sqlalchemy import select
 
 from api.deps import Acting, Asking, actor_of, platform_of
 from api.pages import common, frame
@@ -15,11 +16,12 @@ from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.views import Choice, Crumb, Tab
 from api.pages.words import text
+from api.pages.words_events import event_words
 from api.pages.words_metering import FORMS, KINDS, MODES
 from api.routes.metering import as_file, attack_again
 from policies.text import Text, UserError
 from sandbox.applications import repository as applications
-from sandbox.kernel import accounts, editions, permissions
+from sandbox.kernel import accounts, editions, oversight, permissions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor
@@ -32,7 +34,7 @@ from sandbox.workspaces.repository import Workspace
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
-SHOWN_DAYS = 31
+SHOWN_DAYS, HISTORY = 31, 50
 STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: quotas.decide(unit, one, step, reason)  # type: ignore[misc]
     for step in ("reject", "revoke", "withdraw")
@@ -50,6 +52,7 @@ def usage_of(unit: Unit, workspace: Workspace) -> dict[str, Any]:
         "pressing": [s for s in standings.values() if s.full or s.near],
         "days": list(reversed(days.items()))[:SHOWN_DAYS], "kinds": KINDS, "hours": hours,
         "months": metering_record.months(unit.session, workspace.id),
+        "prices": [(p.label, f"{yuan(fen)} / ", p.unit) for p, fen in billing.price_list(unit).items()],
         "requests": [wish(r) for r in quotas.list_for(unit, workspace.id)],
         "measures": [Choice(m.name, Text(f"{m.label.zh}（{m.unit.zh}）", f"{m.label.en} ({m.unit.en})"))
                      for m in MEASURES.values()],
@@ -180,7 +183,7 @@ def _request_page(
     common_quota = getattr(editions.in_force(unit, "workspace").by_check("quotas").parameters, measure.parameter)
     return frame.render(
         request, "oversight/quota.html", status=error.status if error else 200, error=error, wish=wish(found),
-        common_quota=common_quota, standing=bar(quotas.standings(unit, workspace)[found.measure]),
+        common_quota=common_quota, standing=bar(metering.today(unit, workspace.id)[found.measure]),
         scenario=applications.get(unit.session, workspace.application_id).scenario,
         party=common.organisation(unit, found.organisation_id), events=common.trail(unit, found.id),
         offers=common.offers(unit, QUOTA, found, STEPS), typed=typed or (str(found.wanted), ""),
@@ -258,14 +261,30 @@ def _isolation_page(
     person = unit.session.get(accounts.Account, decision.get("by", ""))
     return frame.render(
         request, "oversight/isolation.html", status=error.status if error else 200, error=error, tested=tested,
-        decision=decision, decided_by=person.name if person else "", real_data=found["real_data"], forms=FORMS,
-        stopped=sum(a["stopped"] for a in tested.get("attacks", [])), events=common.trail(unit, "isolation"),
-        tested_at=datetime.fromisoformat(tested["at"]) if "at" in tested else None, typed=typed, tabs=_tabs(unit),
+        decision=decision, decided_by=person.name if person else "", decided_at=_moment(decision),
+        tested_at=_moment(tested), real_data=found["real_data"], forms=FORMS, typed=typed, tabs=_tabs(unit),
+        stopped=sum(a["stopped"] for a in tested.get("attacks", [])), history=_history(unit),
         may_test=permissions.permitted(unit.actor, "isolation:test"),
         may_decide=permissions.permitted(unit.actor, "isolation:decide"),
         choices=[Choice("strong", text("isolation.only_strong")), Choice("medium", text("isolation.also_medium")),
                  Choice("weak", text("isolation.also_weak"))],
     )  # fmt: skip
+
+
+def _moment(kept: Mapping[str, Any]) -> datetime | None:
+    return datetime.fromisoformat(kept["at"]) if "at" in kept else None
+
+
+def _history(unit: Unit) -> list[dict[str, Any]]:
+    """Self-tests and decisions from the audit log, newest first."""
+    names = {a.id: a.name for a in unit.session.scalars(select(accounts.Account))}
+    found = reversed(oversight.trail(unit, "isolation"))
+    return [
+        {"at": e.at, "what": event_words(e.event) or e.event, "tier": e.facts["tier"], "open": e.facts.get("open"),
+         "who": common.actor_words(unit.actor, e, names), "reason": e.facts.get("reason", "")}
+        for e in found
+        if e.event in ("isolation:selftest", "isolation:decide")
+    ][:HISTORY]  # fmt: skip
 
 
 @router.post("/isolation/selftest")

@@ -18,7 +18,9 @@ NAVIGATION: tuple[NavItem, ...] = (
     NavItem("nav.workspaces", "/workspaces", frozenset({_R.MERCHANT, _R.OPERATOR, _R.AUDITOR})),
     NavItem("nav.uploads", "/uploads", frozenset({_R.OPERATOR, _R.COMPLIANCE, _R.AUDITOR})),
     NavItem("nav.exports", "/exports", frozenset({_R.MERCHANT, _R.COMPLIANCE, _R.OPERATOR, _R.AUDITOR})),
-    NavItem("nav.machine", "/machine", frozenset({_R.OPERATOR, _R.AUDITOR})),
+    NavItem(
+        "nav.machine", "/machine", frozenset({_R.OPERATOR, _R.AUDITOR}), ("/quota-requests", "/usage", "/isolation")
+    ),
     NavItem("nav.jobs", "/jobs", frozenset({_R.OPERATOR, _R.AUDITOR})),
     NavItem("nav.policies", "/policies", frozenset({_R.COMPLIANCE, _R.AUDITOR, _R.OPERATOR})),
     NavItem("nav.reports", "/reports"),
@@ -32,4 +34,4 @@ def navigation_of(viewer: Viewer | None) -> list[NavItem]:
 
 
 def is_current(item: NavItem, path: str) -> bool:
-    return path == item.href or path.startswith(item.href + "/")
+    return any(path == href or path.startswith(href + "/") for href in (item.href, *item.also))

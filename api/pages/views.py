@@ -38,11 +38,13 @@ class Crumb:
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One entry of the main navigation; `key` is its word, `roles` who sees it (empty: everybody)."""
+    """One entry of the main navigation; `key` is its word, `roles` who sees it (empty: everybody), `also` further
+    addresses that belong to it."""
 
     key: str
     href: str
     roles: frozenset[Role] = frozenset()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ _OTHERS: dict[str, Text] = {
     "resource:describe": Text("登记来源自带的说明", "registered comments of the source"),
     "resource:classify": Text("调整列分类", "changed a column's category"),
     "resource:raise": Text("从严调整列分级", "made a column's grade stricter"),
+    "run:diagnose": Text("查看报错原文", "looked at the engine's own words"),
+    "run:dispose_reports": Text("按期限删除报错原文", "deleted the engine's words when their time was over"),
     "run:request": Text("提交运行", "asked for a run"),
     "schedule:set": Text("调整更新计划", "changed the refresh schedule"),
     "script:cancel": Text("取消脚本", "cancelled a script"),

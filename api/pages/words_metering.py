@@ -57,6 +57,11 @@ WORDS: dict[str, Text] = {
         "真实数据运行按档位计量，避免从用量推知数据",
         "Runs on real data are measured in steps, so that use tells nothing of data",
     ),
+    "usage.prices": Text("价目（元）", "Prices (CNY)"),
+    "usage.prices_note": Text(
+        "所有数据商同价；政府指导价公布前为零，只计量不收费",
+        "The same for every merchant; zero until the guided price is published: measured, not charged",
+    ),
     "usage.item": Text("项目", "Item"),
     "usage.edition": Text("规则版本", "Edition of the rules"),
     "usage.quantity": Text("数量", "Quantity"),
@@ -109,7 +114,7 @@ WORDS: dict[str, Text] = {
     "machine.held": Text("已承诺内存", "Memory promised"),
     "machine.capacity": Text("共 {n} MB", "of {n} MB"),
     "machine.open": Text("使用中的空间", "Open workspaces"),
-    "machine.live": Text("状态", "Status"),
+    "machine.live": Text("当前运行", "Now"),
     "machine.busy": Text("执行中", "running"),
     "machine.idle": Text("空闲 {time}", "idle for {time}"),
     "machine.asleep": Text("未启动", "not started"),
@@ -157,5 +162,7 @@ WORDS: dict[str, Text] = {
     "isolation.scripts_no": Text("脚本已停用", "Scripts are off"),
     "isolation.queries": Text("可以在仿真数据上查询", "Queries run on simulated data"),
     "isolation.history": Text("自检和决定的历史", "History of tests and decisions"),
+    "isolation.level": Text("等级", "Tier"),
+    "isolation.detail": Text("理由或未拦截的攻击", "Reason, or attacks that got through"),
     "isolation.by_whom": Text("决定人", "Decided by"),
 }

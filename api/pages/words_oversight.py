@@ -53,6 +53,7 @@ JOB_STEPS: dict[str, Text] = {
     "dry_run": Text("仿真数据试运行", "dry run"),
     "real_run": Text("真实数据运行", "run on real data"),
     "artefact": Text("写出产品", "writing the product"),
+    "settle": Text("等到用时档位的边界", "waiting for the edge of the duration bucket"),
     "evidence": Text("推导证据", "deriving evidence"),
     "rules": Text("逐条核查规则", "running the rules"),
     "last_check": Text("放行前复查", "last check"),

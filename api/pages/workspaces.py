@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
 
-from api.deps import Acting, actor_of, platform_of
-from api.pages import common, examples, frame, inputs, queries, workspace_files
+from api.deps import Acting
+from api.pages import common, examples, frame, queries, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.metering import usage_of
@@ -19,16 +17,12 @@ from api.pages.words import text
 from api.pages.words_catalog import ROLES, TYPES
 from api.pages.words_reading import USES, WHY
 from api.pages.words_workspaces import OUTCOMES
-from policies.text import Text, UserError
+from policies.text import UserError
 from sandbox.applications import repository as applications
-from sandbox.kernel import editions, permissions
 from sandbox.kernel.identity import Role
 from sandbox.kernel.unit import Unit
-from sandbox.products import repository as product_records
 from sandbox.products import service as products
-from sandbox.products import spec as specs
 from sandbox.products.model import RUN
-from sandbox.products.repository import Run
 from sandbox.workspaces import reading, service
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace
@@ -64,14 +58,16 @@ def open_workspace(
 @router.get("/workspaces/{workspace_id}")
 def show_workspace(
     request: Request, workspace_id: str, unit: Annotated[Unit, Acting("workspace:read")], tab: str = "query",
-    statement: str = "", saved: str = "",
+    statement: str = "", saved: str = "", example: str = "",
 ) -> Response:  # fmt: skip
-    """The workspace; `statement` puts one of the history, `saved` a saved query into the editor."""
+    """The workspace; `statement` puts one of the history, `saved` a saved query into the editor, `example` names a job
+    to start from."""
     workspace = service.read(unit, workspace_id)
     earlier = queries.opening(unit, workspace, statement, saved)
     merchant = unit.actor.role is Role.MERCHANT
     chosen = tab if tab in TABS and (merchant or tab not in MERCHANTS_ONLY) else ("query" if merchant else "about")
-    return page(request, unit, workspace, chosen, sql=earlier)
+    begun = examples.EXAMPLES.get(example, examples.specification)(examples.granted(unit, workspace))
+    return page(request, unit, workspace, chosen, sql=earlier, spec=begun)
 
 
 def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: Any) -> Response:
@@ -86,12 +82,13 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, shown = products.runs(unit, workspace.id), queries.tab_context(request, unit, workspace, tab) | shown
+    near = products.numbers(unit, runs)
     error: UserError | None = shown["error"]
     merchant = unit.actor.role is Role.MERCHANT
     return frame.render(
         request, "workspaces/detail.html", status=error.status if error else 200, workspace=workspace, tab=tab,
         state=WORKSPACE.state(workspace.state), application=application, tables=tables,
-        runs=[{"record": r, "state": RUN.state(r.state)} for r in runs], outcomes=OUTCOMES,
+        runs=[{"record": r, "state": RUN.state(r.state), "near": near[r.id]} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES, "roles": ROLES}, usage=usage_of(unit, workspace), merchant=merchant,
         **(_data(unit, workspace) if tab == "data" else {}),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
@@ -111,24 +108,6 @@ def _data(unit: Unit, workspace: Workspace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.post("/workspaces/{workspace_id}/runs")
-def start_run(
-    request: Request, workspace_id: str, unit: Annotated[Unit, Acting("run:start")], spec: Typed = ""
-) -> Response:
-    """Asks for a run on real data; the very same job still waiting is refused."""
-    frame.show_again(request, partial(_runs_again, request, workspace_id, spec))
-    digest = specs.digest(specs.parse(spec))
-    waiting = [r for r in products.runs(unit, workspace_id) if r.state == RUN.initial and r.spec_digest == digest]
-    inputs.refuse_twin(bool(waiting), text("run.twin"))
-    quota = editions.in_force(unit, "workspace").by_check("runs_per_day").parameters.per_grant_per_day
-    return frame.go(f"/runs/{products.start_run(unit, workspace_id, spec, quota).id}", "run:request")
-
-
-def _runs_again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
-    with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
-
-
 @router.post("/workspaces/{workspace_id}/steps")
 def step(
     request: Request, workspace_id: str, unit: Annotated[Unit, Acting("workspace:read")], transition: Typed = "",
@@ -137,44 +116,3 @@ def step(
     """Freeze, unfreeze or close."""
     common.take(STEPS, transition)(unit, workspace_id, reason)
     return frame.go(f"/workspaces/{workspace_id}", f"workspace:{transition}")
-
-
-@router.get("/runs/{run_id}")
-def show_run(request: Request, run_id: str, unit: Annotated[Unit, Acting("run:read")]) -> Response:
-    """One run: state, step, error class and coarse sizes; never a row or a message from real data."""
-    run = products.read_run(unit, run_id)
-    artefact = product_records.artefact(unit.session, run.artefact_id) if run.artefact_id else None
-    context: dict[str, Any] = {
-        "run": run, "state": RUN.state(run.state), "artefact": artefact, "outcome": _outcome(run), "dry": _dry(run),
-        "may_export": artefact is not None
-        and permissions.permitted(unit.actor, "export:draft", owner=run.organisation_id),
-        "may_enter": permissions.permitted(unit.actor, "workspace:read", owner=run.organisation_id),
-        "spec": examples.shown(run.spec),
-    }  # fmt: skip
-    if request.headers.get("hx-request"):
-        return frame.fragment(request, "workspaces/run_state.html", **context)
-    job = str(run.spec.get("job", run.id))
-    crumbs = [Crumb(text("workspace.title"), "/workspaces"),
-              Crumb(text("run.title"), f"/workspaces/{run.workspace_id}?tab=runs"), Crumb(job)]  # fmt: skip
-    return frame.render(request, "workspaces/run.html", events=common.trail(unit, run.id), crumbs=crumbs, **context)
-
-
-def _dry(run: Run) -> list[str]:
-    """Names of the columns that the dry run gave."""
-    return [str(c[0]) for c in run.dry_run.get("columns", [])]
-
-
-def _outcome(run: Run) -> dict[str, Any]:
-    """What may be said of the real run: words, class and buckets. The engine's text only where it is about the twin."""
-    found = run.outcome or {}
-    words = found.get("text")
-    fix = found.get("fix")
-    error = found.get("error")
-    on = found.get("on", "real" if run.state == "succeeded" else None)
-    rows = found.get("rows")
-    return {
-        "duration": found.get("duration"), "error": common.labels(OUTCOMES, error) if error else None, "on": on,
-        "rows": "、".join(map(str, rows.values())) if isinstance(rows, Mapping) else found.get("rows_bucket"),
-        "text": Text(**words) if words else None, "fix": Text(**fix) if fix else None,
-        "engine_text": found.get("engine_text") if on == "simulated" else None,
-    }  # fmt: skip

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from sandbox.products.spec import DIGITS, JobSpec, Measure
+from sandbox.products.spec import JobSpec
+from sandbox.products.spec_parts import DIGITS, Measure
 
 FORMULA_PREFIXES = "=+-@\t\r\n＝＋－＠"
 """First characters that make spreadsheets run a cell; full-width forms are read as such in Chinese locales."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from sandbox.products.spec import Condition, JobSpec, Measure
+from sandbox.products.spec import JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
+from sandbox.products.spec_parts import Condition, Measure
 
 
 @dataclass(frozen=True, slots=True)

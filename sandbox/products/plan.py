@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
-from sandbox.products.spec import JobSpec, Measure, Step
+from sandbox.products.spec import JobSpec
+from sandbox.products.spec_parts import Measure, Step
 from sandbox.workspaces.staged import Stage
 
 PRODUCT, POST = "product", "post"

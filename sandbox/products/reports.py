@@ -60,7 +60,8 @@ def look(unit: Unit, run_id: str, reason: str) -> list[Report]:
     found = [_read(line, on) for on in ("twin", "real") for line in _lines(place(unit.settings, run.id, on))]
     if not found:
         raise NotFound("run.no_report", Text("没有保存的报错原文，或已按期限删除", "Nothing is kept, or no longer"))
-    unit.audit("run:diagnose", "run", run.id, reason=reason.strip(), reports=len(found))
+    # not called "reason": pages show reasons to everybody who sees the run, and this one may name a value
+    unit.audit("run:diagnose", "run", run.id, grounds=reason.strip(), reports=len(found))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,8 +29,9 @@ from sandbox.products.repository import (
     of_workspace,
 )
 from sandbox.products.spec import JobSpec
+from sandbox.workspaces import metering, own_record, tiers
 from sandbox.workspaces import service as workspaces
-from sandbox.workspaces import tiers
+from sandbox.workspaces.own_record import Upload
 
 _DAY = timedelta(days=1)
 COMPARED = 300
@@ -58,6 +59,8 @@ def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any]) ->
     tier = tiers.require_for_real_data(unit)
     spec = specs.parse(spec_text)
     _require_inputs(unit, workspace.application_id, spec)
+    uploads_of(unit, workspace.id, spec)
+    metering.require_quota(unit, workspace.id, "run")
     if tier == tiers.WEAK and any(step.script for step in spec.prepare):
         raise Unavailable("run.script_tier", Text("当前隔离等级不运行脚本", "No script runs on this isolation tier"),
                           fix=Text("请改用 SQL 步骤", "Use SQL steps"))  # fmt: skip
@@ -87,11 +90,18 @@ def _require_inputs(unit: Unit, application_id: str, spec: JobSpec) -> None:
         raise BadInput("run.grant", Text(f"作业引用了不属于本申请或已失效的授权：{'、'.join(foreign)}",
                        f"The job names grants that are not this application's, or have ended: {', '.join(foreign)}"),
                        fix=Text("请使用本空间列出的授权编号", "Use the grants listed in this workspace"))  # fmt: skip
-    uploads = sorted(i.upload for i in spec.inputs.values() if i.upload)
-    if uploads:
-        raise BadInput("run.upload", Text(f"作业暂不能使用上传数据：{'、'.join(uploads)}",
-                       f"A job cannot use uploads yet: {', '.join(uploads)}"),
-                       fix=Text("请把对照值写进 SQL 步骤（VALUES）", "Write the values into a SQL step"))  # fmt: skip
+
+
+def uploads_of(unit: Unit, workspace_id: str, spec: JobSpec) -> dict[str, Upload]:
+    """Alias → the accepted upload of this workspace that the job names. Raises `BadInput` for any other."""
+    accepted = {u.id: u for u in own_record.uploads(unit.session, workspace_id) if u.state == "accepted"}
+    named = {alias: one.upload for alias, one in spec.inputs.items() if one.upload}
+    missing = sorted(upload for upload in named.values() if upload not in accepted)
+    if missing:
+        raise BadInput("run.upload", Text(f"作业引用的上传数据不在本空间或未通过导入检查：{'、'.join(missing)}",
+                       f"The job names uploads that are not accepted in this workspace: {', '.join(missing)}"),
+                       fix=Text("请使用已通过检查的上传编号", "Use accepted uploads"))  # fmt: skip
+    return {alias: accepted[upload] for alias, upload in named.items()}
 
 
 def _family_of(unit: Unit, run: Run) -> str:
@@ -127,6 +137,18 @@ def _require_quota(unit: Unit, run: Run, spec: JobSpec) -> None:
                  f"{len(alike)} near-equal jobs ran in 24 h, {most} are allowed. Differs from the last by: {en}"),
             fix=Text("请把要比较的取值放进同一个作业的维度，一次算出", "Make what you compare a dimension of one job"),
         )  # fmt: skip
+
+
+def numbers(unit: Unit, listed: Sequence[Run]) -> dict[str, int]:
+    """Run id → the how many-th of its family within 24 hours it was, for a list."""
+    families_of = {f: of_family(unit.session, f, unit.now) for f in {run.family for run in listed}}
+    return {
+        run.id: 1 + sum(
+            1 for one in families_of[run.family]
+            if one.counted and one.id != run.id and run.created_at - _DAY <= one.created_at <= run.created_at
+        )
+        for run in listed
+    }  # fmt: skip
 
 
 def standing(unit: Unit, run: Run) -> Standing:

@@ -185,6 +185,12 @@ def signal_platform(setting: Setting) -> None:
 
 
 @attack
+def lower_platform_limits(setting: Setting) -> None:
+    """Where the platform has the same user id, the kernel alone would allow it."""
+    resource.prlimit(_not_me(setting.extra["platform_pid"]), resource.RLIMIT_CORE, (0, 0))
+
+
+@attack
 def trace_parent(setting: Setting) -> object:
     target = os.getppid() or setting.extra["platform_pid"]
     return _libc("ptrace", 0x4206, target, None, None)  # PTRACE_SEIZE: does not stop the target
@@ -260,6 +266,12 @@ def host_abstract_socket(setting: Setting) -> None:
     caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     caller.settimeout(0.5)
     caller.connect("\0" + setting.extra["abstract"])
+
+
+@attack
+def datagrams_by_a_local_pair(setting: Setting) -> object:
+    """An end of such a pair sends to any path or name outside, without ever having been connected."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
 
 # --- what came in with the process -----------------------------------------------------------------------------------
@@ -380,6 +392,24 @@ def four_gigabytes_of_memory(setting: Setting) -> object:
 @attack
 def four_gigabytes_of_shared_memory(setting: Setting) -> object:
     return mmap.mmap(-1, 4 * GIGABYTE)
+
+
+@attack
+def four_gigabytes_of_stack(setting: Setting) -> object:
+    """A mapping that grows downwards is counted as a stack, whatever its size."""
+    return mmap.mmap(-1, 4 * GIGABYTE, flags=mmap.MAP_PRIVATE | 0x0100)
+
+
+@attack
+def four_gigabytes_of_zero_device(setting: Setting) -> object:
+    handle = os.open("/dev/zero", os.O_RDONLY)
+    return mmap.mmap(handle, 4 * GIGABYTE, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+
+
+@attack
+def space_without_writing(setting: Setting) -> None:
+    with Path(setting.home, "reserved").open("wb") as out:
+        os.posix_fallocate(out.fileno(), 0, 1 << 20)
 
 
 @attack

@@ -113,6 +113,12 @@ def statements(unit: Unit, month: str) -> list[Statement]:
     return [statement(unit, w.id, month) for w in mine if w.id in used]
 
 
+def price_list(unit: Unit) -> dict[Priced, int]:
+    """Today's prices in fen, for everybody."""
+    prices: Prices = editions.in_force(unit, "workspace").by_check("prices").parameters
+    return {priced: getattr(prices, priced.price) for priced in PRICED}
+
+
 def period(month: str) -> tuple[str, str]:
     """First and last day."""
     if not _MONTH.match(month):

@@ -43,6 +43,7 @@ __all__ = [
     "WorkspaceBusy", "WorkspaceMount", "require_tier",
 ]  # fmt: skip
 STRONG_ONLY = frozenset({selftest.STRONG})
+_REFILL_SECONDS = 1.0  # the next spare does not take the processor from the first query of who just took one
 _MEASURING_SHARE = 20.0  # a folder is walked for at most a twentieth of the time
 
 
@@ -265,7 +266,9 @@ class Broker:
         order = jail.Order("worker", mount.own, self.limits, mount.mode.value, dict(mount.tables))
         jailed = self._spares.start(order, self.tested.form)
         if self._spares.wanted:
-            threading.Thread(target=self.warm, name="spares", daemon=True).start()
+            later = threading.Timer(_REFILL_SECONDS, self.warm)
+            later.daemon = True
+            later.start()
         opened = None
         with contextlib.suppress(ChannelClosed, ProtocolError):
             opened = jailed.data.receive(timeout=jail.START_SECONDS)

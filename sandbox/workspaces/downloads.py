@@ -26,7 +26,7 @@ from sandbox.kernel.clock import CITY
 from sandbox.kernel.errors import BadInput, LimitExceeded
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform
-from sandbox.workspaces import develop, service, spelled
+from sandbox.workspaces import develop, metering, service, spelled
 from sandbox.workspaces.repository import STATEMENT_CHARS
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def download(
         with platform.begin(actor) as unit:
             unit.audit("workspace:download", "workspace", workspace_id, format=format_, rows=answer.row_count,
                        sha256=sha256, simulated=True)  # fmt: skip
+            metering.record(unit, workspace_id, "download", size=path.stat().st_size)
     except BaseException:
         writing.forget()
         raise

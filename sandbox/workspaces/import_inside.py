@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from sandbox.workspaces.inside import Setting
 from sandbox.workspaces.protocol import Channel
+from sandbox.workspaces.script_inside import use_cores
 
 OUTPUT = "table.parquet"
 _DELIMITERS = (",", "\t", ";", "|")
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 def run(setting: Setting, data: Channel, control: Channel) -> None:
     """`extra["phase"]`: "read" writes the table to the output and reports it, "detect" reports what is in it."""
-    os.environ["POLARS_MAX_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(setting.limits.threads)
+    use_cores(setting.limits.threads)
     try:
         report = _detect(setting.tables["file"]) if setting.extra["phase"] == "detect" else _read(setting)
         data.send({"is": "done", "report": report})

@@ -57,5 +57,5 @@ def overview(unit: Unit, broker: Broker | None) -> Machine:
 
 
 def _seat(unit: Unit, workspace: Workspace, workers: list[dict[str, Any]], today: Totals) -> Seat:
-    standings = quotas.after(unit, workspace, today).values()
-    return Seat(workspace, workers, today, max(standings, key=lambda standing: standing.percent))
+    standings = quotas.raised(unit, workspace.id, quotas.standings(unit, workspace.id, stored=False))
+    return Seat(workspace, workers, today, max(standings.values(), key=lambda standing: standing.percent))

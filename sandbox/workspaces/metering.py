@@ -10,20 +10,23 @@ same steps its duration is told in. The exact figures stay in the ledger for the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import select
 
+from policies.schema.base import Edition
 from policies.text import Text
 from sandbox.applications import repository as applications
-from sandbox.kernel import editions, permissions
+from sandbox.kernel import editions, oversight, permissions
 from sandbox.kernel.clock import CITY, city_date
 from sandbox.kernel.errors import TooManyAttempts
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record, quotas
-from sandbox.workspaces.metering_record import StorageMark, Totals, UseEntry
+from sandbox.workspaces.metering_record import StorageMark, Totals, UseDay, UseEntry
 from sandbox.workspaces.quotas import Standing
 from sandbox.workspaces.repository import Workspace, get
 from sandbox.workspaces.usage import Usage
@@ -49,8 +52,9 @@ def require_quota(unit: Unit, workspace_id: str, kind: Kind) -> None:
     Tested before the use, so the last use of a day may go beyond by what one use may take.
     """
     workspace = get(unit.session, workspace_id)
-    found = quotas.standings(unit, workspace) if STOPPED_BY[kind] else {}
-    for name in STOPPED_BY[kind]:
+    needed = STOPPED_BY[kind]
+    found = quotas.standings(unit, workspace_id, stored="storage" in needed)
+    for name in needed:
         if found[name].full:
             raise _exhausted(found[name], workspace)
 
@@ -89,33 +93,32 @@ def record(
     known = unit.session.get(UseEntry, number)
     if known is not None:
         return known
+    rules, day = editions.in_force(unit, "workspace"), city_date(unit.now).isoformat()
+    sums = metering_record.of_day(unit.session, workspace_id, day)
     used = usage or Usage()
     measured = (round(used.cpu_seconds * 1_000_000), round(used.memory_mb_seconds * 1000))
-    charged = _step(unit, *measured) if kind == "run" else measured
-    day = city_date(unit.now).isoformat()
-    before = metering_record.of_day(unit.session, workspace_id, day)
-    entry = _entry(unit, workspace, number, kind, day)
+    charged = _step(rules, *measured) if kind == "run" else measured
+    entry = _entry(unit, workspace, rules, number, kind, day)
     entry.cpu_us, entry.memory_mb_ms, entry.rows, entry.bytes = *charged, rows, size
     entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
-    unit.session.add(entry)
+    unit.session.add_all((entry, sums))
+    _add_up(unit, sums, entry, quotas.common(rules))
     unit.session.flush()
-    _warn(unit, workspace, before, metering_record.of_day(unit.session, workspace_id, day))
     return entry
 
 
-def _entry(unit: Unit, workspace: Workspace, number: str, kind: str, day: str) -> UseEntry:
+def _entry(unit: Unit, workspace: Workspace, rules: Edition[Any], number: str, kind: str, day: str) -> UseEntry:
     return UseEntry(
         id=number, workspace_id=workspace.id, organisation_id=workspace.organisation_id, kind=kind, at=unit.now,
-        day=day, edition=editions.in_force(unit, "workspace").edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0,
-        rows=0, bytes=0, measured_cpu_us=0, measured_memory_mb_ms=0,
+        day=day, edition=rules.edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0, rows=0, bytes=0, measured_cpu_us=0,
+        measured_memory_mb_ms=0,
     )  # fmt: skip
 
 
-def _step(unit: Unit, cpu_us: int, memory_mb_ms: int) -> tuple[int, int]:
+def _step(rules: Edition[Any], cpu_us: int, memory_mb_ms: int) -> tuple[int, int]:
     """The charge of a run: the first step that holds its processor time, and its memory at the run's limit."""
-    policy = editions.in_force(unit, "workspace")
-    limits = policy.by_check("run_limits").parameters
-    steps = (*policy.by_check("duration_buckets").parameters.bounds, limits.cpu_seconds)
+    limits = rules.by_check("run_limits").parameters
+    steps = (*rules.by_check("duration_buckets").parameters.bounds, limits.cpu_seconds)
     fitting = [
         s for s in steps if cpu_us <= s * 1_000_000 and memory_mb_ms <= s * 1000 * limits.memory_mb
     ]  # fmt: skip
@@ -123,12 +126,20 @@ def _step(unit: Unit, cpu_us: int, memory_mb_ms: int) -> tuple[int, int]:
     return seconds * 1_000_000, seconds * 1000 * limits.duckdb_memory_mb
 
 
-def _warn(unit: Unit, workspace: Workspace, before: Totals, now: Totals) -> None:
-    """Sums of a day only rise, so each line is crossed once a day."""
-    old = quotas.after(unit, workspace, before)
-    for name, standing in quotas.after(unit, workspace, now).items():
-        if (standing.near or standing.full) and not (old[name].near or old[name].full):
-            unit.audit("quota:warn", "workspace", workspace.id, measure=name, percent=standing.percent)
+def _add_up(unit: Unit, sums: UseDay, entry: UseEntry, shared: Mapping[str, Standing]) -> None:
+    """Keep the day's running sums. They only rise, so each line of a quota is crossed once a day."""
+    before = quotas.used(sums)
+    sums.cpu_us, sums.memory_mb_ms = sums.cpu_us + entry.cpu_us, sums.memory_mb_ms + entry.memory_mb_ms
+    sums.queries += entry.kind == "query"
+    sums.reads += entry.kind == "read"
+    sums.scripts += entry.kind == "script"
+    now = {name: replace(shared[name], used=amount) for name, amount in quotas.used(sums).items()}
+    if not any(s.near or s.full for s in now.values()):
+        return
+    for name, new in quotas.raised(unit, entry.workspace_id, now).items():
+        old = replace(new, used=before[name])
+        if (new.near or new.full) and not (old.near or old.full):
+            unit.audit("quota:warn", "workspace", entry.workspace_id, measure=name, percent=new.percent)
 
 
 # ---- storage ----
@@ -147,6 +158,8 @@ def measure_storage(unit: Unit) -> int:
         now = (workspace.state_since if closed else unit.now).replace(microsecond=0)
         if mark is not None:
             written += _charge_storage(unit, workspace, mark, now)
+        if not closed:
+            _warn_of_storage(unit, workspace)
         if closed and mark is not None:
             unit.session.delete(mark)
         elif not closed and mark is None:
@@ -159,17 +172,29 @@ def measure_storage(unit: Unit) -> int:
 
 def _charge_storage(unit: Unit, workspace: Workspace, mark: StorageMark, until: datetime) -> int:
     """One entry for each day of the city that the interval touches."""
+    rules = editions.in_force(unit, "workspace")
     start, written = mark.at, 0
     while start < until:
         tomorrow = city_date(start) + timedelta(days=1)
         midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=CITY).astimezone(UTC)
         end = min(until, midnight)
         number = f"storage:{workspace.id}:{start.isoformat(timespec='seconds')}"
-        entry = _entry(unit, workspace, number, "storage", city_date(start).isoformat())
+        entry = _entry(unit, workspace, rules, number, "storage", city_date(start).isoformat())
         entry.storage_kb_s = mark.kb * round((end - start).total_seconds())
         unit.session.add(entry)
         start, written = end, written + 1
     return written
+
+
+def _warn_of_storage(unit: Unit, workspace: Workspace) -> None:
+    """Storage is a level that may pass its line many times: the first time of a day is an event."""
+    standing = quotas.standings(unit, workspace.id)["storage"]
+    if not (standing.near or standing.full):
+        return
+    today = city_date(unit.now)
+    known = [e for e in oversight.trail(unit, workspace.id) if e.event == "quota:warn" and city_date(e.at) == today]
+    if not any(e.facts["measure"] == "storage" for e in known):
+        unit.audit("quota:warn", "workspace", workspace.id, measure="storage", percent=standing.percent)
 
 
 def held_kb(unit: Unit, workspace: Workspace) -> int:
@@ -194,7 +219,7 @@ def readable(unit: Unit, workspace_id: str) -> Workspace:
 
 def today(unit: Unit, workspace_id: str) -> dict[str, Standing]:
     """Every quota of the workspace and what is used of it."""
-    return quotas.standings(unit, readable(unit, workspace_id))
+    return quotas.standings(unit, readable(unit, workspace_id).id)
 
 
 def days(unit: Unit, workspace_id: str, first: str, last: str) -> dict[str, Totals]:

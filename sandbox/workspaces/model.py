@@ -47,6 +47,8 @@ UPLOAD = Lifecycle(
         Transition("refuse", ("needs_decision",), "refused", "upload:decide", Text("不同意引入", "refuse"),
                    reason=True),
         Transition("replace", ("accepted",), "replaced", "upload:check", Text("由新版本替换", "replace")),
+        Transition("end", ("needs_decision", "accepted", "replaced"), "removed", "upload:check",
+                   Text("随开发空间关闭删除", "remove with its workspace")),
         Transition("remove", ("needs_decision", "accepted", "replaced"), "removed", "upload:remove",
                    Text("删除", "remove")),
     ),

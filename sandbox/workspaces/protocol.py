@@ -127,7 +127,9 @@ class Channel:
             del self._buffer[: start + len(here)]
             if len(here) == size:
                 return header, bytes(here)
-            self._coming = (header, here + bytearray(size - len(here)), len(here))
+            room = bytearray(size)
+            room[: len(here)] = here
+            self._coming = (header, room, len(here))
         header, payload, filled = self._coming
         if filled < len(payload):
             return None

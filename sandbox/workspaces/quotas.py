@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+from policies.schema.base import Edition
 from policies.schema.workspace import Quotas
 from policies.text import Text
 from sandbox.kernel import editions, permissions
@@ -16,9 +18,9 @@ from sandbox.kernel.errors import BadInput, Conflict
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record as record
-from sandbox.workspaces.metering_record import QuotaRequest, Totals
+from sandbox.workspaces.metering_record import QuotaRequest, UseDay
 from sandbox.workspaces.model import QUOTA
-from sandbox.workspaces.repository import Workspace, get
+from sandbox.workspaces.repository import get
 
 HIGHEST = 100
 """how many times the common quota somebody may ask for"""
@@ -75,45 +77,46 @@ class Standing:
         return self.used * 100 // self.limit
 
 
-def standings(unit: Unit, workspace: Workspace) -> dict[str, Standing]:
-    """Every measure today."""
-    today = record.of_day(unit.session, workspace.id, city_date(unit.now).isoformat())
-    return _standings(unit, workspace, today, own_kb(unit, workspace.id))
+def common(rules: Edition[Any]) -> dict[str, Standing]:
+    """What every workspace may use under these rules, nothing of it used yet."""
+    shared: Quotas = rules.by_check("quotas").parameters
+    return {
+        name: Standing(measure, 0, getattr(shared, measure.parameter) * measure.size, shared.warn_percent)
+        for name, measure in MEASURES.items()
+    }
 
 
-def after(unit: Unit, workspace: Workspace, today: Totals) -> dict[str, Standing]:
-    """The daily measures as they would stand with these sums; storage is not looked at."""
-    return {n: s for n, s in _standings(unit, workspace, today, 0).items() if s.measure.daily}
-
-
-def _standings(unit: Unit, workspace: Workspace, today: Totals, stored_kb: int) -> dict[str, Standing]:
-    common: Quotas = editions.in_force(unit, "workspace").by_check("quotas").parameters
-    raised = _raised(unit, workspace.id)
-    found: dict[str, Standing] = {}
-    for name, used in used_of(today, stored_kb).items():
-        measure = MEASURES[name]
-        limit, until = getattr(common, measure.parameter), None
-        best = raised.get(name)
-        if best is not None and best.granted is not None and best.granted > limit:
-            limit, until = best.granted, best.until
-        found[name] = Standing(measure, used, limit * measure.size, common.warn_percent, until)
+def raised(unit: Unit, workspace_id: str, standings: Mapping[str, Standing]) -> dict[str, Standing]:
+    """The same with what was granted to this workspace and holds today; a grant never lowers a quota."""
+    today = city_date(unit.now).isoformat()
+    held = [r for r in record.requests(unit.session, workspace_id, ("granted",)) if (r.until or "") >= today]
+    found = dict(standings)
+    for request in sorted(held, key=lambda r: r.granted or 0):
+        one = found.get(request.measure)
+        limit = (request.granted or 0) * MEASURES[request.measure].size
+        if one is not None and limit > one.limit:
+            found[request.measure] = replace(one, limit=limit, raised_until=request.until)
     return found
 
 
-def used_of(today: Totals, stored_kb: int) -> Mapping[str, int]:
-    """What a day's sums and a level say for each measure."""
-    counts = today.counts
+def used(today: UseDay) -> dict[str, int]:
+    """What a day's sums say for each daily measure, in the ledger's units."""
     return {
-        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "storage": stored_kb, "queries": counts.get("query", 0),
-        "reads": counts.get("read", 0), "scripts": counts.get("script", 0),
+        "cpu": today.cpu_us, "memory": today.memory_mb_ms, "queries": today.queries, "reads": today.reads,
+        "scripts": today.scripts,
     }  # fmt: skip
 
 
-def _raised(unit: Unit, workspace_id: str) -> dict[str, QuotaRequest]:
-    """The highest grant of each measure that holds today."""
-    today = city_date(unit.now).isoformat()
-    held = [r for r in record.requests(unit.session, workspace_id, ("granted",)) if (r.until or "") >= today]
-    return {r.measure: r for r in sorted(held, key=lambda r: r.granted or 0)}
+def standings(unit: Unit, workspace_id: str, *, stored: bool = True) -> dict[str, Standing]:
+    """How every measure stands now; `stored` False leaves out storage, which has to be measured.
+
+    What was granted is looked up only where the common quota is nearly used: a grant can only be higher.
+    """
+    today = record.of_day(unit.session, workspace_id, city_date(unit.now).isoformat())
+    sums = used(today) | ({"storage": own_kb(unit, workspace_id)} if stored else {})
+    shared = common(editions.in_force(unit, "workspace"))
+    found = {name: replace(shared[name], used=amount) for name, amount in sums.items()}
+    return raised(unit, workspace_id, found) if stored or any(s.near or s.full for s in found.values()) else found
 
 
 def own_kb(unit: Unit, workspace_id: str) -> int:

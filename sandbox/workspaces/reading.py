@@ -21,7 +21,7 @@ from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import ending, readable, service, snapshot, tiers
+from sandbox.workspaces import ending, metering, readable, service, snapshot, tiers
 from sandbox.workspaces.readable import TableUse
 from sandbox.workspaces.reading_record import RowRead, RowReadGrant, reads, rows_since, statements_since
 from sandbox.workspaces.repository import Workspace, get
@@ -123,6 +123,7 @@ def read(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sq
         workspace = service.require_usable(unit, workspace_id, "rows:read")
         tiers.require_for_real_data(unit)
         accepted = tiers.accepted(unit)
+        metering.require_quota(unit, workspace_id, "read")
         _require_statements_left(unit, workspace_id)
         open_tables = {t.name: t for t in _tables(unit, workspace) if t.withheld is None}
         mounted = _mounted(unit, open_tables)
@@ -133,7 +134,9 @@ def read(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sq
         ended = not ending.usable(unit, get(unit.session, workspace_id))
         charged = _charged(answer.tables, isinstance(answer, QueryFailed), open_tables)
         kept, outcome = (None, "ended") if ended else _kept(unit, answer, charged)
-        _record(unit, workspace_id, sql, outcome, kept, charged, answer.elapsed)
+        number = _record(unit, workspace_id, sql, outcome, kept, charged, answer.elapsed)
+        rows = kept.table.num_rows if kept else 0
+        metering.record(unit, workspace_id, "read", answer.usage, subject=number, rows=rows)
     if kept is not None:
         return kept
     raise _why(answer, outcome)
@@ -191,7 +194,7 @@ def _kept(unit: Unit, answer: QueryResult | QueryFailed, charged: Mapping[str, s
 
 def _record(
     unit: Unit, workspace_id: str, sql: str, outcome: str, kept: Rows | None, charged: Mapping[str, str], seconds: float
-) -> None:
+) -> str:
     rows, touched = (kept.table.num_rows if kept else 0), sorted(charged)
     made = RowRead(
         id=new_id("rrd"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:20_000],
@@ -204,6 +207,7 @@ def _record(
         "rows:read", "workspace", workspace_id, read=made.id, outcome=outcome, rows=rows, tables=touched,
         grants=sorted(charged.values()),
     )  # fmt: skip
+    return made.id
 
 
 def _why(answer: QueryResult | QueryFailed, outcome: str) -> Exception:

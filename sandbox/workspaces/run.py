@@ -16,7 +16,7 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from sandbox.workspaces.diagnosis import PUBLIC
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.selftest import SelfTest
+from sandbox.workspaces.usage import Meter, Usage, meter
 
 Schema = tuple[tuple[str, str], ...]
 _CLASSES = frozenset(PUBLIC.values()) | {"failed", "worker_died", "protocol", "file_size", "disk_full", "cancelled"}
@@ -88,7 +89,8 @@ class RunOrder:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What may be said about a run. `schemas`, `engine_text`, `line`, `column` are filled on the twin only.
+    """What may be said about a run. `schemas`, `engine_text`, `line`, `column` are filled on the twin only; `usage` is
+    for the ledger, which charges runs in coarse steps.
 
     On a real run everything here is one of a few values known beforehand (`alphabet`), whatever the data hold.
     """
@@ -105,6 +107,7 @@ class RunOutcome:
     engine_text: str | None = None
     line: int | None = None
     column: int | None = None
+    usage: Usage = field(default_factory=Usage)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the files (output → sha256) are for the platform's records, not for the merchant's page."""
@@ -133,12 +136,12 @@ def execute(
     order.output_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     began = time.monotonic()
     try:
-        header, full = _in_jail(order, mode, tested.form, cancel or Never())
+        header, full, usage = _in_jail(order, mode, tested.form, cancel or Never())
     finally:
         _take_back(order.output_folder)
     seconds = time.monotonic() - began
     _for_the_operator(order, header, full, seconds)
-    outcome = _outcome(order, mode, header, seconds)
+    outcome = replace(_outcome(order, mode, header, seconds), usage=usage)
     if outcome.state != State.DONE:
         _empty(order.output_folder)
     return outcome
@@ -159,8 +162,8 @@ def _check(order: RunOrder, mode: Mode) -> None:
         raise UserError("workspace.run", problem)
 
 
-def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: Cancel) -> tuple[dict[str, Any], bytes]:
-    """The one report of the jailed runner; anything else becomes a report of that."""
+def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: Cancel) -> tuple[dict[str, Any], bytes, Usage]:
+    """The one report of the jailed runner and what it used; no report becomes a report of that."""
     extra: dict[str, Any] = {"outputs": list(order.outputs)}
     extra |= {"script": order.steps[0][1]} if order.script else {"steps": [list(step) for step in order.steps]}
     # beside the output, not in the machine's own folder: a killed worker's leavings are swept with its job
@@ -170,23 +173,35 @@ def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: Cancel) -> tuple[di
             output=order.output_folder, extra=extra,
         )  # fmt: skip
         jailed = jail.start(inside, form)
+        measured = meter(jailed)
         try:
             # each output is one file; as much again for what the steps leave in their own folder
             room = order.limits.file_mb * (1 + len(order.outputs))
             bound = disk.Bound([Path(home), order.output_folder], room, jailed)
-            return _report(jailed, order.limits.wall_seconds, cancel, bound)
-        except ProtocolError as error:
-            return _ended("protocol", str(error))
-        except ChannelClosed:
-            reason = jailed.death()
-            return _ended(DEATHS.get(reason, "worker_died"), reason)
+            report = _report(jailed, order.limits.wall_seconds, cancel, bound, measured)
+            return *report, measured.read()
         finally:
             jailed.kill()
 
 
-def _report(jailed: jail.Jailed, seconds: float, cancel: Cancel, bound: disk.Bound) -> tuple[dict[str, Any], bytes]:
+def _report(
+    jailed: jail.Jailed, seconds: float, cancel: Cancel, bound: disk.Bound, measured: Meter
+) -> tuple[dict[str, Any], bytes]:  # fmt: skip
+    try:
+        return _awaited(jailed, seconds, cancel, bound, measured)
+    except ProtocolError as error:
+        return _ended("protocol", str(error))
+    except ChannelClosed:
+        reason = jailed.death()
+        return _ended(DEATHS.get(reason, "worker_died"), reason)
+
+
+def _awaited(
+    jailed: jail.Jailed, seconds: float, cancel: Cancel, bound: disk.Bound, measured: Meter
+) -> tuple[dict[str, Any], bytes]:  # fmt: skip
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        measured.tick()
         frame = jailed.data.receive(timeout=0.2)
         if frame is not None:
             frame[0].pop(_OURS, None)
@@ -209,7 +224,9 @@ def _outcome(order: RunOrder, mode: Mode, header: dict[str, Any], seconds: float
     step = step if isinstance(step, int) and 0 <= step <= len(order.steps) else 0
     if header.get("is") == "refused" and mode == Mode.SIMULATED and not order.script:
         refusal = header.get("refusal") or {}
-        text = wording.refusal(str(refusal.get("code")), str(refusal.get("subject")))
+        # on real data no word of the jail's own is passed on: the twin's run has said which name it was
+        subject = str(refusal.get("subject")) if mode == Mode.SIMULATED else ""
+        text = wording.refusal(str(refusal.get("code")), subject)
         return RunOutcome(State.REFUSED, step, "refused", duration, {}, {}, text)
     written = _written(order, header) if header.get("is") == "done" else None
     if written is None:

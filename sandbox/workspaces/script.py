@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policies.text import Text, UserError
-from sandbox.workspaces import jail, script_wording, selftest
+from sandbox.workspaces import disk, jail, script_wording, selftest
 from sandbox.workspaces.broker import DEATHS, Mode, WorkspaceMount
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.usage import Meter, Usage, meter
 
 OUTPUT_CAP = 1 << 20
-_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,14 @@ class ScriptOutcome:
 
 @dataclass(slots=True)
 class Watch:
-    """What the platform does while a script runs: `printed` gets bytes as they come, `cancelled` and `too_big` (the
-    folder is over its quota) are asked now and then."""
+    """What the platform does while a script runs: `printed` gets bytes as they come, `cancelled` is asked now and then.
+
+    `most_files`: how many files the folder may hold beside the mount's megabytes (disk.py).
+    """
 
     printed: Callable[[bytes], object] = lambda _bytes: None
     cancelled: Callable[[], bool] = lambda: False
-    too_big: Callable[[], bool] = lambda: False
+    most_files: int | None = None
 
 
 @dataclass(slots=True)
@@ -101,8 +102,9 @@ def execute(
     )  # fmt: skip
     jailed = jail.start(order, tested.form)
     heard, measured = _Heard(), meter(jailed)
+    bound = disk.Bound([mount.own], mount.quota_mb, jailed, files=watch.most_files)
     try:
-        kind = _listen(jailed, limits.wall_seconds, watch, heard, output_cap, measured)
+        kind = _listen(jailed, limits.wall_seconds, watch, heard, output_cap, measured, bound)
         used = measured.read()
     finally:
         jailed.kill()
@@ -111,19 +113,19 @@ def execute(
     return ScriptOutcome(kind, text, printed, heard.truncated, time.monotonic() - began, fix, heard.error, used)
 
 
-def _listen(jailed: jail.Jailed, seconds: float, watch: Watch, heard: _Heard, cap: int, measured: Meter) -> str:
+def _listen(
+    jailed: jail.Jailed, seconds: float, watch: Watch, heard: _Heard, cap: int, measured: Meter, bound: disk.Bound
+) -> str:
     """Take frames until the end, the limit or a lie; returns the kind of outcome."""
-    until, look = time.monotonic() + seconds, time.monotonic() + _LOOK_SECONDS
-    while (now := time.monotonic()) < until:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         measured.tick()
-        if now >= look:
-            look = now + _LOOK_SECONDS
-            if watch.too_big():
-                return "disk_full"
+        if bound.passed():
+            return "disk_full"
         if watch.cancelled():
             return "cancelled"
         try:
-            frame = jailed.data.receive(timeout=0.2)
+            frame = jailed.data.receive(timeout=0.1)
         except ChannelClosed:
             return DEATHS.get(jailed.death(), "worker_died")
         except ProtocolError:

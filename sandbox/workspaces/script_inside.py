@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import random
 import sys
 import threading
 import traceback
@@ -20,9 +21,6 @@ from sandbox.workspaces.protocol import Channel, ChannelClosed
 NAME = "script.py"
 _CHUNK = 1 << 16
 _FRAMES = 8
-# Every library would start as many threads as the machine has cores; the jail counts threads as processes.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS",
-            "LOKY_MAX_CPU_COUNT")  # fmt: skip
 # The first family that the machine has is taken; squares instead of Chinese would be the alternative.
 _PLOTS = """backend: Agg
 font.family: sans-serif
@@ -58,8 +56,8 @@ def run(setting: Setting, data: Channel, control: Channel) -> None:
 
 
 def _prepare(setting: Setting) -> None:
-    """Threads, plots and the import path; the workspace's own modules come last, so they hide no library."""
-    os.environ.update(dict.fromkeys(_THREADS, str(setting.limits.threads)))
+    """Cores, plots and the import path; the workspace's own modules come last, so they hide no library."""
+    use_cores(setting.limits.threads)
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # there is no shared memory: joblib works serially, without a warning
     plots = Path(setting.temporary, "plots")
     plots.mkdir(exist_ok=True)
@@ -67,6 +65,13 @@ def _prepare(setting: Setting) -> None:
     os.environ["MPLCONFIGDIR"] = str(plots)
     sys.path.append(setting.home)
     sys.argv = [NAME]
+
+
+def use_cores(number: int) -> None:
+    """Show this process `number` of the machine's cores, by lot. Every library starts as many threads as it sees
+    cores, and the jail counts threads as processes: on a large machine the import alone would be over the limit."""
+    seen = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, random.SystemRandom().sample(seen, min(number, len(seen))))
 
 
 def _run(source: str, tables: dict[str, Any], home: str) -> dict[str, Any]:

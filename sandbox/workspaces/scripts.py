@@ -20,9 +20,9 @@ from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import files, metering, own_record, script, service, uploads
+from sandbox.workspaces import disk, files, metering, own_record, script, service, uploads
 from sandbox.workspaces.broker import Mode, WorkspaceBusy, WorkspaceMount
-from sandbox.workspaces.limits import MEGABYTE, Limits
+from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.own_record import Script, ScriptRun
 from sandbox.workspaces.repository import Workspace
 from sandbox.workspaces.usage import Usage
@@ -50,7 +50,6 @@ class _Task:
     limits: Limits
     log: Path
     output_bytes: int
-    folder_bytes: int
     most_files: int
     kept: int
 
@@ -91,21 +90,16 @@ def _prepared(unit: Unit, broker: Broker, workspace: Workspace, source: str) -> 
                        fix=Text("请等待其完成，或先取消它", "Wait for it, or cancel it first"))  # fmt: skip
     home = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
-    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables)
+    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, bounds.folder_mb)
     task = _Task(
         unit.platform, broker, unit.actor, new_id("scr"), workspace.id, source, mount,
         Limits(**{key: getattr(bounds, key) for key in Limits.__dataclass_fields__}),
-        home / "scripts", rules.output_kb << 10, bounds.folder_mb * MEGABYTE, rules.files, rules.kept,
+        home / "scripts", rules.output_kb << 10, rules.files, rules.kept,
     )  # fmt: skip
-    if _over(task):
+    if disk.share([mount.own], mount.quota_mb, files=rules.files) > 1.0:
         raise LimitExceeded("script.disk_full", Text("工作空间的文件已达存储配额", "The storage quota is used up"),
                             fix=Text("请先在“文件”页删除不需要的文件", "Delete files first"))  # fmt: skip
     return task
-
-
-def _over(task: _Task) -> bool:
-    held = files.contents(task.mount.own)
-    return held.on_disk > task.folder_bytes or len(held.files) > task.most_files or not held.complete
 
 
 def _checked(unit: Unit, source: str) -> str:
@@ -146,7 +140,7 @@ def _run(task: _Task) -> tuple[dict[str, Any], Usage] | None:
             return None
         _queued(task, 0)
         watch = script.Watch(
-            printed.write, lambda: ticket.cancel.is_set() or ticket.ended or _is_over(task), lambda: _over(task)
+            printed.write, lambda: ticket.cancel.is_set() or ticket.ended or _is_over(task), task.most_files
         )
         ended = script.execute(
             task.mount, task.source, task.limits, task.broker.tested, watch=watch, output_cap=task.output_bytes

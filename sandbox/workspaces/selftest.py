@@ -13,15 +13,15 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
 
 from policies.text import Text
-from sandbox.workspaces import jail, landlock
+from sandbox.workspaces import cgroup, jail, landlock
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, USER_NAMESPACE
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
@@ -57,6 +57,8 @@ class SelfTest:
     attacks: tuple[Attack, ...]
     seconds: float
     rejected: tuple[str, ...] = ()
+    in_force: Mapping[str, bool | int] = field(default_factory=dict)
+    """what else holds each jail, for the operator to read; the tier comes from the attacks alone"""
 
     @property
     def text(self) -> Text:
@@ -68,6 +70,7 @@ class SelfTest:
             "form": self.form,
             "seconds": round(self.seconds, 3),
             "rejected": list(self.rejected),
+            "in_force": dict(self.in_force),
             "attacks": [{"name": a.name, "stopped": a.stopped, "by": a.by} for a in self.attacks],
         }
 
@@ -108,7 +111,7 @@ def _best(forms: list[str]) -> SelfTest:
     if best is None:
         assert failure is not None
         raise failure
-    return SelfTest(best.tier, best.form, best.attacks, best.seconds, tuple(rejected))
+    return replace(best, rejected=tuple(rejected))
 
 
 def _rank(tier: str) -> int:
@@ -125,14 +128,28 @@ def attack(form: str, start: Callable[[jail.Order, str], jail.Jailed] = jail.sta
         order.extra["grant"] = str(inside)  # type: ignore[index]
         jailed = start(order, form)
         try:
-            attacks = _collect(jailed)
+            attacks, in_force = _collect(jailed), _in_force(jailed)
         finally:
             jailed.kill()
     if form == LIMITS_ONLY and not all(a.stopped for a in attacks):
         raise jail.failed(
             form, "the locked DuckDB did not hold: " + ", ".join(a.name for a in attacks if not a.stopped)
         )
-    return SelfTest(_tier(form, attacks), form, attacks, time.monotonic() - began)
+    return SelfTest(_tier(form, attacks), form, attacks, time.monotonic() - began, in_force=in_force)
+
+
+def _in_force(jailed: jail.Jailed) -> dict[str, bool | int]:
+    groups = jailed.group.controllers if jailed.group is not None else ()
+    return {
+        "own_uid": jailed.form == OWN_UID,
+        "own_namespaces": jailed.form in (OWN_UID, USER_NAMESPACE),
+        "system_call_filter": jailed.notes["seccomp"] is True,
+        "landlock_abi": int(jailed.notes["landlock"]),
+        "memory_group": cgroup.MEMORY in groups,
+        "process_group": cgroup.PROCESSES in groups,
+        "processor_group": cgroup.PROCESSOR in groups,
+        "scripts_may_fork": jail.may_fork(jailed.form, jailed.group),
+    }
 
 
 def _collect(jailed: jail.Jailed) -> tuple[Attack, ...]:

@@ -72,6 +72,10 @@ def change(unit: Unit, workspace_id: str, step: str, reason: str = "") -> Worksp
     if step not in ("freeze", "unfreeze", "close"):
         raise BadInput("workspace.step", Text("只能冻结、解冻或关闭", "Freeze, unfreeze or close"))
     WORKSPACE.advance(unit, workspace, step, reason=reason)
+    if step == "close":
+        from sandbox.workspaces import uploads  # it builds on this module
+
+        uploads.end_with(unit, workspace)
     return workspace
 
 

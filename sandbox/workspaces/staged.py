@@ -18,6 +18,7 @@ from sandbox.workspaces import run, wording
 from sandbox.workspaces.broker import STRONG_ONLY, Mode
 from sandbox.workspaces.run import Cancel, Never, RunOrder, RunOutcome, Schema, State
 from sandbox.workspaces.selftest import SelfTest
+from sandbox.workspaces.usage import Usage
 
 _FLAT = re.compile(
     r"BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT)|U?HUGEINT|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|DATE|TIME"
@@ -74,12 +75,13 @@ def execute(
     UserError before anything runs when isolation is too weak or the twin's schemas are missing.
     """
     tables, schemas = dict(order.shared.tables), dict[str, Schema]()
-    began, outcome, cancel = time.monotonic(), None, cancel or Never()
+    began, used, outcome, cancel = time.monotonic(), Usage(), None, cancel or Never()
     for place, stage in enumerate(order.stages):
         one = _order_of(order, stage, place, tables)
         left = order.shared.limits.wall_seconds - int(time.monotonic() - began)
         one = replace(one, limits=replace(one.limits, wall_seconds=max(1, left)))  # one limit for the whole run
         outcome = run.execute(one, mode, tested, accepted=accepted, cancel=cancel)
+        used += outcome.usage
         outcome = _numbered(_checked(outcome, stage, mode), stage)
         if outcome.state != State.DONE:
             break
@@ -87,7 +89,7 @@ def execute(
         tables |= _handed_on(one)
     assert outcome is not None
     duration = run.bucket(time.monotonic() - began, order.shared.buckets.seconds)
-    return replace(outcome, duration=duration, schemas=schemas if mode == Mode.SIMULATED else {})
+    return replace(outcome, duration=duration, usage=used, schemas=schemas if mode == Mode.SIMULATED else {})
 
 
 def product_file(order: StagedOrder) -> Path:

@@ -21,7 +21,7 @@ from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
 from sandbox.kernel.identity import SYSTEM, Actor, Role
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import importing, metering, own_record, service
+from sandbox.workspaces import importing, metering, own_record, repository, service
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.import_inside import OUTPUT
 from sandbox.workspaces.importing import Checked
@@ -175,6 +175,8 @@ def settings_of(unit: Unit, found: Upload) -> importing.Settings:
 def conclude(unit: Unit, upload_id: str, read: Checked, looked: Checked) -> Upload:
     """The check has ended: into the workspace, to the operator, or back to the merchant with the reason."""
     found = own_record.upload(unit.session, upload_id)
+    if repository.get(unit.session, found.workspace_id).state == "closed":
+        return _refused(unit, found, "closed", _CLOSED, None)
     for checked in (read, looked):
         if checked.refused:
             text, fix = importing.REFUSALS[checked.refused]
@@ -194,6 +196,7 @@ def conclude(unit: Unit, upload_id: str, read: Checked, looked: Checked) -> Uplo
     return found
 
 
+_CLOSED = Text("开发空间已关闭", "The workspace has been closed")
 _CONTRADICTION = Text("声明不含个人信息，但检查发现了个人信息", "Declared free of personal information; some was found")
 _DECLARE = Text("请如实声明，或去除个人信息后重新上传", "Declare it, or take it out, and upload again")
 
@@ -259,6 +262,14 @@ def remove(platform: Platform, broker: Broker, actor: Actor, upload_id: str) -> 
     with platform.begin(actor) as unit:
         found = own_record.upload(unit.session, upload_id)
         UPLOAD.advance(unit, found, "remove", sha256=found.table_sha256, gone=_dispose(unit, found))
+
+
+def end_with(unit: Unit, workspace: Workspace) -> None:
+    """The workspace was closed: every byte that was brought into it goes, on record."""
+    system = unit.acting_as(SYSTEM)
+    for found in own_record.uploads(unit.session, workspace.id):
+        if found.state in UPLOAD.transition("end").sources:
+            UPLOAD.advance(system, found, "end", sha256=found.table_sha256, gone=_dispose(unit, found))
 
 
 def _dispose(unit: Unit, found: Upload) -> bool:

@@ -443,7 +443,6 @@ def system_information() -> list[str]:
 
 @attempt()
 def program_with_anothers_rights() -> None:
-    """A program that runs as its owner, whatever it is: the jail starts none, and none of these bits counts."""
     subprocess.run(["/usr/bin/mount"], check=True)
 
 
@@ -571,7 +570,7 @@ def _refused(x86: int, arm: int, *arguments: Any) -> None:
 
 @attempt()
 def capabilities() -> str:
-    held = [line for line in _status() if line.startswith(("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"))]
+    held = [line for line in _status() if line.startswith("Cap")]
     if all(int(line.split()[1], 16) == 0 for line in held if BAIT["root"] or not line.startswith("CapBnd")):
         raise Nothing("none")
     return str(held)
@@ -650,8 +649,10 @@ def _status() -> list[str]:
 
 @attempt()
 def environment() -> list[str]:
+    """What the jail sets itself: places, and how many threads libraries may start."""
     ours = {"HOME", "TMPDIR", "LANG", "PATH", "LC_CTYPE", "PWD", "MPLCONFIGDIR", "MPLBACKEND"}
-    return _some([f"{k}={v}" for k, v in os.environ.items() if k not in ours and not k.endswith("_NUM_THREADS")])
+    tuning = ("_THREADS", "_CPU_COUNT", "_MULTIPROCESSING", "_CONF")
+    return _some([f"{k}={v}" for k, v in os.environ.items() if k not in ours and not k.endswith(tuning)])
 
 
 @attempt(weak=OPEN)

@@ -18,13 +18,15 @@ from sandbox.workspaces import jail, selftest, system
 from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, USER_NAMESPACE
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed
+from sandbox.workspaces.spares import Spares
 from tests.attacks import hostile
 
 LIMITS = Limits(
     memory_mb=768, cpu_seconds=60, wall_seconds=60, processes=40, file_mb=64, result_rows=1000, result_mb=16, threads=1
 )
 SOURCE = Path(hostile.__file__).read_text(encoding="utf-8")
-FORMS = (OWN_UID, USER_NAMESPACE, LANDLOCK, LIMITS_ONLY)
+WARM = "spare"  # the form with an own UID, made from a process that was there before the workspace was known
+FORMS = (OWN_UID, WARM, USER_NAMESPACE, LANDLOCK, LIMITS_ONLY)
 LAST = "call_by_the_32_bit_gate"
 
 
@@ -43,14 +45,15 @@ _found: dict[str, Found] = {}
 
 def attacked(form: str) -> Found:
     """One jail a form, shared by all attempts."""
-    if form not in jail.forms():
+    if (OWN_UID if form == WARM else form) not in jail.forms():
         pytest.skip(f"{form} is not offered here")
     if form not in _found:
         _found[form] = _attack(form)
     return _found[form]
 
 
-def _attack(form: str) -> Found:
+def _attack(what: str) -> Found:
+    form = OWN_UID if what == WARM else what
     name, signalled = f"datagrams-{os.getpid()}", threading.Event()
     before = signal.signal(signal.SIGURG, lambda *_: signalled.set())
     with (
@@ -71,7 +74,7 @@ def _attack(form: str) -> Found:
         order = jail.Order(
             "script", folder, LIMITS, "simulated", {"t": grant}, extra={"source": source, "output_bytes": 1 << 20}
         )
-        jailed = jail.start(order, form)
+        jailed = _warm(order) if what == WARM else jail.start(order, form)
         try:
             printed, death = _listen(jailed), jailed.death()
         finally:
@@ -79,6 +82,16 @@ def _attack(form: str) -> Found:
             signal.signal(signal.SIGURG, before)
     lines = [json.loads(line) for line in printed.decode().splitlines() if line.startswith('{"name"')]
     return Found({line["name"]: line for line in lines}, death, bool(jailed.notes["seccomp"]), signalled.is_set())
+
+
+def _warm(order: jail.Order) -> jail.Jailed:
+    spares = Spares(OWN_UID, LIMITS, 1, task="script")
+    spares.fill()
+    waiting = spares.pids()
+    jailed = spares.start(order, OWN_UID)
+    assert [jailed.process.pid] == waiting, spares.unavailable
+    spares.close()
+    return jailed
 
 
 def _listen(jailed: jail.Jailed) -> bytes:

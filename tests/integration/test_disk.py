@@ -119,7 +119,8 @@ def test_a_script_that_fills_the_disk_is_ended_near_its_bound(
 ) -> None:
     source = f"import os, time\nn, block = 0, os.urandom(1 << 20)\n{FILL[how]}"
     home = tmp_path / "home"
-    jailed = jail.start(jail.Order("script", home, LIMITS, "simulated", extra={"source": source}), tested.form)
+    order = jail.Order("script", home, LIMITS, "simulated", extra={"source": source, "output_bytes": 1 << 20})
+    jailed = jail.start(order, tested.form)
     bound = disk.Bound([home], QUOTA_MB, jailed)
     try:
         while not bound.passed():

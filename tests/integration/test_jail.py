@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.workspaces import attacks, jail, selftest, system
-from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, Setting
+from sandbox.workspaces import attacks, cgroup, jail, landlock, selftest, system
+from sandbox.workspaces.inside import LANDLOCK, LIMITS_ONLY, OWN_UID, Setting
 from sandbox.workspaces.limits import Limits
 
 NAMES = [name for name, _function in attacks.ATTACKS]
@@ -44,6 +49,46 @@ def test_the_report_has_the_shape_of_the_command(tested: selftest.SelfTest) -> N
     assert report["tier"] in ("strong", "medium", "weak")
     assert {*report["attacks"][0]} == {"name", "stopped", "by"}
     assert [a["name"] for a in report["attacks"]] == [*NAMES, "report_complete"]
+
+
+def test_the_report_says_what_is_in_force(tested: selftest.SelfTest) -> None:
+    told = tested.as_dict()["in_force"]
+    groups = cgroup._parents()[0]
+    assert told["own_uid"] == (os.geteuid() == 0) == (tested.form == OWN_UID)
+    assert told["memory_group"] == told["scripts_may_fork"] == (cgroup.MEMORY in groups)
+    assert told["process_group"] == (cgroup.PROCESSES in groups)
+    assert (told["system_call_filter"], told["landlock_abi"]) == (True, landlock.abi())
+
+
+@pytest.mark.jail
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
+def test_an_ordinary_user_reaches_the_strong_tier(tmp_path: Path) -> None:
+    """In a mount namespace of its own, where closed folders above the interpreter are open: it may lie in a home."""
+    code = (
+        "import json; from sandbox.workspaces import jail, selftest; assert jail.forms()[0] == 'bwrap-userns';"
+        "print(json.dumps(selftest.selftest().as_dict()))"
+    )
+    needed = [os.path.realpath(sys.base_prefix), *system.libraries(), str(system.PACKAGE.parents[1])]
+    become = f"setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all {system.interpreter()} -B -c"
+    found = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", f"{_opened(needed, tmp_path)}exec {become} {shlex.quote(code)}"],
+        capture_output=True, text=True, cwd="/", timeout=60,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(reversed(needed[1:]))},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr[-2000:]
+    report = json.loads(found.stdout)
+    assert (report["tier"], report["form"]) == (selftest.STRONG, "bwrap-userns"), report
+    assert [a for a in report["attacks"] if not a["stopped"]] == []
+
+
+def _opened(needed: list[str], place: Path) -> str:
+    """Commands that lay an open, empty folder over each closed one above `needed`, and what is needed back into it."""
+    closed = {next((str(p) for p in reversed(Path(n).parents) if not p.stat().st_mode & 0o001), None) for n in needed}
+    kept = [n for n in needed if any(c and n.startswith(f"{c}/") for c in closed)]
+    steps = [f"mkdir {place}/{n}; mount --bind {shlex.quote(path)} {place}/{n}" for n, path in enumerate(kept)]
+    steps += [f"mount -t tmpfs -o mode=755 none {shlex.quote(c)}" for c in closed if c]
+    steps += [f"mkdir -p {shlex.quote(p)}; mount --bind {place}/{n} {shlex.quote(p)}" for n, p in enumerate(kept)]
+    return "".join(f"{step}; " for step in steps)
 
 
 @pytest.mark.jail

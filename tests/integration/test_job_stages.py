@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
@@ -249,7 +248,8 @@ def test_a_script_on_real_data_brings_no_value_back(
 
 
 def test_what_a_hostile_script_said_is_the_operators(ran: Any) -> None:
-    step = {"name": "v", "script": HOSTILE["error text"], "reads": ["就诊"], "columns": {"区": "text", "费用": "number"}}
+    columns = {"区": "text", "费用": "number"}
+    step = {"name": "v", "script": HOSTILE["error text"], "reads": ["就诊"], "columns": columns}
     assert MARK in (done := ran(prepare=[step])).store.read_text()
     assert done.real.error_class == "failed"
 
@@ -299,11 +299,9 @@ def test_a_job_can_be_stopped_in_any_of_its_jails(tables: dict[str, Path], tmp_p
     bound = order(job(prepare=[*job()["prepare"], forever]), tables["twin"], tmp_path / "x")
     stop = threading.Event()
     threading.Timer(3, stop.set).start()
-    began = time.monotonic()
     outcome = staged.execute(bound, Mode.SIMULATED, tested, cancel=stop)
     assert (outcome.error_class, outcome.step) == ("cancelled", 2)
-    assert time.monotonic() - began < LIMITS.wall_seconds
-    assert [p for p in (tmp_path / "x").rglob("run-*")] == []
+    assert list((tmp_path / "x").rglob("run-*")) == []
 
 
 def test_what_is_run_is_the_same_text_on_both_sides_and_changes_with_the_job() -> None:

@@ -9,17 +9,23 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+from api.app import create_app
 from policies import editions as shipped
+from sandbox.applications import repository as application_records
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput, Conflict, NotPermitted, OutOfReach
-from sandbox.workspaces import billing, metering, metering_record, quotas, service
+from sandbox.workspaces import billing, metering, metering_record, quotas, repository, service
+from sandbox.workspaces.broker import Broker
+from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.metering import QuotaExhausted
+from sandbox.workspaces.selftest import SelfTest, selftest
 from sandbox.workspaces.usage import Usage
 from tests.factories import World
 
@@ -103,7 +109,7 @@ def test_run_is_charged_by_its_step_and_tells_no_more(
     place = world.workspace()
     _use(world, place, "run", Usage(seconds, mb_seconds))
     with world.system() as unit:
-        day = metering_record.of_day(unit.session, place, "2026-03-02")
+        day = metering_record.totals(unit.session, "day", workspace_id=place)["2026-03-02"]
     assert (day.cpu_us, day.memory_mb_ms) == (charged * 1_000_000, charged * 1000 * 1024)
     assert day.measured_cpu_us == round(seconds * 1_000_000)
 
@@ -215,6 +221,20 @@ def test_full_storage_stops_scripts_and_not_the_query_that_drops_a_table(world: 
         with pytest.raises(QuotaExhausted) as refused, world.by(world.merchant) as unit:
             metering.require_quota(unit, place, kind)  # type: ignore[arg-type]
         assert refused.value.fix and "删除" in refused.value.fix.zh
+
+
+def test_storage_warns_once_a_day_however_often_it_is_measured(world: World) -> None:
+    place = world.workspace()
+    _rules(world, "2026-02", storage_mb=64)
+    own = world.platform.settings.workspaces_root / place
+    own.mkdir(parents=True)
+    (own / "file").write_bytes(bytes(60 << 20))
+    for hours in (0, 1, 1, 20):
+        world.advance(hours=hours)
+        with world.system() as unit:
+            metering.measure_storage(unit)
+    found = world.events("quota:warn")
+    assert [(e.object_id, e.facts["measure"], e.facts["percent"]) for e in found] == [(place, "storage", 93)] * 2
 
 
 def test_more_is_asked_for_granted_until_a_day_and_effective_at_once(any_world: World) -> None:
@@ -347,6 +367,11 @@ def test_statement_is_the_sum_of_the_ledger_to_the_last_digit(
             assert (line.quantity, line.amount_fen, line.edition) == (quantity, amount, "2026-02")
         assert found.total_fen == sum(line.amount_fen for line in found.lines)
         assert sum(found.counts.values()) == sum(1 for r in rows if r[0].startswith(month) and not r[3])
+        for day, one in found.days.items():  # what quotas go by
+            with world.system() as unit:
+                sums = quotas.used(metering_record.of_day(unit.session, place, day))
+            counts = [one.counts.get(kind, 0) for kind in ("query", "read", "script")]
+            assert [*sums.values()] == [one.cpu_us, one.memory_mb_ms, *counts]
 
 
 @pytest.fixture
@@ -412,3 +437,44 @@ def test_what_is_no_month_is_wrong_input(world: World, month: str) -> None:
 def test_days_of_a_month_are_all_of_them() -> None:
     assert billing.period("2028-02") == ("2028-02-01", "2028-02-29")
     assert billing.period("2026-12")[1] == "2026-12-31"
+
+
+# -- from the jail to the ledger
+
+
+@pytest.mark.jail
+def test_statement_over_http_is_in_the_ledger_with_what_it_burned(world: World) -> None:
+    """A query that fails is use too; looking at one's use is none. No table is needed, so none is mounted."""
+    limits = Limits(memory_mb=768, cpu_seconds=30, wall_seconds=30, processes=64, file_mb=64, result_rows=100,
+                    result_mb=8, threads=1)  # fmt: skip
+    broker = Broker(selftest(), limits, capacity_mb=2048)
+    place = world.workspace()
+    with world.system() as unit:
+        for grant in application_records.grants(unit.session, repository.get(unit.session, place).application_id):
+            grant.snapshot = None
+    with TestClient(create_app(world.platform, broker, dict)) as client:
+        client.headers["authorization"] = f"Bearer {world.token('merchant')}"
+        for sql in ("SELECT sum(hash(range)) FROM range(40000000)", "SELECT no_such_column"):
+            client.post(f"/api/v1/workspaces/{place}/query", json={"sql": sql})
+        answer = client.get(f"/api/v1/workspaces/{place}/usage").json()
+    assert answer["today"]["counts"] == {"query": 2}
+    assert 100_000 < answer["today"]["cpu_us"] < 20_000_000
+    assert answer["today"]["memory_mb_ms"] > 0
+    (queries,) = [q for q in answer["quotas"] if q["measure"] == "queries"]
+    assert (queries["used"], queries["state"]) == (2, "ok")
+
+
+def test_used_up_quota_answers_429_with_what_to_do_and_runs_nothing(world: World) -> None:
+    place = world.workspace()
+    _rules(world, "2026-02", queries_per_day=1)
+    _use(world, place)
+    limits = Limits(memory_mb=256, cpu_seconds=5, wall_seconds=5, processes=16, file_mb=16, result_rows=100,
+                    result_mb=8, threads=1)  # fmt: skip
+    broker = Broker(SelfTest("weak", "none", (), 0.0), limits, capacity_mb=512)
+    with TestClient(create_app(world.platform, broker, dict)) as client:
+        client.headers["authorization"] = f"Bearer {world.token('merchant')}"
+        answer = client.post(f"/api/v1/workspaces/{place}/query", json={"sql": "SELECT 1"})
+        usage = client.get(f"/api/v1/workspaces/{place}/usage").json()
+    assert (answer.status_code, answer.json()["code"]) == (429, "workspace.quota")
+    assert "查询次数已用满" in answer.json()["title"] and "申请追加" in answer.json()["fix"]
+    assert usage["today"]["counts"] == {"query": 1}

@@ -6,6 +6,7 @@ import hmac
 import re
 import stat
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -81,6 +82,21 @@ def test_the_bytes_tell_nothing_of_the_order_of_the_source(tmp_path: Path) -> No
 def test_rows_are_sorted_by_what_is_granted(source: Path) -> None:
     found = rows(built(source, ["姓名", "id"]))
     assert found == sorted(found, key=lambda row: int(str(row[1])))
+
+
+@pytest.mark.parametrize("largest", ["0.01", "99.99", "9999999.99", "123456789012345.67", "9" * 30 + ".99"])
+def test_decimals_of_any_size_come_out_as_they_went_in(tmp_path: Path, largest: str) -> None:
+    """They are narrowed while they are sorted."""
+    file = tmp_path / "amounts.parquet"
+    values = [Decimal(largest), -Decimal(largest), Decimal("0"), None, Decimal("1.50"), None]
+    con = duckdb.connect()
+    con.execute("CREATE TABLE t (费用 DECIMAL(38, 2), 空 DECIMAL(20, 2))")
+    con.executemany("INSERT INTO t VALUES (?, NULL)", [[v] for v in values])
+    con.execute(f"COPY t TO '{file}' (FORMAT parquet)")
+    made = built(file, ["空", "费用"])
+    assert made.columns == (("空", "DECIMAL(20,2)"), ("费用", "DECIMAL(38,2)"))
+    there = sorted(v for v in values if v is not None)
+    assert [row[1] for row in rows(made)] == [*there, None, None]
 
 
 def test_equal_grants_share_one_snapshot_and_others_do_not(source: Path) -> None:

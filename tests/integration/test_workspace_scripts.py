@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
-from sandbox.workspaces import folder, scripts, service
-from sandbox.workspaces.broker import Broker
+from sandbox.workspaces import folder, importing, script, scripts, service
+from sandbox.workspaces.broker import Broker, Mode, WorkspaceMount
+from sandbox.workspaces.inside import LANDLOCK
+from sandbox.workspaces.selftest import selftest
 from tests import workshop
 from tests.factories import World
 from tests.workshop import Workshop
@@ -211,3 +214,19 @@ def test_scripts_are_for_their_own_merchant_only(room: Workshop) -> None:
             folder.list_files(unit, room.workspace_id)
         with pytest.raises(refusal):
             scripts.start(room.world.platform, room.broker, who, room.workspace_id, "print(1)")
+
+
+@pytest.mark.landlock
+def test_scripts_and_imports_work_in_the_second_form_too(tmp_path: Path) -> None:
+    """The medium tier may run scripts; one thread pool more than its limits allow would show here."""
+    (tmp_path / "file").write_bytes(b"a,b\n1,x\n")
+    settings = importing.Settings(workshop.READING, rows=100, columns=10, unpacked_mb=64)
+    table = importing.read(tmp_path / "file", tmp_path / "out", settings, LANDLOCK, lambda: None)
+    assert table.path is not None, table.refused
+    assert importing.detect(table.path, settings, LANDLOCK, lambda: None).found == ()
+    medium = replace(selftest(), tier="medium", form=LANDLOCK)
+    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path})
+    source = "import os, polars as pl, sklearn.linear_model\nprint(pl.read_parquet(tables['t']).rows())"
+    source += "\nprint(len(os.sched_getaffinity(0)), pl.thread_pool_size())"
+    outcome = script.execute(mount, source, workshop.READING, medium)
+    assert (outcome.kind, outcome.output) == ("done", "[(1, 'x')]\n1 1\n"), outcome.error

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, LimitExceeded, NotPermitted, OutOfReach
-from sandbox.workspaces import repository, uploads
+from sandbox.workspaces import develop, importing, repository, service, uploads
 from sandbox.workspaces.broker import Broker
+from sandbox.workspaces.selftest import selftest
 from tests import workshop
 from tests.factories import World
 from tests.workshop import NOTHING_PERSONAL, PERSONAL, Workshop
@@ -39,6 +40,13 @@ def room(world: World, broker: Broker, tmp_path: Path) -> Workshop:
     return Workshop.open(world, broker, tmp_path)
 
 
+def read(content: bytes, folder: Path) -> importing.Checked:
+    """The reading half of the check, in its jail."""
+    (folder / "file").write_bytes(content)
+    settings = importing.Settings(workshop.READING, rows=100_000, columns=100, unpacked_mb=256)
+    return importing.read(folder / "file", folder / "out", settings, selftest().form, lambda: None)
+
+
 def workbook(**sheets: list[list[object]]) -> bytes:
     book, out = openpyxl.Workbook(), io.BytesIO()
     book.remove(book.worksheets[0])
@@ -56,7 +64,7 @@ def xlsx_bomb() -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
         with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as part:
-            for _ in range(600):
+            for _ in range(300):
                 part.write(b"0" * (1 << 20))
     return out.getvalue()
 
@@ -104,36 +112,40 @@ def archive() -> bytes:
         pytest.param(lambda: "店\n=SUM(A1)\n@cmd\n".encode(), "csv", 2, ["String"], id="formula cells stay text"),
     ],
 )
-def test_a_table_comes_in_and_is_read_by_scripts(
-    room: Workshop, content: Callable[[], bytes], kind: str, rows: int, types: list[str] | None
+def test_a_table_is_read_by_what_it_holds_and_ends_as_plain_parquet(
+    tmp_path: Path, content: Callable[[], bytes], kind: str, rows: int, types: list[str] | None
 ) -> None:
-    made = room.bring(content(), "自有_1", file_name="../../店 \n.csv")
-    assert made.state == "accepted", made.refusal
-    assert made.report is not None
-    assert (made.report["kind"], made.report["rows"]) == (kind, rows)
-    assert types is None or [c["type"] for c in made.report["columns"]] == types
-    assert made.file_name == "店 ⟨000A⟩.csv"
+    checked = read(content(), tmp_path)
+    assert checked.report is not None, checked.refused
+    assert (checked.report["kind"], checked.report["rows"]) == (kind, rows)
+    assert types is None or [c["type"] for c in checked.report["columns"]] == types
+    assert checked.path is not None
+    assert pl.read_parquet(checked.path).height == rows
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["table.parquet"]
+
+
+def test_a_clean_table_comes_in_and_is_read_by_scripts_and_statements(room: Workshop) -> None:
+    made = room.bring(PLAIN, "自有_1", file_name="../../店 \n.csv")
+    assert (made.state, made.file_name) == ("accepted", "店 ⟨000A⟩.csv")
     place = room.world.platform.settings.uploads_root / made.id
     assert not (place / "original").exists(), "the file as it came is not kept"
-    with room.world.system() as unit:
-        tables = uploads.tables(unit, repository.get(unit.session, room.workspace_id))
-    assert list(tables) == ["自有_1"]
-    assert pl.read_parquet(tables["自有_1"]).height == rows
-
-
-def test_an_accepted_table_is_in_the_scripts_tables(room: Workshop) -> None:
-    assert room.bring(PLAIN, "店").state == "accepted"
-    run, printed = room.run("import polars as pl\nprint(sorted(tables), pl.read_parquet(tables['店'])['编号'].to_list())")
-    assert (run.outcome, printed) == ("done", f"{sorted([room.table, '店'])} ['007', '008']\n")
-    run, _printed = room.run("open(tables['店'], 'ab').write(b'x')")
+    run, printed = room.run("import polars as pl\nprint(sorted(tables), pl.read_parquet(tables['自有_1'])['编号'][0])")
+    assert (run.outcome, printed) == ("done", f"{sorted([room.table, '自有_1'])} 007\n")
+    run, _printed = room.run("open(tables['自有_1'], 'ab').write(b'x')")
     assert run.outcome == "failed", "mounted read-only"
+    found = develop.query(room.world.platform, room.broker, room.world.merchant, room.workspace_id,
+                          'SELECT sum(金额) AS s FROM 自有_1')  # fmt: skip
+    assert found.rows.to_pylist() == [{"s": 3.5}]
+    kinds = {o.name: o.kind for o in develop.objects(
+        room.world.platform, room.broker, room.world.merchant, room.workspace_id)}  # fmt: skip
+    assert kinds == {room.table: "granted", "自有_1": "uploaded"}
 
 
 @pytest.mark.parametrize(
     ("content", "code"),
     [
         pytest.param(archive, "archive", id="an archive"),
-        pytest.param(xlsx_bomb, "bomb", id="a workbook that unfolds to 600 MB"),
+        pytest.param(xlsx_bomb, "bomb", id="a workbook that unfolds to 300 MB"),
         pytest.param(with_macros, "macros", id="a workbook with macros"),
         pytest.param(poisoned_parquet, "unreadable", id="poisoned parquet"),
         pytest.param(lambda: b"PAR1" + b"\xff" * 300 + b"PAR1", "unreadable", id="parquet with a wild footer"),
@@ -152,15 +164,21 @@ def test_an_accepted_table_is_in_the_scripts_tables(room: Workshop) -> None:
         pytest.param(lambda: b"PK\x03\x04" + b"\x00" * 60, "unreadable", id="half an archive"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_reason_and_nothing_stays(
-    room: Workshop, content: Callable[[], bytes], code: str
+def test_what_cannot_be_read_is_refused_with_its_reason(
+    tmp_path: Path, content: Callable[[], bytes], code: str
 ) -> None:
-    made = room.bring(content())
-    assert made.state == "refused", made.report
+    checked = read(content(), tmp_path)
+    expected = {code, "crashed"} if code == "unreadable" else {code}
+    assert checked.refused in expected
+    text, _fix = importing.REFUSALS[checked.refused]
+    assert "{" not in text.fill(**{k: str(v) for k, v in (checked.detail or {}).items()}).zh
+
+
+def test_a_refused_file_tells_its_merchant_why_and_leaves_nothing(room: Workshop) -> None:
+    made = room.bring(b"a,b\n" + b"1,2\n" * 300 + b"3,4,5\n")
+    assert made.state == "refused"
     assert made.refusal is not None
-    expected = {code, "crashed"} if "parquet" in code or code == "unreadable" else {code}
-    assert made.refusal["code"] in expected
-    assert "{" not in made.refusal["text"]["zh"]
+    assert made.refusal["text"]["zh"] == "第 302 行的列数不是 2"
     assert not (room.world.platform.settings.uploads_root / made.id).exists()
 
 
@@ -260,3 +278,14 @@ def test_uploads_are_their_merchants_own(room: Workshop) -> None:
         assert uploads.queue(unit) == []
     with room.world.by(room.world.operator) as unit:
         assert [u.id for u in uploads.queue(unit)] == [made.id]
+
+
+def test_closing_the_workspace_deletes_what_was_brought_into_it(room: Workshop) -> None:
+    made = room.bring(PLAIN, "店")
+    late = uploads.bring(room.world.platform, room.world.merchant, room.workspace_id, io.BytesIO(PLAIN),
+                         file_name="a", name="晚", provenance=NOTHING_PERSONAL, statement=True)  # fmt: skip
+    with room.world.by(room.world.merchant) as unit:
+        service.change(unit, room.workspace_id, "close")
+    room.check()
+    assert (room.upload(made.id).state, room.upload(late.id).state) == ("removed", "refused")
+    assert list(room.world.platform.settings.uploads_root.iterdir()) == []

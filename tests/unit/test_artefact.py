@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sandbox.products import artefact
 from sandbox.products.artefact import count_interval, dimension_text, measure_text, neutral, rounded_count
-from sandbox.products.spec import Measure, parse
+from sandbox.products.spec import parse
+from sandbox.products.spec_parts import Measure
 from tests.export_subjects import job
 
 SPEC = parse(job())

@@ -277,7 +277,7 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "lowering": set(grading.LOWERING_STEPS), "onboarding": set(onboarding.STEPS),
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
-        "workspace": set(workspaces.STEPS), "run": set(), "quota": {*metering_pages.STEPS, "grant"},
+        "workspace": set(workspaces.STEPS), "run": {"cancel"}, "quota": {*metering_pages.STEPS, "grant"},
         "upload": {*workspace_files.STEPS, "remove"}, "export": {*exports.STEPS, "revise"},
         "correction": {*corrections.STEPS, "issue", "answer"},
     }  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import stat
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ from hypothesis import strategies as st
 from api.cli import output
 from api.cli.ws_complete import candidates
 from api.cli.ws_render import MODES, Look, json_text, write
-from api.cli.ws_show import tell_failure
+from api.cli.ws_show import Showing, tell_failure
 from api.client import login
 from api.client.connection import Connection, Refused, checked_url, error_of, path_to
-from api.client.results import Column, Ending, Head, Running
+from api.client.results import Column, Ending, Event, Head, Running
 from api.client.statements import everything, parameters_in, split
 from api.client.terminal import cut, neutral, pad, width
 from policies.text import Text
@@ -297,3 +299,25 @@ def test_a_failure_in_the_middle_of_a_stream_is_the_statements_error() -> None:
     body = HEAD + b"[1]\n" + json.dumps({"error": problem}).encode() + b"\n"
     with pytest.raises(Refused, match="memory_limit"):
         list(Running(streamed(body), "w").start("SELECT 1").events(5))
+
+
+class Deaf(Running):
+    """A statement that neither ends nor listens."""
+
+    def events(self, every: float) -> Iterator[Event]:
+        signal.raise_signal(signal.SIGINT)
+        while True:
+            yield None
+
+    def cancel(self) -> None:
+        self.lines.put("asked to stop")
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_the_first_ctrl_c_asks_for_an_end_and_the_second_leaves() -> None:
+    running, before = Deaf(streamed(b""), "w"), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Showing(running, Look(), io.StringIO()).show()
+    assert running.lines.qsize() == 1
+    assert running.left.is_set()
+    assert signal.getsignal(signal.SIGINT) == before

@@ -25,6 +25,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_use_entry")),
     )
     op.create_table(
+        "use_day",
+        sa.Column("workspace_id", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("cpu_us", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mb_ms", sa.BigInteger(), nullable=False),
+        *[sa.Column(name, sa.Integer(), nullable=False) for name in ("queries", "reads", "scripts")],
+        sa.PrimaryKeyConstraint("workspace_id", "day", name=op.f("pk_use_day")),
+    )
+    op.create_table(
         "storage_mark",
         sa.Column("workspace_id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.String(length=32), nullable=False),
@@ -49,10 +58,10 @@ def upgrade() -> None:
         sa.Column("row_version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quota_request")),
     )
-    indexes = [("use_entry", "workspace_id"), ("use_entry", "day")]
-    indexes += [("quota_request", column) for column in ("workspace_id", "organisation_id", "state")]
-    for table, column in indexes:
-        op.create_index(op.f(f"ix_{table}_{column}"), table, [column], unique=False)
+    op.create_index("ix_use_entry_workspace_id", "use_entry", ["workspace_id", "day"], unique=False)
+    op.create_index(op.f("ix_use_entry_day"), "use_entry", ["day"], unique=False)
+    for column in ("workspace_id", "organisation_id", "state"):
+        op.create_index(op.f(f"ix_quota_request_{column}"), "quota_request", [column], unique=False)
     _seal()
 
 

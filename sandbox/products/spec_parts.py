@@ -1,0 +1,271 @@
+"""The parts a job is made of: inputs, conditions, derived columns, measures, steps; each refuses what does not fit."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+MAX_NAME = 128
+"""Characters in a column, alias or measure name (assumed; keeps headers readable)."""
+DIGITS = 6
+"""Most decimals a measure may declare: finer digits can carry packed values and say nothing about a population."""
+
+
+def refuse(code: str, zh: str, en: str) -> PydanticCustomError:
+    """What a validator raises: a code and the sentence in both languages."""
+    return PydanticCustomError(code, "{en}", {"zh": zh, "en": en})
+
+
+def folded(name: str) -> str:
+    """How DuckDB and a reader would confuse two names: case and width do not distinguish."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _name(value: str) -> str:
+    if not value.strip() or len(value) > MAX_NAME:
+        raise refuse("name_length", f"名称须为 1–{MAX_NAME} 个字符", f"a name has 1 to {MAX_NAME} characters")
+    if "\x00" in value:
+        raise refuse("name_nul", "名称不能含空字符", "a name cannot contain the NUL character")
+    if folded(value).strip().startswith("__"):
+        raise refuse(
+            "name_reserved", "以 __ 开头的名称由平台保留", "names that start with __ are kept for the platform"
+        )
+    return value
+
+
+def slug(value: str) -> str:
+    """A job's name, which becomes a file's name."""
+    plain = value.replace("-", "").replace("_", "")
+    if not plain.isalnum() or len(value) > 64:
+        raise refuse(
+            "job_name",
+            "作业名只能用文字、数字、- 和 _，最多 64 个字符",
+            "a job name uses letters, digits, - and _ only, at most 64 characters",
+        )
+    return value
+
+
+def _alias(value: str) -> str:
+    if "." in _name(value):
+        raise refuse("alias_dot", "别名不能含“.”", "an alias cannot contain a dot")
+    return value
+
+
+def _finite(value: float) -> float:
+    if value != value or value in (float("inf"), float("-inf")):
+        raise refuse("not_finite", "数值必须有限", "a number must be finite")
+    return value
+
+
+def _literal_text(value: str) -> str:
+    if "\x00" in value or len(value) > 1000:
+        raise refuse(
+            "literal", "文本值不能含空字符且不超过 1000 字", "a text value has no NUL and at most 1000 characters"
+        )
+    return value
+
+
+def _program(value: str) -> str:
+    if not value.strip() or "\x00" in value:
+        raise refuse("program", "语句或脚本不能为空，也不能含空字符", "a statement is not empty and has no NUL")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Column = Annotated[str, AfterValidator(_name)]
+"""A column: `name`, or `alias.name` where two inputs share the name."""
+Alias = Annotated[str, AfterValidator(_alias)]
+Scalar = (
+    bool
+    | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[float, AfterValidator(_finite)]
+    | Annotated[str, AfterValidator(_literal_text)]
+)
+SqlText = Annotated[str, AfterValidator(_program)]
+ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
+"""What a script may declare: flat types only, because the names inside an ENUM or a STRUCT could be made from data."""
+Operator = Literal["=", "<>", "<", "<=", ">", ">=", "in", "between", "is_null", "not_null"]
+
+
+class Part(BaseModel):
+    """Frozen and strict; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class Input(Part):
+    """One granted table, or (second edition) one of the merchant's own uploads, whose rows belong to nobody.
+
+    Snapshot digest and entity keys come from the platform, never from here.
+    """
+
+    grant: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    upload: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Input:
+        if (self.grant is None) == (self.upload is None):
+            raise refuse(
+                "input_origin", "每个输入写 grant 或 upload 之一", "an input names either a grant or an upload"
+            )
+        return self
+
+
+class Join(Part):
+    """Inner join with one more input on equal columns: left column → column of the new input.
+
+    A left column without an alias belongs to the `from` input.
+    """
+
+    input: Alias
+    on: Annotated[dict[Column, Column], Field(min_length=1, max_length=8)]
+
+
+class Condition(Part):
+    """One filter over rows; all conditions of a job hold together."""
+
+    column: Column
+    op: Operator
+    value: Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _value_fits_operator(self) -> Condition:
+        many = isinstance(self.value, list)
+        if self.op in ("is_null", "not_null"):
+            fits = self.value is None
+        elif self.op == "in":
+            fits = many
+        elif self.op == "between":
+            fits = many and len(self.value) == 2  # type: ignore[arg-type]
+        else:
+            fits = self.value is not None and not many
+        if not fits:
+            raise refuse(
+                "condition_value",
+                f"运算 {self.op} 的取值个数不对：in 用列表，between 用两个值，is_null/not_null 不带值，其余用一个值",
+                f"wrong kind of value for {self.op}: in takes a list, between two values, null tests none",
+            )
+        return self
+
+
+class Band(Part):
+    """Lower edge of equal-width numeric bands."""
+
+    of: Column
+    width: Annotated[int, Field(ge=1, le=10**12)]
+
+
+class Prefix(Part):
+    """The first characters of a code, e.g. six digits of a region code."""
+
+    of: Column
+    length: Annotated[int, Field(ge=1, le=32)]
+
+
+class Derive(Part):
+    """One derived column: exactly one allow-listed function.
+
+    `month` gives 2026-03, `quarter` 2026-Q1, `year` 2026, `month_of_year` 1–12, `weekday` 1 (Monday)–7, `hour` 0–23.
+    """
+
+    month: Column | None = None
+    year: Column | None = None
+    quarter: Column | None = None
+    month_of_year: Column | None = None
+    weekday: Column | None = None
+    hour: Column | None = None
+    date: Column | None = None
+    upper: Column | None = None
+    lower: Column | None = None
+    trim: Column | None = None
+    band: Band | None = None
+    prefix: Prefix | None = None
+
+    @model_validator(mode="after")
+    def _one_function(self) -> Derive:
+        if sum(value is not None for _, value in self) != 1:
+            raise refuse("derive_one", "每个派生列只能写一个函数", "a derived column has exactly one function")
+        return self
+
+    @property
+    def call(self) -> tuple[str, Any]:
+        """Function name and its argument."""
+        return next((name, value) for name, value in self if value is not None)
+
+
+class Measure(Part):
+    """One measure. `count` counts rows, or rows with `of` present; `ratio` is sum(of) / sum(per).
+
+    `round` is the number of decimals released for sum, mean and ratio (negative: tens, hundreds); counts are rounded
+    by policy and declare none.
+    """
+
+    op: Literal["count", "count_distinct", "sum", "mean", "ratio"]
+    of: Column | None = None
+    per: Column | None = None
+    round: Annotated[int, Field(ge=-DIGITS, le=DIGITS)] | None = None
+
+    @model_validator(mode="after")
+    def _arguments_fit_op(self) -> Measure:
+        if self.op != "count" and self.of is None:
+            raise refuse("measure_of", f"{self.op} 需要写 of（对哪一列）", f"{self.op} needs `of` (which column)")
+        if (self.op == "ratio") != (self.per is not None):
+            raise refuse("measure_per", "只有 ratio 需要且必须写 per", "ratio, and only ratio, takes `per`")
+        if self.is_count and self.round is not None:
+            raise refuse(
+                "measure_round", "计数按政策取整，不写 round", "counts are rounded by policy: leave `round` out"
+            )
+        return self
+
+    @property
+    def is_count(self) -> bool:
+        return self.op in ("count", "count_distinct")
+
+    @property
+    def digits(self) -> int:
+        """Decimals released; 2 where a job declares none."""
+        return 2 if self.round is None else self.round
+
+
+class Step(Part):
+    """One step before the cube: one SELECT over inputs and earlier steps, or a Python script.
+
+    A script finds its tables in `tables` (name → polars frame) and leaves its result in `result`; it gets the tables it
+    `reads` and nothing else, and gives the declared `columns`, cast by the platform.
+    """
+
+    name: Alias
+    sql: SqlText | None = None
+    script: SqlText | None = None
+    reads: Annotated[list[Alias], Field(max_length=8)] = []
+    columns: Annotated[dict[Name, ColumnType], Field(max_length=200)] = {}
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Step:
+        if (self.sql is None) == (self.script is None):
+            raise refuse("step_form", "每一步写 sql 或 script 之一", "a step is either sql or a script")
+        if self.sql is not None and (self.reads or self.columns):
+            raise refuse("step_sql", "SQL 步骤不写 reads 和 columns", "a SQL step has neither reads nor columns")
+        if self.script is not None and not (self.reads and self.columns):
+            raise refuse(
+                "step_script",
+                "脚本步骤须写明 reads（读哪些表）和 columns（输出哪些列、什么类型）",
+                "a script step names the tables it reads and the columns it gives, with their types",
+            )
+        if len({folded(c) for c in self.columns}) != len(self.columns):
+            raise refuse("step_columns", "输出列名重复", "two columns of the step share a name")
+        return self
+
+
+class Post(Part):
+    """One SELECT over `product`, the cube after rounding: ranks, shares, moving averages."""
+
+    sql: SqlText
+
+
+class Output(Part):
+    kind: Literal["aggregate"]
+    format: Literal["csv"]
