@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,9 @@ class UnderWay:
 
 _under_way: dict[str, UnderWay] = {}
 """workspace → its running query; of this process, which holds the only broker"""
+_own_questions: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""workspace → held while the platform itself asks (the tree, a peek): a person's query waits for that moment instead
+of being told that the workspace is busy"""
 
 
 def query(
@@ -93,6 +97,8 @@ def query(
     with platform.begin(actor) as unit:
         mount = mount_of(unit, workspace_id)
         metering.require_quota(unit, workspace_id, "query")
+    with _own_questions[workspace_id]:
+        pass
     with _followed(workspace_id, actor) as followed:
         answer = broker.query(
             mount, sql, parameters=parameters, progress=followed.hears(progress), waiting=followed.waits(waiting),
@@ -308,7 +314,8 @@ def ask(
     after the first `before` characters, which the platform put there."""
     from sandbox.workspaces.conversation import QueryFailed
 
-    answer = broker.query(mount, sql, parameters=parameters)
+    with _own_questions[mount.workspace_id]:
+        answer = broker.query(mount, sql, parameters=parameters)
     if isinstance(answer, QueryFailed):
         if answer.line == 1 and answer.column is not None:
             answer = replace(answer, column=max(1, answer.column - before))
@@ -333,8 +340,6 @@ def bound(sql: str, given: dict[str, Any]) -> Parameters | None:
     wanted = parameters_of(sql)
     if not wanted:
         return None
-    if all(name.isdigit() for name in wanted):
-        return [given.get(str(n)) for n in range(1, max(map(int, wanted)) + 1)]
     missing = [name for name in wanted if name not in given]
     if missing:
         raise BadInput(
@@ -342,4 +347,6 @@ def bound(sql: str, given: dict[str, Any]) -> Parameters | None:
             Text(f"参数 {'、'.join(missing)} 没有给值", f"No value for {', '.join(missing)}"),
             fix=Text("请填写后再运行", "Fill it in and run again"),
         )
+    if all(name.isdecimal() and len(name) < 4 for name in wanted):
+        return [given.get(str(n)) for n in range(1, max(map(int, wanted)) + 1)]
     return {name: given[name] for name in wanted}
