@@ -15,7 +15,7 @@ from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import editions
 from sandbox.kernel.ids import new_id
-from sandbox.kernel.jobs import RUNNING, Effect, Job, Work
+from sandbox.kernel.jobs import RUNNING, ClaimLost, Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.repository import Artefact, Run
@@ -51,12 +51,21 @@ class Running:
     """Executes a requested run."""
 
     def run(self, work: Work) -> Effect:
-        bound = _bind(work)
-        claim = Claim(work)
+        bound, claim = _bind(work), Claim(work)
+        try:
+            return self._run(work, bound, claim)
+        except ClaimLost:
+            with work.platform.system() as unit:  # what it has used until it was stopped is charged all the same
+                number = f"{bound.run.id}:{work.job.attempt}"
+                metering.record(unit, bound.run.workspace_id, "run", claim.used, subject=number)
+            raise
+
+    def _run(self, work: Work, bound: Bound, claim: Claim) -> Effect:
         twin, real = _order(work, bound, "twin"), _order(work, bound, "real")
         dry = work.step("dry_run", 10, lambda: staged.execute(twin, Mode.SIMULATED, selftest(), cancel=claim))
+        claim.spend(dry)
         if dry.state is not State.DONE:
-            return _failure(bound, _told(dry, bound, "simulated"), {}, dry.usage)
+            return _failure(bound, _told(dry, bound, "simulated"), {}, claim.used)
         text = plan.digest_of(twin.stages)
         require_same_text(text, plan.digest_of(real.stages))
         columns = [list(c) for c in dry.schemas[twin.stages[-1].outputs[0]]]
@@ -64,18 +73,18 @@ class Running:
         began = time.monotonic()
         real = replace(real, expected=dict(dry.schemas))
         done = work.step("real_run", 40, lambda: _execute_real(real, bound, claim))
+        claim.spend(done)
         made = None
         if done.state is State.DONE:
             made = work.step("artefact", 80, lambda: _write(work, bound, staged.product_file(real), facts))
         done = work.step("settle", 90, lambda: _settled(work, bound, done, began))
-        used = dry.usage + done.usage
         if made is None:
-            return _failure(bound, _told(done, bound, "real"), facts, used)
-        keep, outcome = made, {**done.as_dict(), "on": "real", "text_digest": text}
+            return _failure(bound, _told(done, bound, "real"), facts, claim.used)
+        keep, outcome = made, done.as_dict()
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             service.succeed(unit, bound.run.id, facts, outcome, keep(unit))
-            metering.record(unit, bound.run.workspace_id, "run", used, subject=bound.run.id)
+            metering.record(unit, bound.run.workspace_id, "run", claim.used, subject=bound.run.id)
             return {"state": "succeeded"}
 
         return effect
@@ -89,9 +98,11 @@ class Running:
 
 
 class Claim:
-    """Whether this attempt has lost its job (cancelled, taken over), looked up at most once a second."""
+    """Whether this attempt has lost its job (cancelled, taken over), looked up at most once a second; and what it has
+    `used` so far."""
 
     def __init__(self, work: Work) -> None:
+        self.used = Usage()
         self._work, self._looked, self._gone = work, 0.0, False
 
     def is_set(self) -> bool:
@@ -101,6 +112,12 @@ class Claim:
                 row = session.get(Job, self._work.job.id)
                 self._gone = row is None or row.state != RUNNING or row.attempt != self._work.job.attempt
         return self._gone
+
+    def spend(self, outcome: RunOutcome) -> None:
+        """Add what a run has used. Raises `ClaimLost` when it was stopped for want of the claim."""
+        self.used += outcome.usage
+        if outcome.error_class == "cancelled":
+            raise ClaimLost(self._work.job.key)
 
 
 def require_same_text(twin: str, real: str) -> None:

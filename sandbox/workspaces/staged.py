@@ -31,6 +31,10 @@ _NOT_FLAT = Text(
 )
 
 
+_MISFITS = frozenset({"binding", "bad_value", "out_of_range", "refused", "failed", "schema_differs"})
+"""How casting a script's table fails when the table is not what was declared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One jail: its steps (name, text), the number people know each by, the tables it reads and hands on.
@@ -132,7 +136,7 @@ def _checked(outcome: RunOutcome, stage: Stage, mode: Mode) -> RunOutcome:
 
 def _numbered(outcome: RunOutcome, stage: Stage) -> RunOutcome:
     number = stage.numbers[min(max(outcome.step, 1), len(stage.numbers)) - 1]
-    if stage.reading and outcome.state != State.DONE:
+    if stage.reading and outcome.error_class in _MISFITS:
         return replace(outcome, step=number, text=wording.failure("declared"), fix=wording.REPAIRS["declared"],
                        error_class="refused" if outcome.state == State.REFUSED else "bad_value",
                        line=None, column=None)  # fmt: skip

@@ -87,18 +87,6 @@ def test_run_of_another_scenarios_grant_is_refused(any_world: World) -> None:
         products.start_run(unit, workspace_id, any_world.spec(foreign))
 
 
-def test_runs_are_limited_within_a_day(any_world: World) -> None:
-    workspace_id = any_world.workspace()
-    any_world.requested_run(workspace_id)
-    with any_world.by(any_world.merchant) as unit:
-        spec = product_records.of_workspace(unit.session, workspace_id)[0].spec
-    with pytest.raises(LimitExceeded), any_world.by(any_world.merchant) as unit:
-        products.start_run(unit, workspace_id, spec, 1)
-    any_world.advance(days=1, seconds=1)
-    with any_world.by(any_world.merchant) as unit:
-        products.start_run(unit, workspace_id, spec, 1)
-
-
 def test_run_on_a_weak_tier_is_refused_until_an_operator_decides(any_world: World) -> None:
     workspace_id = any_world.workspace()
     with any_world.system() as unit:
