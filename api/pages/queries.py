@@ -21,6 +21,7 @@ from api.pages.words import text
 from api.pages.words_queries import FAMILIES
 from api.routes.queries import broker_of, handed_out
 from policies.text import Text, UserError
+from sandbox.kernel.errors import REFUSALS
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import develop, downloads, notebook, plan, service, spelled
@@ -279,6 +280,8 @@ def objects(request: Request, workspace_id: str, asking: Asked) -> Response:
     platform, actor = asking
     try:
         every = develop.objects(platform, broker_of(request), actor, workspace_id)
+    except REFUSALS:  # not there, not theirs, not open: said as everywhere
+        raise
     except UserError:
         return frame.fragment(request, "workspaces/objects.html", workspace_id=workspace_id, own=None, schema={})
     own = [o for o in every if o.kind != "granted"]
