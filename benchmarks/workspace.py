@@ -128,7 +128,7 @@ def opening() -> list[Figure]:
         for kind, spares in (("cold", 0), ("warm", 1)):
             with contextlib.closing(Broker(selftest(), LIMITS, capacity_mb=capacity(2), spares=spares)) as broker:
                 taken = [_opened(broker, Path(place, f"{kind}{number}"), tables) for number in range(times)]
-                found[kind], why = statistics.median(taken), str(broker.load()["no_spares_because"])
+                found[kind], why = statistics.median(taken), broker.cold_because
     said = f"（没有热备：{why}）" if why else ""
     return [
         Figure("open_cold", found["cold"], _COLD_SECONDS, "s", Text(

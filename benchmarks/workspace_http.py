@@ -108,7 +108,8 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def running(self) -> Iterator[int]:
-        with socket.socket() as listening:
+        # asyncio sends small answers at once only on sockets that name their protocol, as those uvicorn opens itself do
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
             listening.bind(("127.0.0.1", 0))
             thread = threading.Thread(target=self.run, kwargs={"sockets": [listening]})
             thread.start()

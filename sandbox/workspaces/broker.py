@@ -209,10 +209,14 @@ class Broker:
             for key, worker in workers
         ]  # fmt: skip
 
-    def load(self) -> dict[str, int | str]:
-        """Places and memory of the whole machine (see `Admission.status`), spares, and why there are none, if so."""
-        kept = self._spares
-        return {**self._admission.status(), "spares": len(kept.pids()), "no_spares_because": kept.unavailable}
+    def load(self) -> dict[str, int]:
+        """Places and memory of the whole machine (see `Admission.status`), and how many spares are ready."""
+        return {**self._admission.status(), "spares": len(self._spares.pids())}
+
+    @property
+    def cold_because(self) -> str:
+        """Why every workspace opens cold; empty while spares work."""
+        return self._spares.unavailable
 
     def _allow(self, mode: Mode) -> None:
         if mode == Mode.SIMULATED:
