@@ -118,7 +118,7 @@ class SeatOut(Out):
 
 
 class MachineOut(Out):
-    load: dict[str, int]
+    load: dict[str, int | str]
     workspaces: list[SeatOut]
 
 
