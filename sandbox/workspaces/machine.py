@@ -53,7 +53,8 @@ def overview(unit: Unit, broker: Broker | None) -> Machine:
         if workspace.state != "closed"
     ]
     seats.sort(key=lambda seat: (not seat.running, not seat.workers, -seat.nearest.percent))
-    return Machine(broker.load() if broker is not None else {}, seats)
+    load: dict[str, int | str] = broker.load() if broker is not None else {}
+    return Machine(load, seats)
 
 
 def _seat(unit: Unit, workspace: Workspace, workers: list[dict[str, Any]], today: Totals) -> Seat:
