@@ -10,12 +10,15 @@ Read on both sides: standard library and pyarrow only.
 
 from __future__ import annotations
 
+import io
 import json
 import select
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, cast
 
 import pyarrow as pa
@@ -24,6 +27,7 @@ HEADER_CAP = 1 << 20
 PAYLOAD_CAP = 64 << 20
 BATCH_BYTES = 8 << 20
 _LENGTH = struct.Struct(">I")
+_GATHERED = 1024  # pieces that one call may send: IOV_MAX of Linux
 
 
 class ProtocolError(Exception):
@@ -34,7 +38,33 @@ class ChannelClosed(Exception):
     """The other side is gone."""
 
 
-def pack(header: dict[str, Any], payload: bytes | pa.Buffer = b"") -> bytes:
+class Parts(io.RawIOBase):
+    """A payload in pieces that lie where they were made: sent from there, joined only by `bytes`."""
+
+    def __init__(self) -> None:
+        self.pieces: list[memoryview] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Take the next piece; what gives a buffer must not change it any more."""
+        self.pieces.append(memoryview(data).cast("B"))
+        self._size += len(data)
+        return len(data)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+Payload = bytes | pa.Buffer | Parts
+
+
+def pack(header: dict[str, Any], payload: Payload = b"") -> bytes:
     """What comes before the payload of one frame. Raises ProtocolError over the caps."""
     if len(payload):
         header = {**header, "size": len(payload)}
@@ -78,15 +108,18 @@ class Channel:
         self.socket = sock
         self._buffer = bytearray()
         # the frame whose header is read: (header, its payload's room, how much of it has come)
-        self._coming: tuple[dict[str, Any], bytearray, int] | None = None
+        self._coming: tuple[dict[str, Any], memoryview, int] | None = None
 
-    def send(self, header: dict[str, Any], payload: bytes | pa.Buffer = b"", *, timeout: float | None = None) -> None:
+    def send(self, header: dict[str, Any], payload: Payload = b"", *, timeout: float | None = None) -> None:
         """Raises ChannelClosed when the other side is gone or takes nothing for `timeout` seconds."""
-        parts = [memoryview(pack(header, payload)), memoryview(payload)]
+        body = payload.pieces if isinstance(payload, Parts) else [memoryview(payload)]
+        parts = deque((memoryview(pack(header, payload)), *body))
         until = None if timeout is None else time.monotonic() + timeout
         while parts:
             try:
-                sent = self.socket.sendmsg(parts, (), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+                sent = self.socket.sendmsg(
+                    islice(parts, _GATHERED), (), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+                )  # fmt: skip
             except BlockingIOError:
                 left = None if until is None else max(0.0, until - time.monotonic())
                 if not self._ready(left, writing=True):
@@ -95,7 +128,7 @@ class Channel:
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
             while parts and sent >= len(parts[0]):
-                sent -= len(parts.pop(0))
+                sent -= len(parts.popleft())
             if parts:
                 parts[0] = parts[0][sent:]
 
@@ -127,14 +160,16 @@ class Channel:
             del self._buffer[: start + len(here)]
             if len(here) == size:
                 return header, bytes(here)
-            room = bytearray(size)
+            # Arrow's allocator keeps its pages, and a batch fills all of its room: nothing has to be zeroed first
+            made = pa.allocate_buffer(size) if header.get("is") == "batch" else bytearray(size)
+            room = memoryview(made).cast("B")
             room[: len(here)] = here
             self._coming = (header, room, len(here))
         header, payload, filled = self._coming
         if filled < len(payload):
             return None
         self._coming = None
-        return header, cast(bytes, payload)  # nobody writes to it any more
+        return header, cast(bytes, payload.obj)  # nobody writes to it any more
 
     def _read(self) -> int:
         # recv, never recvmsg: descriptors sent along are thereby dropped by the kernel
@@ -143,8 +178,7 @@ class Channel:
             self._buffer += data
             return len(data)
         header, payload, filled = self._coming
-        with memoryview(payload) as room:
-            got = self.socket.recv_into(room[filled:])
+        got = self.socket.recv_into(payload[filled:])
         self._coming = (header, payload, filled + got)
         return got
 
@@ -170,12 +204,12 @@ class Channel:
         self.socket.close()
 
 
-def encode(batch: pa.RecordBatch) -> pa.Buffer:
-    """A batch as a self-contained Arrow stream (its dictionaries travel with it)."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
+def encode(batch: pa.RecordBatch) -> Parts:
+    """A batch as a self-contained Arrow stream (its dictionaries travel with it). Its values are not copied."""
+    parts = Parts()
+    with pa.PythonFile(parts, mode="w") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()
+    return parts
 
 
 def pieces(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
