@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     )  # fmt: skip
     yield Place(con, root)
     con.close()
+
+
+def opened(file: str) -> duckdb.DuckDBPyConnection:
+    home = str(Path(file).parent)
+    return open_locked(file, home=home, temporary=home, limits=LIMITS, tables={})
 
 
 READS = [
@@ -207,3 +214,21 @@ def test_a_table_name_with_quotes_is_only_a_name(tmp_path: Path, place: Place) -
     )  # fmt: skip
     assert con.execute('SELECT count(*) FROM "' + name.replace('"', '""') + '"').fetchall() == [(1,)]
     con.close()
+
+
+@pytest.mark.parametrize("written", [0, 4096, 8192])
+def test_a_database_whose_making_was_cut_off_is_made_again(tmp_path: Path, written: int) -> None:
+    """The worker may be killed at any byte of it; here the limit on a file's size stops it there."""
+    making = (
+        "import resource, sys\nfrom tests.integration.test_locked_duckdb import opened\n"
+        "size = int(sys.argv[2])\nresource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\nopened(sys.argv[1])"
+    )
+    file = str(tmp_path / "workspace.duckdb")
+    cut = subprocess.run([sys.executable, "-c", making, file, str(written)], capture_output=True, check=False)
+    assert cut.returncode != 0, "it was not cut off"
+    assert b"IOException" in cut.stderr
+    con = opened(file)
+    con.execute("CREATE TABLE t AS SELECT 1 AS n")
+    con.close()
+    assert opened(file).execute("FROM t").fetchall() == [(1,)]
+    assert [f.name for f in tmp_path.iterdir()] == ["workspace.duckdb"]
