@@ -41,6 +41,7 @@ class Bound:
     twin: dict[str, Path]
     real: dict[str, Path]
     limits: Limits
+    folder_mb: int
     buckets: jailed.Buckets
     base: int
     accepted: frozenset[str]
@@ -136,11 +137,12 @@ def _bind(work: Work) -> Bound:
         spec = parse(run.spec)
         grants = {g.id: g for g in applications.grants(unit.session, run.application_id)}
         policy, export = editions.in_force(unit, "workspace"), editions.in_force(unit, "export")
+        bounds = policy.by_check("run_limits").parameters
         used = {alias: grants[i.grant] for alias, i in spec.inputs.items() if i.grant}
         brought = service.uploads_of(unit, run.workspace_id, spec)
         own = {alias: uploads.table_of(unit, one) for alias, one in brought.items()}
         return Bound(
-            run=run, spec=spec, limits=limits_of(policy.by_check("run_limits").parameters),
+            run=run, spec=spec, limits=limits_of(bounds), folder_mb=bounds.folder_mb,
             twin=own | _snapshots(unit, used, "twin"), real=own | _snapshots(unit, used, "real"),
             buckets=jailed.Buckets(
                 policy.by_check("duration_buckets").parameters.bounds, policy.by_check("row_buckets").parameters.bounds
@@ -185,7 +187,7 @@ def _order(work: Work, bound: Bound, name: str) -> StagedOrder:
     folder = work.folder / name
     shared = jailed.RunOrder(
         steps=(), outputs=(), tables=bound.real if name == "real" else bound.twin, output_folder=folder,
-        limits=bound.limits, buckets=bound.buckets,
+        limits=bound.limits, folder_mb=bound.folder_mb, buckets=bound.buckets,
         error_store=reports.place(work.platform.settings, bound.run.id, name),
     )  # fmt: skip
     return StagedOrder(plan.stages(bound.spec, bound.base), folder, shared)

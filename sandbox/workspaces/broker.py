@@ -51,15 +51,15 @@ _MEASURING_SHARE = 20.0  # a folder is walked for at most a twentieth of the tim
 class WorkspaceMount:
     """One workspace as the broker sees it. `folder` is the workspace's own on the host; `tables` name → snapshot.
 
-    A snapshot is named by its file or its folder. Each mode has its own sub-folder: what was made
-    from real data is never mounted beside simulated data.
+    A snapshot is named by its file or its folder. Each mode has its own sub-folder, which may hold `quota_mb`: what was
+    made from real data is never mounted beside simulated data.
     """
 
     workspace_id: str
     mode: Mode
     folder: Path
     tables: Mapping[str, Path] = field(default_factory=dict)
-    quota_mb: int = 2048
+    quota_mb: int = field(kw_only=True)
 
     @property
     def own(self) -> Path:

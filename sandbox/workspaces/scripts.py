@@ -89,7 +89,7 @@ def _prepared(unit: Unit, broker: Broker, workspace: Workspace, source: str) -> 
                        fix=Text("请等待其完成，或先取消它", "Wait for it, or cancel it first"))  # fmt: skip
     home = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
-    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, bounds.folder_mb)
+    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, quota_mb=bounds.folder_mb)
     task = _Task(
         unit.platform, broker, unit.actor, new_id("scr"), workspace.id, source, mount,
         Limits(**{key: getattr(bounds, key) for key in Limits.__dataclass_fields__}),

@@ -171,7 +171,9 @@ def settings_of(unit: Unit, found: Upload) -> importing.Settings:
 
     rules, limits = _policy(unit), editions.in_force(unit, "workspace").by_check("import_limits").parameters
     bounds = {key: getattr(limits, key) for key in Limits.__dataclass_fields__}
-    return importing.Settings(Limits(**bounds), rules.rows, rules.columns, rules.unpacked_mb, found.sheet)
+    return importing.Settings(
+        Limits(**bounds), limits.folder_mb, rules.rows, rules.columns, rules.unpacked_mb, found.sheet
+    )
 
 
 def conclude(unit: Unit, upload_id: str, read: Checked, looked: Checked) -> Upload:

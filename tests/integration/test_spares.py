@@ -154,7 +154,7 @@ def test_the_broker_opens_from_spares_and_makes_new_ones(table: Path, tmp_path: 
         broker.warm()
         (first,) = broker._spares.pids()
         result = broker.query(
-            WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"t": table}), "SELECT sum(n) FROM t"
+            WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"t": table}, quota_mb=512), "SELECT sum(n) FROM t"
         )
         assert isinstance(result, QueryResult)
         assert result.rows[0].to_pylist() == [45]

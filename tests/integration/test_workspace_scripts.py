@@ -253,12 +253,12 @@ def test_scripts_are_for_their_own_merchant_only(room: Workshop) -> None:
 def test_scripts_and_imports_work_in_the_second_form_too(tmp_path: Path) -> None:
     """The medium tier may run scripts; one thread pool more than its limits allow would show here."""
     (tmp_path / "file").write_bytes(b"a,b\n1,x\n")
-    settings = importing.Settings(workshop.READING, rows=100, columns=10, unpacked_mb=64)
+    settings = importing.Settings(workshop.READING, 512, rows=100, columns=10, unpacked_mb=64)
     table = importing.read(tmp_path / "file", tmp_path / "out", settings, LANDLOCK, lambda: None)
     assert table.path is not None, table.refused
     assert importing.detect(table.path, settings, LANDLOCK, lambda: None).found == ()
     medium = replace(selftest(), tier="medium", form=LANDLOCK)
-    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path})
+    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path}, quota_mb=512)
     source = "import os, polars as pl, sklearn.linear_model\nprint(pl.read_parquet(tables['t']).rows())"
     source += "\nprint(len(os.sched_getaffinity(0)), pl.thread_pool_size())"
     outcome = script.execute(mount, source, workshop.READING, medium)
