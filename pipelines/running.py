@@ -20,7 +20,7 @@ from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.repository import Artefact, Run
 from sandbox.products.spec import JobSpec, parse
-from sandbox.workspaces import metering, snapshot, staged, tiers, uploads
+from sandbox.workspaces import handover, metering, snapshot, staged, tiers, uploads
 from sandbox.workspaces import run as jailed
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.limits import Limits
@@ -77,7 +77,8 @@ class Running:
         claim.spend(done)
         made = None
         if done.state is State.DONE:
-            made = work.step("artefact", 80, lambda: _write(work, bound, staged.product_file(real), facts))
+            rows = work.step("artefact", 80, lambda: _rows(bound, staged.product_file(real), facts, claim))
+            made = _write(work, bound, rows, facts)
         done = work.step("settle", 90, lambda: _settled(work, bound, done, began))
         if made is None:
             return _failure(bound, _told(done, bound, "real"), facts, claim.used)
@@ -223,11 +224,28 @@ def _told(outcome: RunOutcome, bound: Bound, on: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(work: Work, bound: Bound, produced: Path, facts: Mapping[str, Any]) -> Any:
-    """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
+def _rows(bound: Bound, produced: Path, facts: Mapping[str, Any], claim: Claim) -> list[tuple[Any, ...]]:
+    """The product's values, out of a jail that reads what the run's jail has written."""
     import polars as pl
 
-    rows = pl.read_parquet(produced).rows()
+    table, used = handover.rows_of(produced, bound.limits, bound.folder_mb, selftest().form)
+    claim.used += used
+    require_columns([str(c[0]) for c in facts["columns"]], table.column_names)
+    return list(pl.DataFrame(pl.from_arrow(table)).rows())
+
+
+def require_columns(twin: list[str], real: list[str]) -> None:
+    """The file has the columns that the run on the twin had, whatever the run's jail said. Raises UserError."""
+    if twin != real:
+        raise UserError(
+            "run.columns_differ",
+            Text("产品文件的列与仿真运行不一致，已停止", "The product's columns differ from the twin's: stopped"),
+            fix=Text("请联系运营人员", "Contact the operator"),
+        )
+
+
+def _write(work: Work, bound: Bound, rows: list[tuple[Any, ...]], facts: Mapping[str, Any]) -> Any:
+    """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
     if bound.spec.post is None:
         made = artefact.write(bound.spec, rows, base=bound.base)
     else:

@@ -115,7 +115,14 @@ def run(
         if done and out is not None:
             import polars as pl
 
-            rows = pl.read_parquet(product).rows()
+            from pipelines.running import limits_of
+            from policies.editions import load
+            from sandbox.workspaces import handover
+            from sandbox.workspaces.selftest import selftest
+
+            bounds: Any = load("workspace").by_check("run_limits").parameters
+            table, _used = handover.rows_of(product, limits_of(bounds), bounds.folder_mb, selftest().form)
+            rows = pl.DataFrame(pl.from_arrow(table)).rows()
             names = [n for n, _ in outcome.schemas[next(iter(outcome.rows))]]
             made = artefact.write_table(found.file_name, names, rows) if found.post else artefact.write(
                 found, rows, base=base)  # fmt: skip

@@ -57,8 +57,10 @@ class Desk:
             f"SELECT '{who}' || range AS 姓名, '区' || (range % 4) AS 区, (range % 50)::DOUBLE AS 费用"
             f" FROM range({rows})"
         ).write_parquet(str(file))
-        made = snapshot.build([str(file)], ["姓名", "区", "费用"], out_root=self.world.platform.settings.snapshots_root,
-                              source={"side": side})  # fmt: skip
+        made = snapshot.build(
+            [str(file)], snapshot.Content(["姓名", "区", "费用"]), room=snapshot.Room(512, 2),
+            out_root=self.world.platform.settings.snapshots_root, source={"side": side},
+        )  # fmt: skip
         return {"digest": made.digest, "columns": [], "rows": rows}
 
     def job(self, **changes: Any) -> dict[str, Any]:
