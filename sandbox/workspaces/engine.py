@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sandbox.workspaces.limits import Limits
 
+TIME_ZONE = "Asia/Shanghai"  # kernel.clock.CITY, which does not exist inside the jail
 _Config = dict[str, str | bool | int | float | list[str]]
 
 
@@ -27,6 +28,7 @@ def open_locked(
     if database != ":memory:" and not Path(database).exists():
         _make(Path(database), config)
     con = duckdb.connect(database, config=config)
+    in_city_time(con)
     for name, path in tables.items():
         con.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS SELECT * FROM read_parquet({literal(path)})")
     con.execute("SET enable_progress_bar = true")
@@ -65,6 +67,12 @@ def _config(home: str, temporary: str, limits: Limits) -> _Config:
         "python_enable_replacements": False,
         "errors_as_json": True,  # the only form that gives the place of an error as an offset into the whole text
     }
+
+
+def in_city_time(con: duckdb.DuckDBPyConnection) -> None:
+    """Days, and the text of moments, are the city's, on every connection alike: with the process's own zone the same
+    statement would give other values inside a jail than outside."""
+    con.execute(f"SET TimeZone = {literal(TIME_ZONE)}")
 
 
 def batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
