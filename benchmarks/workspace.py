@@ -142,7 +142,7 @@ def opening() -> list[Figure]:
 def _opened(broker: Broker, folder: Path, tables: dict[str, Path]) -> float:
     """Seconds until a workspace that never ran answers."""
     broker.warm()
-    mount = WorkspaceMount(folder.name, Mode.SIMULATED, folder, tables)
+    mount = WorkspaceMount(folder.name, Mode.SIMULATED, folder, tables, quota_mb=8192)
     taken = seconds(lambda: answered(broker.query(mount, "SELECT count(*) FROM t")))
     broker.stop(mount.workspace_id)
     return taken

@@ -99,8 +99,9 @@ def _crowd(count: int) -> Iterator[tuple[Broker, list[WorkspaceMount]]]:
         broker = Broker(selftest(), LIMITS, capacity_mb=capacity(4))
         try:
             yield broker, [
-                WorkspaceMount(f"w{n}", Mode.SIMULATED, Path(place, f"w{n}"), tables) for n in range(count)
-            ]  # fmt: skip
+                WorkspaceMount(f"w{n}", Mode.SIMULATED, Path(place, f"w{n}"), tables, quota_mb=8192)
+                for n in range(count)
+            ]
         finally:
             broker.close()
 

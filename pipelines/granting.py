@@ -22,7 +22,8 @@ from sandbox.kernel.errors import InvalidTransition, Unavailable
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
-from sandbox.workspaces import ending, pseudonyms, readable, snapshot
+from sandbox.workspaces import ending, own_record, pseudonyms, readable, snapshot, uploads
+from sandbox.workspaces import repository as workspaces
 from sandbox.workspaces.readable import TableUse
 from sandbox.workspaces.snapshot import Content, Room
 
@@ -153,7 +154,8 @@ def _claim(work: Work, application_id: str, built: Mapping[str, Mapping[str, Any
 
 
 class Disposal:
-    """Removes the bytes of an ended application's grants, its key, and what its workspace made of real rows."""
+    """Removes the bytes of an ended application's grants, its key, what its workspace made of real rows, and what was
+    brought into it."""
 
     def run(self, work: Work) -> Effect:
         application_id, settings = work.job.subject_id, work.platform.settings
@@ -161,10 +163,12 @@ class Disposal:
             service.require_ended(unit, application_id)
             grants = applications.grants(unit.session, application_id)
             folders = ending.real_folders(unit, application_id)
+            workspace = workspaces.of_application(unit.session, application_id)
+            brought = [u.id for u in own_record.uploads(unit.session, workspace.id)] if workspace else []
         digests = sorted({m["digest"] for g in grants for m in (g.snapshot or {}).values()})
         for digest in digests:
             snapshot.set_aside(settings.snapshots_root, digest)
-        ending.end_holders(digests)
+        ending.end_holders([*digests, *brought])
         with work.platform.system() as unit:  # only now: an equal grant may have come meanwhile
             shared = applications.snapshot_digests(unit.session, except_application=application_id)
         disposals = {g.id: _dispose(settings.snapshots_root, g, shared) for g in grants}
@@ -174,6 +178,8 @@ class Disposal:
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             service.end_grants(unit, application_id, disposals, gone)
+            if workspace is not None:
+                uploads.end_with(unit, workspace)
             return {"grants": len(disposals)}
 
         return effect

@@ -20,7 +20,7 @@ from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.repository import Artefact, Run
 from sandbox.products.spec import JobSpec, parse
-from sandbox.workspaces import metering, snapshot, staged, tiers, uploads
+from sandbox.workspaces import handover, metering, snapshot, staged, tiers, uploads
 from sandbox.workspaces import run as jailed
 from sandbox.workspaces.broker import Mode
 from sandbox.workspaces.limits import Limits
@@ -41,6 +41,7 @@ class Bound:
     twin: dict[str, Path]
     real: dict[str, Path]
     limits: Limits
+    folder_mb: int
     buckets: jailed.Buckets
     base: int
     accepted: frozenset[str]
@@ -76,7 +77,8 @@ class Running:
         claim.spend(done)
         made = None
         if done.state is State.DONE:
-            made = work.step("artefact", 80, lambda: _write(work, bound, staged.product_file(real), facts))
+            rows = work.step("artefact", 80, lambda: _rows(bound, staged.product_file(real), facts, claim))
+            made = _write(work, bound, rows, facts)
         done = work.step("settle", 90, lambda: _settled(work, bound, done, began))
         if made is None:
             return _failure(bound, _told(done, bound, "real"), facts, claim.used)
@@ -136,11 +138,12 @@ def _bind(work: Work) -> Bound:
         spec = parse(run.spec)
         grants = {g.id: g for g in applications.grants(unit.session, run.application_id)}
         policy, export = editions.in_force(unit, "workspace"), editions.in_force(unit, "export")
+        bounds = policy.by_check("run_limits").parameters
         used = {alias: grants[i.grant] for alias, i in spec.inputs.items() if i.grant}
         brought = service.uploads_of(unit, run.workspace_id, spec)
         own = {alias: uploads.table_of(unit, one) for alias, one in brought.items()}
         return Bound(
-            run=run, spec=spec, limits=limits_of(policy.by_check("run_limits").parameters),
+            run=run, spec=spec, limits=limits_of(bounds), folder_mb=bounds.folder_mb,
             twin=own | _snapshots(unit, used, "twin"), real=own | _snapshots(unit, used, "real"),
             buckets=jailed.Buckets(
                 policy.by_check("duration_buckets").parameters.bounds, policy.by_check("row_buckets").parameters.bounds
@@ -185,7 +188,7 @@ def _order(work: Work, bound: Bound, name: str) -> StagedOrder:
     folder = work.folder / name
     shared = jailed.RunOrder(
         steps=(), outputs=(), tables=bound.real if name == "real" else bound.twin, output_folder=folder,
-        limits=bound.limits, buckets=bound.buckets,
+        limits=bound.limits, folder_mb=bound.folder_mb, buckets=bound.buckets,
         error_store=reports.place(work.platform.settings, bound.run.id, name),
     )  # fmt: skip
     return StagedOrder(plan.stages(bound.spec, bound.base), folder, shared)
@@ -221,11 +224,28 @@ def _told(outcome: RunOutcome, bound: Bound, on: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(work: Work, bound: Bound, produced: Path, facts: Mapping[str, Any]) -> Any:
-    """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
+def _rows(bound: Bound, produced: Path, facts: Mapping[str, Any], claim: Claim) -> list[tuple[Any, ...]]:
+    """The product's values, out of a jail that reads what the run's jail has written."""
     import polars as pl
 
-    rows = pl.read_parquet(produced).rows()
+    table, used = handover.rows_of(produced, bound.limits, bound.folder_mb, selftest().form)
+    claim.used += used
+    require_columns([str(c[0]) for c in facts["columns"]], table.column_names)
+    return list(pl.DataFrame(pl.from_arrow(table)).rows())
+
+
+def require_columns(twin: list[str], real: list[str]) -> None:
+    """The file has the columns that the run on the twin had, whatever the run's jail said. Raises UserError."""
+    if twin != real:
+        raise UserError(
+            "run.columns_differ",
+            Text("产品文件的列与仿真运行不一致，已停止", "The product's columns differ from the twin's: stopped"),
+            fix=Text("请联系运营人员", "Contact the operator"),
+        )
+
+
+def _write(work: Work, bound: Bound, rows: list[tuple[Any, ...]], facts: Mapping[str, Any]) -> Any:
+    """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
     if bound.spec.post is None:
         made = artefact.write(bound.spec, rows, base=bound.base)
     else:

@@ -115,7 +115,14 @@ def run(
         if done and out is not None:
             import polars as pl
 
-            rows = pl.read_parquet(product).rows()
+            from pipelines.running import limits_of
+            from policies.editions import load
+            from sandbox.workspaces import handover
+            from sandbox.workspaces.selftest import selftest
+
+            bounds: Any = load("workspace").by_check("run_limits").parameters
+            table, _used = handover.rows_of(product, limits_of(bounds), bounds.folder_mb, selftest().form)
+            rows = pl.DataFrame(pl.from_arrow(table)).rows()
             names = [n for n, _ in outcome.schemas[next(iter(outcome.rows))]]
             made = artefact.write_table(found.file_name, names, rows) if found.post else artefact.write(
                 found, rows, base=base)  # fmt: skip
@@ -154,10 +161,11 @@ def _tried(spec: JobSpec, tables: Mapping[str, Path], scratch: Path) -> tuple[Ru
     tested = selftest()
     if tested.tier == WEAK and any(step.script for step in spec.prepare):
         raise UserError("run.script_tier", Text("当前隔离等级不运行脚本", "No script runs on this isolation tier"))
+    limits = edition.by_check("run_limits").parameters
     bounds = [edition.by_check(name).parameters.bounds for name in ("duration_buckets", "row_buckets")]
     shared = RunOrder(
         steps=(), outputs=(), tables=tables, output_folder=scratch / "out", buckets=Buckets(*bounds),
-        limits=limits_of(edition.by_check("run_limits").parameters), error_store=scratch / "reports.jsonl",
+        limits=limits_of(limits), folder_mb=limits.folder_mb, error_store=scratch / "reports.jsonl",
     )  # fmt: skip
     order = staged.StagedOrder(plan.stages(spec, base), scratch / "out", shared)
     outcome = staged.execute(order, Mode.SIMULATED, tested)

@@ -65,11 +65,14 @@ def opened(
     """
     import duckdb
 
+    from sandbox.workspaces.engine import in_city_time
+
     files = [literal(f) for source in sources.values() for f in source.files]
     with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
         options = {"threads": THREADS, "memory_limit": MEMORY, "temp_directory": scratch}
         con = duckdb.connect(":memory:", config=options)
         try:
+            in_city_time(con)
             con.execute(f"SET allowed_paths=[{', '.join(files)}]")
             con.execute("SET enable_external_access=false")
             con.execute("SET lock_configuration=true")

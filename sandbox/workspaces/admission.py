@@ -129,6 +129,11 @@ class Admission:
         with self._changed:
             return key in self._running
 
+    def workspaces(self) -> set[str]:
+        """Those that have a place, or wait for one and are not being ended."""
+        with self._changed:
+            return {t.key[0] for t in (*self._waiting, *self._running.values()) if not t.ended}
+
     def status(self) -> dict[str, int]:
         """Places, how many are taken, how many wait, megabytes promised of how many."""
         with self._changed:

@@ -51,15 +51,15 @@ _MEASURING_SHARE = 20.0  # a folder is walked for at most a twentieth of the tim
 class WorkspaceMount:
     """One workspace as the broker sees it. `folder` is the workspace's own on the host; `tables` name → snapshot.
 
-    A snapshot is named by its file or its folder. Each mode has its own sub-folder: what was made
-    from real data is never mounted beside simulated data.
+    A snapshot is named by its file or its folder. Each mode has its own sub-folder, which may hold `quota_mb`: what was
+    made from real data is never mounted beside simulated data.
     """
 
     workspace_id: str
     mode: Mode
     folder: Path
     tables: Mapping[str, Path] = field(default_factory=dict)
-    quota_mb: int = 2048
+    quota_mb: int = field(kw_only=True)
 
     @property
     def own(self) -> Path:
@@ -89,7 +89,8 @@ class Broker:
         self.idle_seconds = idle_seconds
         self.accepted = accepted
         self.permit: Callable[[str], None] | None = None
-        """asked with the workspace's id when a worker is ready and its statement about to be sent; raises to refuse"""
+        """asked with the workspace's id when a worker is ready and its statement about to be sent, and before a script
+        starts; raises to refuse"""
         self._admission = Admission(running or 2 * (os.cpu_count() or 1), capacity_mb, self._send_away)
         self._spares = Spares(tested.form, limits, spares)
         self._workers: dict[Key, Worker] = {}
@@ -161,7 +162,7 @@ class Broker:
         return self._admission.cancel(workspace_id, str(mode))
 
     def stop(self, workspace_id: str, mode: Mode | None = None) -> int:
-        """End the workspace's workers at once (revocation, closing, reset); returns how many there were."""
+        """End the workspace's workers and its script at once (revocation, closing, reset); how many workers."""
         self._admission.cancel(workspace_id, None if mode is None else mode.value, end=True)
         with self._lock:
             found = [
@@ -208,6 +209,12 @@ class Broker:
              "held_mb": worker.meter.held_mb}
             for key, worker in workers
         ]  # fmt: skip
+
+    def present(self) -> set[str]:
+        """The workspaces that have a live worker, or hold a place or wait for one."""
+        with self._lock:
+            alive = {workspace for workspace, _mode in self._workers}
+        return alive | self._admission.workspaces()
 
     def load(self) -> dict[str, int]:
         """Places and memory of the whole machine (see `Admission.status`), and how many spares are ready."""

@@ -147,7 +147,8 @@ def mount_of(unit: Unit, workspace_id: str) -> WorkspaceMount:
     workspace = service.require_usable(unit, workspace_id, "workspace:query")
     folder = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
-    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, tables)
+    quota_mb = service.folder_mb(unit)
+    return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, tables, quota_mb=quota_mb)
 
 
 class QueryRefused(BadInput):

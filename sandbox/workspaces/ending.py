@@ -2,8 +2,9 @@
 
 The worker processes live in the API server, while an end may come from anywhere (the clock, the job worker, another
 server, the command line). So the server asks the database, not the other way round: before every statement it sends
-(`permit`), and every second for the workers that are alive (`stop_ended`). The disposal, wherever it runs, looks at
-the kernel's own list of mounts and ends what still holds a snapshot before it says that the bytes are gone.
+and every script it starts (`permit`), and every second for all that runs or waits (`stop_ended`). The disposal,
+wherever it runs, looks at the kernel's own list of mounts and ends what still holds a snapshot or an upload before it
+says that the bytes are gone.
 """
 
 from __future__ import annotations
@@ -53,13 +54,16 @@ def permit(platform: Platform) -> Callable[[str], None]:
 
 
 def stop_ended(platform: Platform, broker: Broker) -> int:
-    """End the workers of workspaces that may no longer be used; how many. Called every second by the server."""
-    alive = {str(worker["workspace"]) for worker in broker.status()}
+    """End what runs in workspaces that may no longer be used, and how many those were; called again and again by the
+    server."""
+    alive = broker.present()
     if not alive:
         return 0
     with platform.system() as unit:
         ended = [name for name in alive if not usable(unit, get(unit.session, name))]
-    return sum(broker.stop(name) for name in ended)
+    for name in ended:
+        broker.stop(name)
+    return len(ended)
 
 
 def real_folders(unit: Unit, application_id: str) -> list[Path]:
@@ -81,7 +85,7 @@ def remove_folders(folders: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def end_holders(digests: Collection[str], grace: float = GRACE_SECONDS) -> int:
-    """Wait until no jail mounts these snapshots, then end those that still do; how many had to be ended.
+    """Wait until no jail mounts these snapshots (or uploads, by id), then end those that still do; how many those were.
 
     Raises `Unavailable` when one cannot be ended: deleted bytes would live on in it.
     """
@@ -105,7 +109,7 @@ def end_holders(digests: Collection[str], grace: float = GRACE_SECONDS) -> int:
 
 
 def _holders(digests: Collection[str]) -> list[int]:
-    """Jailed processes that have one of the snapshots mounted or open: by the mounts of their own view, or by file."""
+    """Jailed processes that have one of the snapshots or uploads mounted, by the mounts of their own view."""
     names = [digest.encode() for digest in digests]
     ours = Path("/proc/self/ns/mnt").stat().st_ino
     found = []

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from sandbox.workspaces.limits import Limits
+
+TIME_ZONE = "Asia/Shanghai"  # kernel.clock.CITY, which does not exist inside the jail
+_Config = dict[str, str | bool | int | float | list[str]]
 
 
 def open_locked(
@@ -20,7 +24,11 @@ def open_locked(
     or loaded, and no setting can be changed: not even by the caller, so limits are fixed here. Lock last:
     `lock_configuration` is the only switch that could be turned back before.
     """
-    con = duckdb.connect(database, config=_config(home, temporary, limits))
+    config = _config(home, temporary, limits)
+    if database != ":memory:" and not Path(database).exists():
+        _make(Path(database), config)
+    con = duckdb.connect(database, config=config)
+    in_city_time(con)
     for name, path in tables.items():
         con.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS SELECT * FROM read_parquet({literal(path)})")
     con.execute("SET enable_progress_bar = true")
@@ -33,7 +41,16 @@ def open_locked(
     return con
 
 
-def _config(home: str, temporary: str, limits: Limits) -> dict[str, str | bool | int | float | list[str]]:
+def _make(database: Path, config: _Config) -> None:
+    """Make an empty database beside its place and move it there whole: one that was half made when its process was
+    killed could not be opened by any later one."""
+    new = database.with_name(f".{database.name}.new")
+    new.unlink(missing_ok=True)
+    duckdb.connect(str(new), config=config).close()
+    new.replace(database)
+
+
+def _config(home: str, temporary: str, limits: Limits) -> _Config:
     return {
         "memory_limit": f"{limits.duckdb_mb}MB",
         "threads": limits.threads,
@@ -50,6 +67,12 @@ def _config(home: str, temporary: str, limits: Limits) -> dict[str, str | bool |
         "python_enable_replacements": False,
         "errors_as_json": True,  # the only form that gives the place of an error as an offset into the whole text
     }
+
+
+def in_city_time(con: duckdb.DuckDBPyConnection) -> None:
+    """Days, and the text of moments, are the city's, on every connection alike: with the process's own zone the same
+    statement would give other values inside a jail than outside."""
+    con.execute(f"SET TimeZone = {literal(TIME_ZONE)}")
 
 
 def batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from policies.text import Text
-from sandbox.workspaces import jail
+from sandbox.workspaces import disk, jail
 from sandbox.workspaces.broker import DEATHS
 from sandbox.workspaces.import_inside import OUTPUT
 from sandbox.workspaces.limits import MEGABYTE, Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 
 _LONG = 100
+_DISK_FULL: dict[str, Any] = {"refused": "disk_full", "detail": {}}
 
 # code from inside → what happened, what to do; {…} is filled from the detail
 REFUSALS: dict[str, tuple[Text, Text]] = {
@@ -60,6 +61,8 @@ REFUSALS: dict[str, tuple[Text, Text]] = {
                 Text("请重新导出为 CSV 后上传", "Export it as CSV and upload")),
     "memory_limit": (Text("读取文件需要的内存超出上限", "Reading the file takes more memory than allowed"),
                      Text("请拆分为多个文件", "Split it into several files")),
+    "disk_full": (Text("读取文件占用的磁盘超出上限", "Reading the file takes more of the disk than allowed"),
+                  Text("请拆分为多个文件", "Split it into several files")),
     "time_limit": (Text("检查超过时限", "The check took too long"),
                    Text("请拆分为多个文件", "Split it into several files")),
     "protocol": (Text("检查程序的报告不可信，已丢弃", "The check's report is not trustworthy; it was discarded"),
@@ -69,9 +72,11 @@ REFUSALS: dict[str, tuple[Text, Text]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may be brought (policy): the jail's limits, rows, columns, megabytes a file unfolds to; and the sheet."""
+    """What may be brought (policy): the jail's limits, megabytes it may leave on disk, rows, columns, megabytes a file
+    unfolds to; and the sheet."""
 
     limits: Limits
+    folder_mb: int
     rows: int
     columns: int
     unpacked_mb: int
@@ -99,7 +104,7 @@ def read(original: Path, folder: Path, settings: Settings, form: str, reached: C
         "phase": "read", "rows": settings.rows, "columns": settings.columns, "unpacked_mb": settings.unpacked_mb,
         "sheet": settings.sheet,
     }  # fmt: skip
-    told = _in_jail(original, settings.limits, form, extra, folder, reached)
+    told = _in_jail(original, settings, form, extra, folder, reached)
     if "refused" in told:
         return Checked(told["refused"], told["detail"])
     table, report = folder / OUTPUT, _report(told["report"], settings)
@@ -113,7 +118,7 @@ def read(original: Path, folder: Path, settings: Settings, form: str, reached: C
 
 def detect(table: Path, settings: Settings, form: str, reached: Callable[[], None]) -> Checked:
     """Look for personal data in a table that `read` made, in another jail."""
-    told = _in_jail(table, settings.limits, form, {"phase": "detect"}, None, reached)
+    told = _in_jail(table, settings, form, {"phase": "detect"}, None, reached)
     if "refused" in told:
         return Checked(told["refused"], told["detail"])
     found = told["report"].get("found")
@@ -123,16 +128,17 @@ def detect(table: Path, settings: Settings, form: str, reached: Callable[[], Non
 
 
 def _in_jail(
-    file: Path, limits: Limits, form: str, extra: dict[str, Any], output: Path | None, reached: Callable[[], None]
+    file: Path, settings: Settings, form: str, extra: dict[str, Any], output: Path | None, reached: Callable[[], None]
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="import-") as home:
         order = jail.Order(
-            "import", Path(home), limits, "simulated", {"file": file}, output=output, extra=extra,
+            "import", Path(home), settings.limits, "simulated", {"file": file}, output=output, extra=extra,
             detection=extra["phase"] == "detect",
         )  # fmt: skip
         jailed = jail.start(order, form)
         try:
-            return _answer(jailed, limits.wall_seconds, reached)
+            bound = disk.Bound([Path(home), *([output] if output else [])], settings.folder_mb, jailed)
+            return _answer(jailed, settings.limits.wall_seconds, bound, reached)
         except ProtocolError:
             return {"refused": "protocol", "detail": {}}
         except ChannelClosed:
@@ -142,14 +148,20 @@ def _in_jail(
             jailed.kill()
 
 
-def _answer(jailed: jail.Jailed, seconds: float, reached: Callable[[], None]) -> dict[str, Any]:
+def _answer(
+    jailed: jail.Jailed, seconds: float, bound: disk.Bound, reached: Callable[[], None]
+) -> dict[str, Any]:  # fmt: skip
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        frame = jailed.data.receive(timeout=0.5)
+        frame = jailed.data.receive(timeout=0.2)
         reached()
         if frame is None:
+            if bound.passed():
+                return _DISK_FULL
             continue
         header = frame[0]
+        if bound.exceeded():
+            return _DISK_FULL
         if header.get("is") == "done" and isinstance(header.get("report"), dict):
             return {"report": header["report"]}
         if header.get("is") == "refused" and header.get("code") in REFUSALS:

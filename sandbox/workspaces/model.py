@@ -48,7 +48,7 @@ UPLOAD = Lifecycle(
                    reason=True),
         Transition("replace", ("accepted",), "replaced", "upload:check", Text("由新版本替换", "replace")),
         Transition("end", ("needs_decision", "accepted", "replaced"), "removed", "upload:check",
-                   Text("随开发空间关闭删除", "remove with its workspace")),
+                   Text("随开发空间关闭或授权结束删除", "remove with its workspace or grant")),
         Transition("remove", ("needs_decision", "accepted", "replaced"), "removed", "upload:remove",
                    Text("删除", "remove")),
     ),

@@ -126,9 +126,10 @@ def read(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sq
         metering.require_quota(unit, workspace_id, "read")
         _require_statements_left(unit, workspace_id)
         open_tables = {t.name: t for t in _tables(unit, workspace) if t.withheld is None}
-        mounted = _mounted(unit, open_tables)
+        mounted, quota_mb = _mounted(unit, open_tables), service.folder_mb(unit)
     broker.accepted = accepted  # the operator's decision as it stands now
-    mount = WorkspaceMount(workspace_id, Mode.REAL, platform.settings.workspaces_root / workspace_id, mounted)
+    folder = platform.settings.workspaces_root / workspace_id
+    mount = WorkspaceMount(workspace_id, Mode.REAL, folder, mounted, quota_mb=quota_mb)
     answer = broker.query(mount, sql)
     with platform.begin(actor) as unit:
         ended = not ending.usable(unit, get(unit.session, workspace_id))

@@ -71,7 +71,8 @@ class Buckets:
 class RunOrder:
     """`steps` (name, one SELECT) in order; `outputs` names of steps to keep; `tables` name → snapshot (file or folder).
 
-    `expected` is the twin's schema per output and is required on real data. `error_store` is the operator's file.
+    `folder_mb` bounds what one jail leaves on the disk, its outputs included. `expected` is the twin's schema per
+    output and is required on real data. `error_store` is the operator's file.
     `script`: the one step is Python (`transform`), which shares its process with the reporter, so that of its report
     only "done" and "failed" are believed.
     """
@@ -83,6 +84,7 @@ class RunOrder:
     limits: Limits
     buckets: Buckets
     error_store: Path
+    folder_mb: int
     expected: Mapping[str, Schema] | None = None
     script: bool = False
 
@@ -175,9 +177,7 @@ def _in_jail(order: RunOrder, mode: Mode, form: str, cancel: Cancel) -> tuple[di
         jailed = jail.start(inside, form)
         measured = meter(jailed)
         try:
-            # each output is one file; as much again for what the steps leave in their own folder
-            room = order.limits.file_mb * (1 + len(order.outputs))
-            bound = disk.Bound([Path(home), order.output_folder], room, jailed)
+            bound = disk.Bound([Path(home), order.output_folder], order.folder_mb, jailed)
             report = _report(jailed, order.limits.wall_seconds, cancel, bound, measured)
             return *report, measured.read()
         finally:
@@ -205,7 +205,7 @@ def _awaited(
         frame = jailed.data.receive(timeout=0.2)
         if frame is not None:
             frame[0].pop(_OURS, None)
-            return frame
+            return _ended("disk_full", "folder over its bound") if bound.exceeded() else frame
         if cancel.is_set():
             return _ended("cancelled", "asked to stop")
         if bound.passed():

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
-from sandbox.applications import repository as applications
 from sandbox.kernel import editions, permissions
-from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
+from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, LimitExceeded
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
@@ -90,7 +89,7 @@ def _prepared(unit: Unit, broker: Broker, workspace: Workspace, source: str) -> 
                        fix=Text("请等待其完成，或先取消它", "Wait for it, or cancel it first"))  # fmt: skip
     home = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
-    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, bounds.folder_mb)
+    mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, quota_mb=bounds.folder_mb)
     task = _Task(
         unit.platform, broker, unit.actor, new_id("scr"), workspace.id, source, mount,
         Limits(**{key: getattr(bounds, key) for key in Limits.__dataclass_fields__}),
@@ -123,6 +122,8 @@ def _work(task: _Task) -> None:
         facts, used = _run(task) or ({"outcome": "cancelled"}, used)
     except WorkspaceBusy:
         facts = {"outcome": "busy"}
+    except InvalidTransition:  # the grant ended while it waited: nothing was run
+        facts = {"outcome": "cancelled"}
     finally:
         after = files.contents(task.mount.own).files
         written = [f for f in after if f.readable and before.get(f.id) != f.stamp][:_FILES_NAMED]
@@ -139,9 +140,9 @@ def _run(task: _Task) -> tuple[dict[str, Any], Usage] | None:
         if ticket is None:
             return None
         _queued(task, 0)
-        watch = script.Watch(
-            printed.write, lambda: ticket.cancel.is_set() or ticket.ended or _is_over(task), task.most_files
-        )
+        watch = script.Watch(printed.write, lambda: ticket.cancel.is_set() or _cancel_asked(task), task.most_files)
+        if task.broker.permit is not None:
+            task.broker.permit(task.workspace_id)
         ended = script.execute(
             task.mount, task.source, task.limits, task.broker.tested, watch=watch, output_cap=task.output_bytes
         )
@@ -169,14 +170,11 @@ def _record(task: _Task, facts: dict[str, Any], used: Usage) -> None:
             unit.session.delete(old)
 
 
-def _is_over(task: _Task) -> bool:
-    """Whether somebody cancelled, or the workspace or its application is no longer in use."""
+def _cancel_asked(task: _Task) -> bool:
+    """Whether somebody asked it to stop, from whichever process."""
     with task.platform.database.transaction() as session:
         run = session.get(ScriptRun, task.run_id)
-        workspace = session.get(Workspace, task.workspace_id)
-        if run is None or run.cancel_asked or workspace is None or workspace.state != "open":
-            return True
-        return applications.get(session, workspace.application_id).state != "active"
+        return run is None or run.cancel_asked
 
 
 def cancel(unit: Unit, broker: Broker, run_id: str) -> ScriptRun:

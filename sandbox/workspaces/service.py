@@ -9,7 +9,7 @@ from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
 from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.kernel import permissions
+from sandbox.kernel import editions, permissions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
@@ -64,6 +64,11 @@ def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     return {name: snapshot.load(root, digest).path for name, digest in found.items()}
 
 
+
+
+def folder_mb(unit: Unit) -> int:
+    """How many megabytes the folder of one mode may hold while statements run in it."""
+    return int(editions.in_force(unit, "workspace").by_check("develop_limits").parameters.folder_mb)
 
 
 def change(unit: Unit, workspace_id: str, step: str, reason: str = "") -> Workspace:

@@ -27,7 +27,7 @@ import duckdb
 
 from policies.text import Text, UserError
 from sandbox.workspaces import pseudonyms
-from sandbox.workspaces.engine import identifier, literal
+from sandbox.workspaces.engine import identifier, in_city_time, literal
 from sandbox.workspaces.jail import DATA
 
 MANIFEST = "manifest.json"
@@ -160,6 +160,7 @@ def _project(
         "async_threads": 1,
     }  # fmt: skip
     with duckdb.connect(config=config) as con:
+        in_city_time(con)
         try:
             types = {str(r[0]): str(r[1]) for r in con.execute(f"DESCRIBE SELECT * FROM {listed}").fetchall()}
             query = _query(listed, content, types, _narrow(con, files, types))

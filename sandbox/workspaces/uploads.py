@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from policies.text import Text, UserError
+from sandbox.applications import repository as applications
+from sandbox.applications.service import ENDED
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded
 from sandbox.kernel.identity import SYSTEM, Actor, Role
@@ -169,13 +171,16 @@ def settings_of(unit: Unit, found: Upload) -> importing.Settings:
 
     rules, limits = _policy(unit), editions.in_force(unit, "workspace").by_check("import_limits").parameters
     bounds = {key: getattr(limits, key) for key in Limits.__dataclass_fields__}
-    return importing.Settings(Limits(**bounds), rules.rows, rules.columns, rules.unpacked_mb, found.sheet)
+    return importing.Settings(
+        Limits(**bounds), limits.folder_mb, rules.rows, rules.columns, rules.unpacked_mb, found.sheet
+    )
 
 
 def conclude(unit: Unit, upload_id: str, read: Checked, looked: Checked) -> Upload:
     """The check has ended: into the workspace, to the operator, or back to the merchant with the reason."""
     found = own_record.upload(unit.session, upload_id)
-    if repository.get(unit.session, found.workspace_id).state == "closed":
+    workspace = repository.get(unit.session, found.workspace_id)
+    if workspace.state == "closed" or applications.get(unit.session, workspace.application_id).state in ENDED:
         return _refused(unit, found, "closed", _CLOSED, None)
     for checked in (read, looked):
         if checked.refused:
@@ -196,7 +201,7 @@ def conclude(unit: Unit, upload_id: str, read: Checked, looked: Checked) -> Uplo
     return found
 
 
-_CLOSED = Text("开发空间已关闭", "The workspace has been closed")
+_CLOSED = Text("开发空间已关闭或授权已结束", "The workspace has been closed, or its grant has ended")
 _CONTRADICTION = Text("声明不含个人信息，但检查发现了个人信息", "Declared free of personal information; some was found")
 _DECLARE = Text("请如实声明，或去除个人信息后重新上传", "Declare it, or take it out, and upload again")
 
@@ -265,7 +270,7 @@ def remove(platform: Platform, broker: Broker, actor: Actor, upload_id: str) -> 
 
 
 def end_with(unit: Unit, workspace: Workspace) -> None:
-    """The workspace was closed: every byte that was brought into it goes, on record."""
+    """The workspace was closed or its grant has ended: every byte that was brought into it goes, on record."""
     system = unit.acting_as(SYSTEM)
     for found in own_record.uploads(unit.session, workspace.id):
         if found.state in UPLOAD.transition("end").sources:

@@ -132,7 +132,7 @@ def broker(tested: selftest.SelfTest) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def neighbour(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
-    mount = WorkspaceMount("neighbour", Mode.SIMULATED, tmp_path_factory.mktemp("neighbour"))
+    mount = WorkspaceMount("neighbour", Mode.SIMULATED, tmp_path_factory.mktemp("neighbour"), quota_mb=512)
     assert isinstance(broker.query(mount, "CREATE TABLE t AS SELECT 5 AS n"), QueryResult)
 
     def answers() -> None:
@@ -151,7 +151,7 @@ def test_a_lying_worker_harms_one_query_and_nobody_else(
     text = text.replace("{empty}", _empty())
     monkeypatch.setattr(jail, "_BOOT", lie(text + "\nwait()"))
     monkeypatch.setattr(conversation, "GRACE_SECONDS", 0.2)  # a liar does not hear the interrupt
-    mount = WorkspaceMount("liar", Mode.SIMULATED, tmp_path / "liar")
+    mount = WorkspaceMount("liar", Mode.SIMULATED, tmp_path / "liar", quota_mb=512)
     before = len(os.listdir("/proc/self/fd"))
     outcome = broker.query(mount, "SELECT 1")
     kind = outcome.kind if isinstance(outcome, QueryFailed) else "ok"
@@ -176,7 +176,7 @@ def test_a_second_answer_is_not_taken_for_the_next_question(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jail, "_BOOT", lie("begin(); batch(); done(); begin(); batch(); done(); wait()"))
-    mount = WorkspaceMount("twice", Mode.SIMULATED, tmp_path / "twice")
+    mount = WorkspaceMount("twice", Mode.SIMULATED, tmp_path / "twice", quota_mb=512)
     assert isinstance(broker.query(mount, "SELECT 1"), QueryResult)
     outcome = broker.query(mount, "SELECT 2")
     assert isinstance(outcome, QueryFailed) and outcome.kind == "protocol"
@@ -188,7 +188,7 @@ def test_on_real_data_a_liar_cannot_make_the_platform_say_its_text(
 ) -> None:
     error = "{'kind': 'failed', 'text': 'Zhang San', 'line': 65, 'column': 66, 'class': 'Zhang San'}"
     monkeypatch.setattr(jail, "_BOOT", lie(f"say({{'is': 'failed', 'query': 1, 'error': {error}}}); wait()"))
-    outcome = broker.query(WorkspaceMount("real", Mode.REAL, tmp_path / "real"), "SELECT 1")
+    outcome = broker.query(WorkspaceMount("real", Mode.REAL, tmp_path / "real", quota_mb=512), "SELECT 1")
     assert isinstance(outcome, QueryFailed)
     assert "Zhang" not in str(outcome) and (outcome.line, outcome.column) == (None, None)
     broker.stop("real")
@@ -213,7 +213,7 @@ def test_a_jail_that_stalls_or_lies_at_its_start_is_told_so_and_ended(
     monkeypatch.setattr(jail, "_BOOT", STAGES[when])
     monkeypatch.setattr(jail, "START_SECONDS", 0.5)
     with pytest.raises(jail.JailFailed):
-        broker.query(WorkspaceMount("stage", Mode.SIMULATED, tmp_path / "stage"), "SELECT 1")
+        broker.query(WorkspaceMount("stage", Mode.SIMULATED, tmp_path / "stage", quota_mb=512), "SELECT 1")
     assert [s for s in broker.status() if s["workspace"] == "stage"] == []
 
 
@@ -245,7 +245,7 @@ def test_a_script_that_speaks_on_the_channel_itself_fools_nobody_else(
     tested: selftest.SelfTest, neighbour: Callable[[], None], tmp_path: Path, what: str
 ) -> None:
     source, kinds = SCRIPTS[what]
-    mount = WorkspaceMount("script", Mode.SIMULATED, tmp_path / "script")
+    mount = WorkspaceMount("script", Mode.SIMULATED, tmp_path / "script", quota_mb=512)
     outcome = script.execute(mount, FIND + source, LIMITS, tested)
     assert outcome.kind in kinds, outcome
     assert len(outcome.output) <= script.OUTPUT_CAP

@@ -46,7 +46,7 @@ def broker(tested: selftest.SelfTest) -> Iterator[Broker]:
 def mount(tmp_path: Path) -> WorkspaceMount:
     table = tmp_path / "visits.parquet"
     duckdb.sql("SELECT range AS id, '张' || range AS 姓名 FROM range(1000)").write_parquet(str(table))
-    return WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"就诊": table})
+    return WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"就诊": table}, quota_mb=512)
 
 
 def ok(outcome: QueryResult | QueryFailed) -> QueryResult:

@@ -89,7 +89,7 @@ def test_memory_of_many_processes_together_is_bounded_and_the_death_is_named(
     tested: selftest.SelfTest, tmp_path: Path
 ) -> None:
     """Each child stays below its own limit; all together do not: with no group the script may not fork at all."""
-    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w")
+    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", quota_mb=512)
     outcome = script.execute(mount, HOLD, LIMITS, tested)
     assert outcome.kind == ("memory_limit" if cgroup.MEMORY in cgroup._parents()[0] else "failed")
     assert _left() == set()
@@ -153,7 +153,7 @@ def test_where_no_group_can_be_made_a_script_may_not_fork(
     tested: selftest.SelfTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroup, "make", lambda _limits: None)
-    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w")
+    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", quota_mb=512)
     source = "import os\ntry:\n    os.fork()\nexcept PermissionError:\n    print('refused')"
     outcome = script.execute(mount, source, LIMITS, tested)
     assert (outcome.kind, outcome.output) == ("done", "refused\n")

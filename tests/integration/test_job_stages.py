@@ -63,7 +63,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def order(spec: Mapping[str, Any], table: Path, folder: Path) -> StagedOrder:
     shared = RunOrder(
         steps=(), outputs=(), tables={"就诊": table}, output_folder=folder, limits=LIMITS,
-        buckets=Buckets((10, 60), (5, 100)), error_store=folder / "operator" / "reports.jsonl",
+        folder_mb=512,        buckets=Buckets((10, 60), (5, 100)), error_store=folder / "operator" / "reports.jsonl",
     )  # fmt: skip
     return StagedOrder(plan.stages(parse(dict(spec)), 5), folder, shared)
 

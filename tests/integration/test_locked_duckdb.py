@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sandbox.workspaces.engine import open_locked
+from sandbox.kernel.clock import CITY, SystemClock, city_date
+from sandbox.workspaces.engine import TIME_ZONE, open_locked
 from sandbox.workspaces.limits import Limits
 
 LIMITS = Limits(
@@ -50,6 +54,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     )  # fmt: skip
     yield Place(con, root)
     con.close()
+
+
+def opened(file: str) -> duckdb.DuckDBPyConnection:
+    home = str(Path(file).parent)
+    return open_locked(file, home=home, temporary=home, limits=LIMITS, tables={})
 
 
 READS = [
@@ -207,3 +216,59 @@ def test_a_table_name_with_quotes_is_only_a_name(tmp_path: Path, place: Place) -
     )  # fmt: skip
     assert con.execute('SELECT count(*) FROM "' + name.replace('"', '""') + '"').fetchall() == [(1,)]
     con.close()
+
+
+@pytest.mark.parametrize("written", [0, 4096, 8192])
+def test_a_database_whose_making_was_cut_off_is_made_again(tmp_path: Path, written: int) -> None:
+    """The worker may be killed at any byte of it; here the limit on a file's size stops it there."""
+    making = (
+        "import resource, sys\nfrom tests.integration.test_locked_duckdb import opened\n"
+        "size = int(sys.argv[2])\nresource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\nopened(sys.argv[1])"
+    )
+    file = str(tmp_path / "workspace.duckdb")
+    cut = subprocess.run([sys.executable, "-c", making, file, str(written)], capture_output=True, check=False)
+    assert cut.returncode != 0, "it was not cut off"
+    assert b"IOException" in cut.stderr
+    con = opened(file)
+    con.execute("CREATE TABLE t AS SELECT 1 AS n")
+    con.close()
+    assert opened(file).execute("FROM t").fetchall() == [(1,)]
+    assert [f.name for f in tmp_path.iterdir()] == ["workspace.duckdb"]
+
+
+MOMENTS = [
+    ("TIMESTAMPTZ '2025-12-31 20:00:00+00'::DATE::VARCHAR", "2026-01-01"),
+    ("TIMESTAMPTZ '2025-12-31 20:00:00+00'::VARCHAR", "2026-01-01 04:00:00+08"),
+    ("(TIMESTAMP '2026-01-01 00:00:00'::TIMESTAMPTZ = TIMESTAMPTZ '2025-12-31 16:00:00+00')::VARCHAR", "true"),
+    ("date_trunc('month', TIMESTAMPTZ '2025-12-31 20:00:00+00')::VARCHAR", "2026-01-01 00:00:00+08"),
+    ("strftime(TIMESTAMPTZ '2025-12-31 20:00:00+00', '%H')", "04"),
+    ("(current_date = now()::DATE)::VARCHAR", "true"),
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_days_are_the_citys_in_the_jail_and_in_the_platform_alike(place: Place, zone: str) -> None:
+    """Whatever zone the process was started in; the platform recomputes what a jail has computed."""
+    assert CITY.key == TIME_ZONE
+    query = f"SELECT {', '.join(text for text, _ in MOMENTS)}"
+    asked = (
+        "import sys, duckdb\nfrom tests.integration.test_locked_duckdb import opened, sources_opened\n"
+        "con = opened(':memory:')\nprint(con.sql(sys.argv[1]).fetchall()[0])\n"
+        "with sources_opened({}) as con: print(con.sql(sys.argv[1]).fetchall()[0])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", asked, query], env={**os.environ, "TZ": zone}, capture_output=True, check=True, text=True
+    )
+    wanted = str(tuple(value for _, value in MOMENTS))
+    assert told.stdout.splitlines() == [wanted, wanted]
+
+
+def test_the_zone_cannot_be_changed(place: Place) -> None:
+    with pytest.raises(duckdb.Error, match="locked"):
+        place.con.execute("SET TimeZone = 'UTC'")
+
+
+def test_today_is_the_citys_day(place: Place) -> None:
+    before = city_date(SystemClock().now())
+    (today,) = place.con.execute("SELECT current_date").fetchall()[0]
+    assert today in (before, city_date(SystemClock().now()))

@@ -64,7 +64,7 @@ def order(source: Path, **changes: object) -> RunOrder:
     base = RunOrder(
         steps=STEPS, outputs=("结果",), tables={"就诊": made.path.parent}, output_folder=source.parent / "out",
         limits=LIMITS, buckets=Buckets((10, 60), (5, 100)), error_store=source.parent / "operator" / "errors.jsonl",
-        expected=SCHEMA,
+        folder_mb=512, expected=SCHEMA,
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -95,6 +95,14 @@ def test_a_real_run_says_state_step_and_buckets(source: Path, tested: selftest.S
     assert stat.S_IMODE(file.stat().st_mode) == 0o400
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert duckdb.sql(f"SELECT count(*) FROM '{file}'").fetchall() == [(7,)]
+
+
+@pytest.mark.jail
+def test_a_run_may_leave_no_more_on_the_disk_than_its_folder_holds(source: Path, tested: selftest.SelfTest) -> None:
+    steps = (("结果", "SELECT md5(range::VARCHAR) AS x FROM range(200_000)"),)
+    outcome = real(source, tested, steps=steps, folder_mb=1, expected={"结果": (("x", "VARCHAR"),)})
+    assert (outcome.state, outcome.error_class) == (State.FAILED, "disk_full")
+    assert list((source.parent / "out").iterdir()) == []
 
 
 LEAKS = [

@@ -137,7 +137,7 @@ def test_another_order_or_a_broken_spare_starts_cold(warm: spares.Spares, tmp_pa
     assert len(warm.pids()) == 1, "other limits do not fit a spare"
     warm._warm[0].process.kill()
     warm._warm[0].process.wait()
-    jailed = warm.start(jail.Order("worker", tmp_path / "another", LIMITS, "simulated"), OWN_UID)
+    jailed = warm.start(jail.Order("worker", tmp_path / "w", LIMITS, "simulated"), OWN_UID)
     assert jailed.data.receive(timeout=30) == ({"is": "open"}, b"")
     jailed.kill()
 
@@ -154,7 +154,7 @@ def test_the_broker_opens_from_spares_and_makes_new_ones(table: Path, tmp_path: 
         broker.warm()
         (first,) = broker._spares.pids()
         result = broker.query(
-            WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"t": table}), "SELECT sum(n) FROM t"
+            WorkspaceMount("w1", Mode.SIMULATED, tmp_path / "w1", {"t": table}, quota_mb=512), "SELECT sum(n) FROM t"
         )
         assert isinstance(result, QueryResult)
         assert result.rows[0].to_pylist() == [45]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.applications import service as applications
 from sandbox.kernel.errors import BadInput, Conflict, LimitExceeded, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
-from sandbox.workspaces import folder, importing, script, scripts, service
+from sandbox.workspaces import ending, folder, importing, repository, script, scripts, service
 from sandbox.workspaces.broker import Broker, Mode, WorkspaceMount
 from sandbox.workspaces.inside import LANDLOCK
 from sandbox.workspaces.selftest import selftest
@@ -108,7 +109,39 @@ def test_freezing_the_workspace_ends_a_running_script(room: Workshop) -> None:
     room.printed(run_id, "开始")
     with room.world.by(room.world.operator) as unit:
         service.change(unit, room.workspace_id, "freeze", "疑似违规")
+    assert ending.stop_ended(room.world.platform, room.broker) == 1
     assert room.ended(run_id)[0].outcome == "cancelled"
+
+
+def test_the_end_of_the_grant_ends_a_script_that_runs_alone_and_removes_what_was_brought(room: Workshop) -> None:
+    made = room.bring(b"a,b\n1,x\n")
+    run_id = room.start(f"import time\nprint(tables['{made.name}'] and '开始')\ntime.sleep(60)")
+    room.printed(run_id, "开始")
+    with room.world.system() as unit:
+        application = repository.get(unit.session, room.workspace_id).application_id
+    with room.world.by(room.world.operator) as unit:
+        applications.stand(unit, application, "revoke", "查实违规")
+    assert ending.stop_ended(room.world.platform, room.broker) == 1
+    assert room.ended(run_id)[0].outcome == "cancelled"
+    room.check()
+    assert room.upload(made.id).state == "removed"
+    assert list(room.world.platform.settings.uploads_root.iterdir()) == []
+
+
+def test_a_script_whose_grant_ended_while_it_waited_never_starts(room: Workshop) -> None:
+    ask = ending.permit(room.world.platform)
+
+    def freeze_first(workspace_id: str) -> None:
+        with room.world.by(room.world.operator) as unit:
+            service.change(unit, workspace_id, "freeze", "疑似违规")
+        ask(workspace_id)
+
+    room.broker.permit = freeze_first
+    try:
+        run, printed = room.run("print('开始')")
+    finally:
+        room.broker.permit = None
+    assert (run.outcome, printed) == ("cancelled", "")
 
 
 _FORGE = "import os\nfor fd in range(3, 64):\n    try: os.write(fd, {frame})\n    except OSError: pass\n"
@@ -220,12 +253,12 @@ def test_scripts_are_for_their_own_merchant_only(room: Workshop) -> None:
 def test_scripts_and_imports_work_in_the_second_form_too(tmp_path: Path) -> None:
     """The medium tier may run scripts; one thread pool more than its limits allow would show here."""
     (tmp_path / "file").write_bytes(b"a,b\n1,x\n")
-    settings = importing.Settings(workshop.READING, rows=100, columns=10, unpacked_mb=64)
+    settings = importing.Settings(workshop.READING, 512, rows=100, columns=10, unpacked_mb=64)
     table = importing.read(tmp_path / "file", tmp_path / "out", settings, LANDLOCK, lambda: None)
     assert table.path is not None, table.refused
     assert importing.detect(table.path, settings, LANDLOCK, lambda: None).found == ()
     medium = replace(selftest(), tier="medium", form=LANDLOCK)
-    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path})
+    mount = WorkspaceMount("w", Mode.SIMULATED, tmp_path / "w", {"t": table.path}, quota_mb=512)
     source = "import os, polars as pl, sklearn.linear_model\nprint(pl.read_parquet(tables['t']).rows())"
     source += "\nprint(len(os.sched_getaffinity(0)), pl.thread_pool_size())"
     outcome = script.execute(mount, source, workshop.READING, medium)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -40,10 +41,10 @@ def room(world: World, broker: Broker, tmp_path: Path) -> Workshop:
     return Workshop.open(world, broker, tmp_path)
 
 
-def read(content: bytes, folder: Path) -> importing.Checked:
+def read(content: bytes, folder: Path, folder_mb: int = 512) -> importing.Checked:
     """The reading half of the check, in its jail."""
     (folder / "file").write_bytes(content)
-    settings = importing.Settings(workshop.READING, rows=100_000, columns=100, unpacked_mb=256)
+    settings = importing.Settings(workshop.READING, folder_mb, rows=100_000, columns=100, unpacked_mb=256)
     return importing.read(folder / "file", folder / "out", settings, selftest().form, lambda: None)
 
 
@@ -89,6 +90,11 @@ def poisoned_parquet() -> bytes:
     for place in range(8, len(good) // 2, 3):
         middle[place] ^= 0xFF
     return bytes(middle)
+
+
+def test_a_check_may_leave_no_more_on_the_disk_than_its_folder_holds(tmp_path: Path) -> None:
+    content = "值\n" + "".join(f"{hashlib.md5(bytes([n % 256, n // 256])).hexdigest()}\n" for n in range(60_000))
+    assert read(content.encode(), tmp_path, folder_mb=1).refused == "disk_full"
 
 
 def archive() -> bytes:
