@@ -44,7 +44,6 @@ class Bound:
     folder_mb: int
     buckets: jailed.Buckets
     base: int
-    accepted: frozenset[str]
     lineage: dict[str, Any]
 
 
@@ -73,7 +72,7 @@ class Running:
         facts: dict[str, Any] = {"columns": columns, "rows": dict(dry.rows), "text": text}
         began = time.monotonic()
         real = replace(real, expected=dict(dry.schemas))
-        done = work.step("real_run", 40, lambda: _execute_real(real, bound, claim))
+        done = work.step("real_run", 40, lambda: _execute_real(work, real, bound, claim))
         claim.spend(done)
         made = None
         if done.state is State.DONE:
@@ -148,9 +147,10 @@ def _bind(work: Work) -> Bound:
             buckets=jailed.Buckets(
                 policy.by_check("duration_buckets").parameters.bounds, policy.by_check("row_buckets").parameters.bounds
             ),
-            base=export.by_check("rounding").parameters.base, accepted=tiers.accepted(unit),
+            base=export.by_check("rounding").parameters.base,
             lineage={
-                "spec": run.spec_digest, "job": run.id, "application": run.application_id, "tier": run.tier,
+                "spec": run.spec_digest, "job": run.id, "application": run.application_id,
+                "tier": service.require_tier(unit, spec),
                 "inputs": {alias: _origin(unit, g) for alias, g in used.items() if g.snapshot},
                 "uploads": {alias: {"upload": one.id, "table": one.table_sha256} for alias, one in brought.items()},
                 "policies": {"workspace": policy.digest, "export": export.digest},
@@ -194,8 +194,13 @@ def _order(work: Work, bound: Bound, name: str) -> StagedOrder:
     return StagedOrder(plan.stages(bound.spec, bound.base), folder, shared)
 
 
-def _execute_real(order: StagedOrder, bound: Bound, claim: Claim) -> RunOutcome:
-    return staged.execute(order, Mode.REAL, selftest(), accepted=bound.accepted, cancel=claim)
+def _execute_real(work: Work, order: StagedOrder, bound: Bound, claim: Claim) -> RunOutcome:
+    """What this process has found of the host is as old as the process: the tier on record decides first, looked up
+    again after the dry run, and `execute` refuses where this process itself has found less."""
+    with work.platform.system() as unit:
+        service.require_tier(unit, bound.spec)
+        accepted = tiers.accepted(unit)
+    return staged.execute(order, Mode.REAL, selftest(), accepted=accepted, cancel=claim)
 
 
 def _settled(work: Work, bound: Bound, outcome: RunOutcome, began: float) -> RunOutcome:

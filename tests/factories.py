@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from pipelines import fieldplan
+from policies import editions as shipped
 from policies.verdict import Outcome, RuleRun, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
@@ -26,8 +27,9 @@ from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
-from sandbox.kernel import accounts
+from sandbox.kernel import accounts, editions
 from sandbox.kernel.audit import AuditEvent
+from sandbox.kernel.clock import city_date
 from sandbox.kernel.identity import Actor, OrganisationKind, Role
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
@@ -133,6 +135,20 @@ class World:
     def system(self) -> AbstractContextManager[Unit]:
         """A transaction of the platform itself."""
         return self.platform.system()
+
+    def workspace_rules(self, edition: str, **changes: object) -> None:
+        """Put an edition of the workspace rules with other values into force from today on."""
+        today = city_date(self.platform.clock.now()).isoformat()
+        changed = shipped.load("workspace", "2026-01").full_text
+        changed = changed.replace('edition: "2026-01"', f'edition: "{edition}"').replace("2026-01-01", today)
+        changed = changed.replace("supersedes: null", 'supersedes: "2026-01"')
+        for name, value in changes.items():
+            line = next(line for line in changed.splitlines() if line.strip().startswith(f"{name}:"))
+            changed = changed.replace(line, f"{line.split(':')[0]}: {value}")
+        with self.by(self.officer) as unit:
+            proposed = editions.propose(unit, changed)
+        with self.by(self.second_officer) as unit:
+            editions.activate(unit, proposed.id)
 
     def advance(self, **elapsed: float) -> None:
         """Let time pass (the platform's clock must be a `FixedClock`)."""

@@ -98,7 +98,7 @@ def columns_tab(
         "version_waits": not is_published and bool(columns), "unconfirmed": unconfirmed,
         "carried": len(columns) - len(unconfirmed), "version": version,
         "columns": columns, "published": published, "is_published": is_published,
-        "may_change": _may_change(unit, resource), "trial": trial, "uses": USES, "use_of": impact.use_of,
+        "may_change": _may_change(unit, resource), "trial": trial, "uses": USES,
         "workspace_state": WORKSPACE.state,
         "impact": impact.of_version(unit, resource.id, version.number, overrides) if resource.current_version else [],
         "choices": _choices(unit), "typed": trial.typed if trial else dict.fromkeys(TYPED, ""),

@@ -13,7 +13,7 @@ from sandbox.catalog.model import DELIVERY, LOWERING
 from sandbox.catalog.protection import Override, Role
 from sandbox.catalog.repository import Delivery, Lowering, Resource, ResourceColumn, ResourceVersion
 from sandbox.kernel.unit import Unit
-from sandbox.reporting.impact import ColumnImpact, GrantImpact, use_of
+from sandbox.reporting.impact import ColumnImpact, GrantImpact
 
 
 class ColumnOut(Out):
@@ -225,8 +225,8 @@ class ColumnImpactOut(Out):
     def of(cls, one: ColumnImpact) -> Self:
         return cls(
             name=one.name, before=GradeOut.model_validate(one.before),
-            after=GradeOut.model_validate(one.after) if one.after else None, use_before=use_of(one.before.level),
-            use_after=use_of(one.after.level if one.after else None), gains=one.gains, loses=one.loses,
+            after=GradeOut.model_validate(one.after) if one.after else None, use_before=one.use_before,
+            use_after=one.use_after, gains=one.gains, loses=one.loses,
         )  # fmt: skip
 
 

@@ -37,20 +37,16 @@ class Limits(Strict):
 
 
 class Bounds(Strict):
-    """Rising upper bounds of the coarse buckets a run reports, six at most; above the last is one more bucket."""
+    """Rising edges between the coarse buckets a run reports, six at most. What lies on an edge belongs to the bucket
+    above it; below the first and from the last on there is one bucket each."""
 
     bounds: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=6)]
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if list(self.bounds) != sorted(set(self.bounds)):
-            raise ValueError("分档上限应由小到大 / bounds must rise")
+            raise ValueError("分档界限应由小到大 / bounds must rise")
         return self
-
-    def bucket(self, value: float) -> str:
-        """The bucket `value` falls in, as people read it: `<=100`, `<=10000`, `>10000`."""
-        fitting = [bound for bound in self.bounds if value <= bound]
-        return f"<={fitting[0]}" if fitting else f">{self.bounds[-1]}"
 
 
 class RowBuckets(Bounds):

@@ -56,14 +56,11 @@ def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any]) ->
     daily quota (of a grant, or of near-equal jobs), `Unavailable` when the isolation tier is too weak.
     """
     workspace = workspaces.require_usable(unit, workspace_id, "run:start")
-    tier = tiers.require_for_real_data(unit)
     spec = specs.parse(spec_text)
+    tier = require_tier(unit, spec)
     _require_inputs(unit, workspace.application_id, spec)
     uploads_of(unit, workspace.id, spec)
     metering.require_quota(unit, workspace.id, "run")
-    if tier == tiers.WEAK and any(step.script for step in spec.prepare):
-        raise Unavailable("run.script_tier", Text("当前隔离等级不运行脚本", "No script runs on this isolation tier"),
-                          fix=Text("请改用 SQL 步骤", "Use SQL steps"))  # fmt: skip
     audit.hold(unit.session)  # two requests at once are counted one after the other
     granted = {g.id: g.resource_id for g in applications.grants(unit.session, workspace.application_id)}
     shape = families.shape_of(spec, granted).as_dict()
@@ -81,6 +78,15 @@ def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any]) ->
     unit.audit("run:request", "run", run.id, spec=run.spec_digest, tier=tier, family=run.family)
     unit.enqueue("run", "run", run.id)
     return run
+
+
+def require_tier(unit: Unit, spec: JobSpec) -> str:
+    """The tier of the last self-test, if the job may run on real data on it now. Raises `Unavailable`."""
+    tier = tiers.require_for_real_data(unit)
+    if tier == tiers.WEAK and any(step.script for step in spec.prepare):
+        raise Unavailable("run.script_tier", Text("当前隔离等级不运行脚本", "No script runs on this isolation tier"),
+                          fix=Text("请改用 SQL 步骤", "Use SQL steps"))  # fmt: skip
+    return tier
 
 
 def _require_inputs(unit: Unit, application_id: str, spec: JobSpec) -> None:

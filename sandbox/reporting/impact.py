@@ -1,16 +1,16 @@
 """What a change of grades does to those who use the data: shown before it is confirmed.
 
-Levels decide what a workspace may read (reference regulation.md §5.5): 1 and 2 rows; 3 rows with direct identifiers
-replaced by pseudonyms; 4 no rows, jobs only. A column that is gone can no longer be granted; grants that are in effect
-keep the version they were given. The export gate judges by the strictest grade of the granted and of the published
-version, so a change reaches the jobs of an open workspace and what they already made.
+What a column may be used for is what the workspaces go by (policy rule mode_by_level). A column that is gone can no
+longer be granted; grants that are in effect keep the version they were given. The export gate judges by the strictest
+grade of the granted and of the published version, so a change reaches the jobs of an open workspace and what they
+already made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import select
 
@@ -20,11 +20,12 @@ from sandbox.catalog import repository as catalogue
 from sandbox.catalog.protection import Grade, Override
 from sandbox.catalog.repository import Resource
 from sandbox.exports.repository import ExportRequest
-from sandbox.kernel import accounts, permissions
+from sandbox.kernel import accounts, editions, permissions
 from sandbox.kernel.unit import Unit
 from sandbox.products import repository as products
 from sandbox.products.repository import Run
 from sandbox.products.spec import parse
+from sandbox.workspaces import readable
 from sandbox.workspaces.repository import Workspace
 
 Use = Literal["rows", "pseudonyms", "jobs", "none"]
@@ -34,13 +35,6 @@ _ON_THEIR_WAY = ("draft", "frozen", "checking", "blocked", "in_review", "second_
 """states of a request to export whose product has not left yet"""
 
 
-def use_of(level: int | None) -> Use:
-    """What a workspace may do with a column of that level; None: a column that is not there."""
-    if level is None:
-        return "none"
-    return "rows" if level <= 2 else "pseudonyms" if level == 3 else "jobs"
-
-
 @dataclass(frozen=True, slots=True)
 class ColumnImpact:
     """One granted column whose grade changes: what its holder could do before and after."""
@@ -48,21 +42,31 @@ class ColumnImpact:
     name: str
     before: Grade
     after: Grade | None
+    use_before: Use
+    use_after: Use
+
+    @classmethod
+    def of(cls, name: str, before: Grade, after: Grade | None, modes: Any) -> ColumnImpact:
+        """The change as the policy's `modes` by level make it felt."""
+        return cls(name, before, after, _use(before, modes), _use(after, modes))
 
     @property
     def gains(self) -> bool:
-        return self._freedom(self.after) > self._freedom(self.before)
+        return self._freedom(self.after, self.use_after) > self._freedom(self.before, self.use_before)
 
     @property
     def loses(self) -> bool:
-        return self._freedom(self.after) < self._freedom(self.before)
+        return self._freedom(self.after, self.use_after) < self._freedom(self.before, self.use_before)
 
     @staticmethod
-    def _freedom(grade: Grade | None) -> tuple[int, bool]:
-        """How much may be done: by level, then whether values may stand in a product (direct identifiers may not)."""
-        if grade is None:
-            return (_ORDER.index("none"), False)
-        return (_ORDER.index(use_of(grade.level)), grade.identifier_role != "direct")
+    def _freedom(grade: Grade | None, use: Use) -> tuple[int, bool]:
+        """How much may be done: the use, then whether values may stand in a product (direct identifiers may not)."""
+        return (_ORDER.index(use), grade is not None and grade.identifier_role != "direct")
+
+
+def _use(grade: Grade | None, modes: Any) -> Use:
+    """What a workspace may do with a column graded so; None: a column that is not there."""
+    return "none" if grade is None else readable.use_of(modes, grade.level, direct=grade.identifier_role == "direct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,17 @@ def of_version(
     before = {c.name: Grade.of(c) for c in catalogue.columns(unit.session, resource_id)}
     after = {c.name: Grade.of(c) for c in catalogue.columns(unit.session, resource_id, number)}
     after |= {name: said.applied(after[name]) for name, said in (overrides or {}).items()}
-    found = [_of_grant(unit, grant, before, after) for grant in _live_grants(unit, resource)]
+    modes = editions.in_force(unit, "workspace").by_check("mode_by_level").parameters
+    found = [_of_grant(unit, grant, before, after, modes) for grant in _live_grants(unit, resource)]
     return [one for one in found if one.columns]
 
 
-def _of_grant(unit: Unit, grant: Grant, before: Mapping[str, Grade], after: Mapping[str, Grade]) -> GrantImpact:
+def _of_grant(
+    unit: Unit, grant: Grant, before: Mapping[str, Grade], after: Mapping[str, Grade], modes: Any
+) -> GrantImpact:
     application = applications.get(unit.session, grant.application_id)
     changed = [
-        ColumnImpact(c, before[c], after.get(c))
+        ColumnImpact.of(c, before[c], after.get(c), modes)
         for c in grant.columns
         if c in before and (c not in after or before[c].changes(after[c]).keys() - {"category"})
     ]

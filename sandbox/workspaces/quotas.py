@@ -18,9 +18,9 @@ from sandbox.kernel.errors import BadInput, Conflict
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record as record
+from sandbox.workspaces import service
 from sandbox.workspaces.metering_record import QuotaRequest, UseDay
 from sandbox.workspaces.model import QUOTA
-from sandbox.workspaces.repository import get
 
 HIGHEST = 100
 """how many times the common quota somebody may ask for"""
@@ -140,9 +140,11 @@ def folder_kb(folder: Path) -> int:
 
 
 def ask(unit: Unit, workspace_id: str, measure: str, wanted: int, reason: str) -> QuotaRequest:
-    """A merchant asks for a higher quota, `wanted` in the measure's unit, with a reason."""
-    workspace = get(unit.session, workspace_id)
-    permissions.check(unit.actor, "quota:request", owner=workspace.organisation_id)
+    """A merchant asks for a higher quota, `wanted` in the measure's unit, with a reason.
+
+    Raises what `require_usable` raises: where nothing can be worked on any more, more of it is of no use.
+    """
+    workspace = service.require_usable(unit, workspace_id, "quota:request")
     known = _measure(measure)
     common = getattr(editions.in_force(unit, "workspace").by_check("quotas").parameters, known.parameter)
     if not common < wanted <= common * HIGHEST:

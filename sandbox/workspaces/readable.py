@@ -63,14 +63,19 @@ def of_grant(unit: Unit, granted: Grant) -> TableUse:
     return TableUse(granted.id, resource.name, columns, _withheld(unit, granted, columns, modes))
 
 
+def use_of(modes: Any, level: int, *, direct: bool) -> Use:
+    """What may be done with a column of that level under these modes (a policy's `mode_by_level`): only what names a
+    person by itself has a pseudonym, the other columns of such a level are read as they are."""
+    mode: Use = modes.of(level)
+    return "rows" if mode == "pseudonyms" and not direct else mode
+
+
 def _use(name: str, graded: list[ResourceColumn], modes: Any) -> ColumnUse:
     level = max((c.level for c in graded), default=grades.HIGHEST)
     kind = graded[0].type if graded else ""
-    mode: Use = modes.of(level)
-    if mode != "pseudonyms":
-        return ColumnUse(name, kind, level, mode, None)
-    if not any(c.identifier_role == "direct" for c in graded):
-        return ColumnUse(name, kind, level, "rows", None)
+    use = use_of(modes, level, direct=any(c.identifier_role == "direct" for c in graded))
+    if use != "pseudonyms":
+        return ColumnUse(name, kind, level, use, None)
     entity = next((c.entity for c in graded if c.entity), None)
     return ColumnUse(name, kind, level, "pseudonyms", pseudonyms.domain(entity))
 

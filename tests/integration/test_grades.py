@@ -21,6 +21,7 @@ from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotPerm
 from sandbox.kernel.identity import Actor
 from sandbox.products import repository as product_records
 from sandbox.reporting import impact
+from sandbox.workspaces import readable
 from sandbox.workspaces import repository as workspace_records
 from tests.factories import World
 
@@ -483,24 +484,34 @@ def test_impact_is_told_before_a_version_is_published(any_world: World) -> None:
     application_id = any_world.application("active", resource_id)
     any_world.workspace(application_id)
     other = any_world.application("approving", resource_id, merchant=any_world.stranger)
-    number = redelivered(any_world, resource_id, columns={"身份证号": 3, "区": 3, "新": 4})
+    number = redelivered(any_world, resource_id, columns={"身份证号": 3, "区": 4, "新": 4})
     with any_world.by(any_world.department) as unit:
         (found,) = impact.of_version(unit, resource_id, number)
     assert (found.application, len(found.workspaces), found.version) == (application_id, 1, 1)
     assert found.application != other, "only grants in effect are touched"
-    told = {
-        c.name: (impact.use_of(c.before.level), impact.use_of(c.after.level if c.after else None), c.loses, c.gains)
-        for c in found.columns
-    }
-    assert told == {"区": ("rows", "pseudonyms", True, False), "费用": ("rows", "none", True, False)}
+    told = {c.name: (c.use_before, c.use_after, c.loses, c.gains) for c in found.columns}
+    assert told == {"区": ("rows", "jobs", True, False), "费用": ("rows", "none", True, False)}
 
 
-@pytest.mark.parametrize(
-    ("level", "use"), [(1, "rows"), (2, "rows"), (3, "pseudonyms"), (4, "jobs"), (None, "none")]
-)  # fmt: skip
-def test_levels_decide_what_a_workspace_may_do(level: int | None, use: str) -> None:
-    """Reference regulation.md §5.5."""
-    assert impact.use_of(level) == use
+@pytest.mark.parametrize("role", ["none", "direct"])
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_impact_tells_the_use_that_the_workspace_then_gives(any_world: World, level: int, role: str) -> None:
+    """The edition in force lets level 2 be read with pseudonyms and level 3 by jobs only: both go by it."""
+    resource_id = any_world.published()
+    application_id = any_world.application("active", resource_id)
+    any_world.workspace_rules("2026-02", level_2="pseudonyms", level_3="jobs")
+    change = Override(level, identifier_role=role)
+    with any_world.by(any_world.department) as unit:
+        told = [c.use_after for one in impact.of_version(unit, resource_id, 1, {"费用": change}) for c in one.columns]
+    with any_world.system() as unit:
+        (column,) = [c for c in catalogue.columns(unit.session, resource_id, 1) if c.name == "费用"]
+        before, column.level, column.identifier_role = Grade.of(column), level, role
+        (grant,) = application_records.grants(unit.session, application_id)
+        (given,) = [c.use for c in readable.of_grant(unit, grant).columns if c.name == "费用"]
+        changed = before.changes(Grade.of(column)).keys() != set()
+    pseudonyms = "pseudonyms" if role == "direct" else "rows"
+    assert given == {1: "rows", 2: pseudonyms, 3: "jobs", 4: "jobs"}[level]
+    assert told == ([given] if changed else [])
 
 
 def test_impact_of_a_single_change_and_for_whom_it_is(any_world: World) -> None:
@@ -544,7 +555,7 @@ def test_jobs_and_exports_of_an_open_workspace_are_named_before_a_grade_is_chang
 
 def test_no_longer_being_a_direct_identifier_is_a_gain_for_the_workspace(world: World) -> None:
     before = Grade(3, "B1", False, "direct")
-    freed = impact.ColumnImpact("区", before, Grade(3, "B1", False, "none"))
+    freed = impact.ColumnImpact("区", before, Grade(3, "B1", False, "none"), "pseudonyms", "rows")
     assert (freed.gains, freed.loses) == (True, False)
-    dearer = impact.ColumnImpact("区", before, Grade(4, "B1", False, "none"))
-    assert (dearer.gains, dearer.loses) == (False, True), "the level decides first"
+    dearer = impact.ColumnImpact("区", before, Grade(4, "B1", False, "none"), "pseudonyms", "jobs")
+    assert (dearer.gains, dearer.loses) == (False, True), "the use decides first"

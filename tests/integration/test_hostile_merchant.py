@@ -664,8 +664,8 @@ STANDINGS: dict[str, Callable[[Scene, House], None]] = {
         s, "operator", lambda u: merchants.change_standing(u, organisation(s), "suspend", "x")),
     "an expired grant": lambda s, h: s.street.world.advance(days=361),
 }  # fmt: skip
-STILL_ALLOWED = {"POST /workspaces/{workspace_id}/close", "POST /workspaces/{workspace_id}/quota-requests"}
-"""a merchant may always end what it has, and ask"""
+STILL_ALLOWED = {"POST /workspaces/{workspace_id}/close"}
+"""a merchant may always end what it has"""
 
 
 def step(scene: Scene, login: str, what: Callable[[Unit], Any]) -> None:

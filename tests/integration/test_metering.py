@@ -16,11 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from api.app import create_app
-from policies import editions as shipped
 from sandbox.applications import repository as application_records
-from sandbox.kernel import editions
-from sandbox.kernel.clock import city_date
-from sandbox.kernel.errors import BadInput, Conflict, NotPermitted, OutOfReach
+from sandbox.applications import service as applications
+from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotPermitted, OutOfReach
 from sandbox.workspaces import billing, metering, metering_record, quotas, repository, service
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.limits import Limits
@@ -40,21 +38,6 @@ def _use(world: World, workspace_id: str, kind: metering.Kind = "query", usage: 
 def _today(world: World, workspace_id: str) -> dict[str, quotas.Standing]:
     with world.by(world.merchant) as unit:
         return metering.today(unit, workspace_id)
-
-
-def _rules(world: World, edition: str, **changes: int) -> None:
-    """Put an edition of the workspace rules with other values into force from today on."""
-    kept = shipped.load("workspace", "2026-01").full_text
-    today = city_date(world.platform.clock.now()).isoformat()
-    changed = kept.replace('edition: "2026-01"', f'edition: "{edition}"').replace("2026-01-01", today)
-    changed = changed.replace("supersedes: null", 'supersedes: "2026-01"')
-    for name, value in changes.items():
-        line = next(line for line in changed.splitlines() if line.strip().startswith(f"{name}:"))
-        changed = changed.replace(line, f"{line.split(':')[0]}: {value}")
-    with world.by(world.officer) as unit:
-        proposed = editions.propose(unit, changed)
-    with world.by(world.second_officer) as unit:
-        editions.activate(unit, proposed.id)
 
 
 # -- the ledger
@@ -174,7 +157,7 @@ def test_closed_workspace_is_charged_to_its_closing(any_world: World) -> None:
 
 def test_four_fifths_warn_once_and_the_whole_refuses(any_world: World) -> None:
     place = any_world.workspace()
-    _rules(any_world, "2026-02", queries_per_day=10)
+    any_world.workspace_rules("2026-02", queries_per_day=10)
     for _use_number in range(7):
         _use(any_world, place)
     assert (any_world.events("quota:warn"), _today(any_world, place)["queries"].near) == ([], False)
@@ -201,7 +184,7 @@ def test_processor_and_memory_time_stop_every_kind(
     world: World, kind: metering.Kind, parameter: str, usage: Usage
 ) -> None:
     place = world.workspace()
-    _rules(world, "2026-02", **{parameter: 1})
+    world.workspace_rules("2026-02", **{parameter: 1})
     with world.by(world.merchant) as unit:
         metering.require_quota(unit, place, kind)
     _use(world, place, "query", usage)
@@ -211,7 +194,7 @@ def test_processor_and_memory_time_stop_every_kind(
 
 def test_full_storage_stops_scripts_and_not_the_query_that_drops_a_table(world: World) -> None:
     place = world.workspace()
-    _rules(world, "2026-02", storage_mb=64)
+    world.workspace_rules("2026-02", storage_mb=64)
     own = world.platform.settings.workspaces_root / place
     own.mkdir(parents=True)
     (own / "file").write_bytes(bytes(64 << 20))
@@ -225,7 +208,7 @@ def test_full_storage_stops_scripts_and_not_the_query_that_drops_a_table(world: 
 
 def test_storage_warns_once_a_day_however_often_it_is_measured(world: World) -> None:
     place = world.workspace()
-    _rules(world, "2026-02", storage_mb=64)
+    world.workspace_rules("2026-02", storage_mb=64)
     own = world.platform.settings.workspaces_root / place
     own.mkdir(parents=True)
     (own / "file").write_bytes(bytes(60 << 20))
@@ -239,7 +222,7 @@ def test_storage_warns_once_a_day_however_often_it_is_measured(world: World) -> 
 
 def test_more_is_asked_for_granted_until_a_day_and_effective_at_once(any_world: World) -> None:
     place = any_world.workspace()
-    _rules(any_world, "2026-02", queries_per_day=1)
+    any_world.workspace_rules("2026-02", queries_per_day=1)
     _use(any_world, place)
     with any_world.by(any_world.merchant) as unit:
         wish = quotas.ask(unit, place, "queries", 5, "季度报告需要反复比对")
@@ -289,6 +272,30 @@ def test_wish_that_makes_no_sense_is_refused(world: World, measure: str, wanted:
     place = world.workspace()
     with pytest.raises(BadInput), world.by(world.merchant) as unit:
         quotas.ask(unit, place, measure, wanted, reason)
+
+
+@pytest.mark.parametrize("end", ["frozen", "closed", "revoked", "expired"])
+def test_nothing_more_is_asked_for_where_nothing_can_be_worked_on(any_world: World, end: str) -> None:
+    place = any_world.workspace()
+    with any_world.system() as unit:
+        application_id = repository.get(unit.session, place).application_id
+    if end == "expired":
+        any_world.advance(days=400)
+    else:
+        with any_world.by(any_world.operator) as unit:
+            match end:
+                case "frozen":
+                    service.change(unit, place, "freeze", "待核实")
+                case "closed":
+                    service.change(unit, place, "close", "不再使用")
+                case "revoked":
+                    applications.stand(unit, application_id, "revoke", "协议终止")
+    with pytest.raises((InvalidTransition, NotPermitted)) as refused, any_world.by(any_world.merchant) as unit:
+        quotas.ask(unit, place, "cpu", 300, "建模")
+    assert refused.value.code == ("workspace.not_open" if end in ("frozen", "closed") else "application.not_active")
+    assert refused.value.fix is not None
+    with any_world.by(any_world.operator) as unit:
+        assert quotas.list_for(unit, place) == []
 
 
 @pytest.mark.parametrize(("amount", "days"), [(240, 3), (24_001, 3), (300, -1), (300, 367)])
@@ -380,17 +387,17 @@ def priced_world(world: World) -> tuple[World, str]:
     own = world.platform.settings.workspaces_root / place
     own.mkdir(parents=True)
     (own / "file").write_bytes(b"x" * 8192)
-    _rules(world, "2026-02", cpu_hour_fen=PRICES["cpu_us"], memory_gb_hour_fen=PRICES["memory_mb_ms"],
+    world.workspace_rules("2026-02", cpu_hour_fen=PRICES["cpu_us"], memory_gb_hour_fen=PRICES["memory_mb_ms"],
            storage_gb_day_fen=PRICES["storage_kb_s"])  # fmt: skip
     return world, place
 
 
 def test_change_of_prices_within_a_month_leaves_earlier_use_at_its_price(any_world: World) -> None:
     place = any_world.workspace()
-    _rules(any_world, "2026-02", cpu_hour_fen=100)
+    any_world.workspace_rules("2026-02", cpu_hour_fen=100)
     _use(any_world, place, usage=Usage(3600, 0))
     any_world.advance(days=1)
-    _rules(any_world, "2026-03", cpu_hour_fen=300)
+    any_world.workspace_rules("2026-03", cpu_hour_fen=300)
     _use(any_world, place, usage=Usage(1800, 0))
     with any_world.by(any_world.merchant) as unit:
         found = billing.statement(unit, place, "2026-03")
@@ -405,7 +412,7 @@ def test_equal_use_costs_every_merchant_the_same(any_world: World) -> None:
     theirs = any_world.workspace(
         any_world.application("active", resource, merchant=any_world.stranger), merchant=any_world.stranger
     )
-    _rules(any_world, "2026-02", cpu_hour_fen=777, memory_gb_hour_fen=55)
+    any_world.workspace_rules("2026-02", cpu_hour_fen=777, memory_gb_hour_fen=55)
     for place in (mine, theirs):
         _use(any_world, place, usage=Usage(1234.5678, 98765.4))
     with any_world.by(any_world.operator) as unit:
@@ -415,7 +422,7 @@ def test_equal_use_costs_every_merchant_the_same(any_world: World) -> None:
 
 def test_statement_as_a_file_says_the_same(world: World) -> None:
     place = world.workspace()
-    _rules(world, "2026-02", cpu_hour_fen=360)
+    world.workspace_rules("2026-02", cpu_hour_fen=360)
     _use(world, place, usage=Usage(1000, 5), rows=12)
     _use(world, place, "download", Usage(), size=2048)
     with world.by(world.merchant) as unit:
@@ -466,7 +473,7 @@ def test_statement_over_http_is_in_the_ledger_with_what_it_burned(world: World) 
 
 def test_used_up_quota_answers_429_with_what_to_do_and_runs_nothing(world: World) -> None:
     place = world.workspace()
-    _rules(world, "2026-02", queries_per_day=1)
+    world.workspace_rules("2026-02", queries_per_day=1)
     _use(world, place)
     limits = Limits(memory_mb=256, cpu_seconds=5, wall_seconds=5, processes=16, file_mb=16, result_rows=100,
                     result_mb=8, threads=1)  # fmt: skip

@@ -24,14 +24,16 @@ from sandbox.kernel import jobs
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.jobs import Job, LocalExecutor
+from sandbox.kernel.unit import Unit
 from sandbox.products import reports, repository, service
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.repository import Run
 from sandbox.products.source import EvidenceError
 from sandbox.products.spec import parse
-from sandbox.workspaces import snapshot
+from sandbox.workspaces import snapshot, tiers
 from sandbox.workspaces.metering_record import UseEntry
+from sandbox.workspaces.selftest import selftest
 from sandbox.workspaces.snapshot import Content, Room
 from tests.export_subjects import edition, job, subject_with
 from tests.factories import World
@@ -173,6 +175,49 @@ def test_the_end_is_seen_at_the_edge_of_its_duration_bucket(desk: Desk) -> None:
     assert run.outcome["duration"] == "<10"
     assert 5 < (run.state_since - began).total_seconds() <= 10
     assert desk.world.events("job:succeed")[-1].at == run.state_since
+
+
+# --- the isolation that the platform has on record -------------------------------------------------------------------
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("step", ["asked", "dry_run"])
+@pytest.mark.parametrize("tier", ["medium", "weak"])
+def test_a_weaker_tier_on_record_stops_a_run_whose_worker_still_believes_the_stronger(
+    desk: Desk, step: str, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A self-test asked for in the portal is another process than the worker's, which keeps "strong"."""
+    assert selftest().tier == tiers.STRONG
+    run_id, reached = desk.ask(desk.job()), jobs.Work.reached
+
+    def found_weaker(unit: Unit) -> None:
+        tiers.record(unit, {"tier": tier, "attacks": []})
+
+    def weakened(work: jobs.Work, name: str, percent: int) -> None:
+        reached(work, name, percent)
+        if name == step:
+            with desk.world.system() as unit:
+                found_weaker(unit)
+
+    monkeypatch.setattr(jobs.Work, "reached", weakened)
+    if step == "asked":
+        with desk.world.system() as unit:
+            found_weaker(unit)
+    desk.work()
+    run = desk.read(run_id)
+    assert (run.state, run.artefact_id, run.outcome["error"]) == ("failed", None, "isolation.too_weak")
+    assert not reports.place(desk.world.platform.settings, run_id, "real").exists(), "no jail has held real data"
+
+
+@pytest.mark.jail
+def test_a_decided_tier_is_the_lineages_as_of_the_runs_start(desk: Desk) -> None:
+    run_id = desk.ask(desk.job())
+    with desk.world.by(desk.world.operator) as unit:
+        tiers.decide(unit, tiers.MEDIUM, "旧主机，已评估")
+        tiers.record(unit, {"tier": tiers.MEDIUM, "attacks": []})
+    desk.work()
+    run = desk.read(run_id)
+    assert (run.state, run.tier, desk.artefact(run).lineage["tier"]) == ("succeeded", "strong", "medium")
 
 
 # --- cancelling and crashes ------------------------------------------------------------------------------------------

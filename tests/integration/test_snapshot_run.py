@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies import editions
 from policies.text import UserError
 from sandbox.workspaces import run, selftest, snapshot
 from sandbox.workspaces.broker import Mode
@@ -206,6 +207,12 @@ def test_a_real_run_needs_the_tier(source: Path, tested: selftest.SelfTest, tier
     with pytest.raises(UserError) as caught:
         real(source, replace(tested, tier=tier))
     assert caught.value.code == "workspace.tier"
+
+
+def test_the_shipped_row_buckets_are_written_one_way() -> None:
+    edges = editions.load("workspace", "2026-01").by_check("row_buckets").parameters.bounds
+    told = [run.bucket(n, edges) for n in (0, 99, 100, 9_999, 10_000, 10**9)]
+    assert told == ["<100", "<100", "100-10000", "100-10000", "10000-1000000", ">=1000000"]
 
 
 @given(st.floats(0, 1e9), st.lists(st.integers(1, 10**6), min_size=1, max_size=5, unique=True).map(sorted))
