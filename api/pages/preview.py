@@ -10,7 +10,6 @@ from fastapi import Request, Response
 from api.deps import Asking, actor_of, platform_of
 from api.pages import frame, preview_form, workspaces
 from api.pages.forms import Sent
-from api.pages.views import Sheet
 from policies.text import UserError
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform
@@ -28,8 +27,7 @@ def ask(
     typed = {name: value for name, value in sent.items() if isinstance(value, str)}
     frame.show_again(request, partial(_answer, request, workspace_id, typed, None))
     found = preview.preview(platform, request.app.state.broker, actor, workspace_id, preview_form.wanted(typed))
-    rows = preview_form.cells(found, frame.language_of(request))
-    result = {"sheet": Sheet(found.columns, rows), "more": found.more}
+    result = {"sheet": preview_form.sheet(found, frame.language_of(request)), "more": found.more}
     return _answer(request, workspace_id, typed, result, None)
 
 

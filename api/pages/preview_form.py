@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
-from api.pages.views import Choice
+from api.pages.views import Choice, Sheet
 from api.pages.words import text
 from sandbox.applications.rowrule import OPERATORS
 from sandbox.kernel.unit import Unit
@@ -65,9 +65,9 @@ def wanted(typed: Mapping[str, str]) -> Wanted:
     )  # fmt: skip
 
 
-def cells(found: Shown, language: str) -> tuple[tuple[object, ...], ...]:
-    """The rows as they are shown: a value withheld says so, which is not the same as a missing one."""
+def sheet(found: Shown, language: str) -> Sheet:
+    """The figures as they are shown: a value withheld says so, which is not the same as a missing one."""
     withheld, width = getattr(text("aggregate.withheld_value"), language), len(found.groups)
-    return tuple(
-        (*row[:width], *(withheld if value is None else value for value in row[width:])) for row in found.rows
-    )
+    columns = (*found.groups, *(getattr(m.text, language) for m in found.measures))
+    rows = ((*row[:width], *(withheld if value is None else value for value in row[width:])) for row in found.rows)
+    return Sheet(columns, tuple(rows))
