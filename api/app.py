@@ -23,6 +23,7 @@ from api.routes import (
     metering,
     oversight,
     plans,
+    preview,
     queries,
     reading,
     refreshing,
@@ -40,7 +41,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    queries, workspace_files, reading, runs, metering, exports, oversight,
+    queries, workspace_files, reading, preview, runs, metering, exports, oversight,
 )  # fmt: skip
 
 

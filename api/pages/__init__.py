@@ -20,6 +20,7 @@ from api.pages import (
     onboarding,
     plans,
     policies,
+    preview,
     queries,
     reading,
     reports,
@@ -35,8 +36,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, queries, workspace_files, reading, runs, metering, exports, audit, jobs, job, schedules, policies,
-    reports, demonstration,
+    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, audit, jobs, job, schedules,
+    policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

@@ -18,6 +18,7 @@ from api.pages.words_metering import WORDS as METERING
 from api.pages.words_onboarding import WORDS as ONBOARDING
 from api.pages.words_oversight import WORDS as OVERSIGHT
 from api.pages.words_plans import WORDS as PLANS
+from api.pages.words_preview import WORDS as PREVIEW
 from api.pages.words_quality import WORDS as QUALITY
 from api.pages.words_queries import WORDS as QUERIES
 from api.pages.words_reading import WORDS as READING
@@ -190,6 +191,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     HOME,
     CATALOG,
     TWINS,
+    PREVIEW,
     READING,
     RESOURCES,
     DELIVERIES,

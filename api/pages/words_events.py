@@ -98,6 +98,7 @@ _OTHERS: dict[str, Text] = {
     "workspace:query": Text("在仿真数据上查询", "queried simulated data"),
     "workspace:download": Text("下载仿真数据的查询结果", "downloaded a result of simulated data"),
     "rows:read": Text("读取授权数据行", "read granted rows"),
+    "rows:preview": Text("汇总预览授权数据", "previewed granted data in aggregate"),
 }
 _TRANSITIONS = {f"{noun}:{row.name}": row.label for noun, life in LIFECYCLES.items() for row in life.transitions}
 EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS

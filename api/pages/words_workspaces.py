@@ -25,6 +25,8 @@ OUTCOMES: dict[str, Text] = {
     "failed": Text("未完成", "failed"),
     "ended": Text("授权已结束", "the grant had ended"),
     "rows_used_up": Text("行数已用完", "rows used up"),
+    "started": Text("进行中或中断", "running or broken off"),
+    "not_run": Text("未开始", "not begun"),
     "script": Text("脚本出错", "the script failed"),
     "no_result": Text("脚本没有结果表", "the script left no table"),
     "schema_differs": Text("列与仿真数据不同", "other columns than on simulated data"),

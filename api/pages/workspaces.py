@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from api.deps import Acting
-from api.pages import common, examples, frame, queries, workspace_files
+from api.pages import common, examples, frame, preview_form, queries, workspace_files
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.metering import usage_of
@@ -75,7 +75,7 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     application = applications.get(unit.session, workspace.application_id)
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
-    shown: dict[str, Any] = dict.fromkeys(("sql", "spec", "result", "found", "error", "asked")) | more
+    shown: dict[str, Any] = dict.fromkeys(("sql", "spec", "result", "found", "error", "asked", "previewed")) | more
     shown |= workspace_files.context(
         request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
     )
@@ -84,13 +84,15 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     runs, shown = products.runs(unit, workspace.id), queries.tab_context(request, unit, workspace, tab) | shown
     near = products.numbers(unit, runs)
     error: UserError | None = shown["error"]
+    status = shown.pop("status", error.status if error else 200)
+    previewed = shown.pop("previewed")
     merchant = unit.actor.role is Role.MERCHANT
     return frame.render(
-        request, "workspaces/detail.html", status=error.status if error else 200, workspace=workspace, tab=tab,
+        request, "workspaces/detail.html", status=status, workspace=workspace, tab=tab,
         state=WORKSPACE.state(workspace.state), application=application, tables=tables,
         runs=[{"record": r, "state": RUN.state(r.state), "near": near[r.id]} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES, "roles": ROLES}, usage=usage_of(unit, workspace), merchant=merchant,
-        **(_data(unit, workspace) if tab == "data" else {}),
+        **(_data(request, unit, workspace, previewed) if tab == "data" else {}),
         offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
@@ -101,10 +103,13 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     )  # fmt: skip
 
 
-def _data(unit: Unit, workspace: Workspace) -> dict[str, Any]:
+def _data(
+    request: Request, unit: Unit, workspace: Workspace, previewed: dict[str, Any] | None
+) -> dict[str, Any]:
     return {
         "granted": reading.tables(unit, workspace.id), "reads": reading.history(unit, workspace.id),
         "reading_limits": reading.limits(unit), "reading_words": {"uses": USES, "why": WHY},
+        "preview": preview_form.context(request, unit, workspace, previewed),
     }  # fmt: skip
 
 

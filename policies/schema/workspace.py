@@ -177,6 +177,21 @@ class Reading(Strict):
     rows_per_day: Annotated[int, Field(ge=1, le=100_000)]
 
 
+class AggregatePreview(Strict):
+    """What a question about a granted table may show before a job is written: columns of `levels` only (empty: no
+    preview at all; level 4 only where it is listed), groups of `min_group` distinct entities or more, counts to
+    multiples of `base`, means and sums to `digits` significant digits and only where no entity has more than
+    `dominance_percent` of them, `groups` at most, `per_day` questions a grant within 24 hours."""
+
+    levels: tuple[Annotated[int, Field(ge=1, le=4)], ...]
+    min_group: Annotated[int, Field(ge=10)]
+    base: Annotated[int, Field(ge=5)]
+    digits: Annotated[int, Field(ge=1, le=4)]
+    dominance_percent: Annotated[int, Field(ge=1, le=90)]
+    per_day: Annotated[int, Field(ge=1, le=200)]
+    groups: Annotated[int, Field(ge=1, le=5000)]
+
+
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits", "script_limits", "import_limits"], Limits]
     | Judging[Literal["row_buckets"], RowBuckets]
@@ -191,7 +206,8 @@ Rule = Annotated[
     | Judging[Literal["quotas"], Quotas]
     | Judging[Literal["prices"], Prices]
     | Judging[Literal["saved_queries"], SavedQueries]
-    | Judging[Literal["row_reading"], Reading],
+    | Judging[Literal["row_reading"], Reading]
+    | Judging[Literal["aggregate_preview"], AggregatePreview],
     Field(discriminator="check"),
 ]
 
@@ -209,7 +225,7 @@ class WorkspaceEdition(Edition[Rule]):
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
         needed |= {"job_families", "report_retention"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
-        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading"}
+        needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading", "aggregate_preview"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

@@ -85,6 +85,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "workspace:open": {_ME: _OWN},
     "workspace:query": {_ME: _OWN},
     "rows:read": {_ME: _OWN},
+    "rows:preview": {_ME: _OWN},
     "workspace:read": {_OP: _ANY, _ME: _OWN, _AU: _ANY},
     "workspace:close": {_ME: _OWN, _OP: _ANY},
     "workspace:freeze": {_OP: _ANY},

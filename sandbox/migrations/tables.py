@@ -11,13 +11,13 @@ from sandbox.kernel.database import Base
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
 from sandbox.reporting import service as reporting
-from sandbox.workspaces import metering_record, notebook, reading_record
+from sandbox.workspaces import metering_record, notebook, preview_record, reading_record
 from sandbox.workspaces import own_record as own_work
 from sandbox.workspaces import repository as workspaces
 
 MODULES = (
     accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, merchants,
-    metering_record, notebook, own_work, plans, products, reading_record, reporting, schedules, state, twins,
-    workspaces,
+    metering_record, notebook, own_work, plans, preview_record, products, reading_record, reporting, schedules, state,
+    twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

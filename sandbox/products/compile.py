@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from sandbox.catalog.keys import normal_key
 from sandbox.products.spec import JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
 from sandbox.products.spec_parts import Condition, Measure
@@ -301,9 +302,3 @@ class _Writer:
             return f"({of} BETWEEN {low} AND {high})"
         assert c.op in _COMPARISONS
         return f"({of} {c.op} {literal(c.value)})"
-
-
-def normal_key(column: str) -> str:
-    """One spelling of a key: width, case and outer blanks do not make a second person; an empty key is missing."""
-    wide = "０１２３４５６７８９Ｘｘ"
-    return f"nullif(upper(trim(translate(CAST({column} AS VARCHAR), '{wide}', '0123456789Xx'))), '')"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.products.compile import normal_key, quote
+from sandbox.catalog.keys import normal_key
+from sandbox.products.compile import quote
 from sandbox.products.source import Source, file_columns, opened
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.text import Text
+from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import BadInput
-from sandbox.products.compile import EntityKey, literal, normal_key, quote
+from sandbox.products.compile import EntityKey, literal, quote
 
 if TYPE_CHECKING:
     import duckdb

@@ -52,7 +52,8 @@ class WorkspaceMount:
     """One workspace as the broker sees it. `folder` is the workspace's own on the host; `tables` name → snapshot.
 
     A snapshot is named by its file or its folder. Each mode has its own sub-folder, which may hold `quota_mb`: what was
-    made from real data is never mounted beside simulated data.
+    made from real data is never mounted beside simulated data. With `once` the statement gets a process of its own in
+    a new folder, which ends with its answer: nothing asked before or later shares it.
     """
 
     workspace_id: str
@@ -60,6 +61,7 @@ class WorkspaceMount:
     folder: Path
     tables: Mapping[str, Path] = field(default_factory=dict)
     quota_mb: int = field(kw_only=True)
+    once: bool = False
 
     @property
     def own(self) -> Path:
@@ -123,7 +125,7 @@ class Broker:
         with self.place(mount.workspace_id, mount.mode.value, cancel=cancel, waiting=waiting) as ticket:
             if ticket is None:
                 return failure("cancelled")
-            if self._full(mount):
+            if not mount.once and self._full(mount):
                 return failure("disk_full")
             return self._ask(mount, ticket, Question(sql, parameters, progress, cancel, sink))
 
@@ -250,7 +252,7 @@ class Broker:
         finally:
             worker.last_used = time.monotonic()
             worker.busy.release()
-            if not alive or worker.stopped or ticket.ended:
+            if mount.once or not alive or worker.stopped or ticket.ended:
                 self._remove(ticket.key, worker)
         if conversation.broken is not None:
             raise conversation.broken
@@ -262,7 +264,8 @@ class Broker:
             worker = self._workers.get(ticket.key)
         if worker is not None:
             worker.busy.acquire()  # free, or with someone who ends it this moment
-            if not worker.stopped and worker.tables == mount.tables and worker.jailed.process.poll() is None:
+            same = worker.tables == mount.tables and not mount.once
+            if same and not worker.stopped and worker.jailed.process.poll() is None:
                 return worker
             worker.busy.release()
             self._remove(ticket.key, worker)  # grants changed or it died idle: a new mount view needs a new process

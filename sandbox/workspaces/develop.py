@@ -95,8 +95,7 @@ def query(
     from sandbox.workspaces.conversation import QueryFailed
 
     with platform.begin(actor) as unit:
-        mount = mount_of(unit, workspace_id)
-        metering.require_quota(unit, workspace_id, "query")
+        mount = mount_of(unit, workspace_id, counted=True)
     with _own_questions[workspace_id]:
         pass
     with _followed(workspace_id, actor) as followed:
@@ -140,11 +139,14 @@ def _followed(workspace_id: str, actor: Actor) -> Iterator[UnderWay]:
             _under_way.pop(workspace_id, None)
 
 
-def mount_of(unit: Unit, workspace_id: str) -> WorkspaceMount:
-    """The workspace's own folder and twin tables as the broker mounts them. Raises when it cannot be used now."""
+def mount_of(unit: Unit, workspace_id: str, *, counted: bool = False) -> WorkspaceMount:
+    """The workspace's own folder and twin tables as the broker mounts them. Raises when it cannot be used now, or when
+    what is about to run is `counted` and the day's quota is used up."""
     from sandbox.workspaces.broker import Mode, WorkspaceMount
 
     workspace = service.require_usable(unit, workspace_id, "workspace:query")
+    if counted:
+        metering.require_quota(unit, workspace_id, "query")
     folder = unit.settings.workspaces_root / workspace.id
     tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
     quota_mb = service.folder_mb(unit)

@@ -28,6 +28,8 @@ from sandbox.workspaces.repository import Workspace, get, of_application
 if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker
 
+PREVIEW = "preview-"
+"""how the folders begin that a preview's process has while it lives"""
 GRACE_SECONDS = 3.0
 """how long a disposal waits for the server to end its workers before it ends them itself"""
 
@@ -69,7 +71,10 @@ def stop_ended(platform: Platform, broker: Broker) -> int:
 def real_folders(unit: Unit, application_id: str) -> list[Path]:
     """Where the application's workspace keeps what was made of real rows; the simulated side is its merchant's own."""
     workspace = of_application(unit.session, application_id)
-    return [unit.settings.workspaces_root / workspace.id / "real"] if workspace else []
+    if workspace is None:
+        return []
+    place = unit.settings.workspaces_root / workspace.id
+    return [place / "real", *place.glob(f"{PREVIEW}*")]  # the second kind only after a crash
 
 
 def remove_folders(folders: Sequence[Path]) -> list[dict[str, Any]]:

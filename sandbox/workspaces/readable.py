@@ -31,6 +31,8 @@ class ColumnUse:
     use: Use
     domain: str | None
     """for pseudonyms: what kind of identifier it is"""
+    direct: bool
+    """whether it is a direct identifier"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,18 @@ def use_of(modes: Any, level: int, *, direct: bool) -> Use:
 def _use(name: str, graded: list[ResourceColumn], modes: Any) -> ColumnUse:
     level = max((c.level for c in graded), default=grades.HIGHEST)
     kind = graded[0].type if graded else ""
-    use = use_of(modes, level, direct=any(c.identifier_role == "direct" for c in graded))
+    direct = any(c.identifier_role == "direct" for c in graded)
+    use = use_of(modes, level, direct=direct)
     if use != "pseudonyms":
-        return ColumnUse(name, kind, level, use, None)
+        return ColumnUse(name, kind, level, use, None, direct)
     entity = next((c.entity for c in graded if c.entity), None)
-    return ColumnUse(name, kind, level, "pseudonyms", pseudonyms.domain(entity))
+    return ColumnUse(name, kind, level, "pseudonyms", pseudonyms.domain(entity), direct)
 
 
 def _withheld(unit: Unit, granted: Grant, columns: tuple[ColumnUse, ...], modes: Any) -> Text | None:
     """Why no row of the table may be read; its own grade is what a rule lifts the whole table to."""
-    resource = catalogue.get(unit.session, granted.resource_id)
-    for number in {granted.version, resource.current_version or granted.version}:
-        grading = catalogue.version(unit.session, granted.resource_id, number).grading
-        if modes.of(grades.level_of(grading, ()) if _lifted(grading) else 1) == "jobs":
-            return Text("整表分级为 4 级，只能通过作业使用", "The table as a whole is level 4: jobs only")
+    if any(modes.of(level) == "jobs" for level in lifted_to(unit, granted)):
+        return Text("整表分级为 4 级，只能通过作业使用", "The table as a whole is level 4: jobs only")
     hidden = {c.name for c in columns if c.use != "rows"}
     if told := sorted({c["column"] for c in granted.rows} & hidden):
         return Text(
@@ -96,6 +96,14 @@ def _withheld(unit: Unit, granted: Grant, columns: tuple[ColumnUse, ...], modes:
     if all(c.use == "jobs" for c in columns):
         return Text("授权的列均为 4 级，只能通过作业使用", "Every granted column is level 4: jobs only")
     return None
+
+
+def lifted_to(unit: Unit, granted: Grant) -> set[int]:
+    """The levels that rules lift the whole table to, by the granted and by the published version."""
+    resource = catalogue.get(unit.session, granted.resource_id)
+    numbers = {granted.version, resource.current_version or granted.version}
+    gradings = [catalogue.version(unit.session, granted.resource_id, number).grading for number in numbers]
+    return {grades.level_of(grading, ()) for grading in gradings if _lifted(grading)}
 
 
 def _lifted(grading: dict[str, Any]) -> bool:

@@ -48,6 +48,7 @@ BODIES: dict[tuple[str, str], Any] = {
                                 "term_months": 1, "requested": {}},
     ("POST", "/workspaces"): {"application_id": "x"},
     ("POST", "/workspaces/{workspace_id}/query"): {"sql": "SELECT 1"},
+    ("POST", "/workspaces/{workspace_id}/preview"): {"table": "x", "groups": ["x"], "measures": [{"kind": "rows"}]},
     ("POST", "/workspaces/{workspace_id}/runs"): {"spec": {}},
     ("POST", "/workspaces/{workspace_id}/quota-requests"): {"measure": "cpu", "wanted": 300, "reason": "x"},
     ("POST", "/quota-requests/{request_id}/grant"): {"amount": 300, "until": "2026-03-31"},
