@@ -42,9 +42,10 @@ def actor_of(request: Request) -> Actor:
         return VISITOR
     platform = platform_of(request)
     try:
-        with platform.begin(VISITOR, request.state.request_id) as unit:
-            return accounts.authenticate(unit.session, secret, platform.clock.now())
-    except Unauthenticated:
+        with platform.database.transaction() as session:
+            return accounts.authenticate(session, secret, platform.clock.now())
+    except Unauthenticated as refused:
+        platform.record_refusal(VISITOR, request.state.request_id, refused)
         if request.url.path.startswith("/api/"):
             raise
         return VISITOR

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ AHEAD = 2
 """parts that may wait for the reader"""
 STALLED_SECONDS = 60.0
 _LOOK = 0.5
+_THREADS = ThreadPoolExecutor(256, "streamed-work")
+"""more than the queue of the machine lets wait; kept, because the server would stand still while a thread starts"""
 
 Put = Callable[[Any], None]
 
@@ -34,13 +37,13 @@ class End:
 
 
 class Work:
-    """`work(put, cancel)` in a thread of its own. Make it inside a running event loop."""
+    """`work(put, cancel)` in a thread that does nothing else meanwhile. Make it inside a running event loop."""
 
     def __init__(self, work: Callable[[Put, threading.Event], Any]) -> None:
         self.cancel = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._parts: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
-        threading.Thread(target=self._run, args=(work,), name="streamed-work", daemon=True).start()
+        _THREADS.submit(self._run, work)
 
     async def next(self) -> Any:
         """The next part; an `End` when there is no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -171,6 +172,14 @@ def get(session: Session, resource_id: str, *, locked: bool = False) -> Resource
     if resource is None:
         raise NotFound.of("resource", resource_id)
     return resource
+
+
+def names(session: Session, resource_ids: Collection[str]) -> dict[str, str]:
+    """Resource id → name of these resources."""
+    if not resource_ids:
+        return {}
+    found = session.execute(select(Resource.id, Resource.name).where(Resource.id.in_(resource_ids)))
+    return {row.id: row.name for row in found}
 
 
 def every(session: Session, *, organisation_id: str | None = None, state: str | None = None) -> list[Resource]:

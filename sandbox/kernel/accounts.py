@@ -212,8 +212,9 @@ def authenticate(session: Session, secret: str, now: datetime) -> Actor:
 
     Raises `Unauthenticated` when unknown, expired or revoked.
     """
-    credential = session.scalars(select(Credential).where(Credential.digest == _digest(secret))).first()
-    account = session.get(Account, credential.account_id) if credential else None
+    wanted = select(Credential, Account).join(Account, Account.id == Credential.account_id)
+    found = session.execute(wanted.where(Credential.digest == _digest(secret))).first()
+    credential, account = found or (None, None)
     if credential is None or account is None or account.disabled or credential.revoked_at is not None:
         raise Unauthenticated(
             "session.unknown",

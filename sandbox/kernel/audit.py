@@ -75,7 +75,8 @@ def _digest(row: AuditEvent) -> str:
 def hold(session: Session) -> AuditHead:
     """Take the end of the chain until this transaction ends: whoever holds it writes alone."""
     statement = select(AuditHead).where(AuditHead.id == 1).with_for_update()
-    return session.execute(statement.execution_options(populate_existing=True)).scalar_one()
+    # what waits to be written goes out together with the event
+    return session.execute(statement.execution_options(populate_existing=True, autoflush=False)).scalar_one()
 
 
 def append(

@@ -109,6 +109,7 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
         select(PolicyEdition)
         .where(PolicyEdition.kind == kind, PolicyEdition.state == ACTIVE, PolicyEdition.effective_from <= today)
         .order_by(PolicyEdition.effective_from.desc(), PolicyEdition.activated_at.desc())
+        .limit(1)
     )
     row = rows.first()
     if row is None:

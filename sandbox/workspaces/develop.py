@@ -105,8 +105,9 @@ def query(
         )  # fmt: skip
     outcome, rows = (answer.kind, 0) if isinstance(answer, QueryFailed) else ("ok", _rows(answer))
     with platform.begin(actor) as unit:
-        statement = _record(unit, workspace_id, sql, outcome, rows, answer)
-        metering.record(unit, workspace_id, "query", answer.usage, subject=statement.id, rows=rows)
+        number = new_id("stm")
+        metering.record(unit, workspace_id, "query", answer.usage, subject=number, rows=rows)
+        _record(unit, number, workspace_id, sql, outcome, rows, answer)
     if isinstance(answer, QueryFailed):
         raise QueryRefused(answer)
     return answer
@@ -148,8 +149,7 @@ def mount_of(unit: Unit, workspace_id: str, *, counted: bool = False) -> Workspa
     if counted:
         metering.require_quota(unit, workspace_id, "query")
     folder = unit.settings.workspaces_root / workspace.id
-    tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
-    quota_mb = service.folder_mb(unit)
+    tables, quota_mb = uploads.with_granted(unit, workspace), service.folder_mb(unit)
     return WorkspaceMount(workspace.id, Mode.SIMULATED, folder, tables, quota_mb=quota_mb)
 
 
@@ -185,16 +185,15 @@ def _rows(answer: QueryResult) -> int:
 
 
 def _record(
-    unit: Unit, workspace_id: str, sql: str, outcome: str, rows: int, answer: QueryResult | QueryFailed
-) -> Statement:
+    unit: Unit, number: str, workspace_id: str, sql: str, outcome: str, rows: int, answer: QueryResult | QueryFailed
+) -> None:
     made = Statement(
-        id=new_id("stm"), workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:STATEMENT_CHARS],
+        id=number, workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:STATEMENT_CHARS],
         outcome=outcome, rows=rows, milliseconds=round(answer.elapsed * 1000),
     )  # fmt: skip
     unit.session.add(made)
     unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True,
                tables=list(answer.tables))  # fmt: skip
-    return made
 
 
 # ---- what there is ----

@@ -51,15 +51,14 @@ def require_quota(unit: Unit, workspace_id: str, kind: Kind) -> None:
 
     Tested before the use, so the last use of a day may go beyond by what one use may take.
     """
-    workspace = get(unit.session, workspace_id)
     needed = STOPPED_BY[kind]
     found = quotas.standings(unit, workspace_id, stored="storage" in needed)
     for name in needed:
         if found[name].full:
-            raise _exhausted(found[name], workspace)
+            raise _exhausted(found[name], workspace_id)
 
 
-def _exhausted(standing: Standing, workspace: Workspace) -> QuotaExhausted:
+def _exhausted(standing: Standing, workspace_id: str) -> QuotaExhausted:
     measure = standing.measure
     limit = standing.limit // measure.size
     when = Text("今日的", "today's ") if measure.daily else Text("", "the ")
@@ -74,7 +73,7 @@ def _exhausted(standing: Standing, workspace: Workspace) -> QuotaExhausted:
              f"This workspace has used up {when.en}{measure.label.en} ({limit:,} {measure.unit.en}); nothing was done"),
         fix=Text(f"{renews.zh}；也可以在空间的“用量”页申请追加",
                  f"{renews.en}, or ask for more on the workspace's usage page"),
-        id=workspace.id, measure=measure.name, limit=limit,
+        id=workspace_id, measure=measure.name, limit=limit,
     )  # fmt: skip
 
 
@@ -103,7 +102,6 @@ def record(
     entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
     unit.session.add_all((entry, sums))
     _add_up(unit, sums, entry, quotas.common(rules))
-    unit.session.flush()
     return entry
 
 

@@ -146,10 +146,11 @@ def preview(platform: Platform, broker: Broker, actor: Actor, workspace_id: str,
         table, asked = _checked(unit, workspace, wanted)
         number = _reserve(unit, workspace, table, asked)
         place = snapshot.load(unit.settings.snapshots_root, (table.grant.snapshot or {})["real"]["digest"]).path
-        least = limits(unit).min_group
+        least, quota_mb = limits(unit).min_group, service.folder_mb(unit)
     broker.accepted = accepted  # the operator's decision as it stands now
     try:
-        answer = _answered(broker, workspace_id, platform.settings.workspaces_root, place, table, asked, least)
+        root = platform.settings.workspaces_root
+        answer = _answered(broker, workspace_id, root, place, table, asked, least, quota_mb)
     except UserError:
         with platform.begin(actor) as unit:  # it never began: it tells nothing and counts for nothing
             unit.session.get_one(Preview, number).outcome = NOT_RUN
@@ -233,7 +234,8 @@ def _reserve(unit: Unit, workspace: Workspace, table: PreviewTable, asked: Asked
 
 
 def _answered(
-    broker: Broker, workspace_id: str, root: Path, place: Path, table: PreviewTable, asked: Asked, least: int
+    broker: Broker, workspace_id: str, root: Path, place: Path, table: PreviewTable, asked: Asked, least: int,
+    quota_mb: int,
 ) -> QueryResult | QueryFailed:
     from sandbox.workspaces.broker import Mode, WorkspaceMount
 
@@ -242,7 +244,8 @@ def _answered(
     home = root / workspace_id
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=ending.PREVIEW, dir=home) as folder:
-        mount = WorkspaceMount(workspace_id, Mode.REAL, Path(folder), {preview_rules.MOUNTED: place}, once=True)
+        tables = {preview_rules.MOUNTED: place}
+        mount = WorkspaceMount(workspace_id, Mode.REAL, Path(folder), tables, quota_mb=quota_mb, once=True)
         return broker.query(mount, sql, parameters=values)
 
 

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -61,7 +61,7 @@ class Parts(io.RawIOBase):
         return b"".join(self.pieces)
 
 
-Payload = bytes | pa.Buffer | Parts
+Payload: TypeAlias = "bytes | pa.Buffer | Parts"
 
 
 def pack(header: dict[str, Any], payload: Payload = b"") -> bytes:

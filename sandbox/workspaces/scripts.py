@@ -88,7 +88,7 @@ def _prepared(unit: Unit, broker: Broker, workspace: Workspace, source: str) -> 
         raise Conflict("script.running", Text("本工作空间正在运行另一个脚本", "Another script of this workspace runs"),
                        fix=Text("请等待其完成，或先取消它", "Wait for it, or cancel it first"))  # fmt: skip
     home = unit.settings.workspaces_root / workspace.id
-    tables = service.twin_tables(unit, workspace) | uploads.tables(unit, workspace)
+    tables = uploads.with_granted(unit, workspace)
     mount = WorkspaceMount(workspace.id, Mode.SIMULATED, home, tables, quota_mb=bounds.folder_mb)
     task = _Task(
         unit.platform, broker, unit.actor, new_id("scr"), workspace.id, source, mount,

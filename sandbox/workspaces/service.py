@@ -48,12 +48,13 @@ def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
 def granted_tables(unit: Unit, workspace: Workspace) -> dict[str, Grant]:
     """Table name → its grant, for grants whose bytes are there; the same names on every binding."""
     tables: dict[str, Grant] = {}
-    for granted in applications.grants(unit.session, workspace.application_id):
-        if granted.snapshot and granted.ended_at is None:
-            name = catalogue.get(unit.session, granted.resource_id).name
-            if name in tables:  # two departments may use one name
-                name = f"{name}_{len(tables) + 1}"
-            tables[name] = granted
+    live = [g for g in applications.grants(unit.session, workspace.application_id) if g.snapshot and not g.ended_at]
+    names = catalogue.names(unit.session, {g.resource_id for g in live})
+    for granted in live:
+        name = names[granted.resource_id]
+        if name in tables:  # two departments may use one name
+            name = f"{name}_{len(tables) + 1}"
+        tables[name] = granted
     return tables
 
 
@@ -62,8 +63,6 @@ def twin_tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     root = unit.settings.snapshots_root
     found = {name: (g.snapshot or {})["twin"]["digest"] for name, g in granted_tables(unit, workspace).items()}
     return {name: snapshot.load(root, digest).path for name, digest in found.items()}
-
-
 
 
 def folder_mb(unit: Unit) -> int:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,21 @@ def build(files: Sequence[str], content: Content, *, out_root: Path, room: Room,
 
 
 def load(out_root: Path, digest: str) -> Snapshot:
-    """A snapshot that exists, by its digest. Raises UserError when it is missing or its manifest was changed."""
+    """A snapshot that exists, by its digest. Raises UserError when it is missing or its manifest was changed.
+
+    A manifest is read again as soon as it is another file than the one that was verified, or was written to.
+    """
     place = out_root / digest
+    try:
+        file = (place / MANIFEST).stat()
+    except OSError as error:
+        raise _unusable("快照不存在或不可读。", "The snapshot is missing or unreadable.") from error
+    return _verified(place, (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _verified(place: Path, _file: tuple[int, ...]) -> Snapshot:
+    digest = place.name
     try:
         text = (place / MANIFEST).read_bytes()
         manifest = json.loads(text)

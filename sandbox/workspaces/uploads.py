@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -311,7 +312,17 @@ def queue(unit: Unit) -> list[Upload]:
 
 def tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     """Table name → Parquet file of what this workspace brought in; a granted table of that name comes first."""
-    granted = {name.casefold() for name in service.twin_tables(unit, workspace)}
+    return _beside(unit, workspace, service.granted_tables(unit, workspace))
+
+
+def with_granted(unit: Unit, workspace: Workspace) -> dict[str, Path]:
+    """Table name → Parquet file of everything that is mounted on the simulated side."""
+    twins = service.twin_tables(unit, workspace)
+    return twins | _beside(unit, workspace, twins)
+
+
+def _beside(unit: Unit, workspace: Workspace, tables: Iterable[str]) -> dict[str, Path]:
+    granted = {name.casefold() for name in tables}
     return {
         u.name: table_of(unit, u)
         for u in own_record.uploads(unit.session, workspace.id)

@@ -295,9 +295,9 @@ def test_a_mount_for_one_statement_never_meets_a_worker_that_lives(
     place = snapshot.load(
         stage.home.snapshots_root, (only_table(stage, shared).grant.snapshot or {})["real"]["digest"]
     ).path
-    lasting = WorkspaceMount(shared, Mode.REAL, tmp_path / "lasting", {"t": place})
+    lasting = WorkspaceMount(shared, Mode.REAL, tmp_path / "lasting", {"t": place}, quota_mb=512)
     once = WorkspaceMount(
-        shared, Mode.REAL, tmp_path / "once", {"t" if tables == "equal" else "u": place}, once=True
+        shared, Mode.REAL, tmp_path / "once", {"t" if tables == "equal" else "u": place}, quota_mb=512, once=True
     )
     stage.broker.query(lasting, "SELECT 1")
     before = stage.broker._workers[shared, "real"].jailed.process.pid
