@@ -20,20 +20,20 @@ Value = Annotated[str, Field(max_length=200)]
 
 
 class MeasureIn(In):
-    kind: Literal["rows", "entities", "mean", "sum"]
+    kind: Literal["rows", "entities", "mean", "sum"] = Field(examples=["rows"])
     column: Annotated[str, Field(max_length=300)] = Field(default="", description="of mean and sum")
 
 
 class PreviewConditionIn(In):
-    column: Line
-    op: Literal["in", "between", ">=", "<="]
-    values: list[Value] = Field(min_length=1, max_length=200)
+    column: Line = Field(examples=["就诊日"])
+    op: Literal["in", "between", ">=", "<="] = Field(examples=["between"])
+    values: list[Value] = Field(min_length=1, max_length=200, examples=[["2026-01-01", "2026-03-31"]])
 
 
 class PreviewIn(In):
     """A question: no SQL, only names of granted columns and values."""
 
-    table: Line
+    table: Line = Field(examples=["门诊就诊"])
     groups: list[Line] = Field(min_length=1, max_length=MAX_GROUPS, examples=[["区"]])
     measures: list[MeasureIn] = Field(min_length=1, max_length=MAX_MEASURES, examples=[[{"kind": "rows"}]])
     conditions: list[PreviewConditionIn] = Field(default_factory=list, max_length=3)
