@@ -306,7 +306,7 @@ def queue(unit: Unit) -> list[Upload]:
 
 def tables(unit: Unit, workspace: Workspace) -> dict[str, Path]:
     """Table name → Parquet file of what this workspace brought in; a granted table of that name comes first."""
-    granted = {name.casefold() for name in service.twin_tables(unit, workspace)}
+    granted = {name.casefold() for name in service.granted_tables(unit, workspace)}
     return {
         u.name: table_of(unit, u)
         for u in own_record.uploads(unit.session, workspace.id)
