@@ -158,6 +158,13 @@ def test_what_was_brought_in_stands_in_the_editors_tree_and_is_completed(desk: D
     assert "客流" not in own, "its own tables are others"
 
 
+def test_the_operator_sees_who_works_on_the_machine_just_now(desk: Desk) -> None:
+    assert desk.api("POST", f"{desk.place}/query", json={"sql": "SELECT 42 AS 秘密"}).status_code == 200
+    page = Person(desk.app, "operator").get("/machine").text
+    assert "空闲" in words_of(page) and f"/ {workshop.LIMITS.memory_mb} MB" in page
+    assert "秘密" not in page
+
+
 def test_the_portals_forms_save_run_and_show_themselves_again(desk: Desk) -> None:
     person = Person(desk.app, "merchant")
     person.get(f"{desk.place}?tab=scripts")
