@@ -73,6 +73,7 @@ def examine() -> list[Check]:
         _packages,
         _assets,
         _bubblewrap,
+        _plot_font,
         _test_tools,
         _tier,
         _disk,
@@ -187,6 +188,25 @@ def _bubblewrap(_: Settings) -> Iterator[Check]:
     )
 
 
+def _plot_font(_: Settings) -> Iterator[Check]:
+    found = plot_font()
+    words = Text("没有；脚本图表中的中文会显示为方块", "none: Chinese in plots of scripts would be squares")
+    yield Check("plot_font", Text("图表中文字体", "Chinese font for plots"), "ok" if found else "warn",
+                _same(found) if found else words, _same("apt-get install fonts-noto-cjk"))  # fmt: skip
+
+
+def plot_font() -> str | None:
+    """The family in which plots of a workspace's scripts write Chinese, or None."""
+    from sandbox.workspaces.script_inside import PLOT_FONTS
+
+    listing = shutil.which("fc-list")
+    if listing is None:
+        return chinese_font()
+    done = subprocess.run([listing, ":", "family"], capture_output=True, text=True, timeout=30, check=False)
+    families = {name.strip() for line in done.stdout.splitlines() for name in line.split(",")}
+    return next((name for name in PLOT_FONTS if name in families), None)
+
+
 def _test_tools(_: Settings) -> Iterator[Check]:
     """Needed by ./pds test only."""
     servers = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -195,7 +215,6 @@ def _test_tools(_: Settings) -> Iterator[Check]:
     tools = (
         ("postgresql", Text("PostgreSQL 服务端（测试用）", "PostgreSQL server (for tests)"), postgres, "postgresql"),
         ("chromium", Text("Chromium（测试用）", "Chromium (for tests)"), chromium, "chromium"),
-        ("cjk_fonts", Text("中文字体（测试用）", "CJK fonts (for tests)"), chinese_font(), "fonts-noto-cjk"),
     )
     for code, name, path, package in tools:
         yield Check(code, name, "ok" if path else "warn", _same(path or "—"), _same(f"apt-get install {package}"))

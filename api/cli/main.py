@@ -105,7 +105,7 @@ COMMANDS: dict[str, Entry] = {
         download=_command("ws_files", "下载文件（仿真数据）", "download a file", "download"),
         upload=_command("ws_files", "引入自有数据", "bring in own data", "upload"),
         usage=_command("ws_files", "用量和配额", "use and quotas", "usage"),
-        runs=_command("ws_files", "真实数据上的运行", "runs on real data", "runs"),
+        runs=_command("ws_runs", "真实数据上的运行", "runs on real data", "runs"),
     ),
     "account": _group("账号", "accounts", create=_command("account", "创建账号", "create an account", "create")),
     "migrate": _command("migrate", "建库或升级数据库", "create or upgrade the database"),

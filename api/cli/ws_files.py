@@ -1,4 +1,4 @@
-"""`pds ws saved|script|files|download|upload|usage|runs`: what a workspace holds and did, over the HTTP API."""
+"""`pds ws saved|script|files|download|upload|usage`: what a workspace holds and did, over the HTTP API."""
 
 from __future__ import annotations
 
@@ -25,13 +25,21 @@ def saved(
     name: Annotated[str, typer.Option(help="保存为此名称 · save under this name")] = "",
     sql: Annotated[str, typer.Option(help="要保存的语句 · the statement to save")] = "",
     note: Annotated[str, typer.Option(help="说明 · a note")] = "",
+    delete: Annotated[str, typer.Option(metavar="QUERY", help="按编号删除一条 · delete one, by its id")] = "",
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """收藏的语句；给出 --name 与 --sql 则保存一条 · Saved queries; --name and --sql save one"""
     from api.client.connection import path_to
 
+    if delete and (name or sql or note):
+        text = Text("--delete 不能与其他选项同用", "--delete goes with no other option")
+        raise output.WrongUse("ws.saved", text)
     place = path_to("workspaces", workspace, "queries")
     with connected() as connection:
+        if delete:
+            connection.delete(path_to("workspaces", workspace, "queries", delete))
+            answer({"deleted": delete}, as_json, lambda: print(f"✔ {_plain(delete)}"))
+            return
         if name or sql:
             made = connection.post(place, {"name": name, "sql": sql, "note": note})
             answer(made, as_json, lambda: print(f"✔ {made['id']}"))
@@ -162,17 +170,6 @@ def usage(workspace: WorkspaceId, as_json: AsJson = False) -> None:
     rows = [[q["measure"], q["used"], q["limit"], f"{q['percent']} %{marks.get(q['state'], '')}"]
             for q in found["quotas"]]  # fmt: skip
     answer(found, as_json, lambda: table(headers, rows))
-
-
-def runs(workspace: WorkspaceId, as_json: AsJson = False) -> None:
-    """真实数据上的运行：只有状态与档位 · Runs on real data: state and coarse sizes only"""
-    from api.client.connection import path_to
-
-    with connected() as connection:
-        found = connection.get(path_to("workspaces", workspace, "runs"))
-    headers = [Text("编号", "id"), Text("状态", "state"), Text("结果", "outcome"), Text("产物", "artefact")]
-    rows = [[r["id"], r["state_label"], _plain(r["outcome"] or "—"), r["artefact_id"]] for r in found]
-    answer({"runs": found}, as_json, lambda: table(headers, rows))
 
 
 def _plain(value: Any) -> str:

@@ -144,17 +144,19 @@ def tab_context(request: Request, unit: Unit, workspace: Workspace, tab: str) ->
     """What the tabs "query" and "history" show."""
     if tab == "history":
         return _history(request, unit, workspace)
-    if tab not in ("query", "data"):
+    if tab != "query":
         return {}
     granted = develop.granted(unit, workspace)
-    schema = {o.name: [c.name for c in o.columns] for o in granted}
-    if tab == "data":  # its editor completes the same names
-        return {"schema": schema}
+    uploaded = develop.uploaded(unit, workspace)
     return {
-        "granted": granted, "saved": notebook.saved(unit, workspace.id), "asking": None,
-        "schema": schema, "steps": None, "peek": None,
-        **_choices(),
+        "granted": granted, "uploaded": uploaded, "schema": _schema([*granted, *uploaded]),
+        "saved": notebook.saved(unit, workspace.id), "asking": None, "steps": None, "peek": None, **_choices(),
     }  # fmt: skip
+
+
+def _schema(objects: Sequence[develop.Object]) -> dict[str, list[str]]:
+    """Table → its columns, for completion."""
+    return {o.name: [c.name for c in o.columns] for o in objects}
 
 
 def _choices() -> dict[str, Any]:
@@ -284,8 +286,8 @@ def objects(request: Request, workspace_id: str, asking: Asked) -> Response:
         raise
     except UserError:
         return frame.fragment(request, "workspaces/objects.html", workspace_id=workspace_id, own=None, schema={})
-    own = [o for o in every if o.kind != "granted"]
-    schema = {o.name: [c.name for c in o.columns] for o in own if o.kind != "macro"}
+    own = [o for o in every if o.kind not in ("granted", "uploaded")]
+    schema = _schema([o for o in own if o.kind != "macro"])
     return frame.fragment(request, "workspaces/objects.html", workspace_id=workspace_id, own=own, schema=schema)
 
 

@@ -79,6 +79,7 @@ WORDS: dict[str, Text] = {
     "query.update": Text("用当前语句覆盖", "Overwrite with this statement"),
     "query.filter_tree": Text("筛选表和字段", "Filter tables and columns"),
     "query.granted": Text("授权的仿真数据", "Granted simulated data"),
+    "query.uploaded": Text("已引入的数据（只读）", "Data you brought in (read-only)"),
     "query.own": Text("自建的表、视图、宏", "Your own tables, views, macros"),
     "query.own_none": Text("还没有自建的表；用 CREATE TABLE … AS SELECT … 建一个",
          "None yet: CREATE TABLE … AS SELECT …"),

@@ -28,6 +28,10 @@ WORDS: dict[str, Text] = {
         "Pseudonyms replace direct identifiers only; age, area and dates are as they are: identify nobody by them",
     ),
     "reading.none": Text("还没有授权数据", "No granted data yet"),
+    "reading.nothing": Text(
+        "没有可读取的授权表；请在“真实数据运行”中用作业使用，先在“查询”中用仿真数据调试",
+        "No granted table may be read: use them by jobs (Runs on real data), tried on simulated data first (Query)",
+    ),
     "reading.none_next": Text("授权生效后显示在这里", "It appears once the grants take effect"),
     "reading.use": Text("读取方式", "How it is read"),
     "reading.why": Text("依据", "Why"),

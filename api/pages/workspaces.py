@@ -17,8 +17,10 @@ from api.pages.words import text
 from api.pages.words_catalog import ROLES, TYPES
 from api.pages.words_reading import USES, WHY
 from api.pages.words_workspaces import OUTCOMES
-from policies.text import UserError
+from policies.text import Text, UserError
 from sandbox.applications import repository as applications
+from sandbox.applications import service as application_service
+from sandbox.applications.repository import Application
 from sandbox.kernel.identity import Role
 from sandbox.kernel.unit import Unit
 from sandbox.products import service as products
@@ -33,7 +35,7 @@ STEPS: dict[str, Step] = {
     step: lambda unit, one, reason, step=step: service.change(unit, one, step, reason)  # type: ignore[misc]
     for step in ("freeze", "unfreeze", "close")
 }
-TABS = ("query", *workspace_files.TABS, "data", "runs", "history", "usage", "about")
+TABS = ("query", "history", *workspace_files.TABS, "data", "runs", "usage", "about")
 MERCHANTS_ONLY = ("query", *workspace_files.TABS)
 
 
@@ -76,24 +78,25 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     request.state.viewer = replace(request.state.viewer, workspace=application.scenario)
     tables = examples.granted(unit, workspace)
     shown: dict[str, Any] = dict.fromkeys(("sql", "spec", "result", "found", "error", "asked", "previewed")) | more
+    data = _data(request, unit, workspace, shown.pop("previewed")) if tab == "data" else {}
     shown |= workspace_files.context(
         request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
     )
-    shown["sql"] = examples.statement(tables) if shown["sql"] is None else shown["sql"]
+    if shown["sql"] is None:
+        shown["sql"] = examples.statement([t for t in tables if tab != "data" or t.table in data["schema"]])
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]
     runs, shown = products.runs(unit, workspace.id), queries.tab_context(request, unit, workspace, tab) | shown
     near = products.numbers(unit, runs)
     error: UserError | None = shown["error"]
     status = shown.pop("status", error.status if error else 200)
-    previewed = shown.pop("previewed")
-    merchant = unit.actor.role is Role.MERCHANT
+    merchant, blocked = unit.actor.role is Role.MERCHANT, _blocked(unit, workspace, application)
     return frame.render(
         request, "workspaces/detail.html", status=status, workspace=workspace, tab=tab,
         state=WORKSPACE.state(workspace.state), application=application, tables=tables,
         runs=[{"record": r, "state": RUN.state(r.state), "near": near[r.id]} for r in runs], outcomes=OUTCOMES,
         words={"types": TYPES, "roles": ROLES}, usage=usage_of(unit, workspace), merchant=merchant,
-        **(_data(request, unit, workspace, previewed) if tab == "data" else {}),
-        offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=merchant and workspace.state == "open",
+        **data,
+        offers=common.offers(unit, WORKSPACE, workspace, STEPS), usable=blocked is None, blocked=blocked,
         party=common.organisation(unit, workspace.organisation_id),
         events=common.trail(unit, workspace.id) if tab == "about" else [],
         tabs=[Tab(k, text(f"workspace.tab_{k}"), f"/workspaces/{workspace.id}?tab={k}",
@@ -103,11 +106,22 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     )  # fmt: skip
 
 
+def _blocked(unit: Unit, workspace: Workspace, application: Application) -> Text | None:
+    """Why nobody can work in the workspace now, or this person cannot; None where they can."""
+    if unit.actor.role is not Role.MERCHANT:
+        return text("workspace.only_merchant")
+    if workspace.state != "open":
+        return text(f"workspace.is_{workspace.state}")
+    return None if application_service.live(unit, application) else text("workspace.grants_ended")
+
+
 def _data(
     request: Request, unit: Unit, workspace: Workspace, previewed: dict[str, Any] | None
 ) -> dict[str, Any]:
+    granted = reading.tables(unit, workspace.id)
     return {
-        "granted": reading.tables(unit, workspace.id), "reads": reading.history(unit, workspace.id),
+        "granted": granted, "schema": {t.name: [c.name for c in t.use.readable] for t in granted if not t.withheld},
+        "reads": reading.history(unit, workspace.id),
         "reading_limits": reading.limits(unit), "reading_words": {"uses": USES, "why": WHY},
         "preview": preview_form.context(request, unit, workspace, previewed),
     }  # fmt: skip

@@ -242,12 +242,19 @@ def granted(unit: Unit, workspace: Workspace) -> list[Object]:
     return found
 
 
+_READ = {"String": "text", "Int": "integer", "UInt": "integer", "Float": "decimal", "Decimal": "decimal",
+         "Date": "date", "Datetime": "timestamp", "Boolean": "boolean"}  # fmt: skip
+"""What the check of an upload calls a type → the catalogue's word for it"""
+
+
 def uploaded(unit: Unit, workspace: Workspace) -> list[Object]:
     """The tables that the merchant brought in, as their check read them."""
     mounted = uploads.tables(unit, workspace)
     return [
-        Object("uploaded", u.name, tuple(ObjectColumn(c["name"], c["type"]) for c in (u.report or {})["columns"]),
-               (u.report or {})["rows"], u.provenance["source"])
+        Object("uploaded", u.name, tuple(
+            ObjectColumn(c["name"], c["type"], word=_READ.get(c["type"].rstrip("0123456789").partition("(")[0], ""))
+            for c in (u.report or {})["columns"]
+        ), (u.report or {})["rows"], u.provenance["source"])
         for u in own_record.uploads(unit.session, workspace.id) if u.state == "accepted" and u.name in mounted
     ]  # fmt: skip
 

@@ -21,11 +21,12 @@ from sandbox.workspaces.protocol import Channel, ChannelClosed
 NAME = "script.py"
 _CHUNK = 1 << 16
 _FRAMES = 8
-# The first family that the machine has is taken; squares instead of Chinese would be the alternative.
-_PLOTS = """backend: Agg
+PLOT_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
+              "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "SimHei")  # fmt: skip
+"""Families with Chinese: the first that the machine has is taken for plots; with none of them Chinese is squares"""
+_PLOTS = f"""backend: Agg
 font.family: sans-serif
-font.sans-serif: Noto Sans CJK SC, Source Han Sans SC, Source Han Sans CN, WenQuanYi Micro Hei, WenQuanYi Zen Hei, \
-Microsoft YaHei, PingFang SC, SimHei, DejaVu Sans
+font.sans-serif: {", ".join(PLOT_FONTS)}, DejaVu Sans
 axes.unicode_minus: False
 figure.autolayout: True
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,29 @@ def test_an_upload_goes_its_way_over_http_and_the_operator_sees_masks_only(desk:
     assert desk.api("GET", f"/uploads/{waiting['id']}").json()["state"] == "accepted"
     assert desk.api("DELETE", f"/uploads/{waiting['id']}", "stranger").status_code == 404
     assert desk.api("DELETE", f"/uploads/{waiting['id']}").status_code == 204
+
+
+def test_what_was_brought_in_stands_in_the_editors_tree_and_is_completed(desk: Desk) -> None:
+    form = DECLARED | {"name": "客流", "personal": "false", "statement": "true"}
+    person = Person(desk.app, "merchant")
+    assert "已引入的数据" not in words_of(person.get(f"{desk.place}?tab=query").text)
+    desk.api("POST", f"{desk.place}/uploads", data=form, files={"file": ("客流.csv", "商圈,人次\n东湖,120\n".encode())})
+    desk.room.check()
+    page = person.get(f"{desk.place}?tab=query").text
+    tree = page[page.index("已引入的数据") : page.index("自建的表")]
+    assert all(f'data-insert="{name}"' in tree for name in ("客流", "商圈", "人次"))
+    assert ">文本" in tree and ">整数" in tree
+    (schema,) = (json.loads(unescape(found)) for found in re.findall(r'data-schema="([^"]*)"', page))
+    assert schema["客流"] == ["商圈", "人次"]
+    own = person.get(f"{desk.place}/objects").text
+    assert "客流" not in own, "its own tables are others"
+
+
+def test_the_operator_sees_who_works_on_the_machine_just_now(desk: Desk) -> None:
+    assert desk.api("POST", f"{desk.place}/query", json={"sql": "SELECT 42 AS 秘密"}).status_code == 200
+    page = Person(desk.app, "operator").get("/machine").text
+    assert "空闲" in words_of(page) and f"/ {workshop.LIMITS.memory_mb} MB" in page
+    assert "秘密" not in page
 
 
 def test_the_portals_forms_save_run_and_show_themselves_again(desk: Desk) -> None:

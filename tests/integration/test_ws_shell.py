@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -24,6 +25,8 @@ from typing import NamedTuple
 import pytest
 
 from api.cli import main
+from pipelines.registry import HANDLERS
+from sandbox.kernel.jobs import LocalExecutor
 from tests.factories import PASSWORD
 from tests.neighbours import House, Street, served
 
@@ -386,5 +389,69 @@ def test_scripts_files_uploads_use_and_runs(desk: Desk, tmp_path: Path) -> None:
     assert desk.run(*upload, "--declare").returncode == 0
     assert json.loads(desk.run("usage", place, "--json").stdout)["today"]["counts"]["script"] == 2
     assert json.loads(desk.run("runs", place, "--json").stdout) == {"runs": []}
-    assert desk.run("saved", place, "--name", "常用", "--sql", "SELECT 1").returncode == 0
+    kept = desk.run("saved", place, "--name", "常用", "--sql", "SELECT 1", "--json")
     assert "常用" in desk.run("saved", place).stdout
+    query = json.loads(kept.stdout)["id"]
+    assert desk.run("saved", place, "--delete", query, "--name", "常用").returncode == 2
+    assert json.loads(desk.run("saved", place, "--delete", query, "--json").stdout) == {"deleted": query}
+    assert "常用" not in desk.run("saved", place).stdout
+    assert desk.run("saved", place, "--delete", query).returncode == 1
+
+
+@contextlib.contextmanager
+def worker(desk: Desk) -> Iterator[None]:
+    """The platform's worker, for as long as the block lasts."""
+    done, executor = threading.Event(), LocalExecutor(desk.street.world.platform, HANDLERS)
+
+    def work() -> None:
+        while not done.wait(0.05):
+            executor.drain()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.jail
+def test_a_run_on_real_data_is_started_followed_and_shown(desk: Desk, tmp_path: Path) -> None:
+    place = desk.house.workspace
+    job = tmp_path / "job.yaml"
+    job.write_text(json.dumps({
+        "job": "各区", "edition": 1, "inputs": {"t": {"grant": desk.house.grant}}, "from": "t", "dimensions": ["区"],
+        "measures": {"行": {"op": "count"}}, "output": {"kind": "aggregate", "format": "csv"},
+    }, ensure_ascii=False), encoding="utf-8")  # fmt: skip
+    with worker(desk):
+        done = desk.run("runs", place, "--job", str(job), "--json")
+    run = json.loads(done.stdout)
+    assert (done.returncode, run["state"]) == (0, "succeeded"), done.stderr + done.stdout
+    shown = desk.run("runs", place, "--run", run["id"])
+    assert shown.returncode == 0 and run["artefact_id"] in shown.stdout and "<100" in shown.stdout
+    assert run["id"] in desk.run("runs", place).stdout
+    assert desk.house.mark not in shown.stdout
+    assert desk.run("runs", place, "--cancel", run["id"]).returncode == 1, "it has ended"
+    assert desk.run("runs", place, "--cancel", run["id"], "--job", str(job)).returncode == 2
+
+
+def test_a_waiting_run_is_left_and_cancelled_and_a_wrong_job_is_told(desk: Desk, tmp_path: Path) -> None:
+    place = desk.house.workspace
+    job = tmp_path / "job.yaml"
+    job.write_text("job: 无\n", encoding="utf-8")
+    assert desk.run("runs", place, "--job", str(job)).returncode == 2
+    assert desk.run("runs", place, "--job", str(tmp_path / "none.yaml")).returncode == 2
+    spec = {
+        "job": "总数", "edition": 1, "inputs": {"t": {"grant": desk.house.grant}}, "from": "t", "dimensions": ["区"],
+        "measures": {"全部": {"op": "count"}}, "output": {"kind": "aggregate", "format": "csv"},
+    }  # fmt: skip
+    with desk.street.client("merchant") as client:
+        run = client.post(f"/workspaces/{place}/runs", json={"spec": spec}).json()["id"]
+    with Terminal(desk, ("runs", place, "--run", run)) as following:
+        following.until("Ctrl-C")
+        following.type("\x03")
+        following.until(f"--cancel {run}")
+    cancelled = desk.run("runs", place, "--cancel", run)
+    assert (cancelled.returncode, "已取消" in cancelled.stdout) == (0, True), cancelled.stderr
+    assert desk.run("runs", place, "--run", run).returncode == 1

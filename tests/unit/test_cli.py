@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from api.cli import main as cli
+from api.cli.health import chinese_font
 from api.cli.main import COMMANDS, Entry, run
 from api.cli.output import table, width
 from policies.editions import HOME
@@ -226,6 +228,20 @@ def test_check_export_gives_the_verdict_and_every_rule(call: Call, people: Path,
     assert {"policy", "edition", "digest", "findings", "rules_evaluated"} <= set(document)
     assert "EXP-PII-01" in {f["rule"] for f in document["findings"]}
     assert all({"rule", "severity", "place", "measured", "threshold"} <= set(f) for f in document["findings"])
+
+
+@pytest.mark.skipif(shutil.which("fc-list") is None or chinese_font() is None, reason="fontconfig, Chinese fonts")
+def test_doctor_says_whether_plots_have_chinese_and_what_mends_it(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = tmp_path / "fonts.conf"
+    none.write_text(f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}</cachedir></fontconfig>")
+    for configured, state in ((None, "ok"), (none, "warn")):
+        if configured:
+            monkeypatch.setenv("FONTCONFIG_FILE", str(configured))
+        (found,) = [c for c in call("doctor")[1]["checks"] if c["name"] == "plot_font"]
+        assert (found["state"], found["fix"]["zh"]) == (state, "apt-get install fonts-noto-cjk")
+    assert "方块" in found["found"]["zh"]
 
 
 def test_selftest_and_doctor_tell_tier_and_what_mends(call: Call, home: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from sandbox.workspaces import metering, quotas, tiers
+from sandbox.workspaces import metering, quotas, service, tiers
 from sandbox.workspaces.usage import Usage
 from tests.factories import World
 from tests.pages import Person, application, words_of
@@ -28,6 +29,10 @@ class Desk:
     @property
     def tab(self) -> str:
         return f"/workspaces/{self.workspace}?tab=usage"
+
+    def change(self, step: str) -> None:
+        with self.world.by(self.world.operator) as unit:
+            service.change(unit, self.workspace, step, "待核实")
 
     def use(self, minutes: float) -> None:
         with self.world.system() as unit:
@@ -129,3 +134,24 @@ def test_only_the_operator_decides_and_tests(desk: Desk) -> None:
         person.get("/isolation")
         assert person.post("/isolation/decision", tier="medium", reason="x").status_code == 403
         assert person.post("/isolation/selftest").status_code == 403
+
+
+ENDS: dict[str, tuple[str, Callable[[Desk], None]]] = {
+    "frozen": ("空间已冻结", lambda d: d.change("freeze")), "closed": ("空间已关闭", lambda d: d.change("close")),
+    "expired": ("授权当前无效", lambda d: d.world.advance(days=400)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_tab_says_why_nothing_can_be_done_in_it(desk: Desk, end: str) -> None:
+    why, happens = ENDS[end]
+    happens(desk)
+    merchant = desk.person("merchant")
+    for tab in ("scripts", "uploads", "runs", "usage"):
+        assert why in words_of(merchant.get(f"/workspaces/{desk.workspace}?tab={tab}").text), tab
+    assert "只有数据商可以" in words_of(desk.person("operator").get(f"/workspaces/{desk.workspace}?tab=runs").text)
+
+
+def test_where_no_granted_row_may_be_read_no_statement_is_asked_for(desk: Desk) -> None:
+    page = desk.person("merchant").get(f"/workspaces/{desk.workspace}?tab=data").text
+    assert "没有可读取的授权表" in words_of(page) and "<textarea" not in page
