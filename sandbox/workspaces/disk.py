@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sandbox.workspaces.jail import Jailed
@@ -103,27 +104,25 @@ def _below(folder: str) -> Iterator[os.stat_result | None]:
     while waiting:
         place = waiting.pop()
         try:
-            entries = _entries(place)
-            for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(found.st_mode):
-                    waiting.append(entry.path)
-                yield found
+            with _entries(place) as entries:  # one by one: whoever fills the folder meanwhile must not be waited for
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(entry.path)
+                    yield found
         except FileNotFoundError:
             continue
         except OSError:  # nested deeper than a path may be long, or closed even to us
             yield None
 
 
-def _entries(place: str) -> list[os.DirEntry[str]]:
+def _entries(place: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     """The entries of a folder. One that the merchant closed, with the platform as its owner, is opened again."""
     try:
-        with os.scandir(place) as entries:
-            return list(entries)
+        return os.scandir(place)
     except PermissionError:
         Path(place).chmod(0o700, follow_symlinks=False)
-        with os.scandir(place) as entries:
-            return list(entries)
+        return os.scandir(place)
 
 
 def _held(table: str) -> Iterator[os.stat_result]:

@@ -53,7 +53,7 @@ _HEADS = {
     ),
     "EXPLAIN": re.compile(r"\s*explain\b(\s+analyze\b)?(\s*\([^()]*\))?", re.IGNORECASE),
 }  # fmt: skip
-_BODY = frozenset({"SELECT", "WITH", "FROM", "VALUES"})
+_BODY = frozenset({"SELECT", "WITH", "FROM", "VALUES", "TABLE"})
 _BEFORE_TABLE = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "PIVOT", "UNPIVOT", "USING"})
 _NAMED_AFTER = frozenset({"TABLE", "INTO", "VIEW", "MACRO", "FUNCTION", "EXISTS"})
 
@@ -144,15 +144,25 @@ def _verb(text: str) -> str:
 
 
 def _body(kind: str, words: list[Token]) -> int | None:
-    """Where the query inside CREATE … AS or INSERT INTO … begins."""
-    depth, after = 0, kind == "INSERT"
-    for place, token in enumerate(words):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if kind == "CREATE" and token.text.upper() == "AS" and depth == 0 and place + 1 < len(words):
-            after = True
-        elif after and depth == 0 and token.kind == "word" and token.text.upper() in _BODY and place > 1:
+    """Where the query inside CREATE … AS or INSERT INTO … begins, its parentheses included.
+
+    After AS all is the query, but for the TABLE of a macro; an INSERT's may follow a list of columns.
+    """
+    depth = 0
+    for place, token in enumerate(words[:-1]):
+        if depth == 0 and kind == "CREATE" and token.text.upper() == "AS":
+            macro = any(word.text.upper() in ("MACRO", "FUNCTION") for word in words[:5])
+            skipped = macro and words[place + 1].text.upper() == "TABLE" and place + 2 < len(words)
+            return words[place + (2 if skipped else 1)].start
+        if depth == 0 and kind == "INSERT" and place > 1 and _opens_query(words[place:]):
             return token.start
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
     return None
+
+
+def _opens_query(words: list[Token]) -> bool:
+    first = next((token for token in words if token.text != "("), None)
+    return first is not None and first.kind == "word" and first.text.upper() in _BODY
 
 
 def _judge_words(con: duckdb.DuckDBPyConnection, words: list[Token]) -> Refusal | None:

@@ -16,7 +16,7 @@ from sandbox.workspaces.protocol import ChannelClosed
 LIMITS = Limits(
     memory_mb=512, cpu_seconds=30, wall_seconds=30, processes=32, file_mb=64, result_rows=1000, result_mb=16, threads=1
 )
-QUOTA_MB = 100
+QUOTA_MB = 25
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,6 @@ def test_a_script_that_fills_the_disk_is_ended_near_its_bound(
     finally:
         jailed.kill()
     measured = subprocess.run(["du", "-sm", str(home)], capture_output=True, check=True)
-    assert int(measured.stdout.split()[0]) < 20 * QUOTA_MB
+    assert int(measured.stdout.split()[0]) < 40 * QUOTA_MB
     subprocess.run(["chmod", "-R", "u+rwx", str(home)], check=False)
     subprocess.run(["rm", "-rf", str(home)], check=True)

@@ -71,7 +71,7 @@ def test_all_attacks_end_as_on_a_cold_start() -> None:
         assert (kept.unavailable, len(taken), kept.pids()) == ("", 1, []), "the attacks ran on the spare"
     finally:
         kept.close()
-    cold = selftest.attack(OWN_UID)
+    cold = selftest.selftest()
     assert warm.tier == selftest.STRONG
     assert [(a.name, a.stopped, a.by) for a in warm.attacks] == [(a.name, a.stopped, a.by) for a in cold.attacks]
 

@@ -86,7 +86,10 @@ def test_what_reaches_past_the_granted_tables_is_refused_by_name(
     ["CREATE TABLE z AS SELECT 1", "/* c */ CREATE OR REPLACE TEMP VIEW v AS SELECT 1", "INSERT INTO own VALUES (1)",
      "DROP TABLE own", "UPDATE own SET i = 1", "PIVOT 就诊 ON s USING sum(i)", "EXPLAIN SELECT 1", "BEGIN",
      "DESCRIBE 就诊", "SUMMARIZE 就诊", "SHOW TABLES", "SELECT * FROM own", "SELECT mine(1)", "SELECT * FROM main.own",
-     "SELECT * FROM duckdb_tables()"],
+     "SELECT * FROM duckdb_tables()", "CREATE VIEW v AS (SELECT * FROM own)", "CREATE VIEW v AS TABLE own",
+     "INSERT INTO own (i) VALUES (1)", "INSERT INTO own (i) (SELECT 1)", "CREATE MACRO m(a) AS (a + 1)",
+     "CREATE MACRO m(a) AS TABLE SELECT i FROM own WHERE i > a", "CREATE MACRO m(a) AS (SELECT max(i) + a FROM own)",
+     "CREATE TABLE z (i INT, j INT GENERATED ALWAYS AS (i + 1))"],
 )  # fmt: skip
 def test_developing_on_simulated_data_is_free_within_the_own_database(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     assert judge(con, sql, SIMULATED).refusal is None
@@ -176,6 +179,16 @@ HIDDEN = [
     ("CREATE TABLE z AS SELECT * FROM read_csv('/etc/passwd')", "table_function"),
     ("CREATE TABLE z AS FROM '/granted/0.parquet'", "table"),
     ("CREATE VIEW v AS SELECT * FROM glob('*')", "table_function"),
+    ("CREATE VIEW v AS FROM read_text('outside')", "table_function"),
+    ("CREATE VIEW v AS (FROM nowhere)", "table"),
+    ("CREATE OR REPLACE TEMP VIEW v(a) AS ((SELECT * FROM nowhere))", "table"),
+    ("CREATE VIEW v AS (SELECT 1) UNION (SELECT * FROM nowhere)", "table"),
+    ("CREATE VIEW v AS TABLE nowhere", "table"),
+    ("CREATE TABLE t AS (SELECT * FROM nowhere)", "table"),
+    ("CREATE MACRO m() AS TABLE FROM nowhere", "table"),
+    ("CREATE MACRO m(a) AS (SELECT max(n) + a FROM nowhere)", "table"),
+    ("INSERT INTO own (SELECT * FROM nowhere)", "table"),
+    ("INSERT INTO own (n) ((SELECT * FROM nowhere))", "table"),
     ("CREATE VIEW v AS SELECT getvariable('x')", "function"),
     ("CREATE VIEW v AS SELECT * FROM duckdb_settings()", "table_function"),
     ("CREATE MACRO f() AS (SELECT current_setting('threads'))", "function"),
