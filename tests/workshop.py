@@ -18,6 +18,7 @@ from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.own_record import ScriptRun, Upload
 from sandbox.workspaces.selftest import selftest
+from sandbox.workspaces.snapshot import Content, Room
 from tests.factories import World
 
 LIMITS = Limits(
@@ -47,10 +48,8 @@ class Workshop:
         source = tmp_path / "source.parquet"
         pq.write_table(pa.table({"n": [1, 2, 3], "区": ["越秀", "天河", "天河"]}), source)
         with world.system() as unit:
-            built = snapshot.build(
-                [str(source)], snapshot.Content(["n", "区"]), out_root=unit.settings.snapshots_root,
-                room=snapshot.Room(512, 2), source={"t": 1},
-            )  # fmt: skip
+            built = snapshot.build([str(source)], Content(["n", "区"]), out_root=unit.settings.snapshots_root,
+                                   room=Room(256, 1), source={"t": 1})  # fmt: skip
             from sandbox.workspaces import repository, service
 
             workspace = repository.get(unit.session, workspace_id)

@@ -32,6 +32,7 @@ from sandbox.products.source import EvidenceError
 from sandbox.products.spec import parse
 from sandbox.workspaces import snapshot
 from sandbox.workspaces.metering_record import UseEntry
+from sandbox.workspaces.snapshot import Content, Room
 from tests.export_subjects import edition, job, subject_with
 from tests.factories import World
 
@@ -57,10 +58,8 @@ class Desk:
             f"SELECT '{who}' || range AS 姓名, '区' || (range % 4) AS 区, (range % 50)::DOUBLE AS 费用"
             f" FROM range({rows})"
         ).write_parquet(str(file))
-        made = snapshot.build(
-            [str(file)], snapshot.Content(["姓名", "区", "费用"]), room=snapshot.Room(512, 2),
-            out_root=self.world.platform.settings.snapshots_root, source={"side": side},
-        )  # fmt: skip
+        made = snapshot.build([str(file)], Content(["姓名", "区", "费用"]), room=Room(256, 1), source={"side": side},
+                              out_root=self.world.platform.settings.snapshots_root)  # fmt: skip
         return {"digest": made.digest, "columns": [], "rows": rows}
 
     def job(self, **changes: Any) -> dict[str, Any]:
