@@ -48,10 +48,8 @@ class Workshop:
         source = tmp_path / "source.parquet"
         pq.write_table(pa.table({"n": [1, 2, 3], "区": ["越秀", "天河", "天河"]}), source)
         with world.system() as unit:
-            built = snapshot.build(
-                [str(source)], Content(["n", "区"]), out_root=unit.settings.snapshots_root, room=Room(256, 1),
-                source={"t": 1},
-            )  # fmt: skip
+            built = snapshot.build([str(source)], Content(["n", "区"]), out_root=unit.settings.snapshots_root,
+                                   room=Room(256, 1), source={"t": 1})  # fmt: skip
             from sandbox.workspaces import repository, service
 
             workspace = repository.get(unit.session, workspace_id)

@@ -201,7 +201,7 @@ def show_machine(request: Request, unit: Annotated[Unit, Acting("machine:read")]
                 nearest=QuotaOut.of(s.nearest))
         for s in found.seats
     ]  # fmt: skip
-    return MachineOut(load=found.load, workspaces=seats)
+    return MachineOut(load=dict(found.load), workspaces=seats)
 
 
 @router.get("/platform/isolation", summary="隔离情况 · Isolation: self-test and decision")

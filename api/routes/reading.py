@@ -18,7 +18,7 @@ router = APIRouter(tags=["workspaces"])
 
 
 class SelectIn(In):
-    sql: str = Field(min_length=1, max_length=20_000)
+    sql: str = Field(min_length=1, max_length=20_000, examples=["SELECT 区, count(*) FROM 门诊就诊 GROUP BY 区"])
 
 
 class ReadableColumnOut(Out):

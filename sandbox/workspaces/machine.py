@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Seat:
 class Machine:
     """`load` as `Broker.load`; empty where no broker is up. Running workspaces come first, then those with use."""
 
-    load: dict[str, int | str]
+    load: Mapping[str, int | str]
     seats: list[Seat]
 
 
@@ -53,8 +54,7 @@ def overview(unit: Unit, broker: Broker | None) -> Machine:
         if workspace.state != "closed"
     ]
     seats.sort(key=lambda seat: (not seat.running, not seat.workers, -seat.nearest.percent))
-    load: dict[str, int | str] = broker.load() if broker is not None else {}
-    return Machine(load, seats)
+    return Machine(broker.load() if broker is not None else {}, seats)
 
 
 def _seat(unit: Unit, workspace: Workspace, workers: list[dict[str, Any]], today: Totals) -> Seat:

@@ -60,10 +60,8 @@ class Desk:
             f"SELECT '{who}' || range AS 姓名, '区' || (range % 4) AS 区, (range % 50)::DOUBLE AS 费用"
             f" FROM range({rows})"
         ).write_parquet(str(file))
-        made = snapshot.build(
-            [str(file)], Content(["姓名", "区", "费用"]), out_root=self.world.platform.settings.snapshots_root,
-            room=Room(256, 1), source={"side": side},
-        )  # fmt: skip
+        made = snapshot.build([str(file)], Content(["姓名", "区", "费用"]), room=Room(256, 1), source={"side": side},
+                              out_root=self.world.platform.settings.snapshots_root)  # fmt: skip
         return {"digest": made.digest, "columns": [], "rows": rows}
 
     def job(self, **changes: Any) -> dict[str, Any]:
