@@ -95,7 +95,8 @@ def _show(found: dict[str, Any]) -> None:
     outcome = found["outcome"] or {}
     good = found["state"] == "succeeded"
     print(f"{'✔' if good else '✘'} {_plain(found['id'])}  {_plain(found['state_label'])}")
-    on = {"simulated": Text("仿真数据", "simulated data"), "real": Text("真实数据", "real data")}.get(outcome.get("on") or "")
+    data = {"simulated": Text("仿真数据", "simulated data"), "real": Text("真实数据", "real data")}
+    on = data.get(str(outcome.get("on")))
     rows = outcome.get("rows")
     facts: list[tuple[Text, Any]] = [
         (Text("说明", "outcome"), _said(outcome.get("text"))),
