@@ -116,13 +116,14 @@ def _frames(error: BaseException, home: str) -> list[dict[str, Any]]:
 
 def _pump(read_end: int, data: Channel, room: int) -> None:
     """What is over the cap is read and thrown away, so that a script that prints too much still comes to its end."""
+    cut = False
     while chunk := os.read(read_end, _CHUNK):
-        if room <= 0:
-            continue
         try:
-            data.send({"is": "out"}, chunk[:room])
-            if len(chunk) > room:
+            if room:
+                data.send({"is": "out"}, chunk[:room])
+            if len(chunk) > room and not cut:
                 data.send({"is": "cut"})
+                cut = True
         except ChannelClosed:
             return
-        room -= len(chunk)
+        room -= min(room, len(chunk))

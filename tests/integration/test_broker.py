@@ -452,8 +452,8 @@ def test_a_script_on_simulated_data(
 
 def test_what_a_script_prints_is_capped(tested: selftest.SelfTest, mount: WorkspaceMount) -> None:
     outcome = script.execute(mount, "print('x' * 3_000_000)", LIMITS, tested)
-    assert outcome.truncated
-    assert 0 < len(outcome.output) <= script.OUTPUT_CAP
+    assert outcome.truncated, "also where the pieces fill the cap exactly"
+    assert len(outcome.output) == script.OUTPUT_CAP
 
 
 def test_scripts_never_see_real_data_nor_weak_walls(tested: selftest.SelfTest, mount: WorkspaceMount) -> None:
