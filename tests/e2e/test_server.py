@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def password_of(server: Server) -> str:
-    return city.password_of(Platform(Settings(home=server.home)))
+    with opened(server) as platform:
+        return city.password_of(platform)
+
+
+@contextmanager
+def opened(server: Server) -> Iterator[Platform]:
+    """The server's home seen from here, let go of before anybody copies it."""
+    platform = Platform(Settings(home=server.home))
+    try:
+        yield platform
+    finally:
+        platform.database.dispose()
 
 
 def test_the_portal_answers_before_the_scheduler_is_up_and_says_what_is_starting(server: Server) -> None:
@@ -86,8 +98,7 @@ def _nothing_was_done_twice(server: Server) -> None:
     from sandbox.kernel.audit import AuditEvent
     from sandbox.kernel.jobs import Job
 
-    database = Platform(Settings(home=server.home)).database
-    with database.transaction() as session:
+    with opened(server) as platform, platform.database.transaction() as session:
         succeeded = session.scalar(sa.select(sa.func.count()).where(AuditEvent.event == "job:succeed"))
         jobs = session.scalar(sa.select(sa.func.count()).where(Job.state == "succeeded"))
         assert succeeded == jobs

@@ -257,8 +257,9 @@ def test_days_are_the_citys_in_the_jail_and_in_the_platform_alike(place: Place, 
         "with sources_opened({}) as con: print(con.sql(sys.argv[1]).fetchall()[0])"
     )
     told = subprocess.run(
-        [sys.executable, "-c", asked, query], env={**os.environ, "TZ": zone}, capture_output=True, check=True, text=True
-    )
+        [sys.executable, "-c", asked, query], capture_output=True, check=True, text=True,
+        env={**os.environ, "TZ": zone, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
     wanted = str(tuple(value for _, value in MOMENTS))
     assert told.stdout.splitlines() == [wanted, wanted]
 

@@ -172,7 +172,8 @@ def test_the_portals_forms_save_run_and_show_themselves_again(desk: Desk) -> Non
     assert "print(1)" in person.get(where).text
     started = person.press(f"{desk.place}/scripts", source="1/0", do="run")
     run = started.rsplit("=", 1)[1]
-    desk.room.ended(run)
+    ended, _printed = desk.room.ended(run)
+    assert (ended.outcome, (ended.error or {}).get("class")) == ("failed", "ZeroDivisionError")
     read = words_of(person.get(started).text)
     assert "除数为零" in read and "第 1 行" in read
     again = person.post(f"{desk.place}/scripts", source="   ", do="run")
