@@ -252,7 +252,8 @@ def test_days_are_the_citys_in_the_jail_and_in_the_platform_alike(place: Place, 
     assert CITY.key == TIME_ZONE
     query = f"SELECT {', '.join(text for text, _ in MOMENTS)}"
     asked = (
-        "import sys, duckdb\nfrom tests.integration.test_locked_duckdb import opened, sources_opened\n"
+        "import sys, duckdb\nfrom sandbox.products.source import opened as sources_opened\n"
+        "from tests.integration.test_locked_duckdb import opened\n"
         "con = opened(':memory:')\nprint(con.sql(sys.argv[1]).fetchall()[0])\n"
         "with sources_opened({}) as con: print(con.sql(sys.argv[1]).fetchall()[0])"
     )
