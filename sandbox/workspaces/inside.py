@@ -57,7 +57,7 @@ class Setting:
 
 def main(data_fd: int, control_fd: int) -> None:
     """Read the setting, raise the walls, report ready, run the task. Leaves by os._exit: nothing runs after."""
-    os.closerange(control_fd + 1, 4096)
+    os.closerange(max(data_fd, control_fd) + 1, 4096)
     data = Channel(socket.socket(fileno=data_fd))
     control = Channel(socket.socket(fileno=control_fd))
     first = data.receive(timeout=30)

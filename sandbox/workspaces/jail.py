@@ -296,8 +296,8 @@ def _popen(
 
 
 def _python(descriptors: list[int], paths: list[str]) -> list[str]:
-    first, second = sorted(descriptors)
-    return [system.interpreter(), "-I", "-S", "-c", _BOOT, str(first), str(second), ":".join(paths)]
+    data, control = descriptors
+    return [system.interpreter(), "-I", "-S", "-c", _BOOT, str(data), str(control), ":".join(paths)]
 
 
 def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = False) -> list[str]:

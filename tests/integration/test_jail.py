@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -128,6 +129,25 @@ def test_a_form_that_does_not_start_is_named_and_the_next_one_is_taken(monkeypat
     found = selftest._best(jail.forms())
     assert found.tier != selftest.STRONG
     assert any(reason.startswith("bwrap") for reason in found.rejected)
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("form", jail.forms())
+def test_a_jail_comes_up_whatever_numbers_its_descriptors_have(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another thread closes a file between the two pairs, the second pair gets the lower numbers."""
+    later = [socket.socketpair(), socket.socketpair()]
+    order = jail.Order("worker", tmp_path / "own", LIMITS, "simulated")
+    jail.own(order, form)
+    with monkeypatch.context() as patched:
+        patched.setattr(jail.socket, "socketpair", later.pop)
+        jailed = jail.begin(order, form)
+    try:
+        opened = jail.finish(jailed, order).data.receive(timeout=30)
+    finally:
+        jailed.kill()
+    assert opened is not None and opened[0]["is"] == "open"
 
 
 @pytest.fixture
