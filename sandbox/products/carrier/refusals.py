@@ -53,7 +53,9 @@ WORDING: dict[str, tuple[Text, Text]] = {
         Text("只读取已授权的表和前面的步骤", "Read only granted tables and earlier steps"),
     ),
     "name.hidden": (
-        Text("名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: the platform's own"),
+        Text(
+            "名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: the platform's own"
+        ),
         _RENAME,
     ),
     "name.twice": (
@@ -116,10 +118,11 @@ WORDING: dict[str, tuple[Text, Text]] = {
         ),
     ),
     "distinct.not_determined": (
+        Text("DISTINCT 去重跨越多个主体", "DISTINCT merges rows of different entities"),
         Text(
-            "DISTINCT 去重跨越多个主体", "DISTINCT merges rows of different entities"
+            "请在结果列中保留主体标识，或删去 DISTINCT",
+            "Keep the key of the entity among the columns, or drop DISTINCT",
         ),
-        Text("请在结果列中保留主体标识，或删去 DISTINCT", "Keep the key of the entity among the columns, or drop DISTINCT"),
     ),
     "window.not_determined": (
         Text("窗口函数跨越多个主体", "The window spans several entities"),
@@ -129,7 +132,9 @@ WORDING: dict[str, tuple[Text, Text]] = {
         ),
     ),
     "several": (
-        Text("这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities and cannot be grouped again"),
+        Text(
+            "这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities and cannot be grouped again"
+        ),
         Text("请在产品的维度和指标中汇总", "Aggregate them in the product's dimensions and measures"),
     ),
     "subquery.place": (

@@ -100,9 +100,7 @@ class Scope:
     def _here(self, name: str, table: str) -> list[Ref]:
         if not table and name in self.merged:
             return [self.merged[name]]
-        found = [
-            self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)
-        ]
+        found = [self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)]
         if len(found) > 1:
             raise Unresolved("name.ambiguous", name)
         return found
