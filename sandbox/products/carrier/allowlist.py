@@ -1,7 +1,7 @@
 """A second opinion on a text, from DuckDB's own tree: unknown nodes, functions and tables are denied.
 
-It shares with the carrier nothing but the lists of function names, so that a text which one parser misreads still has to
-pass the other.
+It shares nothing with the carrier but the lists of function names: a text that one parser misreads has to pass the
+other.
 """
 
 from __future__ import annotations

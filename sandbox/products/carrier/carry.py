@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sqlglot import exp
 
@@ -45,10 +46,10 @@ def carry(text: str, tables: Mapping[str, Relation], *, step: str, several: bool
     return Carried(found.with_owner(found.form).sql(DIALECT), plain, relation, tuple(walker.frozen.values()))
 
 
-def replaced(tree: exp.Expression, names: Mapping[int, str]) -> exp.Expression:
+def replaced(tree: exp.Expr, names: Mapping[int, str]) -> exp.Expr:
     """The text's tree with its frozen sub-queries as tables."""
 
-    def one(node: exp.Expression) -> exp.Expression:
+    def one(node: exp.Expr) -> exp.Expr:
         name = names.get(node.meta.get("query", -1)) if isinstance(node, exp.Query) else None
         return constant(name) if name else node
 
@@ -76,7 +77,7 @@ class Found:
     node: exp.Query
     form: Owner
     outputs: list[Output]
-    owner: exp.Expression | None = None
+    owner: exp.Expr | None = None
     problems: list[Refusal] = field(default_factory=list)
     """what keeps its rows from belonging to one entity each"""
     static: bool = True
@@ -115,7 +116,7 @@ class Found:
         return append(self.node, owner)
 
 
-def append(node: exp.Select, owner: exp.Expression) -> exp.Select:
+def append(node: exp.Select, owner: exp.Expr) -> exp.Select:
     """The hidden column as the last one. Of rows that DISTINCT merges, all have the same owner or it is an error."""
     hidden = exp.alias_(owner, HIDDEN, quoted=True)
     if not node.args.get("distinct"):
@@ -137,10 +138,10 @@ class Walker:
         self.replaced: dict[int, str] = {}
         self._unnamed = 0
 
-    def refuse(self, code: str, node: exp.Expression, subject: str = "") -> Refused:
+    def refuse(self, code: str, node: exp.Expr, subject: str = "") -> Refused:
         return Refused((self.problem(code, node, subject),))
 
-    def problem(self, code: str, node: exp.Expression, subject: str = "") -> Refusal:
+    def problem(self, code: str, node: exp.Expr, subject: str = "") -> Refusal:
         return refusal(code, self.step, place(node), subject)
 
     def mark(self) -> tuple[dict[str, Frozen], dict[int, str]]:
@@ -274,7 +275,7 @@ class Walker:
                 problems.append(self.problem(code, join))
         return problems
 
-    def source(self, item: exp.Expression, known: Mapping[str, Entry]) -> Source:
+    def source(self, item: exp.Expr, known: Mapping[str, Entry]) -> Source:
         """One item of FROM: a table by name, VALUES, or a sub-query."""
         if isinstance(item, exp.Values):
             return self.values(item)
@@ -305,7 +306,7 @@ class Walker:
         width = len(item.expressions[0].expressions) if isinstance(item.expressions[0], exp.Tuple) else 1
         return Source(alias.this, rename(Relation(tuple(f"col{i}" for i in range(width))), alias))
 
-    def _alias(self, item: exp.Expression) -> exp.TableAlias:
+    def _alias(self, item: exp.Expr) -> exp.TableAlias:
         alias = item.args.get("alias")
         if not isinstance(alias, exp.TableAlias) or not alias.this:
             self._unnamed += 1
@@ -319,9 +320,7 @@ class Walker:
             if not isinstance(column.this, exp.Star):
                 scope.resolve(column)
 
-    def owner(
-        self, node: exp.Select, scope: Scope, facts: set[Fact], row: exp.Expression, found: Found
-    ) -> exp.Expression:
+    def owner(self, node: exp.Select, scope: Scope, facts: set[Fact], row: exp.Expr, found: Found) -> exp.Expr:
         """Who owns a row of the result; adds to `found.problems` what spans entities."""
         determining = {ref for ref, _ in facts}
         result = row
@@ -346,6 +345,7 @@ class Walker:
         return owners.partitioned(result, partitions)
 
 
+_Kind = TypeVar("_Kind", bound=exp.Expr)
 _NOTHING = Entry(Relation(()))
 
 
@@ -359,7 +359,7 @@ def rename(relation: Relation, alias: exp.TableAlias | None) -> Relation:
     return Relation(columns, relation.owner, {new[c]: d for c, d in relation.domains.items()})
 
 
-def own(node: exp.Expression, kind: type[exp.Expression]) -> Iterator[exp.Expression]:
+def own(node: exp.Expr, kind: type[_Kind]) -> Iterator[_Kind]:
     """Nodes of a kind that belong to this SELECT itself: not to its sub-queries, nor to its CTEs."""
     for part in ("expressions", "joins", "where", "group", "having"):
         value = node.args.get(part)
@@ -371,14 +371,14 @@ def own(node: exp.Expression, kind: type[exp.Expression]) -> Iterator[exp.Expres
 
 def is_aggregated(node: exp.Select) -> bool:
     """Whether the SELECT gives groups and not rows."""
-    return bool(node.args.get("group") or node.args.get("having")) or any(map(is_aggregate, own(node, exp.Expression)))
+    return bool(node.args.get("group") or node.args.get("having")) or any(map(is_aggregate, own(node, exp.Expr)))
 
 
-def culprit(node: exp.Select, name: str) -> exp.Expression:
+def culprit(node: exp.Select, name: str) -> exp.Expr:
     """Where a name stands in the text."""
     named = (i for i in node.find_all(exp.Identifier) if fold(i.name) == fold(name.rsplit(".", 1)[-1].strip('"')))
     return next(named, node)
 
 
-def _aggregate_place(node: exp.Select) -> exp.Expression:
-    return node.args.get("group") or next((n for n in own(node, exp.Expression) if is_aggregate(n)), node)
+def _aggregate_place(node: exp.Select) -> exp.Expr:
+    return node.args.get("group") or next((n for n in own(node, exp.Expr) if is_aggregate(n)), node)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlglot import ErrorLevel, exp, parse
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
+from sqlglot.parsers.duckdb import DuckDBParser
 
 from sandbox.products.carrier.functions import AGGREGATES, SCALARS, WINDOWS
 from sandbox.products.carrier.refusals import Refusal, Refused, refusal
@@ -16,10 +17,10 @@ from sandbox.products.carrier.refusals import Refusal, Refused, refusal
 class Carrier(DuckDB):
     """DuckDB's grammar in which a function keeps the name it was written with: none is read as another."""
 
-    class Parser(DuckDB.Parser):
-        FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {
-            name: DuckDB.Parser.FUNCTION_PARSERS[name]
+    class Parser(DuckDBParser):
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: DuckDBParser.FUNCTION_PARSERS[name]
             for name in ("CAST", "TRY_CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM")
         }
 
@@ -80,7 +81,7 @@ def parsed(text: str, step: str) -> exp.Query:
     return trees[0]
 
 
-def problems(tree: exp.Expression, step: str) -> Iterator[Refusal]:
+def problems(tree: exp.Expr, step: str) -> Iterator[Refusal]:
     """Everything in the tree that no rule of the carrier knows."""
     for node in tree.walk():
         code, subject = judge(node)
@@ -88,7 +89,7 @@ def problems(tree: exp.Expression, step: str) -> Iterator[Refusal]:
             yield refusal(code, step, place(node), subject)
 
 
-def judge(node: exp.Expression) -> tuple[str, str]:
+def judge(node: exp.Expr) -> tuple[str, str]:
     """The refusal code of one node and what it is about; an empty code where the node is fine."""
     if isinstance(node, _SORTING) or (isinstance(node, exp.Order) and not isinstance(node.parent, exp.Window)):
         return "order", word(node)
@@ -121,7 +122,7 @@ def _is_listed(star: exp.Star) -> bool:
     return isinstance(holder, exp.Select) or (counted and item is star)
 
 
-def _parts(node: exp.Expression) -> tuple[str, str]:
+def _parts(node: exp.Expr) -> tuple[str, str]:
     known = _PARTS.get(type(node))
     if known is None:
         return "", ""
@@ -148,12 +149,12 @@ def _function(node: exp.Anonymous) -> tuple[str, str]:
     return ("", "") if name not in WINDOWS or _over(node) else ("window_function", name)
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Whether a call collapses rows: an aggregate that is not the function of a window."""
     return isinstance(node, exp.Anonymous) and fold(node.name) in AGGREGATES and not _over(node)
 
 
-def _over(node: exp.Expression) -> bool:
+def _over(node: exp.Expr) -> bool:
     """Whether this is the function of a window."""
     inner, outer = node, node.parent
     if isinstance(outer, exp.Filter):
@@ -172,7 +173,7 @@ def join_kind(join: exp.Join) -> str:
     return "INNER" if conditioned else "CROSS"
 
 
-def place(node: exp.Expression) -> tuple[int, int]:
+def place(node: exp.Expr) -> tuple[int, int]:
     """Line and column (from 1) of the first word of a node; 0, 0 where the parser kept none."""
     found = [n.meta for n in node.walk() if n._meta and "line" in n.meta]
     if not found:
@@ -181,7 +182,7 @@ def place(node: exp.Expression) -> tuple[int, int]:
     return int(first["line"]), int(first["col"]) - int(first["end"]) + int(first["start"])
 
 
-def word(node: exp.Expression) -> str:
+def word(node: exp.Expr) -> str:
     """A short name for what a node is, as people write it."""
     if isinstance(node, exp.Anonymous):
         return fold(node.name)

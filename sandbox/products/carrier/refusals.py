@@ -53,9 +53,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         Text("只读取已授权的表和前面的步骤", "Read only granted tables and earlier steps"),
     ),
     "name.hidden": (
-        Text(
-            "名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: the platform's own"
-        ),
+        Text("名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: ours alone"),
         _RENAME,
     ),
     "name.twice": (
@@ -121,7 +119,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         Text("DISTINCT 去重跨越多个主体", "DISTINCT merges rows of different entities"),
         Text(
             "请在结果列中保留主体标识，或删去 DISTINCT",
-            "Keep the key of the entity among the columns, or drop DISTINCT",
+            "Keep the entity's key among the columns, or drop DISTINCT",
         ),
     ),
     "window.not_determined": (
@@ -132,9 +130,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         ),
     ),
     "several": (
-        Text(
-            "这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities and cannot be grouped again"
-        ),
+        Text("这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities: no groups of them"),
         Text("请在产品的维度和指标中汇总", "Aggregate them in the product's dimensions and measures"),
     ),
     "subquery.place": (

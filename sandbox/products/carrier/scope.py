@@ -57,7 +57,7 @@ class Scope:
 
     outer: Scope | None = None
     sources: list[Source] = field(default_factory=list)
-    aliases: Mapping[str, exp.Expression] = field(default_factory=dict)
+    aliases: Mapping[str, exp.Expr] = field(default_factory=dict)
     merged: dict[str, Ref] = field(default_factory=dict)
     """USING columns: name → the side whose value the joined column has"""
     edges: set[tuple[Ref, Ref]] = field(default_factory=set)
@@ -140,7 +140,7 @@ class Scope:
             if kind == "INNER" or (kind, side) in (("LEFT", "RIGHT"), ("RIGHT", "LEFT")):
                 self.edges.add((start, end))
 
-    def where(self, condition: exp.Expression | None) -> None:
+    def where(self, condition: exp.Expr | None) -> None:
         """The equalities among the AND-ed conditions of WHERE: every row of the result has passed them."""
         for left, right in equalities(condition, self):
             self.edges |= {(left, right), (right, left)}
@@ -203,7 +203,7 @@ def connected(scope: Scope) -> bool:
     return not owned or any(tied(scope, {(scope.ref(s, c), d) for c, d in s.domains().items()}) for s in owned)
 
 
-def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
+def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
     """The conditions that are AND-ed at the top; nothing under OR, NOT or CASE."""
     if isinstance(condition, exp.Where | exp.Having | exp.Paren):
         yield from conjuncts(condition.this)
@@ -214,7 +214,7 @@ def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
         yield condition
 
 
-def equalities(condition: exp.Expression | None, scope: Scope) -> Iterator[tuple[Ref, Ref]]:
+def equalities(condition: exp.Expr | None, scope: Scope) -> Iterator[tuple[Ref, Ref]]:
     """Pairs of plain columns that the AND-ed conditions make equal."""
     for part in conjuncts(condition):
         if isinstance(part, exp.EQ):
