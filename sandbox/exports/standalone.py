@@ -28,7 +28,7 @@ from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import EvidenceError, Source, column_names, opened
+from sandbox.products.source import EntityKey, EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
 from sandbox.products.spec_errors import SpecError
 
