@@ -19,6 +19,7 @@ from typing import Any
 
 from policies.text import Text
 from sandbox.products import evidence_files, twin
+from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
 from sandbox.products.evidence import Evidence
 from sandbox.products.evidence_files import Caps, NotEvidence
@@ -34,8 +35,9 @@ CODE = (
     "policies/text.py", "policies/problems.py", "policies/reading.py",
 )  # fmt: skip
 """What the inside imports of the platform's own code, beside the jail's."""
-_TEXT, _DETAIL = 1000, 4000
-_CODE = re.compile(r"[a-z][a-z_]{0,30}\.[a-z][a-z_]{0,40}")
+_LONG, _MANY = 1000, 50
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
+_NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
 _STEP = re.compile(r"[a-z0-9_ :.\-]{1,80}")
 
 ENDINGS: dict[str, tuple[Text, Text]] = {
@@ -140,7 +142,7 @@ def _in_jail(order: jail.Order, form: str, room: Room, watch: Watch) -> None:
     try:
         bound = disk.Bound([order.folder, order.output], room.folder_mb, jailed)
         _listen(jailed, room.limits.wall_seconds, bound, watch)
-    except ProtocolError:
+    except (ProtocolError, TypeError):
         raise ended("protocol") from None
     except ChannelClosed:
         kind = DEATHS.get(jailed.death(), "crashed")
@@ -181,19 +183,37 @@ def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
 
 def _refusal(told: Mapping[str, Any]) -> EvidenceError:
     """What the inside refused, in its own words, cut to size and to plain values."""
-    code, text, fix, detail = (told.get(name) for name in ("code", "text", "fix", "detail"))
-    if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(text, dict):
-        raise ProtocolError("refusal")
+    code, fix, detail = _code(told.get("code")), told.get("fix"), told.get("detail")
     if isinstance(detail, dict) and detail.get("error_class") == "OutOfMemoryException":
         return ended("memory_limit")
-    kept = detail if isinstance(detail, dict) and len(str(detail)) <= _DETAIL else {}
-    named = {str(k): v for k, v in kept.items() if str(k).isidentifier() and k not in ("code", "text", "fix")}
-    return EvidenceError(code, _text(text), _text(fix) if isinstance(fix, dict) else None, **named)
+    named = {k: v for k, v in detail.items() if _NAME.fullmatch(k)} if isinstance(detail, dict) else {}
+    plain: dict[str, Any] = {k: str(v)[:_LONG] if isinstance(v, str) else v for k, v in list(named.items())[:_MANY]}
+    if refusals := told.get("refusals"):
+        plain["refusals"] = tuple(_one_refusal(*one) for one in refusals[:_MANY])
+    return EvidenceError(code, _text(told.get("text")), _text(fix) if fix else None, **plain)
 
 
-def _text(told: Mapping[str, Any]) -> Text:
-    zh, en = (re.sub(r"[\x00-\x1f\x7f]", " ", str(told.get(side, "")))[:_TEXT] for side in ("zh", "en"))
+def _one_refusal(code: str, step: str, line: int, column: int, text: Any, repair: Any) -> Refusal:
+    if not isinstance(step, str) or type(line) is not int or type(column) is not int:
+        raise ProtocolError("refusal")
+    return Refusal(_code(code), _line(step)[:_LONG], line, column, _text(text), _text(repair))
+
+
+def _code(told: Any) -> str:
+    if not isinstance(told, str) or not _CODE.fullmatch(told):
+        raise ProtocolError("code of a refusal")
+    return told
+
+
+def _text(told: Any) -> Text:
+    if not isinstance(told, dict):
+        raise ProtocolError("text of a refusal")
+    zh, en = (_line(str(told.get(side, "")))[:_LONG] for side in ("zh", "en"))
     return Text(zh, en)
+
+
+def _line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _stop_if(cancelled: bool) -> None:

@@ -33,9 +33,7 @@ def run(setting: Setting, data: Channel, control: Channel) -> None:
     try:
         _prove(setting, data)
     except EvidenceError as error:
-        fix = error.fix.as_dict() if error.fix else None
-        data.send({"is": "refused", "code": error.code, "text": error.text.as_dict(), "fix": fix,
-                   "detail": _plain(error.detail)})  # fmt: skip
+        data.send({"is": "refused", **_told(error)})
     except (MemoryError, ChannelClosed):
         raise
     except BaseException as error:  # a panic of polars is no Exception; its text may quote a record
@@ -68,6 +66,12 @@ class _Given:
         return np.array([int(key) for key in keys], dtype=np.uint32)
 
 
-def _plain(detail: dict[str, Any]) -> dict[str, Any]:
-    """Names and counts of an error as JSON has them; anything else is left out."""
-    return {k: v for k, v in detail.items() if isinstance(v, str | int | float | bool | list)}
+def _told(error: EvidenceError) -> dict[str, Any]:
+    """The error as JSON: its words, names and counts, and the carrier's refusals."""
+    plain = {k: v for k, v in error.detail.items() if isinstance(v, str | int | float | bool)}
+    refusals = [
+        [r.code, r.step, r.line, r.column, r.text.as_dict(), r.repair.as_dict()]
+        for r in error.detail.get("refusals", ())
+    ]
+    fix = error.fix.as_dict() if error.fix else None
+    return {"code": error.code, "text": error.text.as_dict(), "fix": fix, "detail": plain, "refusals": refusals}
