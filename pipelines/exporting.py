@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipelines import granting
+from pipelines import granting, proving
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -38,8 +38,8 @@ from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import repository as products
 from sandbox.products.compile import columns_read
-from sandbox.products.entities import EntityRegister
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Budget, Evidence
+from sandbox.products.proving import Asked
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, parse
@@ -73,7 +73,7 @@ class Checking:
         with work.platform.system() as unit:
             service.begin_check(unit, request_id)
         facts = _facts(work.platform, request_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
+        evidence = work.step("evidence", 10, lambda: _evidence(facts, work, (10, 60)))
         verdict = work.step("rules", 60, lambda: evaluate(_subject(facts, evidence), facts.edition))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ class Releasing:
 
     def run(self, work: Work) -> Effect:
         facts = _facts(work.platform, work.job.subject_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
+        evidence = work.step("evidence", 10, lambda: _evidence(facts, work, (10, 50)))
         verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
         if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) or evidence is None:
             return _withholding(facts, verdict)
@@ -240,15 +240,15 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
     )  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Evidence | None:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
-    the job cannot be proved by machine."""
+def _evidence(facts: Facts, work: Work, span: tuple[int, int]) -> Evidence | None:
+    """Who is behind every cell, derived from the source and proved in a jail, with secret halves drawn then; None where
+    parts of the job cannot be proved by machine."""
     if facts.spec.beyond_proof:
         return None
-    settings = facts.platform.settings
-    register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves
-    return derive(facts.spec, facts.sources, codes=register, halves=halves)
+    proofs = facts.edition.by_check("evidence_proofs").parameters
+    level = max((source.level for source in facts.sources.values()), default=4)
+    budget = Budget(seconds=proofs.budget_seconds, times=proofs.budget_times)
+    return proving.evidence(work, facts.spec, facts.sources, Asked(proofs.halves_for(level), budget), span)
 
 
 def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
