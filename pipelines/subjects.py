@@ -203,7 +203,8 @@ def _pairs(view: str, column: str) -> str:
 
 def _several(con: duckdb.DuckDBPyConnection, kind: str, column: str) -> dict[str, Any] | None:
     """Values of the column that belong to more than one entity: count(DISTINCT (k, e)) = count(DISTINCT k)."""
-    text = f"SELECT count(*), min(k) FROM (SELECT k FROM ({_pairs(_view(kind), column)}) GROUP BY k HAVING count(*) > 1)"
+    several = f"SELECT k FROM ({_pairs(_view(kind), column)}) GROUP BY k HAVING count(*) > 1"
+    text = f"SELECT count(*), min(k) FROM ({several})"
     return _told(con, text, "determined_by", column=column)
 
 
@@ -261,7 +262,8 @@ def _proposals(
 def _coded(con: duckdb.DuckDBPyConnection, column: str) -> bool:
     """Whether the column holds codes and nothing else: free text that happens to be unique is no key."""
     name = identifier(column)
-    text = f"SELECT coalesce(bool_and(regexp_full_match({name}, {literal(CODE)})), false) FROM own WHERE {name} IS NOT NULL"
+    coded = f"coalesce(bool_and(regexp_full_match({name}, {literal(CODE)})), false)"
+    text = f"SELECT {coded} FROM own WHERE {name} IS NOT NULL"
     return bool(con.execute(text).fetchall()[0][0])
 
 
@@ -283,7 +285,8 @@ class CheckSubjects:
         with work.platform.system() as unit:
             resource = repository.get(unit.session, work.job.subject_id)
             beside = around(unit, resource, lake)
-            wanted = {v.lake_version: _columns_of(unit, resource, v.number) for v in subjects.to_check(unit.session, resource)}
+            versions = subjects.to_check(unit.session, resource)
+            wanted = {v.lake_version: _columns_of(unit, resource, v.number) for v in versions}
         found = {
             version: work.step(
                 "subjects", 10,

@@ -147,6 +147,13 @@ def verified(session: Session, resource: Resource, version: ResourceVersion) -> 
 
 def unusable(session: Session, resource: Resource, version: ResourceVersion) -> tuple[Text, Text] | None:
     """Why nothing can be proved about the entities of this version, and what to do; None when everything holds."""
+    taken_back = repository.delivery(session, version.delivery_id).state == "withdrawn"
+    if resource.state == "withdrawn" or taken_back:
+        return (
+            Text(f"资源“{resource.name}”的第 {version.number} 版已下架或撤回",
+                 f"Version {version.number} of “{resource.name}” was withdrawn"),
+            Text("请改用仍在目录中的数据，重新申请授权", "Apply for data that is still in the catalogue"),
+        )  # fmt: skip
     check = verified(session, resource, version)
     if check is None:
         return (

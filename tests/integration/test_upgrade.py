@@ -121,8 +121,9 @@ def test_a_published_twin_becomes_a_record_that_counts_as_stale(old: Platform) -
 def test_a_key_column_becomes_a_fact_that_is_not_verified_yet(old: Platform) -> None:
     """What was registered as a name of a column is declared from now on; nobody has looked at the rows for it."""
     resource(old, "visits", "published", 1)
+    keys = json.dumps({"person": "身份证号"})
     with old.database.transaction() as session:
-        session.execute(sa.text("UPDATE resource SET entity_keys = :keys"), {"keys": json.dumps({"person": "身份证号"})})
+        session.execute(sa.text("UPDATE resource SET entity_keys = :keys"), {"keys": keys})
     old.database.migrate()
     with old.system() as unit:
         found = repository.get(unit.session, "visits")
