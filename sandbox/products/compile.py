@@ -196,16 +196,15 @@ def recompute_sql(cube: Cube, where: str = "TRUE") -> str:
 
 def _cells(cube: Cube, dims: list[str], sums: list[str], where: str) -> str:
     """One row a cell; a grouping by nothing has its row even where no entity is left."""
+    empty = [number for number, grouping in enumerate(cube.groupings) if not grouping]
     parts = []
     if dims:
         columns = ", ".join([*dims, "__g"])
-        parts.append(f"SELECT {columns}, {', '.join(sums)} FROM __c WHERE {where} GROUP BY {columns}")
-    for number, grouping in enumerate(cube.groupings):
-        if not grouping:
-            columns = ", ".join([*(f"NULL AS {d}" for d in dims), f"{number} AS __g", *sums])
-            parts.append(f"SELECT {columns} FROM __c WHERE {where} AND __g = {number}")
-            if dims:
-                parts[0] = parts[0].replace(" GROUP BY ", f" AND __g <> {number} GROUP BY ")
+        others = "".join(f" AND __g <> {number}" for number in empty)
+        parts.append(f"SELECT {columns}, {', '.join(sums)} FROM __c WHERE {where}{others} GROUP BY {columns}")
+    for number in empty:
+        columns = ", ".join([*(f"NULL AS {d}" for d in dims), f"{number} AS __g", *sums])
+        parts.append(f"SELECT {columns} FROM __c WHERE {where} AND __g = {number}")
     return " UNION ALL ".join(parts)
 
 
@@ -392,12 +391,13 @@ class _Writer:
             rows = self.spec.per_rows(m)
             return divided(f"sum({of})", "count(*)" if rows else f"sum({self.column(str(m.per))})")
         if m.op == "weighted_mean":
-            top, below = (Partial("", part, m.op, m.of, m.weight) for part in ("numerator", "denominator"))
-            return divided(f"sum({self.value(top)})", f"sum({self.value(below)})")
+            halves = [Partial("", part, m.op, m.of, m.weight) for part in ("numerator", "denominator")]
+            return divided(*(f"sum({self.value(p)})" for p in halves))
         if m.op == "share_of_margin":
-            top, mask = f"sum({of})" if m.of else "count(*)", self.grouping()
+            mask = self.grouping()
             partition = [*map(self.column, m.margin or ()), mask]
-            return _share(self.spec, m, top, _numbered(self.spec, mask), partition)
+            total = f"sum({of})" if m.of else "count(*)"
+            return _share(self.spec, m, total, _numbered(self.spec, mask), partition)
         return self.aggregate(m, of)
 
     @staticmethod

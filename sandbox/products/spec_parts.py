@@ -242,8 +242,8 @@ class Measure(Part):
     """
 
     op: Literal[
-        "count", "count_distinct", "sum", "mean", "ratio", "weighted_mean", "median", "quantile", "stddev", "min", "max",
-        "share_of_margin",
+        "count", "count_distinct", "sum", "mean", "ratio", "weighted_mean", "median", "quantile", "stddev", "min",
+        "max", "share_of_margin",
     ]  # fmt: skip
     of: Column | None = None
     per: Column | None = None
@@ -292,7 +292,9 @@ class Suppress(Part):
 class Step(Part):
     """One step before the cube: one SELECT over inputs, earlier steps and references, or a Python script.
 
-    `owners: several` allows rows that belong to more than one entity of a kind (pairs of persons). A script finds its tables in `tables` (name → polars frame) and leaves its result in `result`; it gets the tables it
+    `owners: several` allows rows that belong to more than one entity of a kind (pairs of persons).
+
+    A script finds its tables in `tables` (name → polars frame) and leaves its result in `result`; it gets the tables it
     `reads` and nothing else, and gives the declared `columns`, cast by the platform.
     """
 
