@@ -202,13 +202,14 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
 
 
 def _evidence(facts: Facts) -> Evidence | None:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
-    the job cannot be proved by machine."""
-    if facts.spec.beyond_proof or facts.refused is not None:
+    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where nothing
+    can be proved on the inputs."""
+    if facts.refused is not None:
         return None
     settings = facts.platform.settings
+    level = max((source.level for source in facts.sources.values()), default=4)
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves
+    halves = facts.edition.by_check("evidence_proofs").parameters.halves_for(level)
     return derive(facts.spec, facts.sources, codes=register, halves=halves)
 
 

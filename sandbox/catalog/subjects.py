@@ -141,7 +141,7 @@ def _check(session: Session, resource_id: str, lake_version: int, facts: str) ->
 
 
 def verified(session: Session, resource: Resource, version: ResourceVersion) -> SubjectCheck | None:
-    """The verification of the facts as they are declared now over the rows of this version; None before there is one."""
+    """The verification of the facts as they are declared now over the rows of this version, if any."""
     return _check(session, resource.id, version.lake_version, resource.facts.digest)
 
 
@@ -157,16 +157,18 @@ def unusable(session: Session, resource: Resource, version: ResourceVersion) -> 
     check = verified(session, resource, version)
     if check is None:
         return (
-            Text(f"资源“{resource.name}”的主体声明尚未在该版本上校验", f"The facts of “{resource.name}” are unverified"),
-            Text("请等待校验完成；久未完成时请运营人员重新校验", "Wait for the check, or have it repeated"),
-        )
+            Text(f"资源“{resource.name}”的主体声明尚未在该版本上校验",
+                 f"The facts of “{resource.name}” are unverified"),
+            Text("请等待校验完成；久未完成时请数源部门重新校验", "Wait for the check, or have it repeated"),
+        )  # fmt: skip
     failed = [f for one in check.kinds.values() for f in one["failures"]]
     if not failed:
         return None
     return (
-        Text(f"资源“{resource.name}”的主体声明与该版本数据不符", f"The rows of “{resource.name}” do not bear out its facts"),
+        Text(f"资源“{resource.name}”的主体声明与该版本数据不符",
+             f"The rows of “{resource.name}” do not bear out its facts"),
         Text("请数源部门在“主体与角色”页更正声明或重新交付", "Its department corrects the facts or delivers again"),
-    )
+    )  # fmt: skip
 
 
 # ---- people decide ----
