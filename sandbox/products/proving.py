@@ -65,6 +65,8 @@ ENDINGS: dict[str, tuple[Text, Text]] = {
     ),
 }
 """How a proof can end without a result: what happened, what to do."""
+BROKEN = frozenset({"evidence.crashed", "evidence.protocol", "evidence.cancelled"})
+"""Ends that say nothing about the job: the proof has to be made again."""
 
 
 @dataclass(frozen=True, slots=True)
