@@ -193,9 +193,11 @@ class _Work:
         self.steps[name] = tuple(cube["measures"])
 
     def _constants(self, select: exp.Select) -> None:
-        """Scalar sub-queries over aggregates become references, innermost first."""
+        """Scalar sub-queries over aggregates become references, innermost first; in our own text they already are."""
         from sqlglot import exp
 
+        if "cubes" in self.head:
+            return
         for query in reversed(list(select.find_all(exp.Subquery))):
             inner = query.this
             if not isinstance(inner, exp.Select) or not _scalar(query) or not is_aggregate(inner):
