@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sandbox.catalog.keys import normal_key
 from sandbox.products.expressions import sql_of
+from sandbox.products.source import EntityKey
 from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
 from sandbox.products.spec_parts import Condition, Derive, Measure
@@ -25,14 +26,6 @@ class Step:
 
     name: str
     sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntityKey:
-    """A catalogue fact: rows of this table belong to the entity of `kind` whose key is in `column`."""
-
-    kind: str
-    column: str
 
 
 @dataclass(frozen=True, slots=True)
