@@ -29,6 +29,7 @@ from sandbox.workspaces import disk, jail, snapshot
 from sandbox.workspaces.broker import DEATHS, Mode
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
+from sandbox.workspaces.usage import Meter, meter
 
 CODE = (
     "sandbox/products", "sandbox/catalog/keys.py", "sandbox/kernel/errors.py",
@@ -164,22 +165,35 @@ def _in_jail(order: jail.Order, place: Place) -> None:
     """Returns when the inside says that it is done. Raises EvidenceError; the jail has ended either way."""
     assert order.output is not None
     jailed = jail.start(order, place.form)
+    measured, limits = meter(jailed), place.room.limits
     try:
         bound = disk.Bound([order.folder, order.output], place.room.folder_mb, jailed)
-        _listen(jailed, place.room.limits.wall_seconds, bound, place.watch)
+        _listen(jailed, limits.wall_seconds, bound, place.watch, measured)
     except (ProtocolError, TypeError):
         raise ended("protocol") from None
     except ChannelClosed:
-        kind = DEATHS.get(jailed.death(), "crashed")
-        raise ended(kind if kind in ENDINGS else "crashed") from None
+        raise ended(_death(jailed, measured, limits)) from None
     finally:
         jailed.kill()
 
 
-def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch) -> None:
+def _death(jailed: jail.Jailed, measured: Meter, limits: Limits) -> str:
+    """Why a jail went away. The kernel's last word on processor time is the same signal as anybody's, and a library
+    that is refused memory may abort: what was used tells them apart."""
+    reason = jailed.death()
+    if reason == "killed" and measured.read().cpu_seconds >= 0.9 * limits.cpu_seconds:  # the last tick may be missed
+        return "time_limit"
+    if reason == "crashed" and 2 * measured.held_mb >= limits.memory_mb:
+        return "memory_limit"
+    kind = DEATHS.get(reason, "crashed")
+    return kind if kind in ENDINGS else "crashed"
+
+
+def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch, measured: Meter) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         frame = jailed.data.receive(timeout=0.2)
+        measured.tick()
         _stop_if(watch.cancelled())
         if bound.passed() if frame is None else bound.exceeded():
             raise ended("disk_full")

@@ -46,6 +46,7 @@ def _prove(setting: Setting, data: Channel) -> None:
     from sandbox.products import evidence_files
     from sandbox.products.evidence import derive
 
+    data.send({"is": "progress", "step": "start", "share": 0.05})
     sources = {alias: _source(alias, facts, setting) for alias, facts in setting.extra["sources"].items()}
     evidence = derive(parse(setting.extra["spec"]), sources, codes=_Given(), halves=setting.extra["halves"])
     evidence_files.write(evidence, Path(str(setting.output)))
