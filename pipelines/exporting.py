@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
@@ -40,12 +41,15 @@ from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import repository as products
+from sandbox.products import service as runs
 from sandbox.products.compile import columns_read
-from sandbox.products.entities import EntityRegister
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Budget, Evidence
+from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, parse
+from sandbox.workspaces import uploads
+from sandbox.workspaces.own_record import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Checking:
         with work.platform.system() as unit:
             service.begin_check(unit, request_id)
         facts = _facts(work.platform, request_id)
-        proved = work.step("evidence", 10, lambda: _prove(facts))
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
         subject = _subject(facts, proved)
         verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
         basis = work.step("record", 90, lambda: _keep(facts, subject))
@@ -100,7 +104,7 @@ class Releasing:
 
     def run(self, work: Work) -> Effect:
         facts = _facts(work.platform, work.job.subject_id)
-        proved = work.step("evidence", 10, lambda: _prove(facts))
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 50)))
         subject = _subject(facts, proved)
         verdict = work.step("last_check", 50, lambda: evaluate(subject, facts.edition))
         if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
@@ -151,11 +155,12 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         run = products.get(unit.session, artefact.run_id)
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
-        own = {alias: _upload(unit, one) for alias, one in runs.uploads_of(unit, run.workspace_id, spec).items()}
+        brought = runs.uploads_of(unit, run.workspace_id, spec)
+        own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
-        sources = {alias: source_of(unit, lake, g) for alias, g in used.items()}
+        sources = own | {alias: source_of(unit, lake, g) for alias, g in used.items()}
         kinds = kinds_of(unit, used.values())
         edition = editions.in_force(unit, "export")
         return Facts(
@@ -174,6 +179,11 @@ def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
     except EvidenceError as refused:
         return refused
     return None
+
+
+def _upload(unit: Unit, one: Upload) -> Source:
+    """The merchant's own table: nobody's records, and read inside the proof's jail only."""
+    return Source((str(uploads.table_of(unit, one)),), f"sha256:{one.table_sha256}")
 
 
 def _live(application: Application, unit: Unit) -> bool:
@@ -218,17 +228,19 @@ class Proved:
     refused: EvidenceError | None = None
 
 
-def _prove(facts: Facts) -> Proved:
-    """Derive the evidence from the source and prove it, with secret seeds drawn now."""
+def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
+    """Derive the evidence from the source and prove it in a jail, with secret seeds drawn then; or the reason why the
+    job or its inputs do not let it be. Raises `EvidenceError` where the jail broke: that says nothing about the job."""
     if facts.refused is not None:
         return Proved(refused=facts.refused)
-    settings = facts.platform.settings
-    register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves_for(_level(facts))
+    proofs = facts.edition.by_check("evidence_proofs").parameters
+    asked = Asked(proofs.halves_for(_level(facts)), Budget(seconds=proofs.budget_seconds, times=proofs.budget_times))
     try:
-        return Proved(derive(facts.spec, facts.sources, codes=register, halves=halves))
-    except EvidenceError as refused:
-        return Proved(refused=refused)
+        return Proved(proving.evidence(work, facts.spec, facts.sources, asked, span))
+    except EvidenceError as error:
+        if error.code in BROKEN:
+            raise
+        return Proved(refused=error)
 
 
 def _level(facts: Facts) -> int:
@@ -247,8 +259,9 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     request, application = facts.request, facts.application
     content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
     file = ExportFile(facts.artefact.name, content)
-    columns = {alias: column_names(source) for alias, source in facts.sources.items()}
-    read = columns if facts.spec.prepare else columns_read(facts.spec, columns)  # free text may read all it is granted
+    columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
+    free = facts.spec.prepare or len(columns) < len(facts.sources)
+    read = columns if free else columns_read(facts.spec, columns)  # free text may read all that it is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
@@ -263,7 +276,7 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
     )  # fmt: skip
-    return matched(subject, facts.sources)
+    return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
 def _package(facts: Facts, release_id: str) -> Release:
