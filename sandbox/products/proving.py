@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from policies.text import Text
 from sandbox.products import evidence_files, twin
@@ -37,6 +38,7 @@ CODE = (
 )  # fmt: skip
 """What the inside imports of the platform's own code, beside the jail's."""
 _LONG, _MANY = 1000, 50
+_ANSWER_SECONDS = 5.0
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
@@ -80,12 +82,22 @@ class Room:
     caps: Caps
 
 
+class Draws(Protocol):
+    """Where secret numbers come from: `secrets`, or the record of an earlier proof."""
+
+    def randbits(self, bits: int, /) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides."""
+    """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides.
+
+    `draws`: where the seeds come from, asked only once the values are frozen.
+    """
 
     halves: int
     budget: Budget = field(default_factory=Budget)
+    draws: Draws = secrets
 
 
 class Unwatched:
@@ -126,10 +138,11 @@ def prove(
         coded = _twins(sources, codes, place, Path(folder, "twins"))
         output = Path(folder, "output")
         output.mkdir(mode=0o700)
+        seeds = Seeds(asked.draws)
         try:
-            _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place)
+            _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place, seeds)
             _take_back(output)
-            return _checked(evidence_files.read(output, place.room.caps), spec, sources)
+            return _checked(evidence_files.read(output, place.room.caps), spec, sources, seeds)
         except NotEvidence:
             raise ended("protocol") from None
 
@@ -161,14 +174,39 @@ def _order(
     return jail.Order("proof", home, room.limits, Mode.REAL.value, tables, output=output, extra=extra, code=CODE)
 
 
-def _in_jail(order: jail.Order, place: Place) -> None:
+class Seeds:
+    """Hands seeds to a proof, in this order only: first every value is frozen (reported by a digest), then numbers are
+    drawn. What was reported and drawn is checked against the evidence in the end."""
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self.frozen: list[str] = []
+        self.drawn: list[int] = []
+
+    def freeze(self, digest: object) -> None:
+        """Raises ProtocolError once a number was drawn."""
+        if self.drawn or len(self.frozen) >= evidence_files.MAX_PARTS:
+            raise ProtocolError("values that change after the seed was drawn")
+        if not isinstance(digest, str) or not _HASH.fullmatch(digest):
+            raise ProtocolError("digest of the values")
+        self.frozen.append(digest)
+
+    def draw(self, bits: object) -> int:
+        """A new number. Raises ProtocolError before anything is frozen."""
+        if not self.frozen or len(self.drawn) >= _MANY or type(bits) is not int or not 32 <= bits <= 256:
+            raise ProtocolError("a seed before the values are frozen")
+        self.drawn.append(self._draws.randbits(bits))
+        return self.drawn[-1]
+
+
+def _in_jail(order: jail.Order, place: Place, seeds: Seeds) -> None:
     """Returns when the inside says that it is done. Raises EvidenceError; the jail has ended either way."""
     assert order.output is not None
     jailed = jail.start(order, place.form)
     measured, limits = meter(jailed), place.room.limits
     try:
         bound = disk.Bound([order.folder, order.output], place.room.folder_mb, jailed)
-        _listen(jailed, limits.wall_seconds, bound, place.watch, measured)
+        _listen(jailed, limits.wall_seconds, bound, place.watch, measured, seeds)
     except (ProtocolError, TypeError):
         raise ended("protocol") from None
     except ChannelClosed:
@@ -189,7 +227,9 @@ def _death(jailed: jail.Jailed, measured: Meter, limits: Limits) -> str:
     return kind if kind in ENDINGS else "crashed"
 
 
-def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch, measured: Meter) -> None:
+def _listen(
+    jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch, measured: Meter, seeds: Seeds
+) -> None:  # fmt: skip
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         frame = jailed.data.receive(timeout=0.2)
@@ -197,12 +237,16 @@ def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch
         _stop_if(watch.cancelled())
         if bound.passed() if frame is None else bound.exceeded():
             raise ended("disk_full")
-        if frame is not None and _heard(frame[0], watch):
+        if frame is None:
+            continue
+        if frame[0].get("is") == "seed":
+            jailed.data.send({"is": "seed", "value": f"{seeds.draw(frame[0].get('bits')):x}"}, timeout=_ANSWER_SECONDS)
+        elif _heard(frame[0], watch, seeds):
             return
     raise ended("time_limit")
 
 
-def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
+def _heard(header: Mapping[str, Any], watch: Watch, seeds: Seeds) -> bool:
     """Take one frame; True for the last one. Raises EvidenceError, ProtocolError."""
     kind = header.get("is")
     if kind == "progress":
@@ -210,6 +254,9 @@ def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
         if not isinstance(step, str) or not _STEP.fullmatch(step) or not isinstance(share, int | float):
             raise ProtocolError("progress")
         watch.progress(step, min(1.0, max(0.0, float(share))))
+        return False
+    if kind == "frozen":
+        seeds.freeze(header.get("digest"))
         return False
     if kind == "refused":
         raise _refusal(header)
@@ -260,7 +307,7 @@ def _stop_if(cancelled: bool) -> None:
         raise ended("cancelled")
 
 
-def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source]) -> Evidence:
+def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source], seeds: Seeds) -> Evidence:
     """What the platform knows itself is not taken from the jail."""
     from sandbox.products.spec import digest
 
