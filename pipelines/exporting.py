@@ -251,7 +251,7 @@ def _level(facts: Facts) -> int:
 def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
     evidence, settings = subject.evidence, facts.platform.settings
-    document = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
     if evidence is not None:
         document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
     wrong = mismatches(evidence) if evidence else []

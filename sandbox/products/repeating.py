@@ -9,6 +9,7 @@ repeats has numbers of its own for them.
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import polars as pl
 
+from policies.text import Text
+from sandbox.kernel.errors import BadInput
 from sandbox.products import evidence_files
 from sandbox.products.cells import CELL_SCHEMA
 from sandbox.products.evidence import Evidence, KindEvidence, same_rows, same_value
+from sandbox.products.evidence_files import Caps
 
 _FACTS = ("touched", "several", "reproduced", "halves", "halves_as_predicted", "perturbed", "not_perturbed",
           "ownerless_rows", "rows_total")  # fmt: skip
@@ -38,6 +42,7 @@ class Replayed:
     """The seed of a record in place of a new one."""
 
     def __init__(self, seed: str) -> None:
+        """`seed` as the record has it: a hexadecimal number."""
         self._seed = int(seed, 16)
 
     def randbits(self, bits: int) -> int:
@@ -48,7 +53,7 @@ class Replayed:
 
 
 def keep(evidence: Evidence, root: Path) -> str:
-    """Leave the evidence below `root` in a folder named by its digest, whole or not at all; returns the digest (hex)."""
+    """Leave the evidence below `root` in a folder named by its digest, whole or not at all; the digest (hex)."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=root) as building:
         part = Path(building, "proof")
@@ -58,6 +63,22 @@ def keep(evidence: Evidence, root: Path) -> str:
         if not (root / digest).exists():
             part.rename(root / digest)
     return digest
+
+
+def read(folder: Path, caps: Caps) -> Evidence:
+    """A kept proof, checked like one that comes out of a jail. Raises `BadInput` for anything else."""
+    try:
+        found = evidence_files.read(folder, caps)
+    except evidence_files.NotEvidence:
+        raise _unusable("文件夹中没有完整的证明记录", "The folder holds no whole record of a proof") from None
+    if not re.fullmatch(r"[0-9a-f]{1,64}", found.record.seed):
+        raise _unusable("证明记录中没有随机种子", "The record of the proof holds no seed")
+    return found
+
+
+def _unusable(zh: str, en: str) -> BadInput:
+    fix = Text("请给出 pds job run --record 或平台保存的文件夹", "Name the folder that `pds job run --record` has left")
+    return BadInput("repeat.record", Text(zh, en), fix=fix)
 
 
 def digest_of(folder: Path) -> str:
