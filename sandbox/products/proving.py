@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from policies.text import Text
 from sandbox.products import evidence_files, twin
 from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
-from sandbox.products.evidence import Budget, Evidence, Watch
+from sandbox.products.evidence import Budget, Draws, Evidence, Fresh, Watch
 from sandbox.products.evidence_files import Caps, NotEvidence
+from sandbox.products.evidence_values import digest_of
 from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec, as_data
 from sandbox.workspaces import disk, jail, snapshot
@@ -82,12 +82,6 @@ class Room:
     caps: Caps
 
 
-class Draws(Protocol):
-    """Where secret numbers come from: `secrets`, or the record of an earlier proof."""
-
-    def randbits(self, bits: int, /) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides.
@@ -97,7 +91,7 @@ class Asked:
 
     halves: int
     budget: Budget = field(default_factory=Budget)
-    draws: Draws = secrets
+    draws: Draws = field(default_factory=Fresh)
 
 
 class Unwatched:
@@ -175,28 +169,35 @@ def _order(
 
 
 class Seeds:
-    """Hands seeds to a proof, in this order only: first every value is frozen (reported by a digest), then numbers are
-    drawn. What was reported and drawn is checked against the evidence in the end."""
+    """Hands seeds to a proof, in this order only: first every value is frozen (reported by its digest), then numbers
+    are drawn. What was reported and drawn is held against the evidence in the end."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
-        self.frozen: list[str] = []
-        self.drawn: list[int] = []
+        self._frozen: list[str] = []
+        self._drawn: list[str] = []
 
     def freeze(self, digest: object) -> None:
-        """Raises ProtocolError once a number was drawn."""
-        if self.drawn or len(self.frozen) >= evidence_files.MAX_PARTS:
+        """Raises ProtocolError for what is no digest, and once a number was drawn."""
+        if self._drawn or len(self._frozen) >= evidence_files.MAX_PARTS:
             raise ProtocolError("values that change after the seed was drawn")
         if not isinstance(digest, str) or not _HASH.fullmatch(digest):
             raise ProtocolError("digest of the values")
-        self.frozen.append(digest)
+        self._frozen.append(digest)
+        self._draws.frozen(digest)
 
-    def draw(self, bits: object) -> int:
-        """A new number. Raises ProtocolError before anything is frozen."""
-        if not self.frozen or len(self.drawn) >= _MANY or type(bits) is not int or not 32 <= bits <= 256:
+    def draw(self, bits: object) -> str:
+        """A new number, in hexadecimal. Raises ProtocolError before anything is frozen, and for a second one."""
+        if not self._frozen or self._drawn or type(bits) is not int or not 32 <= bits <= 256:
             raise ProtocolError("a seed before the values are frozen")
-        self.drawn.append(self._draws.randbits(bits))
-        return self.drawn[-1]
+        self._drawn.append(f"{self._draws.randbits(bits):x}")
+        return self._drawn[0]
+
+    def fit(self, evidence: Evidence) -> bool:
+        """Whether these are the values that were frozen, and proved with the number that was drawn."""
+        parts = [evidence, *evidence.references]
+        values = [digest_of(part.rows) for part in parts]
+        return sorted(values) == sorted(self._frozen) and [evidence.record.seed] == self._drawn
 
 
 def _in_jail(order: jail.Order, place: Place, seeds: Seeds) -> None:
@@ -240,7 +241,7 @@ def _listen(
         if frame is None:
             continue
         if frame[0].get("is") == "seed":
-            jailed.data.send({"is": "seed", "value": f"{seeds.draw(frame[0].get('bits')):x}"}, timeout=_ANSWER_SECONDS)
+            jailed.data.send({"is": "seed", "value": seeds.draw(frame[0].get("bits"))}, timeout=_ANSWER_SECONDS)
         elif _heard(frame[0], watch, seeds):
             return
     raise ended("time_limit")
@@ -314,7 +315,9 @@ def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source], s
     used = {alias: source.digest for alias, source in sources.items()}
     kinds = {key.kind for source in sources.values() for key in source.keys}
     told = [kind.kind for kind in evidence.kinds]
-    if evidence.job != digest(spec) or dict(evidence.sources) != used or set(told) != kinds or len(told) != len(kinds):
+    if evidence.job != digest(spec) or dict(evidence.sources) != used or not seeds.fit(evidence):
+        raise ended("protocol")
+    if set(told) != kinds or len(told) != len(kinds):
         raise ended("protocol")
     return evidence
 

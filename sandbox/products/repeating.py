@@ -45,7 +45,10 @@ class Replayed:
         """`seed` as the record has it: a hexadecimal number."""
         self._seed = int(seed, 16)
 
-    def randbits(self, bits: int) -> int:
+    def frozen(self, digest: str, /) -> None:
+        """Whether the values are the kept ones is compared in the end."""
+
+    def randbits(self, bits: int, /) -> int:
         """The recorded number. Raises ValueError where another size is asked for: another version drew it."""
         if self._seed >> bits:
             raise ValueError("the recorded seed has more bits than are asked for")
