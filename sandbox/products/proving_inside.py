@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.products.source import EntityKey, EvidenceError, Source
+from sandbox.products.source import EntityKey, EvidenceError, Source, within
 from sandbox.products.spec import parse
 from sandbox.workspaces.inside import Setting
 from sandbox.workspaces.protocol import Channel, ChannelClosed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 def run(setting: Setting, data: Channel, control: Channel) -> None:
     """Derive the evidence of `extra["spec"]` over `extra["sources"]` and leave it in the output folder."""
     use_cores(setting.limits.threads)
+    within(setting.limits.duckdb_mb, setting.limits.threads)
     tempfile.tempdir = setting.home  # spilled rows go to the disk; the jail's own /tmp is memory
     try:
         _prove(setting, data)

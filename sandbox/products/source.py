@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MEMORY = "2GB"
 THREADS = 2
+_room: dict[str, str | int] = {"memory_limit": MEMORY, "threads": THREADS}
 
 Role = Literal["key", "quasi", "sensitive", "open"]
 Perturbation = Literal["shuffle", "domain"]
@@ -106,6 +107,11 @@ class EvidenceError(BadInput):
         super().__init__(code, text, fix=fix, **detail)
 
 
+def within(memory_mb: int, threads: int) -> None:
+    """What each connection that this process opens from now on may use; a proof's jail has a process of its own."""
+    _room.update(memory_limit=f"{memory_mb}MB", threads=threads)
+
+
 @contextmanager
 def opened(
     sources: Mapping[str, Source], only: Mapping[str, str] | None = None, *, whole: bool = False
@@ -121,8 +127,7 @@ def opened(
 
     files = [literal(f) for source in sources.values() for f in source.files]
     with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
-        options = {"threads": THREADS, "memory_limit": MEMORY, "temp_directory": scratch}
-        con = duckdb.connect(":memory:", config=options)
+        con = duckdb.connect(":memory:", config={**_room, "async_threads": 1, "temp_directory": scratch})
         try:
             in_city_time(con)
             con.execute(f"SET allowed_paths=[{', '.join(files)}]")

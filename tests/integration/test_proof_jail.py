@@ -19,7 +19,7 @@ from sandbox.products.evidence_files import Caps
 from sandbox.products.evidence_values import digest_of
 from sandbox.products.proving import Asked, Place, Room
 from sandbox.products.source import EntityKey, EvidenceError, Source, Through
-from sandbox.products.spec import JobSpec, parse
+from sandbox.products.spec import JobSpec, as_data, parse
 from sandbox.workspaces import jail, selftest, snapshot
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ProtocolError
@@ -273,6 +273,15 @@ def test_memory_that_is_not_there_is_named(endless: Any, place: Place) -> None:
         proved(spec, {"t": endless[1]["t"]}, replace(place, room=room))
     assert raised.value.code == "evidence.memory_limit" and left(place) == []
     assert MARK not in words(raised.value)
+
+
+def test_a_disk_that_is_filled_is_named(endless: Any, place: Place) -> None:
+    changes = {"dimensions": ["t.身份证号", "u.费用"], "measures": {"次": {"op": "count"}}}
+    spec = parse({**as_data(endless[0]), **changes})
+    room = replace(ROOM, folder_mb=40, limits=replace(LIMITS, memory_mb=768))
+    with pytest.raises(EvidenceError) as raised:
+        proved(spec, endless[1], replace(place, room=room))
+    assert raised.value.code == "evidence.disk_full" and left(place) == []
 
 
 def test_evidence_over_its_size_is_refused(place: Place, tmp_path: Path) -> None:
