@@ -43,7 +43,7 @@ STOPPED_BY: dict[Kind, tuple[str, ...]] = {
 
 
 _REPEATED = ("script", "run", "upload", "download")
-"""kinds whose outcome may be recorded twice, because a job is tried again; a query's number is made as it is recorded"""
+"""kinds whose outcome may be recorded twice, because a job is tried again; a query's number is made with its record"""
 
 
 class QuotaExhausted(TooManyAttempts):

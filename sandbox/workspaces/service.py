@@ -12,14 +12,13 @@ from sandbox.applications import service as application_service
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import editions, permissions
-from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
+from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.merchants.service import Merchant
 from sandbox.workspaces import snapshot, tiers
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace, every, get, of_application
-
 
 _WITH_ITS_OWNER = (
     select(Workspace, Application, Merchant)
@@ -49,7 +48,9 @@ def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
     """The workspace, if the actor may use it now: own, open, grants live. Raises otherwise."""
     # asked before every statement: one query for what the checks below look up one by one
     known = unit.session.execute(_WITH_ITS_OWNER, {"id": workspace_id}).first()
-    workspace = known.Workspace if known else get(unit.session, workspace_id)
+    if known is None:
+        raise NotFound.of("workspace", workspace_id)
+    workspace: Workspace = known.Workspace
     permissions.check(unit.actor, action, owner=workspace.organisation_id)
     if workspace.state != "open":
         raise InvalidTransition("workspace.not_open", Text("开发空间已冻结或关闭", "The workspace is frozen or closed"),
