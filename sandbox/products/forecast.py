@@ -16,7 +16,8 @@ from sandbox.products.spec_parts import Step
 
 Fate = Literal["carried", "reference", "free", "script", "refused", "waiting"]
 FATES = {
-    "carried": Text("随行携带主体", "carried"), "reference": Text("参照，按发布核查", "a reference, judged like a release"),
+    "carried": Text("随行携带主体", "carried"),
+    "reference": Text("参照，按发布核查", "a reference, judged like a release"),
     "free": Text("与此类主体无关", "not about them"), "script": Text("脚本，黑盒核查", "a script: black-box lane"),
     "refused": Text("不能推导", "refused"), "waiting": Text("前面的步骤不能推导", "an earlier step is refused"),
 }  # fmt: skip
@@ -97,7 +98,9 @@ def _step(kind: str, step: Step, known: dict[str, Relation], lost: set[str]) -> 
     try:
         made: Carried = carry(str(step.sql), known, step=step.name, several=step.owners == "several")
     except Refused as refused:
-        waiting = any(r.code == "table.unknown" for r in refused.refusals) and any(name in str(step.sql) for name in lost)
+        waiting = any(r.code == "table.unknown" for r in refused.refusals) and any(
+            name in str(step.sql) for name in lost
+        )
         return Outlook(kind, step.name, "waiting") if waiting else Outlook(
             kind, step.name, "refused", refusals=refused.refusals
         )  # fmt: skip
@@ -143,7 +146,7 @@ def reviews(spec: JobSpec) -> list[Review]:
         if step.owners == "several":
             text = Text("一行属于多个主体，须人工复核", "rows belong to several entities: a person decides")
             found.append(Review(f"prepare[{i}].owners", text))
-    named = [("product" if spec.edition > 1 else "", spec)]
+    named: list[tuple[str, Cube]] = [("product" if spec.edition > 1 else "", spec)]
     named += [(f"reference[{i}]", one) for i, one in enumerate(spec.reference, start=1)]
     for place, cube in named:
         for name, measure in cube.measures.items():
