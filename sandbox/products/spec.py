@@ -305,11 +305,11 @@ class JobSpec(Cube):
 
     @property
     def beyond_proof(self) -> list[str]:
-        """The parts whose evidence the platform cannot derive, as paths; none: the whole job is the declared cube."""
-        parts = [f"inputs.{alias}" for alias, one in self.inputs.items() if one.upload]
-        parts += [f"prepare.{step.name}" for step in self.prepare]
-        parts += [f"reference.{one.name}" for one in self.reference]
-        return parts + ["post"] * (self.post is not None)
+        """The parts that no evidence can be derived for, as paths: scripts, which go the black-box lane and to people.
+
+        A SQL step may still turn out to be one, when the carrier refuses it.
+        """
+        return [f"prepare.{step.name}" for step in self.prepare if step.script is not None]
 
     def per_rows(self, measure: Measure) -> bool:
         # the first edition had no such word: there it is a column's name
