@@ -31,7 +31,7 @@ _STEP = (Text("步骤", "step"), Text("读取", "reads"), Text("隔离环境", "
 
 def schema() -> None:
     """作业说明的 JSON Schema，供编辑器补全和检查 · JSON schema of a job, for editors"""
-    from sandbox.products.spec import json_schema
+    from sandbox.products.spec_schema import json_schema
 
     answer(json_schema(), True, lambda: None)
 
