@@ -27,6 +27,7 @@ from pydantic import (
 from sandbox.products.spec_errors import SpecError, SpecProblem, as_problems, line_of, load_text
 from sandbox.products.spec_parts import (
     LATER_MEASURES,
+    MAX_CONDITIONS,
     ROWS,
     Alias,
     Column,
@@ -59,7 +60,7 @@ def _form(value: Any) -> str:
     return "text" if isinstance(value, str) else "list"
 
 
-Conditions = Annotated[list[Condition], Field(max_length=20)]
+Conditions = Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)]
 Expression = Annotated[SqlText, AfterValidator(_condition)]
 """One SQL expression over the columns of a row."""
 Where = Annotated[Annotated[Conditions, Tag("list")] | Annotated[Expression, Tag("text")], Discriminator(_form)]
