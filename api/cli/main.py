@@ -83,6 +83,7 @@ COMMANDS: dict[str, Entry] = {
         lint=_command("job_spec", "检查作业说明", "check a job", "lint"),
         explain=_command("job_spec", "说明作业会怎样运行", "what a job will do", "explain"),
         run=_command("job_run", "运行作业：证据与核查，或仿真试运行", "run a job with its evidence, or try it", "run"),
+        repeat=_command("job_repeat", "重做已保存的证明", "repeat a kept proof", "repeat"),
     ),
     "twin": _group(
         "已发布资源的仿真数据", "simulated twins of published resources",

@@ -139,7 +139,7 @@ def _table(node: Node, tables: Collection[str]) -> tuple[str, str]:
 
 def _join(node: Node, _: Collection[str]) -> tuple[str, str]:
     kind, form = str(node.get("join_type")), str(node.get("ref_type"))
-    known = kind in ("INNER", "LEFT", "RIGHT", "OUTER") and form in ("REGULAR", "CROSS")
+    known = kind in ("INNER", "LEFT", "RIGHT", "FULL") and form in ("REGULAR", "CROSS")
     return ("", "") if known else ("join.kind", f"{form} {kind}")
 
 

@@ -39,11 +39,12 @@ def carry(text: str, tables: Mapping[str, Relation], *, step: str, several: bool
         found = walker.query(tree.copy(), known, None)
         if found.problems:
             raise Refused(tuple(dict.fromkeys(found.problems)))
-        relation = found.relation(named=True)
+        walker.named(found)
     except RecursionError:
         raise Refused((refusal("too_deep", step),)) from None
     plain = text if not walker.replaced else replaced(tree, walker.replaced).sql(DIALECT)
-    return Carried(found.with_owner(found.form).sql(DIALECT), plain, relation, tuple(walker.frozen.values()))
+    sql = found.with_owner(found.form).sql(DIALECT)
+    return Carried(sql, plain, found.relation(), tuple(walker.frozen.values()))
 
 
 def replaced(tree: exp.Expr, names: Mapping[int, str]) -> exp.Expr:
@@ -87,10 +88,10 @@ class Found:
     aggregate: bool = False
     branches: tuple[Found, ...] = ()
 
-    def relation(self, *, named: bool) -> Relation:
-        names = tuple(output.name for output in self.outputs) if named else ()
-        domains = {o.name: o.domain for o in self.outputs if o.domain} if named and self.form != "none" else {}
-        return Relation(names, self.form, domains)
+    def relation(self) -> Relation:
+        """The result as a table: every column has a name of its own."""
+        domains = {o.name: o.domain for o in self.outputs if o.domain} if self.form != "none" else {}
+        return Relation(tuple(output.name for output in self.outputs), self.form, domains)
 
     def selects(self) -> Iterator[exp.Select]:
         """The SELECTs whose rows make up the result."""
@@ -187,7 +188,7 @@ class Walker:
             original = cte.copy()
             found = self.relation(cte.this, known)
             cte.set("this", found.with_owner(found.form))
-            relation = rename(found.relation(named=True), cte.args["alias"])
+            relation = rename(found.relation(), cte.args["alias"])
             if cte.args["alias"].columns and relation.owner != "none":
                 cte.args["alias"].append("columns", exp.to_identifier(HIDDEN, quoted=True))
             before = [c for t in original.find_all(exp.Table) for c in known.get(fold(t.name), _NOTHING).ctes]
@@ -201,17 +202,22 @@ class Walker:
         found = self.query(query.copy(), known, None)
         if found.problems and subqueries.is_figure(found):
             self.forget(before)
+            self.named(found)
             return replace(found, node=self.freeze(query, known), form="none", owner=None, problems=[], static=True)
         if found.problems:
             raise Refused(tuple(found.problems))
+        self.named(found)
+        return found
+
+    def named(self, found: Found) -> None:
+        """Refuse a table whose columns cannot all be told apart by name."""
+        names: set[str] = set()
         for output in found.outputs:
             if not output.name:
                 raise self.refuse("name.missing", output.node)
-        names = [fold(output.name) for output in found.outputs]
-        twice = next((o for i, o in enumerate(found.outputs) if fold(o.name) in names[:i]), None)
-        if twice:
-            raise self.refuse("name.twice", twice.node, twice.name)
-        return found
+            if fold(output.name) in names:
+                raise self.refuse("name.twice", output.node, output.name)
+            names.add(fold(output.name))
 
     def union(self, node: exp.Union, known: Mapping[str, Entry], outer: Scope | None) -> Found:
         """UNION ALL: rows keep their owners; a column determines the entity where it does in both branches."""
@@ -253,7 +259,8 @@ class Walker:
             if form != "none":
                 found.owner = self.owner(node, scope, facts, owners.row(parts, form), found)
         except Unresolved as unknown:
-            raise self.refuse(unknown.code, culprit(node, unknown.subject), unknown.subject) from None
+            place = unknown.node or culprit(node, unknown.subject)
+            raise self.refuse(unknown.code, place, unknown.subject) from None
         return found
 
     def sources(self, node: exp.Select, known: Mapping[str, Entry], scope: Scope, parts: owners.Parts) -> list[Refusal]:
@@ -297,7 +304,7 @@ class Walker:
         found = self.relation(item.this, known)
         item.set("this", found.with_owner(found.form))
         alias = self._alias(item)
-        return Source(alias.this, rename(found.relation(named=True), alias), found.static)
+        return Source(alias.this, rename(found.relation(), alias), found.static)
 
     def values(self, item: exp.Values) -> Source:
         alias = self._alias(item)

@@ -37,7 +37,7 @@ _NODES = (
     exp.Order, exp.Ordered, exp.Distinct, exp.Tuple, exp.Extract, exp.Substring, exp.Trim, exp.StrPosition,
 )  # fmt: skip
 
-_TABLES = (exp.UDTF, exp.Lateral, exp.Unnest, exp.TableSample, exp.Pivot)
+_TABLES = (exp.UDTF, exp.Lateral, exp.Unnest, exp.Pivot)
 _SORTING = (exp.Limit, exp.Offset, exp.Fetch, exp.Qualify)
 
 # the only parts a node may have; whatever else the parser found in it is refused
@@ -71,6 +71,8 @@ def parsed(text: str, step: str) -> exp.Query:
         trees = [t for t in parse(text, read=DIALECT, error_level=ErrorLevel.RAISE) if t is not None]
         if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union | exp.Subquery | exp.SetOperation):
             raise Refused((refusal("unreadable", step),))
+        for table in list(trees[0].find_all(exp.Table)):
+            _flatten(table)
         found = sorted(problems(trees[0], step), key=lambda r: (r.line, r.column))
     except SqlglotError:
         raise Refused((refusal("unreadable", step),)) from None
@@ -79,6 +81,15 @@ def parsed(text: str, step: str) -> exp.Query:
     if found:
         raise Refused(tuple(dict.fromkeys(found)))
     return trees[0]
+
+
+def _flatten(table: exp.Table) -> None:
+    """The joins of a `FROM a JOIN b` without SELECT hang on the table; here they hang on the query, as always."""
+    start, joins = table.parent, table.args.get("joins")
+    query = start.parent if isinstance(start, exp.From) else None
+    if joins and isinstance(query, exp.Select) and not query.args.get("joins"):
+        table.set("joins", None)
+        query.set("joins", joins)
 
 
 def problems(tree: exp.Expr, step: str) -> Iterator[Refusal]:
@@ -101,6 +112,8 @@ def judge(node: exp.Expr) -> tuple[str, str]:
         return "table_function", word(node)
     if isinstance(node, exp.Table):
         return _table(node)
+    if isinstance(node, exp.Join) and _is_after_comma(node):
+        return "join.comma", ""
     if isinstance(node, exp.Join) and join_kind(node) == "":
         return "join.kind", " ".join(str(node.args.get(part) or "") for part in ("method", "side", "kind")).strip()
     if isinstance(node, exp.Identifier) and fold(node.name).startswith("__"):
@@ -120,6 +133,14 @@ def _is_listed(star: exp.Star) -> bool:
     holder = item.parent
     counted = isinstance(holder, exp.Anonymous) and fold(holder.name) == "count" and len(holder.expressions) == 1
     return isinstance(holder, exp.Select) or (counted and item is star)
+
+
+def _is_after_comma(join: exp.Join) -> bool:
+    """Whether an outer join binds to the last item of a comma list alone and not, as written, to all before it."""
+    joins = join.parent.args.get("joins") or [] if join.parent else []
+    before = joins[: next((i for i, other in enumerate(joins) if other is join), 0)]
+    comma = any(not any(map(other.args.get, ("side", "kind", "method", "on", "using"))) for other in before)
+    return comma and bool(join.args.get("side"))
 
 
 def _parts(node: exp.Expr) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from sandbox.products.carrier.grammar import DIALECT, fold, is_aggregate, parsed
 from sandbox.products.carrier.scope import conjuncts
@@ -118,7 +118,8 @@ def lineage(program: Program, roles: Mapping[str, Mapping[str, str]]) -> tuple[L
         reader.step = name
         known[fold(name)] = reader.query(parsed(text, name), known, None)
     reader.step = program.name
-    return reader.cube(parsed(program.cube, program.name), known)
+    # our own generator's text: its margins, order and hidden columns are no part of a merchant's grammar
+    return reader.cube(parse_one(program.cube, read=DIALECT), known)
 
 
 class _Reader:
@@ -128,14 +129,14 @@ class _Reader:
         self.roles = {(a, fold(c)): role for a, columns in roles.items() for c, role in columns.items()}
         self.step = ""
 
-    def cube(self, node: exp.Query, known: Mapping[str, View]) -> tuple[Lineage, tuple[Suspect, ...]]:
+    def cube(self, node: exp.Expr, known: Mapping[str, View]) -> tuple[Lineage, tuple[Suspect, ...]]:
         """The cube's own SELECT: its measures and its dimensions."""
-        if not isinstance(node, exp.Select):
-            raise TypeError(type(node).__name__)
-        names, rows = self.names(node, self.ctes(node, known), None)
+        names, rows = self.names(node, known, None)
         measures, dimensions = rows, Flow()
         for item in node.expressions:
             inner = item.unalias()
+            if item.alias.startswith("__"):
+                continue
             if any(map(is_aggregate, inner.walk())):
                 measures |= self.value(inner, names)
             else:
@@ -210,7 +211,8 @@ class _Reader:
             return self.column(node, names)
         if isinstance(node, exp.Query):
             view = self.query(node, names.known, names)
-            return _union(view.columns.values()) | view.rows.as_condition()
+            shown = Flow() if isinstance(node.parent, exp.Exists) else _union(view.columns.values())
+            return shown | view.rows.as_condition()
         deciding = {id(part) for part in _deciding(node)}
         parts = [(self.flow(child, names), id(child) in deciding) for child in node.iter_expressions()]
         found = _union(part.as_condition() if decides else part for part, decides in parts)

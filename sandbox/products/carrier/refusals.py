@@ -87,6 +87,10 @@ WORDING: dict[str, tuple[Text, Text]] = {
             "Use INNER, LEFT, RIGHT, FULL or CROSS; write a semi join as EXISTS",
         ),
     ),
+    "join.comma": (
+        Text("逗号连接之后不能再用外连接", "No outer join may follow a comma in FROM"),
+        Text("请把逗号改写为 CROSS JOIN 或 JOIN … ON", "Write CROSS JOIN or JOIN … ON instead of the comma"),
+    ),
     "join.outer": (
         Text(
             "外连接保留了不属于主体的行：某个主体离开后会多出空行，无法按记录核对",

@@ -26,9 +26,9 @@ _ids = count()
 class Unresolved(Exception):
     """A name that means nothing, or more than one thing. `code` is one of refusals.WORDING."""
 
-    def __init__(self, code: str, subject: str) -> None:
+    def __init__(self, code: str, subject: str, node: exp.Expr | None = None) -> None:
         super().__init__(code)
-        self.code, self.subject = code, subject
+        self.code, self.subject, self.node = code, subject, node
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Scope:
     def add(self, source: Source) -> None:
         """One more item of FROM; raises `Unresolved` where its alias is taken."""
         if any(source.name == other.name for other in self.sources):
-            raise Unresolved("name.twice", source.alias.name)
+            raise Unresolved("name.twice", source.alias.name, source.alias)
         self.sources.append(source)
 
     def resolve(self, column: exp.Column) -> Ref | None:
@@ -84,6 +84,8 @@ class Scope:
         """
         name, table = fold(column.name), fold(column.table)
         found = self._here(name, table)
+        if len(found) > 1:
+            raise Unresolved("name.ambiguous", name, column)
         if found:
             return found[0]
         if not table and name in self.aliases:
@@ -91,19 +93,16 @@ class Scope:
             plain = isinstance(meant, exp.Column) and fold(meant.name) != name
             return self.resolve(meant) if plain and isinstance(meant, exp.Column) else None
         if self.outer is None:
-            raise Unresolved("name.unknown", column.sql(DIALECT))
+            raise Unresolved("name.unknown", column.sql(DIALECT), column)
         if not table and name in self.outer.aliases and self.outer._here(name, table):
-            raise Unresolved("name.ambiguous", name)  # HAVING and WHERE would take different ones
+            raise Unresolved("name.ambiguous", name, column)  # HAVING and WHERE would take different ones
         self.correlated = True
         return self.outer.resolve(column)
 
     def _here(self, name: str, table: str) -> list[Ref]:
         if not table and name in self.merged:
             return [self.merged[name]]
-        found = [self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)]
-        if len(found) > 1:
-            raise Unresolved("name.ambiguous", name)
-        return found
+        return [self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)]
 
     def join(self, source: Source, join: exp.Join) -> None:
         """Add the right side of a join together with the equalities it brings."""
