@@ -272,7 +272,8 @@ def findings(checked: Checked) -> list[dict[str, Any]]:
     found = []
     for failure in checked.failures:
         said, fix = subjects.words_of(failure)
-        detail = Text(f"主体“{failure['kind']}”：{said.zh}。{fix.zh}", f"Entity “{failure['kind']}”: {said.en}. {fix.en}")
+        kind = failure["kind"]
+        detail = Text(f"主体“{kind}”：{said.zh}。{fix.zh}", f"Entity “{kind}”: {said.en}. {fix.en}")
         found.append({"code": f"subject_{failure['code']}", "detail": detail.as_dict()})
     return found
 

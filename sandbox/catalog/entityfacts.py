@@ -135,7 +135,7 @@ def derived_role(column: Described) -> Role:
 
 
 def derived_perturbation(column: Described) -> Perturbation:
-    """Codes and classes are exchanged for others of their column, everything else is shuffled and pushed to its ends."""
+    """Codes and classes are exchanged for others of their column; everything else is shuffled and set to its ends."""
     coded = column.type == "boolean" or (column.type == "text" and column.distinct <= MOST_CODES)
     return "domain" if coded else "shuffle"
 

@@ -34,7 +34,8 @@ FAILURES: dict[str, tuple[Text, Text]] = {
     "domain": (
         Text("“{column}”有 {count} 个取值在资源“{resource}”中属于另一主体（如 {example}）",
              "{count} values of “{column}” belong to another entity in “{resource}” (such as {example})"),
-        Text("请核对两表的编码是否同一套；不同则改用另一个值域名称", "Give the column another domain unless codes are shared"),
+        Text("请核对两表的编码是否同一套；不同则改用另一个值域名称",
+             "Compare the codes of the two tables; where they differ, name another domain"),
     ),
     "through": (
         Text("资源“{resource}”的“{column}”有 {count} 个重复的取值（如 {example}）",
