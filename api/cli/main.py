@@ -66,6 +66,11 @@ COMMANDS: dict[str, Entry] = {
         "隔离等级", "isolation tier",
         decide=_command("isolation", "书面接受较弱等级", "accept a weaker tier in writing", "decide"),
     ),
+    "subjects": _group(
+        "主体与角色", "entities and roles",
+        show=_command("subjects", "查看声明与校验结果", "what is declared and borne out", "show"),
+        declare=_command("subjects", "按文件声明", "declare them from a file", "declare"),
+    ),
     "schedule": _group(
         "更新计划", "refresh schedules",
         list=_command("schedule", "列出", "list them", "show"),

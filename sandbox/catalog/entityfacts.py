@@ -46,7 +46,7 @@ class EntityFact(_Fact):
     """
 
     column: Name
-    determined_by: Annotated[dict[Name, Name], Field(default_factory=dict, max_length=20)]
+    determined_by: dict[Name, Name] = Field(default_factory=dict, max_length=20)
     through: ThroughFact | None = None
     holding: Name | None = None
     missing_share_max: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -73,8 +73,8 @@ class ColumnFact(_Fact):
 class Facts(_Fact):
     """Everything a department declares of one table."""
 
-    entities: Annotated[dict[Kind, EntityFact], Field(default_factory=dict, max_length=8)]
-    columns: Annotated[dict[Name, ColumnFact], Field(default_factory=dict, max_length=2000)]
+    entities: dict[Kind, EntityFact] = Field(default_factory=dict, max_length=8)
+    columns: dict[Name, ColumnFact] = Field(default_factory=dict, max_length=2000)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
