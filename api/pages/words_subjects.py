@@ -48,7 +48,7 @@ WORDS: dict[str, Text] = {
     "subject.missing_said": Text("{share}%，上限 {most}%", "{share}%, at most {most}%"),
     "subject.entities": Text("主体数", "Entities"),
     "subject.verified": Text("校验", "Verified"),
-    "subject.verified_said": Text("{rows} 行，{when}", "{rows} rows, {when}"),
+    "subject.rows": Text("{rows} 行", "{rows} rows"),
     "subject.holds": Text("成立", "holds"),
     "subject.fails": Text("不成立", "not borne out"),
     "subject.waits": Text("尚未校验，暂不采用", "not verified, so not used"),

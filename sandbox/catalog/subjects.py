@@ -14,7 +14,6 @@ from policies.text import Text
 from sandbox.catalog import repository
 from sandbox.catalog.entityfacts import (
     ColumnFact,
-    EntityFact,
     Facts,
     Perturbation,
     Role,
@@ -230,18 +229,6 @@ def verify_again(unit: Unit, resource: Resource) -> None:
     """Have the facts verified over the rows on record; a delivery that is being read brings its own verification."""
     if newest(unit.session, resource) is not None:
         unit.enqueue(JOB, "resource", resource.id)
-
-
-def with_entity(facts: Facts, kind: str, fact: EntityFact | None) -> Facts:
-    """The facts with one kind declared so, or (None) no longer."""
-    entities = {k: f for k, f in facts.entities.items() if k != kind} | ({kind: fact} if fact else {})
-    return Facts(entities=entities, columns=facts.columns)
-
-
-def with_column(facts: Facts, name: str, fact: ColumnFact | None) -> Facts:
-    """The facts with one column corrected so, or (None) as its grade has it."""
-    columns = {n: f for n, f in facts.columns.items() if n != name} | ({name: fact} if fact else {})
-    return Facts(entities=facts.entities, columns=columns)
 
 
 def to_check(session: Session, resource: Resource) -> Sequence[ResourceVersion]:
