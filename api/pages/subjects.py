@@ -59,7 +59,8 @@ def subjects_tab(request: Request, unit: Unit, resource: Resource) -> dict[str, 
     columns = [Choice(c.name, c.name) for c in standing.columns]
     return {
         "check": standing.check, "kinds": [_kind(standing, k, f) for k, f in standing.facts.entities.items()],
-        "columns": standing.columns, "roles": ROLES, "modes": PERTURBATIONS, "may": may and bool(columns),
+        "columns": standing.columns, "determining": standing.facts.key_columns,
+        "roles": ROLES, "modes": PERTURBATIONS, "may": may and bool(columns),
         "proposals": [_proposal(p) for p in standing.check.proposals] if standing.check and may else [],
         "typed": _typed(chosen, fact), "column_choices": columns, "other": bool(fact and fact.through),
         "optional_columns": [Choice("", text("fact.none")), *columns],
@@ -88,7 +89,7 @@ def _percent(share: float) -> str:
 def _proposal(found: dict[str, Any]) -> Proposal:
     kind = _name(found["kind"])
     said = text(
-        f"subject.{found['why']}", column=found["column"], resource=found.get("resource", ""), kind="{kind}"
+        f"subject.offer_{found['why']}", column=found["column"], resource=found.get("resource", ""), kind="{kind}"
     )  # fmt: skip
     fields = {"kind": found["kind"], "column": found["column"], "domain": found.get("domain", "")}
     return Proposal(Text(said.zh.replace("{kind}", kind.zh), said.en.replace("{kind}", kind.en)), fields)

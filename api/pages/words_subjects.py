@@ -63,8 +63,8 @@ WORDS: dict[str, Text] = {
     "subject.proposals_lead": Text(
         "全部行都支持以下声明，由部门确认后生效", "Every row bears these out; they count once the department agrees"
     ),
-    "subject.determines": Text("“{column}”的每个取值只对应一个{kind}", "every value of “{column}” has one {kind}"),
-    "subject.same_name": Text(
+    "subject.offer_determines": Text("“{column}”的每个取值只对应一个{kind}", "every value of “{column}” has one {kind}"),
+    "subject.offer_same_name": Text(
         "资源“{resource}”以同名列“{column}”标识{kind}", "“{resource}” names its {kind} by a column “{column}”"
     ),
     "subject.accept": Text("采纳", "Accept"),
@@ -96,6 +96,7 @@ WORDS: dict[str, Text] = {
     "subject.perturb": Text("证明时", "In the proof"),
     "subject.why": Text("依据", "Grounds"),
     "subject.by_grade": Text("按分级", "by its grade"),
+    "subject.as_declared": Text("按声明的主体", "by the entity declared"),
     "subject.corrected": Text("部门更正：{reason}", "corrected: {reason}"),
     "subject.correct": Text("更正一列", "Correct a column"),
     "subject.as_grade": Text("按分级", "As its grade has it"),

@@ -107,6 +107,11 @@ class Facts(_Fact):
         """Kind → the table's own column with the entity's key; kinds known through another table are left out."""
         return {kind: fact.column for kind, fact in self.entities.items() if fact.through is None}
 
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Every column whose value leads to an entity."""
+        return frozenset(c for fact in self.entities.values() for c in (fact.column, *fact.determined_by))
+
 
 class Described(Protocol):
     """What the catalogue knows of a column."""
@@ -142,9 +147,8 @@ def derived_perturbation(column: Described) -> Perturbation:
 
 def roles_of(facts: Facts, columns: Sequence[Described]) -> dict[str, Role]:
     """Column → role: as the department corrected it, else by its grade; the keys of entities are keys."""
-    keys = {c for fact in facts.entities.values() for c in (fact.column, *fact.determined_by)}
     said = {name: fact.role for name, fact in facts.columns.items() if fact.role}
-    return {c.name: "key" if c.name in keys else said.get(c.name) or derived_role(c) for c in columns}
+    return {c.name: "key" if c.name in facts.key_columns else said.get(c.name) or derived_role(c) for c in columns}
 
 
 def perturbations_of(facts: Facts, columns: Sequence[Described]) -> dict[str, Perturbation]:
