@@ -20,6 +20,7 @@ from sandbox.catalog.subjects import Standing
 from sandbox.kernel import permissions
 from sandbox.kernel.unit import Unit
 
+FIELDS = ("kind", "column", "determined", "holding", "most", "other", "other_key", "other_owner")
 router = frame.page_router()
 Typed = Annotated[str, Form()]
 
@@ -87,10 +88,8 @@ def _percent(share: float) -> str:
 
 
 def _proposal(found: dict[str, Any]) -> Proposal:
-    kind = _name(found["kind"])
-    said = text(
-        f"subject.offer_{found['why']}", column=found["column"], resource=found.get("resource", ""), kind="{kind}"
-    )  # fmt: skip
+    kind, named = _name(found["kind"]), {"column": found["column"], "resource": found.get("resource", "")}
+    said = text(f"subject.offer_{found['why']}", **named, kind="{kind}")
     fields = {"kind": found["kind"], "column": found["column"], "domain": found.get("domain", "")}
     return Proposal(Text(said.zh.replace("{kind}", kind.zh), said.en.replace("{kind}", kind.en)), fields)
 
@@ -98,7 +97,7 @@ def _proposal(found: dict[str, Any]) -> Proposal:
 def _typed(kind: str, fact: EntityFact | None) -> dict[str, str]:
     """The form as it begins: a declared fact, or nothing."""
     if fact is None:
-        return {"kind": kind, "most": "100"}
+        return dict.fromkeys(FIELDS, "") | {"kind": kind, "most": "100"}
     through = fact.through.model_dump() if fact.through else {}
     return {
         "kind": kind, "column": fact.column, "holding": fact.holding or "", "most": _percent(fact.missing_share_max),

@@ -63,7 +63,9 @@ WORDS: dict[str, Text] = {
     "subject.proposals_lead": Text(
         "全部行都支持以下声明，由部门确认后生效", "Every row bears these out; they count once the department agrees"
     ),
-    "subject.offer_determines": Text("“{column}”的每个取值只对应一个{kind}", "every value of “{column}” has one {kind}"),
+    "subject.offer_determines": Text(
+        "“{column}”的每个取值只对应一个{kind}", "every value of “{column}” has one {kind}"
+    ),
     "subject.offer_same_name": Text(
         "资源“{resource}”以同名列“{column}”标识{kind}", "“{resource}” names its {kind} by a column “{column}”"
     ),
