@@ -31,7 +31,7 @@ _STEP = (Text("步骤", "step"), Text("读取", "reads"), Text("隔离环境", "
 
 def schema() -> None:
     """作业说明的 JSON Schema，供编辑器补全和检查 · JSON schema of a job, for editors"""
-    from sandbox.products.spec import json_schema
+    from sandbox.products.spec_schema import json_schema
 
     answer(json_schema(), True, lambda: None)
 
@@ -76,6 +76,7 @@ def from_select(
     as_json: AsJson = False,
 ) -> None:
     """把一条 SELECT 写成作业说明，并列出不能转换之处（不能成为作业即退出码 1）· Make a job from a SELECT"""
+    from api.pages.examples import written
     from sandbox.products.spec import as_data
     from sandbox.products.spec_select import from_select as translated
 
@@ -86,7 +87,7 @@ def from_select(
 
     def shown() -> None:
         if data is not None:
-            print(as_yaml(data), end="")
+            print(written(data), end="")
         rows = [[f"{n['line'] or '-'}:{n['column'] or '-'}", n["text"], n["repair"]] for n in notes]
         table(_NOTE, rows)
 
@@ -109,26 +110,6 @@ def _table(text: str) -> tuple[str, Table]:
 
     require_file(Path(place))
     return alias, Table(alias, tuple(pq.read_schema(place).names))
-
-
-def as_yaml(data: Mapping[str, Any]) -> str:
-    """A job as people write it: texts of several lines as blocks, Chinese as it is."""
-    from io import StringIO
-
-    from ruamel.yaml import YAML
-    from ruamel.yaml.scalarstring import LiteralScalarString
-
-    def block(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {name: block(one) for name, one in part.items()}
-        if isinstance(part, list):
-            return [block(one) for one in part]
-        return LiteralScalarString(part) if isinstance(part, str) and "\n" in part else part
-
-    out, yaml = StringIO(), YAML()
-    yaml.width, yaml.allow_unicode = 120, True
-    yaml.dump(block(dict(data)), out)
-    return out.getvalue()
 
 
 def explain(
@@ -204,7 +185,7 @@ def _explained(document: Mapping[str, Any]) -> None:
         print(step["text"])
     if document["beyond_proof"]:
         parts = "、".join(document["beyond_proof"])
-        print(say(Text(f"机器不能证明：{parts}；出域核查不会通过", f"Not provable: {parts}; an export does not pass")))
+        print(say(Text(f"机器不能证明：{parts}；出域须由人决定", f"No machine proves {parts}: people decide")))
     _foreseen(document.get("forecast", ()))
     people = [[r["place"], r["text"], ""] for r in document["review"]]
     telling = Text("按主体区分的表达式，会出示给合规人员", "tells entities apart: the officer is shown it")

@@ -81,6 +81,7 @@ _RECORDS = (
     Text("聚合产品须有分组和指标；请写明按什么统计、统计什么", "say by what it is grouped and what is measured"),
 )
 _EDIT = Text("请改写语句，或直接编辑作业说明", "rewrite the statement, or edit the specification")
+_AFTER = Text("聚合之后只能看到产品和参照：写成标量聚合子查询", "write it as a scalar sub-query over an aggregate")
 _UNKNOWN = Text("用 --table 为它写明授权", "name its grant with --table")
 
 
@@ -111,7 +112,7 @@ class _Work:
 
     def whole(self, select: exp.Select) -> dict[str, Any]:
         """Steps, references, product and post of the statement."""
-        ctes = {cte.alias: _select(cte.this) for cte in _ctes(select)}
+        ctes = {str(cte.alias): _select(cte.this) for cte in _ctes(select)}
         select.set("with_", None)
         own = "product" in self.head.get("cubes", {}) and "product" in ctes
         data = self._own(ctes) if own else self._any(select, ctes)
@@ -136,8 +137,6 @@ class _Work:
         return data
 
     def _any(self, select: exp.Select, ctes: dict[str, exp.Select]) -> dict[str, Any]:
-        from sqlglot import exp
-
         outer: exp.Select | None = None
         name = "product"
         if not is_aggregate(select):
@@ -150,12 +149,20 @@ class _Work:
         post = core.post()
         if outer is not None:
             self._constants(outer, {name})
-            allowed = {name, *(one["name"] for one in self.reference)}
-            if any(t.name not in allowed for t in outer.find_all(exp.Table) if not _within(t, select)):
-                raise Untranslatable(note(outer, *_RECORDS))
             post = _above(outer, name, post)
+        self._check_post(post, name)
         self.notes += core.notes
         return {"product": core.cube(), **({"post": {"sql": _sql(post)}} if post is not None else {})}
+
+    def _check_post(self, post: exp.Select | None, name: str) -> None:
+        """What comes after the cube sees nothing but it and the references."""
+        from sqlglot import exp
+
+        seen = {"product", name, *(one["name"] for one in self.reference)}
+        for table in post.find_all(exp.Table) if post is not None else ():
+            if table.name not in seen:
+                words = Text(f"聚合之后还要读 {table.name}", f"{table.name} is read after the aggregate")
+                raise Untranslatable(note(table, words, _AFTER))
 
     def _inner(self, outer: exp.Select, ctes: Mapping[str, exp.Select]) -> tuple[str, exp.Select]:
         """The aggregate that a SELECT without one is written over, and its name there."""
@@ -271,7 +278,10 @@ def _ctes(select: exp.Select) -> Sequence[exp.CTE]:
         raise Untranslatable(note(with_, words, Text("展开为有限的几步", "write a fixed number of steps")))
     found = with_.expressions if with_ is not None else ()
     for cte in found:
-        if not hasattr(cte.this, "selects") or cte.this.key != "select":
+        if cte.args["alias"].args.get("columns"):
+            words = Text(f"WITH {cte.alias}(…) 的列名写在括号里", f"WITH {cte.alias}(…) names its columns in brackets")
+            raise Untranslatable(note(cte, words, Text("在 SELECT 中用 AS 命名", "name them with AS in the SELECT")))
+        if cte.this.key != "select":
             words = Text(f"WITH {cte.alias} 不是一条 SELECT", f"WITH {cte.alias} is not one SELECT")
             raise Untranslatable(note(cte, words, Text("写成 SELECT * FROM (… UNION ALL …)", "wrap it in a SELECT")))
     return list(found)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandbox.products.compile import derived_sql
-from sandbox.products.spec_parts import Derive, Operator
+from sandbox.products.spec_parts import MAX_CONDITIONS, Derive, Operator
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -46,7 +46,7 @@ def conjuncts(tree: exp.Expr) -> list[exp.Expr]:
 def conditions(tree: exp.Expr) -> list[dict[str, Any]] | None:
     """A WHERE as a list of conditions, if it is nothing but simple ones that hold together."""
     found = [_condition(one) for one in conjuncts(tree)]
-    return None if None in found else found  # type: ignore[return-value]
+    return None if None in found or len(found) > MAX_CONDITIONS else found  # type: ignore[return-value]
 
 
 def _condition(tree: exp.Expr) -> dict[str, Any] | None:
