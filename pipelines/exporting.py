@@ -37,11 +37,11 @@ from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import repository as products
-from sandbox.products.compile import EntityKey, columns_read
+from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityRegister
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.repository import Artefact
-from sandbox.products.source import Source, column_names
+from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces import snapshot
 

@@ -23,11 +23,12 @@ from sandbox.exports.subject import (
     VolumeFacts,
 )
 from sandbox.products import artefact
-from sandbox.products.compile import EntityKey, columns_read
+from sandbox.products.cells import CELL_SCHEMA, packed
+from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
-from sandbox.products.evidence import CELL_SCHEMA, Evidence, KindEvidence, derive, packed
+from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.matching import SharedRows, SourceMatch
-from sandbox.products.source import Source, column_names
+from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
 TODAY = date(2026, 6, 1)
@@ -119,7 +120,8 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
     """A platform subject from a readable table: one line a cell, (district, contribution of each person)."""
     spec = parse(job())
     values = tuple((name, len(xs), float(sum(xs))) for name, xs in rows)
-    cells, bitmaps, first = [], {}, 0
+    cells: list[tuple[Any, ...]] = []
+    bitmaps, first = {}, 0
     for cell, (_, xs) in enumerate(rows):
         owners = range(first, first + len(xs))
         first += len(xs)
@@ -127,12 +129,16 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         bitmaps[name] = raw
         top = [*sorted((abs(x) for x in xs), reverse=True), 0.0, 0.0]
         moved, some = len(xs), sum(x != 0 for x in xs)
-        cells.append((cell, "人次", "value", "count", len(xs), len(xs), len(xs), None, 1.0, 1.0, float(len(xs)), name))
-        amounts = (top[0], top[1], float(sum(map(abs, xs))), name)
-        cells.append((cell, "金额", "value", "sum", len(xs), len(xs), some, moved, *amounts))
+        n, sides = len(xs), (None, None, None, None, name)
+        cells.append((cell, "人次", "value", "count", n, n, n, None, None, 1.0, 1.0, float(n), *sides))
+        total = float(sum(map(abs, xs)))
+        share = top[0] / total if total else None
+        cells.append((cell, "金额", "value", "sum", n, n, some, moved, share, top[0], top[1], total, *sides))
     frame = pl.DataFrame(cells, schema=CELL_SCHEMA, orient="row")
-    kind = KindEvidence("person", frame, bitmaps, True, 8, 8, ("minimum", "maximum", "shuffle"), 0)
-    evidence = Evidence(digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,))
+    kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, ("minimum", "maximum", "shuffle"))
+    evidence = Evidence(
+        digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
+    )
     made = artefact.write(spec, values, base=5)
     facts: dict[str, Any] = {
         "files": (ExportFile(made.name, made.content),),

@@ -23,11 +23,11 @@ from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched
 from sandbox.kernel.errors import BadInput
 from sandbox.products.artefact import differences, neutral
-from sandbox.products.compile import EntityKey, columns_read
+from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import EvidenceError, Source, column_names, opened
+from sandbox.products.source import EntityKey, EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
 from sandbox.products.spec_errors import SpecError
 

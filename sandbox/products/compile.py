@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from sandbox.catalog.keys import normal_key
+from sandbox.products.source import EntityKey
 from sandbox.products.spec import JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
 from sandbox.products.spec_parts import Condition, Measure
@@ -24,14 +25,6 @@ class Step:
 
     name: str
     sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntityKey:
-    """A catalogue fact: rows of this table belong to the entity of `kind` whose key is in `column`."""
-
-    kind: str
-    column: str
 
 
 @dataclass(frozen=True, slots=True)

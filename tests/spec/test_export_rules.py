@@ -20,7 +20,7 @@ from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts
 from sandbox.exports.wording import WORDINGS
 from sandbox.products.artefact import read_csv
-from sandbox.products.evidence import packed
+from sandbox.products.cells import packed
 from sandbox.products.matching import SharedRows, SourceMatch
 from sandbox.products.spec import parse
 from tests.export_subjects import clean, edition, job, subject_with
