@@ -34,6 +34,8 @@ _MESSAGES = {
     "too_long": ("最多 {max_length} 项", "at most {max_length} allowed"),
     "string_too_short": ("不能为空", "must not be empty"),
     "string_too_long": ("最多 {max_length} 个字符", "at most {max_length} characters"),
+    "greater_than": ("须大于 {gt}", "must be greater than {gt}"),
+    "less_than": ("须小于 {lt}", "must be less than {lt}"),
     "greater_than_equal": ("不能小于 {ge}", "must be at least {ge}"),
     "less_than_equal": ("不能大于 {le}", "must be at most {le}"),
 }
@@ -101,11 +103,10 @@ def _paths(node: object, place: Path) -> Iterator[Path]:
 
 def _place(item: Any, written: set[Path]) -> Path:
     """Pydantic adds union branches and `[key]` to a location; people look for what they wrote, or forgot to."""
-    place: Path = item["loc"]
-    if item["type"] == "missing":
-        return place
-    while place not in written:
-        place = place[:-1]
+    place: Path = ()
+    for step in item["loc"]:
+        if (*place, step) in written or (item["type"] == "missing" and step is item["loc"][-1]):
+            place = (*place, step)
     return place
 
 

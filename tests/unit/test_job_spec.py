@@ -64,7 +64,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_every_problem_is_reported_at_once() -> None:
-    found = problems(CLINIC.replace("{op: count}", "{op: max}").replace("edition: 1", "edition: 3"))
+    found = problems(CLINIC.replace("{op: count}", "{op: mode}").replace("edition: 1", "edition: 3"))
     assert {"measures.人次.op", "edition"} <= {path for path, _ in found}
 
 
@@ -176,19 +176,19 @@ def test_a_job_of_the_second_edition_may_be_a_declared_cube_and_nothing_else() -
 @pytest.mark.parametrize(
     ("before", "after", "place"),
     [
-        ("{op: count}", "{op: max}", ("product.measures.人次.op", 15)),
+        ("{op: count}", "{op: mode}", ("product.measures.人次.op", 15)),
+        ("{op: count}", "{op: max}", ("product.measures.人次", 15)),
         ("  from: s\n", "", ("product.from", 11)),
         ("dimensions: [区]", "dimensions: 区", ("product.dimensions", 13)),
         ("  from: s", "  from: s\n  limit: 3", ("product.limit", 13)),
         ("product:\n", "from: s\nproduct:\n", ("from", 11)),
-        ("post:", "reference: []\npost:", ("reference", 16)),
-        ("  from: s", "  from: s\n  margins: []", ("product.margins", 13)),
-        ("  from: s", "  from: s\n  suppress: {}", ("product.suppress", 13)),
+        ("  from: s", "  from: s\n  suppress: {}", ("product.suppress.as", 13)),
+        ("  from: s", "  from: s\n  where: 区 = (SELECT 1)", ("product.where", 13)),
+        ("  from: s", "  from: s\n  where: [{column: 区, op: like}]", ("product.where[1].op", 13)),
         ("分: number", "分: enum", ("prepare[2].columns.分", 10)),
         ("reads: [v], ", "", ("prepare[2]", 10)),
         ('script: "result = 1"', 'script: "result = 1", sql: SELECT 1', ("prepare[2]", 10)),
         ("{upload: U-1}", "{upload: U-1, grant: G-2}", ("inputs.权重", 4)),
-        ("edition: 2", "edition: 1", ("prepare", 5)),
     ],
 )
 def test_errors_of_the_second_edition_name_field_and_line(before: str, after: str, place: tuple[str, int]) -> None:
