@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict, worst_of
 from sandbox.exports.checks import CHECKS, Measured, Miss
-from sandbox.exports.subject import CannotRun, ExportSubject
+from sandbox.exports.subject import CannotRun, ExportSubject, NoEvidence
 from sandbox.exports.wording import CANNOT_RUN, wording_of
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
         if registered is None:
             raise CannotRun("no such check on this platform")
         return _result(rule, registered.run(subject, rule.parameters))
+    except NoEvidence as known:
+        return RuleResult(RuleRun(rule.id, known.outcome, str(known), None), ())
     except CannotRun as missing:
         return _error(rule, f"missing: {missing}")
     except Exception as error:

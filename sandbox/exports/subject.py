@@ -14,10 +14,12 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from policies.verdict import Outcome
 from sandbox.exports.history import ReleasedCell, cell_place
+from sandbox.exports.wording import wording_of
 from sandbox.products.evidence import Evidence
 from sandbox.products.matching import SourceMatch, match
-from sandbox.products.source import Source
+from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -37,6 +39,14 @@ SIMULATED_LABEL = "仿真数据"
 
 class CannotRun(Exception):
     """A check lacks a fact it needs; the gate turns this into an error run. Holds the name of the fact only."""
+
+
+class NoEvidence(CannotRun):
+    """No evidence can be derived for this job, and another rule says why: its outcome is this rule's too."""
+
+    def __init__(self, why: str, outcome: Outcome) -> None:
+        super().__init__(why)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +188,15 @@ class ExportSubject:
     @property
     def by_file(self) -> bool:
         """Whether cells have to be judged on the file alone."""
-        return self.lane == "file" and (self.evidence is None or self.spec is None)
+        judged_otherwise = self.refusals or self.black_box is not None
+        return self.lane == "file" and (self.evidence is None or self.spec is None) and not judged_otherwise
 
     def need_evidence(self) -> tuple[JobSpec, Evidence]:
         """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
+        if self.refusals:
+            raise NoEvidence("refused", Outcome.BLOCK)
+        if self.black_box is not None:
+            raise NoEvidence("black box", Outcome.REVIEW)
         if self.spec is None or self.evidence is None:
             raise CannotRun("evidence")
         if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:
@@ -192,6 +207,15 @@ class ExportSubject:
         """Product and references, each judged as if it were released; `CannotRun` as in `need_evidence`."""
         spec, evidence = self.need_evidence()
         return [Judged(spec.file_name, evidence, self.hidden), *_steps(evidence)]
+
+
+def refusals_of(error: EvidenceError) -> tuple[Refusal, ...]:
+    """Why no evidence could be derived: the carrier's refusals, or the error's own words about the whole job."""
+    from sandbox.products.carrier import Refusal
+
+    given: tuple[Refusal, ...] = error.detail.get("refusals", ())
+    repair = error.fix or wording_of("evidence_proofs").repair
+    return given or (Refusal(error.code, "job", 0, 0, error.text, repair),)
 
 
 def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubject:
