@@ -42,8 +42,6 @@ class Suspect:
     columns: tuple[str, ...]
 
 
-def lineage(
-    program: Program, roles: Mapping[str, Mapping[str, str]]
-) -> tuple[Lineage, tuple[Suspect, ...]]:
+def lineage(program: Program, roles: Mapping[str, Mapping[str, str]]) -> tuple[Lineage, tuple[Suspect, ...]]:
     """Lineage of the cube and the suspect expressions on its way; `roles`: input → column → role."""
     raise NotImplementedError
