@@ -10,10 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sandbox.products.spec_errors import SpecError, SpecProblem, as_problems, line_of, load_text
 from sandbox.products.spec_parts import (
@@ -84,11 +93,13 @@ class Cube(Part):
             raise refuse("duplicate_derived", "派生列名重复", "two derived columns share a name")
         return self
 
-    @model_validator(mode="after")
-    def _margins_fit(self) -> Cube:
-        found = [frozenset(self.dimensions)]
-        for margin in self.margins:
-            if not set(margin) <= set(self.dimensions) or len(set(margin)) != len(margin):
+    @field_validator("margins")
+    @classmethod
+    def _margins_fit(cls, margins: list[list[str]], info: ValidationInfo) -> list[list[str]]:
+        dimensions = info.data.get("dimensions", [])
+        found = [frozenset(dimensions)]
+        for margin in margins:
+            if not set(margin) <= set(dimensions) or len(set(margin)) != len(margin):
                 raise refuse(
                     "margin_dimensions",
                     f"合计行 [{'、'.join(margin)}] 只能取自 dimensions，且不重复",
@@ -101,13 +112,26 @@ class Cube(Part):
                     f"the margin [{', '.join(margin)}] is written twice, or is all dimensions",
                 )
             found.append(frozenset(margin))
-        for name, measure in self.measures.items():
-            if measure.margin is not None and frozenset(measure.margin) not in found[1:]:
+        return margins
+
+    @field_validator("measures")
+    @classmethod
+    def _shares_are_of_margins(cls, measures: dict[str, Measure], info: ValidationInfo) -> dict[str, Measure]:
+        margins = [frozenset(margin) for margin in info.data.get("margins", [])]
+        for name, measure in measures.items():
+            if measure.margin is not None and frozenset(measure.margin) not in margins:
                 raise refuse(
                     "share_margin",
                     f"{name} 的 margin 须是 margins 中的一项：分母要作为合计行一并核查",
                     f"the margin of {name} is one of `margins`: what shares are taken of is judged as well",
                 )
+        return measures
+
+    @model_validator(mode="after")
+    def _dimensions_differ(self) -> Cube:
+        calls = [self.derive[d].call for d in self.dimensions if d in self.derive]
+        if self.margins and any(call in calls[:i] for i, call in enumerate(calls)):
+            raise refuse("dimension_twice", "两个维度是同一个派生列", "two dimensions are the same derived column")
         return self
 
     @property
@@ -168,6 +192,20 @@ class Cube(Part):
         return list(found)
 
 
+def _places(cube: Cube) -> list[tuple[str | int, ...]]:
+    """Where each of the tables a cube uses is written."""
+    return [("from",), *(("join", i, "input") for i in range(len(cube.join)))]
+
+
+def _once(*place: str | int) -> Exception:
+    return refuse(
+        "inputs_once",
+        "每个输入必须在 from 或 join 中恰好用一次，别名不能只差大小写",
+        "each input is used exactly once, in from or join, and aliases differ by more than case",
+        *place,
+    )
+
+
 class Reference(Cube):
     """A cube whose numbers are used as constants by later steps, the product or `post`; judged as if released."""
 
@@ -187,42 +225,55 @@ class JobSpec(Cube):
 
     @model_validator(mode="after")
     def _tables_fit(self) -> JobSpec:
-        for cube in (*self.reference, self):
-            unknown = [a for a in cube.used if a not in self.tables]
-            if unknown:
-                raise refuse("unknown_input", f"未声明的输入：{unknown[0]}", f"input not declared: {unknown[0]}")
-        used = [[folded(a) for a in cube.used] for cube in (*self.reference, self)]
-        repeated = any(len(set(names)) != len(names) for names in used)
-        if repeated or (self.edition == 1 and sorted(self.used) != sorted(self.inputs)):
-            raise refuse(
-                "inputs_once",
-                "每个输入必须在 from 或 join 中恰好用一次，别名不能只差大小写",
-                "each input is used exactly once, in from or join, and aliases differ by more than case",
-            )
-        if self.edition == 1 and any(i.upload for i in self.inputs.values()):
-            raise refuse("upload", "上传数据从第二版起可用", "uploads need the second edition")
+        for place, cube in self._cubes():
+            aliases = [folded(a) for a in cube.used]
+            for alias, where in zip(cube.used, _places(cube), strict=True):
+                if alias not in self.tables:
+                    zh, en = f"未声明的输入：{alias}", f"input not declared: {alias}"
+                    raise refuse("unknown_input", zh, en, *place, *where)
+                if aliases.count(folded(alias)) > 1:
+                    raise _once(*place, *where)
+        if self.edition == 1 and sorted(self.used) != sorted(self.inputs):
+            raise _once()
+        for alias, one in self.inputs.items():
+            if self.edition == 1 and one.upload:
+                raise refuse("upload", "上传数据从第二版起可用", "uploads need the second edition", "inputs", alias)
         return self
 
     @model_validator(mode="after")
     def _steps_fit(self) -> JobSpec:
-        if len({folded(n) for n in (*self.tables, *RESERVED)}) != len(self.tables) + len(RESERVED):
-            raise refuse(
-                "step_name",
-                f"输入和步骤的名称不能重复（不区分大小写），也不能是 {'、'.join(RESERVED)}",
-                f"inputs and steps have different names, and none is called {', '.join(RESERVED)}",
-            )
-        made = self.sequence
+        named = [("inputs", a, a) for a in self.inputs] + [
+            (group, i, one.name) for group, part in self._parts() for i, one in enumerate(part)
+        ]
+        seen = {folded(n) for n in RESERVED}
+        for group, i, name in named:
+            if folded(name) in seen:
+                raise refuse(
+                    "step_name",
+                    f"输入和步骤的名称不能重复（不区分大小写），也不能是 {'、'.join(RESERVED)}",
+                    f"inputs and steps have different names, and none is called {', '.join(RESERVED)}",
+                    *((group, i, "name") if group != "inputs" else (group, i)),
+                )
+            seen.add(folded(name))
         known = set(self.inputs)
-        for step in made:
+        for step in self.sequence:
             missing = [t for t in (step.reads if isinstance(step, Step) else step.used) if t not in known]
             if missing:
+                place = next((g, i) for g, i, name in named if name == step.name)
                 raise refuse(
                     "step_reads",
                     f"步骤 {step.name} 读取的 {missing[0]} 不是输入，也不是更早的步骤",
                     f"step {step.name} reads {missing[0]}, which is neither an input nor an earlier step",
+                    *place,
                 )
             known.add(step.name)
         return self
+
+    def _parts(self) -> tuple[tuple[str, Sequence[Step | Reference]], ...]:
+        return ("prepare", self.prepare), ("reference", self.reference)
+
+    def _cubes(self) -> list[tuple[tuple[str | int, ...], Cube]]:
+        return [((), self), *((("reference", i), one) for i, one in enumerate(self.reference))]
 
     @property
     def sequence(self) -> list[Step | Reference]:

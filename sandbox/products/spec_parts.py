@@ -15,9 +15,9 @@ DIGITS = 6
 """Most decimals a measure may declare: finer digits can carry packed values and say nothing about a population."""
 
 
-def refuse(code: str, zh: str, en: str) -> PydanticCustomError:
-    """What a validator raises: a code and the sentence in both languages."""
-    return PydanticCustomError(code, "{en}", {"zh": zh, "en": en})
+def refuse(code: str, zh: str, en: str, *place: str | int) -> PydanticCustomError:
+    """What a validator raises: a code and the sentence in both languages; `place` below the part that is validated."""
+    return PydanticCustomError(code, "{en}", {"zh": zh, "en": en, "place": place})
 
 
 def folded(name: str) -> str:

@@ -162,6 +162,114 @@ def test_the_second_edition_comes_back_as_it_was_written() -> None:
     assert spec.tables == ["visit", "权重", "v", "s"]
 
 
+FULL = """
+job: clinic-visits-by-street
+edition: 1
+inputs:                         # granted snapshots by digest; entity keys come from the catalogue, never from here
+  visit: {grant: G-017, snapshot: sha256:…}
+  clinic: {grant: G-018, snapshot: sha256:…}
+  weights: {upload: U-003}      # no entity, licence on file
+prepare:                        # row-wise or per-entity SQL; one SELECT each; the platform carries the owner
+  - {name: v, owners: one, sql: "SELECT street, month(d) AS 月, pid, fee FROM visit JOIN clinic USING (cid)"}
+reference:                      # aggregates over entities used as constants; judged as if released
+  - {name: city, from: v, dimensions: [], measures: {fee: {op: mean, of: fee}}}
+product:
+  from: v
+  where: "fee < 100000"         # an expression over columns of v; no sub-query
+  dimensions: [street, 月]
+  margins: [[street], []]       # explicit grouping sets instead of ROLLUP
+  measures:
+    人次: {op: count}
+    人数: {op: count_distinct, of: pid}
+    次均费用: {op: ratio, of: fee, per: count, round: 1}
+  suppress: {below: policy, as: "*"}   # the platform suppresses, merchants do not HAVING
+post:                           # sees only product and reference tables, after suppression and rounding
+  sql: "SELECT *, rank() OVER (PARTITION BY 月 ORDER BY 人次 DESC) AS 名次 FROM product"
+output: {kind: aggregate, format: csv, order: dimensions}
+"""
+
+
+def test_the_full_form_parses_and_comes_back() -> None:
+    spec = parse(FULL)
+    assert parse(as_data(spec)) == spec and digest(parse(json.dumps(as_data(spec)))) == digest(spec)
+    assert spec.edition == 2 and digest(parse(FULL.replace("edition: 1", "edition: 2"))) == digest(spec)
+    assert [step.name for step in spec.sequence] == ["v", "city"]
+    assert spec.groupings == [["street", "月"], ["street"], []]
+    assert spec.per_rows(spec.measures["次均费用"]) and spec.suppress and spec.suppress.as_ == "*"
+
+
+def test_what_is_written_as_the_default_is_the_same_job() -> None:
+    plain = FULL.replace(", order: dimensions", "").replace("owners: one, ", "")
+    assert digest(parse(plain)) == digest(parse(FULL))
+    assert digest(parse(FULL.replace("owners: one", "owners: several"))) != digest(parse(FULL))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        ("snapshot: sha256:…}\n  clinic", "snapshot: latest}\n  clinic", ("inputs.visit.snapshot", 5)),
+        ("fee < 100000", "fee < ", ("product.where", 14)),
+        ("fee < 100000", "sum(fee) < 3", ("product.where", 14)),
+        ("fee < 100000", "rank() OVER () < 3", ("product.where", 14)),
+        ("fee < 100000", "fee < (SELECT 3)", ("product.where", 14)),
+        ("fee < 100000", "fee < 3; DROP TABLE v", ("product.where", 14)),
+        ("fee < 100000", "fee < 3) OR (1 = 1", ("product.where", 14)),
+        ("[[street], []]", "[[street], [street]]", ("product.margins", 16)),
+        ("[[street], []]", "[[月, street]]", ("product.margins", 16)),
+        ("[[street], []]", "[[pid]]", ("product.margins", 16)),
+        ("per: count, round: 1", "q: 0.5, round: 1", ("product.measures.次均费用", 20)),
+        ("op: ratio, of: fee, per: count", "op: quantile, of: fee, q: 1.5", ("product.measures.次均费用.q", 20)),
+        ("op: ratio, of: fee, per: count", "op: weighted_mean, of: fee", ("product.measures.次均费用", 20)),
+        ("op: ratio, of: fee, per: count", "op: share_of_margin, of: fee", ("product.measures.次均费用", 20)),
+        ('as: "*"', "as: 0", ("product.suppress.as", 21)),
+        ('as: "*"', 'as: "<10"', ("product.suppress.as", 21)),
+        ("from: v\n", "from: w\n", ("product.from", 13)),
+        ("below: policy", "below: 10", ("product.suppress.below", 21)),
+        ("owners: one", "owners: many", ("prepare[1].owners", 9)),
+        ("name: city, from: v", "name: city, from: city", ("reference[1]", 11)),
+        ("name: city", "name: product", ("reference[1].name", 11)),
+        ("dimensions: [], measures: {fee: {op: mean, of: fee}}", "dimensions: []", ("reference[1].measures", 11)),
+        ("order: dimensions", "order: random", ("output.order", 24)),
+    ],
+)  # fmt: skip
+def test_errors_of_the_full_form_name_field_and_line(before: str, after: str, place: tuple[str, int | None]) -> None:
+    assert before in FULL
+    found = problems(FULL.replace(before, after, 1))
+    assert place in found, found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"margins": [[]]}, {"suppress": {"below": "policy", "as": "*"}}, {"reference": []}, {"where": "费用 < 3"},
+        {"measures": {"m": {"op": "median", "of": "费用"}}},
+        {"inputs": {"t": {"grant": "G-1", "snapshot": "sha256:…"}}},
+        {"output": {"kind": "aggregate", "format": "csv", "order": "dimensions"}},
+    ],
+)  # fmt: skip
+def test_the_first_edition_does_not_know_what_came_later(change: dict[str, Any]) -> None:
+    assert problems(job(**change))
+
+
+def test_in_the_first_edition_count_is_a_columns_name() -> None:
+    measures = {"m": {"op": "ratio", "of": "费用", "per": "count"}}
+    assert "count" in parse(job(measures=measures)).source_columns()
+
+
+def test_a_reference_is_made_as_soon_as_its_tables_are_there() -> None:
+    cube = {"dimensions": [], "measures": {"n": {"op": "count"}}}
+    data = {**as_data(parse(FULL)), "prepare": [{"name": n, "sql": "SELECT 1"} for n in "ab"]}
+    data["reference"] = [{"name": "r", "from": "b", **cube}, {"name": "q", "from": "visit", **cube},
+                         {"name": "p", "from": "q", **cube}]  # fmt: skip
+    data["product"] = {"from": "a", **cube, "join": [{"input": "r", "on": {"x": "n"}}]}
+    assert [step.name for step in parse(data).sequence] == ["q", "p", "a", "b", "r"]
+
+
+def test_a_pin_allows_what_begins_like_it() -> None:
+    pinned = parse(FULL.replace("sha256:…", "sha256:ab…", 1)).inputs["visit"]
+    assert pinned.pins("sha256:abcd") and not pinned.pins("sha256:cd")
+
+
 def test_the_order_of_a_scripts_columns_is_part_of_the_job() -> None:
     other = SECOND.replace("{区: text, 分: number}", "{分: number, 区: text}")
     assert digest(parse(other)) != digest(parse(SECOND))
@@ -214,7 +322,7 @@ def test_the_schema_for_editors_accepts_both_editions_and_refuses_unknown_keys()
     from jsonschema import Draft202012Validator
 
     checker = Draft202012Validator(json_schema())
-    for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND))):
+    for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND)), as_data(parse(FULL))):
         assert list(checker.iter_errors(data)) == []
     for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, {**as_data(parse(SECOND)), "edition": 1}):
         assert list(checker.iter_errors(wrong))
