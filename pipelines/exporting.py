@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipelines import granting
+from pipelines.granted import graded, kinds_of, require_provable, source_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.catalog.repository import ResourceColumn, ResourceVersion
 from sandbox.exports import release as packaging
 from sandbox.exports import repository, service
 from sandbox.exports.gate import evaluate, terms
@@ -28,6 +27,7 @@ from sandbox.exports.subject import (
     GrantFacts,
     VolumeFacts,
     matched,
+    refusals_of,
 )
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
@@ -41,9 +41,8 @@ from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityRegister
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.repository import Artefact
-from sandbox.products.source import EntityKey, Source, column_names
+from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, parse
-from sandbox.workspaces import snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,8 @@ class Facts:
     sources: dict[str, Source]
     kinds: frozenset[str] | None
     """kinds of entities in the inputs; None when nobody has said whose records they are"""
+    refused: EvidenceError | None
+    """why nothing can be proved on these inputs"""
     history: tuple[ReleasedCell, ...]
     rows_released: int
     edition: Any
@@ -145,11 +146,12 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
-        sources = {alias: _source(unit, lake, g) for alias, g in used.items()}
-        kinds = _kinds(unit, used.values())
+        sources = {alias: source_of(unit, lake, g) for alias, g in used.items()}
+        kinds = kinds_of(unit, used.values())
         edition = editions.in_force(unit, "export")
         return Facts(
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
+            refused=_refused(unit, used.values()),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             history=_history(unit, request, kinds), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
@@ -157,62 +159,21 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         )  # fmt: skip
 
 
+def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
+    try:
+        require_provable(unit, used)
+    except EvidenceError as refused:
+        return refused
+    return None
+
+
 def _live(application: Application, unit: Unit) -> bool:
     return application.state == "active" and application.expires_at is not None and application.expires_at > unit.now
 
 
-def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
-    """The granted columns of the granted version, its entity keys beside them, readable by the gate only."""
-    resource = catalogue.get(unit.session, granted.resource_id)
-    version = catalogue.version(unit.session, granted.resource_id, granted.version)
-    held = {c.name for c in catalogue.columns(unit.session, resource.id, granted.version)}
-    direct = {c.name for c in _graded(unit, granted) if c.identifier_role == "direct"} & held
-    return Source(
-        files=tuple(lake.files(resource.typed_table, version.lake_version)),
-        digest=_digest_of_source(unit, lake, granted, version),
-        columns=tuple(granted.columns),
-        rows=granting.rows_of(unit, granted),
-        keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
-        identifiers=tuple(sorted(direct)),
-    )
-
-
-def _digest_of_source(unit: Unit, lake: Lake, granted: Grant, version: ResourceVersion) -> str:
-    """The snapshot's digest if its bytes and the lake's are still what was ingested; a name no grant has otherwise."""
-    if granted.snapshot is None:
-        return "no snapshot"
-    made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
-    table = f"{granted.resource_id}/typed"
-    same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
-    whole = bool(granted.rows) or made.rows == lake.rows(table, version.lake_version)
-    return made.digest if same and whole else "source changed"
-
-
-def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:
-    """Kinds of entities in these tables; None when one holds direct identifiers and names no entity key."""
-    kinds: set[str] = set()
-    for one in granted:
-        resource = catalogue.get(unit.session, one.resource_id)
-        named = any(c.identifier_role == "direct" for c in _graded(unit, one))
-        if named and not resource.entity_keys:
-            return None
-        kinds |= set(resource.entity_keys)
-    return frozenset(kinds)
-
-
-def _graded(unit: Unit, granted: Grant) -> list[ResourceColumn]:
-    """The columns of the granted version and of the published one, with the grades that each gives them.
-
-    A grant keeps its rows while its resource goes on: what counts is the strictest that either version says, so that
-    a column later found to name people is one here too.
-    """
-    own = catalogue.columns(unit.session, granted.resource_id, granted.version)
-    return [*own, *catalogue.columns(unit.session, granted.resource_id)]
-
-
 def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
     levels: dict[str, int] = {}
-    for column in _graded(unit, granted):
+    for column in graded(unit, granted):
         levels[column.name] = max(column.level, levels.get(column.name, 1))
     declared = catalogue.get(unit.session, granted.resource_id).declared
     return GrantFacts(
@@ -241,13 +202,14 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
 
 
 def _evidence(facts: Facts) -> Evidence | None:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
-    the job cannot be proved by machine."""
-    if facts.spec.beyond_proof:
+    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where nothing
+    can be proved on the inputs."""
+    if facts.refused is not None:
         return None
     settings = facts.platform.settings
+    level = max((source.level for source in facts.sources.values()), default=4)
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves
+    halves = facts.edition.by_check("evidence_proofs").parameters.halves_for(level)
     return derive(facts.spec, facts.sources, codes=register, halves=halves)
 
 
@@ -269,7 +231,7 @@ def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
-        unproved=tuple(facts.spec.beyond_proof),
+        refusals=refusals_of(facts.refused) if facts.refused else (),
     )  # fmt: skip
     return matched(subject, facts.sources)
 

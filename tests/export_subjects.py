@@ -32,6 +32,7 @@ from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
 TODAY = date(2026, 6, 1)
+PERTURBED = ("t.费用:minimum", "t.费用:maximum", "t.费用:shuffle")
 PERSON = (EntityKey("person", "身份证号"),)
 
 CLINIC = """
@@ -113,6 +114,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         match=SourceMatch(dict.fromkeys(("raw", "md5", "sha1", "sha256", "sm3", "base64", "hex"), 0), ()),
         history=(),
         volume=VolumeFacts(0),
+        level=3,
     )
 
 
@@ -130,12 +132,13 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         top = [*sorted((abs(x) for x in xs), reverse=True), 0.0, 0.0]
         moved, some = len(xs), sum(x != 0 for x in xs)
         n, sides = len(xs), (None, None, None, None, name)
-        cells.append((cell, "人次", "value", "count", n, n, n, None, None, 1.0, 1.0, float(n), *sides))
+        each = 1 / n if n else None
+        cells.append((cell, "人次", "value", "count", n, n, n, n, each, 1.0, 1.0, float(n), *sides))
         total = float(sum(map(abs, xs)))
         share = top[0] / total if total else None
         cells.append((cell, "金额", "value", "sum", n, n, some, moved, share, top[0], top[1], total, *sides))
     frame = pl.DataFrame(cells, schema=CELL_SCHEMA, orient="row")
-    kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, ("minimum", "maximum", "shuffle"))
+    kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, PERTURBED)
     evidence = Evidence(
         digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
     )
@@ -159,6 +162,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         ),
         "history": (),
         "volume": VolumeFacts(0),
+        "level": 3,
     }
     return ExportSubject(**facts | changes)
 
@@ -170,7 +174,24 @@ def clean(**changes: Any) -> ExportSubject:
     )
 
 
+def with_cells(subject: ExportSubject, **values: Any) -> ExportSubject:
+    """`subject` with columns of its cell table set to a value or an expression."""
+    assert subject.evidence is not None
+    kinds = tuple(
+        replace(kind, cells=kind.cells.with_columns(**values).cast(dict(kind.cells.schema)))  # type: ignore[arg-type]
+        for kind in subject.evidence.kinds
+    )
+    return replace(subject, evidence=replace(subject.evidence, kinds=kinds))
+
+
+def with_kind(subject: ExportSubject, **changes: Any) -> ExportSubject:
+    """`subject` with facts of its evidence about persons changed."""
+    assert subject.evidence is not None
+    kinds = tuple(replace(kind, **changes) for kind in subject.evidence.kinds)
+    return replace(subject, evidence=replace(subject.evidence, kinds=kinds))
+
+
 __all__ = [
     "CLINIC", "PERSON", "TODAY", "clean", "clinic_sources", "edition", "job", "replace", "source", "subject_of",
-    "subject_with", "write",
+    "subject_with", "with_cells", "with_kind", "write",
 ]  # fmt: skip

@@ -29,7 +29,13 @@ _CELL = (
     Text("位置", "place"), Text("主体", "entity"), Text("主体数", "n"), Text("非零", "not zero"),
     Text("有变动", "informative"), Text("最大占比 %", "largest share %"),
 )  # fmt: skip
-_REFUSAL = (Text("步骤", "step"), Text("行", "line"), Text("列", "column"), Text("原因", "why"), Text("怎么改", "repair"))
+_REFUSAL = (
+    Text("步骤", "step"),
+    Text("行", "line"),
+    Text("列", "column"),
+    Text("原因", "why"),
+    Text("怎么改", "repair"),
+)
 _SHOWN = 10
 
 
@@ -57,7 +63,9 @@ def run(
     if (data is None) == (source is None):
         raise WrongUse("usage.job_data", Text("请给出 --data 或 --table 之一", "give either --data or --table"))
     if source is not None:
-        if given := [n for n, v in (("entity", entity), ("history", history), ("cells", cells), ("record", record)) if v]:
+        if given := [
+            n for n, v in (("entity", entity), ("history", history), ("cells", cells), ("record", record)) if v
+        ]:
             text = Text(f"--{given[0]} 只能和 --data 一起用", f"--{given[0]} goes with --data only")
             raise WrongUse("usage.job_table", text)
         return job_spec.run(spec, source, out, as_json)
@@ -149,8 +157,9 @@ def _show(document: Mapping[str, Any], checked: Checked) -> None:
         heading(say(Text("证明", "proofs")))
         table(_KIND, [_kind_row(place, kind) for place, kind in kinds])
         heading(say(Text("依据最弱的单元格", "weakest cells")))
-        worst = sorted((cell["n"], kind["kind"], cell) for _, kind in kinds for cell in kind["worst"][:_SHOWN])
-        table(_CELL, [_cell_row(kind, cell) for _, kind, cell in worst[:_SHOWN]])
+        worst = [(kind["kind"], cell) for _, kind in kinds for cell in kind["worst"]]
+        worst.sort(key=lambda pair: pair[1]["n"])
+        table(_CELL, [_cell_row(kind, cell) for kind, cell in worst[:_SHOWN]])
     for one in evidence["tables"]:
         for suspect in one["suspects"]:
             print(f"  ? {suspect['step']}: {suspect['expression']}")

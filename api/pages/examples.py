@@ -45,7 +45,7 @@ def granted(unit: Unit, workspace: Workspace) -> list[Granted]:
         resource = catalogue.get(unit.session, grant.resource_id)
         known = {c.name: c for c in catalogue.columns(unit.session, resource.id)}
         columns = tuple((n, known[n].type, known[n].identifier_role) for n in grant.columns if n in known)
-        keys = tuple(str(k) for k in resource.entity_keys.values() if k in grant.columns)
+        keys = tuple(k for k in resource.facts.keys.values() if k in grant.columns)
         found.append(Granted(grant.id, resource.name, keys, columns))
     return found
 

@@ -76,7 +76,7 @@ def register(
     frame.show_again(request, partial(_form, request, again))
     declared = {"columns": {n: {"comment": c} for n, c in _comments(meanings).items()}}
     body = inputs.checked(
-        ResourceIn, typed | {"entity_keys": {k: v for k, v in keys.items() if v}, "declared": declared}
+        ResourceIn, typed | {"entities": {k: {"column": v} for k, v in keys.items() if v}, "declared": declared}
     )
     made = service.register(unit, **body.model_dump())
     return frame.go(f"/resources/{made.id}", "resource:register")

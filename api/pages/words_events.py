@@ -73,6 +73,8 @@ _OTHERS: dict[str, Text] = {
     "resource:lower": Text("放宽列分级", "lowered a column's grade"),
     "resource:describe": Text("登记来源自带的说明", "registered comments of the source"),
     "resource:classify": Text("调整列分类", "changed a column's category"),
+    "resource:subjects": Text("声明主体与角色", "declared entities and roles"),
+    "resource:verify": Text("逐行校验主体声明", "verified the facts about entities"),
     "resource:raise": Text("从严调整列分级", "made a column's grade stricter"),
     "run:diagnose": Text("查看报错原文", "looked at the engine's own words"),
     "run:dispose_reports": Text("按期限删除报错原文", "deleted the engine's words when their time was over"),

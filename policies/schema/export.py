@@ -434,7 +434,8 @@ ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere"
 
 MUST_BLOCK = ALWAYS | {
     "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
-    "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation", "record_level", "equivalence_classes", "overall_risk",
+    "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation",
+    "record_level", "equivalence_classes", "overall_risk",
     "raw_rows", "archives", "formula_cells", "label", "reviewers", "release_terms",
 }  # fmt: skip
 

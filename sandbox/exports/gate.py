@@ -92,9 +92,7 @@ def _finding(rule: Any, measured: Measured, miss: Miss) -> Finding:
     wording = miss.wording or wording_of(rule.check, miss.about)
     threshold = measured.threshold if miss.threshold is None else miss.threshold
     severity = miss.severity or rule.on_fail
-    return Finding(
-        rule.id, severity, miss.place, miss.measured, threshold, wording.text, wording.repair, miss.evidence
-    )
+    return Finding(rule.id, severity, miss.place, miss.measured, threshold, wording.text, wording.repair, miss.evidence)
 
 
 def _error(rule: Any, reason: str) -> RuleResult:

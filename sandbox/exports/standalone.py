@@ -28,13 +28,14 @@ from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import EntityKey, EvidenceError, Source, column_names, opened
+from sandbox.products.source import EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
 from sandbox.products.spec_errors import SpecError
 
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
     from policies.verdict import Verdict
+
 
 @dataclass(frozen=True, eq=False)
 class Checked:
@@ -187,7 +188,9 @@ class Matcher:
                 parse(beside.read_bytes()) if beside.exists() else self.guess(ExportFile(path.name, path.read_bytes()))
             )
             try:
-                found = None if spec is None else cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
+                found = (
+                    None if spec is None else cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
+                )
             except EvidenceError:
                 found = None
             if found is None:

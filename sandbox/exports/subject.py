@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from policies.verdict import Outcome
-from sandbox.exports.history import ReleasedCell, cell_place
+from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
 from sandbox.exports.wording import wording_of
 from sandbox.products.evidence import Evidence
 from sandbox.products.matching import SourceMatch, match
@@ -90,6 +90,23 @@ class VolumeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What leaving out and changing buckets of one kind's entities showed about a job that no evidence can be derived
+    for (black-box lane).
+
+    `fewest`: the smallest number of buckets, other than none, that changed any cell: a lower bound on the entities
+    behind it. `largest`: the largest relative change by one bucket: an upper bound on any entity's share. None: no cell
+    changed at all.
+    """
+
+    kind: str
+    buckets: int
+    cells: int
+    fewest: int | None
+    largest: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """One table that is judged as released: the product itself, or a reference step whose values it may show.
 
@@ -107,8 +124,9 @@ class Judged:
     @property
     def counts(self) -> tuple[str, ...]:
         """The measures that count rows or entities."""
-        ops = {name: op for kind in self.evidence.kinds for name, op in _ops(kind.cells)}
-        return tuple(name for name, op in ops.items() if op in ("count", "count_distinct"))
+        found = (kind.cells for kind in self.evidence.kinds)
+        names = (c.filter(c["op"].is_in(COUNTS) & (c["part"] == "value"))["measure"] for c in found)
+        return tuple(dict.fromkeys(name for one in names for name in one.unique(maintain_order=True)))
 
     def shown(self, cells: pl.DataFrame) -> pl.DataFrame:
         """The cells that the file shows."""
@@ -127,10 +145,6 @@ def _steps(evidence: Evidence) -> Iterator[Judged]:
         yield from _steps(one)
 
 
-def _ops(cells: pl.DataFrame) -> list[tuple[str, str]]:
-    return list(cells.select("measure", "op").unique(maintain_order=True).iter_rows())
-
-
 @dataclass(frozen=True, eq=False)
 class ExportSubject:
     """Everything about one export request that rules may look at.
@@ -138,8 +152,8 @@ class ExportSubject:
     `texts`: place → text typed by people (title, description, remark). `grants` and `columns_read`: by input alias.
     `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
-    to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`: cells
-    that the platform suppresses in the file. `refusals`: why no evidence can be derived and what helps; `black_box`:
+    to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
+    cells that the platform suppresses in the file. `refusals`: why no evidence can be derived and what helps; `black_box`:
     what was found by leaving out and changing buckets of entities where none can be (scripts).
     """
 
@@ -164,7 +178,7 @@ class ExportSubject:
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
     refusals: tuple[Refusal, ...] = ()
-    black_box: BlackBox | None = None
+    black_box: tuple[Tried, ...] | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:

@@ -6,6 +6,7 @@ table, never an entity.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ WORST = 30
 
 def summary(subject: ExportSubject, worst: int = WORST) -> dict[str, Any]:
     """What the verdict rests on, ready for JSON; a job without evidence has its refusals or its black-box bounds."""
-    black_box = subject.black_box.as_dict() if subject.black_box else None
+    black_box = None if subject.black_box is None else [asdict(tried) for tried in subject.black_box]
     refusals = [
         {"step": r.step, "line": r.line, "column": r.column, "code": r.code, "text": r.text.as_dict(),
          "repair": r.repair.as_dict()}

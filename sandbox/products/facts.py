@@ -66,7 +66,7 @@ class EntityFact(Part):
     """Whose records the rows of a table are, for one kind of entity."""
 
     column: Name
-    determined_by: list[Name] | dict[Name, Name] = []
+    determined_by: Annotated[list[Name] | dict[Name, Name], Field(default_factory=list)]
     through: ThroughFact | None = None
     holding: Name | None = None
     missing_share_max: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -174,7 +174,7 @@ def described(files: Mapping[str, Path], scratch: Path, entities: Sequence[str] 
     for text in entities:
         kind, mark, place = text.partition("=")
         alias, dot, column = place.partition(".")
-        named = {alias: column} if mark and dot else {a: text for a in sources}
+        named = {alias: column} if mark and dot else dict.fromkeys(sources, text)
         fitting = {a: c for a, c in named.items() if a in sources and c in column_names(sources[a])}
         if not fitting or (mark and not dot):
             raise BadInput("check.entity", Text(f"来源中没有主体列 {text}", f"no source has the entity column {text}"))
@@ -227,7 +227,9 @@ class _Built:
                 )
             return plain
         if fact is None:
-            self._note(("tables", alias), "作业用到此表，但目录没有说明", "the job reads it and nothing is said about it")
+            self._note(
+                ("tables", alias), "作业用到此表，但目录没有说明", "the job reads it and nothing is said about it"
+            )
             return plain
         names = column_names(plain)
         for name in set(fact.columns) - set(names):

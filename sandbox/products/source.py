@@ -78,6 +78,8 @@ class Source:
     """column → role; what is not listed is sensitive, and key columns are keys whatever is listed"""
     perturb: Mapping[str, Perturbation] = field(default_factory=dict)
     """`domain`: a coded column, whose values are exchanged for other codes of it"""
+    coded: bool = False
+    """the file is a twin: the column of each key (and `holding`) holds codes of entities, not the keys themselves"""
     level: int = 1
     """the grade of the data (1–4): it decides how many halves are deleted"""
 

@@ -73,28 +73,6 @@ def test_cells(line: Line) -> None:
     assert outcome(subject, line.rule) is line.expected
 
 
-def test_the_missing_key_counts_as_nobody_and_as_one_contributor() -> None:
-    subject = clean()
-    assert subject.evidence is not None
-    (kind,) = subject.evidence.kinds
-    nobody = kind.cells.with_columns(n=0, n_non_zero=0, n_informative=0).cast(dict(kind.cells.schema))  # type: ignore[arg-type]
-    evidence = replace(subject.evidence, kinds=(replace(kind, cells=nobody),))
-    assert outcome(replace(subject, evidence=evidence), "EXP-CELL-01") is BLOCK
-
-
-def test_few_informative_people_block_even_in_a_large_cell() -> None:
-    subject = clean()
-    assert subject.evidence is not None
-    (kind,) = subject.evidence.kinds
-    cells = kind.cells.with_columns(n_informative=1).cast(dict(kind.cells.schema))  # type: ignore[arg-type]
-    assert (
-        outcome(
-            replace(subject, evidence=replace(subject.evidence, kinds=(replace(kind, cells=cells),))), "EXP-CELL-01"
-        )
-        is BLOCK
-    )
-
-
 def released(members: range, *, low: float | None = None, high: float | None = None, op: str = "count") -> ReleasedCell:
     name, raw = packed(list(members))
     return ReleasedCell("R-1", "old.csv#row=1;column=人次", "person", "count", op, len(members), name, raw, low, high)
@@ -181,19 +159,6 @@ def test_an_application_out_of_force_blocks(change: dict[str, Any]) -> None:
     subject = clean()
     assert subject.application is not None
     assert outcome(replace(subject, application=replace(subject.application, **change)), "EXP-GRANT-01") is BLOCK
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [({}, PASS), ({"reproduced": False}, BLOCK), ({"halves_as_predicted": 1}, BLOCK), ({"halves": 1,
-    "halves_as_predicted": 1}, BLOCK),
-     ({"perturbed": ()}, REVIEW), ({"perturbed": ("shuffle",)}, REVIEW)],
-)  # fmt: skip
-def test_proofs(change: dict[str, Any], expected: Outcome) -> None:
-    subject = clean()
-    assert subject.evidence is not None
-    kind = replace(subject.evidence.kinds[0], **change)
-    assert outcome(replace(subject, evidence=replace(subject.evidence, kinds=(kind,))), "EXP-PROOF-01") is expected
 
 
 def test_evidence_that_leaves_a_kind_out_is_an_error() -> None:
@@ -315,7 +280,7 @@ def test_record_level_products_meet_rules_without_a_function_and_stop() -> None:
 
 def test_every_check_has_a_policy_name_and_a_wording() -> None:
     assert set(CHECKS) <= policy_checks.names("export")
-    assert set(CHECKS) == set(WORDINGS)
+    assert set(CHECKS) == {name.partition("/")[0] for name in WORDINGS}
 
 
 def test_a_file_alone_is_review_at_best() -> None:

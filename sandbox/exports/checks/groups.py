@@ -1,4 +1,4 @@
-"""What the shape of a table tells about everybody in a group: empty combinations, and groups that are all in one cell."""
+"""What the shape of a table tells about whole groups: empty combinations, and groups that are all in one cell."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import polars as pl
 from sandbox.exports.checks.base import Measured, Miss, check, limited, not_assessed
 from sandbox.exports.checks.cells import whole_columns
 from sandbox.exports.subject import ExportSubject, Judged
-
-COUNTS = ("count", "count_distinct")
 
 
 @check("zero_cells")

@@ -13,8 +13,8 @@ from policies.schema.base import Strict
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
 from sandbox.exports.checks.cells import cell_tables, least, whole_columns
-from sandbox.exports.subject import CannotRun, ExportSubject, Judged
-from sandbox.exports.wording import WORDINGS, Wording
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged, Tried
+from sandbox.exports.wording import Wording
 from sandbox.products import artefact
 from sandbox.products.carrier import Refusal
 from sandbox.products.evidence import TOLERANCE, Evidence, KindEvidence
@@ -109,7 +109,7 @@ REVIEW_IF_STOPPED = {True: Outcome.REVIEW, False: Outcome.BLOCK}
 
 
 def _perturbed(place: str, kind: KindEvidence, perturbations: Iterable[str]) -> Iterator[Miss]:
-    """What P3 could not try. A kind that no record reaches, or whose product has nothing to perturb, tried all it had."""
+    """What P3 could not try; of a kind that no record reaches there is nothing to try."""
     if not kind.touched:
         return
     tried = {entry.rpartition(":")[2] for entry in kind.perturbed}
@@ -173,9 +173,17 @@ def no_evidence(subject: ExportSubject, parameters: Any) -> Measured:
     if subject.by_file:
         return Measured(False, True, (Miss(subject.files[0].name if subject.files else "request", False, True),))
     if subject.black_box is not None:
-        return _black_box(subject, parameters)
+        return _black_box(subject.black_box, parameters)
     _, evidence = subject.need_evidence()
     return Measured(bool(evidence.kinds), True, () if evidence.kinds else (Miss("evidence", "no entity kind", True),))
+
+
+def _black_box(tried: tuple[Tried, ...], parameters: Any) -> Measured:
+    misses = [Miss(f"black box#{t.kind}", f"{t.fewest} of {t.buckets} buckets", parameters.buckets, Outcome.REVIEW,
+                   f"largest change by one bucket: {t.largest}", "script") for t in tried]  # fmt: skip
+    nobody = Miss("black box", "no entity kind", parameters.buckets, Outcome.REVIEW, about="script")
+    return Measured(min((t.fewest for t in tried if t.fewest is not None), default=None), parameters.buckets,
+                    tuple(misses) or (nobody,))  # fmt: skip
 
 
 @check("raw_rows")

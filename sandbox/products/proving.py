@@ -1,0 +1,246 @@
+"""The proof in a jail: what derives evidence runs a merchant's own statements, so it runs where merchants' code runs.
+
+The platform makes the twins (`twin`), starts the jail with nothing but them, hands over seeds once the product's result
+was reported by its digest, watches time, memory and disk, and reads what was left (`evidence_files`). Whatever ends
+early ends with a name and leaves nothing: half a proof is no evidence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from policies.text import Text
+from sandbox.products import evidence_files, twin
+from sandbox.products.carrier import Refusal
+from sandbox.products.entities import EntityCodes
+from sandbox.products.evidence import Evidence
+from sandbox.products.evidence_files import Caps, NotEvidence
+from sandbox.products.source import EvidenceError, Source
+from sandbox.products.spec import JobSpec, as_data
+from sandbox.workspaces import disk, jail
+from sandbox.workspaces.broker import DEATHS, Mode
+from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
+
+CODE = (
+    "sandbox/products", "sandbox/catalog/keys.py", "sandbox/kernel/errors.py",
+    "policies/text.py", "policies/problems.py", "policies/reading.py",
+)  # fmt: skip
+"""What the inside imports of the platform's own code, beside the jail's."""
+_LONG, _MANY = 1000, 50
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
+_NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
+_STEP = re.compile(r"[a-z0-9_ :.\-]{1,80}")
+
+ENDINGS: dict[str, tuple[Text, Text]] = {
+    "memory_limit": (
+        Text("证明超出内存上限，已停止", "The proof went over its memory limit and was stopped"),
+        Text("请减少维度、连接或准备步骤后重新运行", "Use fewer dimensions, joins or prepared steps and run it again"),
+    ),
+    "time_limit": (
+        Text("证明超出时限，已停止", "The proof went over its time limit and was stopped"),
+        Text("请减少维度、连接或准备步骤后重新运行", "Use fewer dimensions, joins or prepared steps and run it again"),
+    ),
+    "disk_full": (
+        Text("证明占用的磁盘超出上限，已停止", "The proof took more of the disk than allowed and was stopped"),
+        Text("请减少准备步骤产生的行后重新运行", "Let prepared steps give fewer rows and run it again"),
+    ),
+    "cancelled": (Text("证明已取消", "The proof was cancelled"), Text("需要时请重新提交", "Submit it again if needed")),
+    "crashed": (
+        Text("证明进程异常中止", "The proof's process broke down"),
+        Text("请运营人员重试；仍失败时请简化作业", "An operator should retry it; if it fails again, simplify the job"),
+    ),
+    "protocol": (
+        Text("证明的结果不可信，已丢弃", "What the proof left is not trustworthy; it was discarded"),
+        Text("请运营人员查看并重试", "An operator should look into it and retry"),
+    ),
+}
+"""How a proof can end without a result: what happened, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one proof may use (policy values): the jail's limits, megabytes it may leave on the disk, and what the
+    evidence itself may take."""
+
+    limits: Limits
+    folder_mb: int
+    caps: Caps
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the platform does meanwhile: `progress` gets the step and its share (0 to 1), `cancelled` is asked often."""
+
+    progress: Callable[[str, float], None] = lambda _step, _share: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+def prove(
+    spec: JobSpec,
+    sources: Mapping[str, Source],
+    *,
+    codes: EntityCodes,
+    halves: int,
+    room: Room,
+    form: str,
+    work: Path,
+    twins: Path | None = None,
+    watch: Watch | None = None,
+) -> Evidence:
+    """Derive and prove the evidence of `spec` in a fresh jail of `form`.
+
+    `work` is the caller's scratch folder. Twins are kept below `twins`, and made anew in `work` without it (where a
+    digest does not name the bytes of its source). Raises `EvidenceError`: what `derive` refuses, and every way a jail
+    can end (`evidence.memory_limit`, `…time_limit`, `…disk_full`, `…cancelled`, `…crashed`, `…protocol`).
+    """
+    watch = watch or Watch()
+    with tempfile.TemporaryDirectory(prefix="proof-", dir=work) as folder:
+        space = twin.Room(room.limits.duckdb_mb, room.limits.threads)
+        coded = {
+            alias: twin.made(source, codes, twins or Path(folder, "twins"), space) for alias, source in sources.items()
+        }
+        _stop_if(watch.cancelled())
+        output = Path(folder, "output")
+        output.mkdir(mode=0o700)
+        _in_jail(_order(spec, coded, halves, room, Path(folder, "home"), output), form, room, watch)
+        _take_back(output)
+        try:
+            evidence = evidence_files.read(output, room.caps)
+        except NotEvidence:
+            raise ended("protocol") from None
+        return _checked(evidence, spec, sources)
+
+
+def ended(kind: str, **detail: Any) -> EvidenceError:
+    """The error for a proof that ended without a result; `kind` is one of ENDINGS."""
+    text, fix = ENDINGS[kind]
+    return EvidenceError(f"evidence.{kind}", text, fix, **detail)
+
+
+def _order(
+    spec: JobSpec, coded: Mapping[str, Source], halves: int, room: Room, home: Path, output: Path
+) -> jail.Order:  # fmt: skip
+    facts = {alias: asdict(replace(source, files=())) for alias, source in coded.items()}
+    extra = {"spec": as_data(spec), "sources": facts, "halves": halves}
+    tables = {alias: Path(source.files[0]) for alias, source in coded.items()}
+    return jail.Order("proof", home, room.limits, Mode.REAL.value, tables, output=output, extra=extra, code=CODE)
+
+
+def _in_jail(order: jail.Order, form: str, room: Room, watch: Watch) -> None:
+    """Returns when the inside says that it is done. Raises EvidenceError; the jail has ended either way."""
+    assert order.output is not None
+    jailed = jail.start(order, form)
+    try:
+        bound = disk.Bound([order.folder, order.output], room.folder_mb, jailed)
+        _listen(jailed, room.limits.wall_seconds, bound, watch)
+    except (ProtocolError, TypeError):
+        raise ended("protocol") from None
+    except ChannelClosed:
+        kind = DEATHS.get(jailed.death(), "crashed")
+        raise ended(kind if kind in ENDINGS else "crashed") from None
+    finally:
+        jailed.kill()
+
+
+def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        frame = jailed.data.receive(timeout=0.2)
+        _stop_if(watch.cancelled())
+        if bound.passed() if frame is None else bound.exceeded():
+            raise ended("disk_full")
+        if frame is not None and _heard(frame[0], watch):
+            return
+    raise ended("time_limit")
+
+
+def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
+    """Take one frame; True for the last one. Raises EvidenceError, ProtocolError."""
+    kind = header.get("is")
+    if kind == "progress":
+        step, share = header.get("step"), header.get("share")
+        if not isinstance(step, str) or not _STEP.fullmatch(step) or not isinstance(share, int | float):
+            raise ProtocolError("progress")
+        watch.progress(step, min(1.0, max(0.0, float(share))))
+        return False
+    if kind == "refused":
+        raise _refusal(header)
+    if kind == "failed":
+        raise ended("crashed", error_class=str(header.get("class"))[:60])
+    if kind != "done":
+        raise ProtocolError("no such frame")
+    return True
+
+
+def _refusal(told: Mapping[str, Any]) -> EvidenceError:
+    """What the inside refused, in its own words, cut to size and to plain values."""
+    code, fix, detail = _code(told.get("code")), told.get("fix"), told.get("detail")
+    if isinstance(detail, dict) and detail.get("error_class") == "OutOfMemoryException":
+        return ended("memory_limit")
+    named = {k: v for k, v in detail.items() if _NAME.fullmatch(k)} if isinstance(detail, dict) else {}
+    plain: dict[str, Any] = {k: str(v)[:_LONG] if isinstance(v, str) else v for k, v in list(named.items())[:_MANY]}
+    if refusals := told.get("refusals"):
+        plain["refusals"] = tuple(_one_refusal(*one) for one in refusals[:_MANY])
+    return EvidenceError(code, _text(told.get("text")), _text(fix) if fix else None, **plain)
+
+
+def _one_refusal(code: str, step: str, line: int, column: int, text: Any, repair: Any) -> Refusal:
+    if not isinstance(step, str) or type(line) is not int or type(column) is not int:
+        raise ProtocolError("refusal")
+    return Refusal(_code(code), _line(step)[:_LONG], line, column, _text(text), _text(repair))
+
+
+def _code(told: Any) -> str:
+    if not isinstance(told, str) or not _CODE.fullmatch(told):
+        raise ProtocolError("code of a refusal")
+    return told
+
+
+def _text(told: Any) -> Text:
+    if not isinstance(told, dict):
+        raise ProtocolError("text of a refusal")
+    zh, en = (_line(str(told.get(side, "")))[:_LONG] for side in ("zh", "en"))
+    return Text(zh, en)
+
+
+def _line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _stop_if(cancelled: bool) -> None:
+    if cancelled:
+        raise ended("cancelled")
+
+
+def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source]) -> Evidence:
+    """What the platform knows itself is not taken from the jail."""
+    from sandbox.products.spec import digest
+
+    used = {alias: source.digest for alias, source in sources.items()}
+    kinds = {key.kind for source in sources.values() for key in source.keys}
+    told = [kind.kind for kind in evidence.kinds]
+    if evidence.job != digest(spec) or dict(evidence.sources) != used or set(told) != kinds or len(told) != len(kinds):
+        raise ended("protocol")
+    return evidence
+
+
+def _take_back(folder: Path) -> None:
+    """The folder was the jail's; from here on it is the platform's alone. Files are judged when they are read."""
+    os.chown(folder, os.geteuid(), os.getegid())
+    folder.chmod(0o700)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+            raise ended("protocol")
+        os.chown(entry, os.geteuid(), os.getegid(), follow_symlinks=False)
+        if not entry.is_symlink():
+            entry.chmod(0o400)
