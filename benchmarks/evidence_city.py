@@ -99,18 +99,18 @@ def generate(folder: Path, rows: int) -> dict[str, Path]:
 
 
 def sources(files: Mapping[str, Path]) -> dict[str, Source]:
-    """The tables with what the catalogue knows of them; `weights` is a merchant's upload and belongs to nobody."""
-    person, quasi = {"pid": "person"}, dict.fromkeys(("district", "street", "born", "sex", "industry"), "quasi")
+    """The tables with what the catalogue knows of them; `weights` is a merchant's upload and belongs to nobody.
+
+    Clinics are entities of the register of clinics: a visit is a person's.
+    """
+    quasi = dict.fromkeys(("district", "street", "born", "sex", "industry"), "quasi")
     keys = {
-        "resident": (EntityKey("person", "pid", determined_by=person),),
-        "clinic": (EntityKey("clinic", "cid", determined_by={"cid": "clinic"}),),
-        "visit": (
-            EntityKey("person", "pid", determined_by=person | {"vid": "visit"}),
-            EntityKey("clinic", "cid", determined_by={"cid": "clinic", "vid": "visit"}),
-        ),
-        "enterprise": (EntityKey("enterprise", "eid", determined_by={"eid": "enterprise"}, holding="holding"),),
-        "tax_return": (EntityKey("enterprise", "eid", determined_by={"eid": "enterprise", "rid": "return"}),),
-        "card": (EntityKey("person", "pid", determined_by=person | {"card": "card"}),),
+        "resident": (EntityKey("person", "pid"),),
+        "clinic": (EntityKey("clinic", "cid"),),
+        "visit": (EntityKey("person", "pid", determined_by={"vid": "visit"}),),
+        "enterprise": (EntityKey("enterprise", "eid", holding="holding"),),
+        "tax_return": (EntityKey("enterprise", "eid", determined_by={"rid": "return"}),),
+        "card": (EntityKey("person", "pid", determined_by={"card": "card"}),),
         "tap": (
             EntityKey(
                 "person", "card", determined_by={"card": "card", "tid": "tap"},

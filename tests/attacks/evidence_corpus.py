@@ -215,6 +215,11 @@ _COUNTS = [
 
 _QUERIES = [
     Attack("a scalar about one person", "refused", _case("(SELECT q.income FROM resident q WHERE q.pid = 42)"), INCOME),
+    Attack("a figure about one person", "R1", _case("income + (SELECT max(q.income) FROM resident q WHERE q.pid = 42)"),
+           _case("income + (SELECT round(avg(q.income), -3) FROM resident q)")),
+    Attack("a figure about one person in a condition", "R1",
+           _where("(SELECT count(*) FROM resident q WHERE q.pid = 42 AND q.income > 60000) = 1"),
+           _where("(SELECT count(*) FROM resident q WHERE q.income > 60000) > 10")),
     Attack("there is a rich person 42", "refused",
            _where("EXISTS (SELECT 1 FROM resident q WHERE q.pid = 42 AND q.income > 60000)"),
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND v.fee > 60)", "resident visit")),
@@ -278,10 +283,10 @@ _QUERIES = [
            job("WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 12) "
                "SELECT r.district, r.income AS x FROM resident r, n WHERE r.pid = 42"),
            job("WITH n AS (SELECT pid, district, income FROM resident) SELECT district, income AS x FROM n")),
-    Attack("a common table takes a granted table's name", "R1",
+    Attack("a common table takes a granted table's name", "refused",
            job("WITH resident AS (SELECT * FROM resident WHERE pid = 42) SELECT district, income AS x FROM resident"),
            job("WITH other AS (SELECT * FROM resident WHERE age > 25) SELECT district, income AS x FROM other")),
-    Attack("a common table hides an upload behind a granted name", "R1",
+    Attack("a common table hides an upload behind a granted name", "refused",
            job("WITH resident AS (SELECT pid, district, income FROM extra) SELECT district, income AS x FROM resident",
                inputs="resident extra"),
            job("WITH more AS (SELECT pid, district, income FROM extra) SELECT district, income AS x FROM more "

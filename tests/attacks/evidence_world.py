@@ -78,10 +78,7 @@ def _keys(files: Mapping[str, Path]) -> dict[str, tuple[EntityKey, ...]]:
     of_card = Through((str(files["card"]),), "card", "pid")
     return {
         "resident": (EntityKey("person", "pid"),),
-        "visit": (
-            EntityKey("person", "pid", determined_by={"vid": "visit"}),
-            EntityKey("clinic", "cid", determined_by={"vid": "visit"}),
-        ),
+        "visit": (EntityKey("person", "pid", determined_by={"vid": "visit"}),),
         "clinic": (EntityKey("clinic", "cid"),),
         "firm": (EntityKey("enterprise", "eid", holding="holding"),),
         "card": (EntityKey("person", "pid", determined_by={"card": "card"}),),

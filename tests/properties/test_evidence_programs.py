@@ -216,7 +216,7 @@ def test_each_kind_of_step_is_derived(step: Any) -> None:
     program = Program({"t": rows, "u": rows, "w": rows}, (step,), ("district",), (), ("rows", "sum"))
     evidence = evidence_of(program, halves=3)
     assert evidence is not None and evidence.kinds[0].proved
-    assert {n for n in numbers(evidence).values()} <= {len(PIDS), len(PIDS) - 1, len(PIDS) - 2}
+    assert set(numbers(evidence).values()) <= {len(PIDS), len(PIDS) - 1, len(PIDS) - 2}
 
 
 def _by_district(program: Program) -> Program:
