@@ -199,8 +199,10 @@ def _told(name: str, rows: int, found: Gate) -> list[Figure]:
     proved = ("已证明", "proved") if found.proved else ("未证明", "NOT PROVED")
     return [
         Figure(f"city_{name}", found.whole, round(found.plain, 4), "s", Text(
-            f"{name}，{rows} 行，{found.cells} 格，{proved[0]}，结论 {found.outcome}：整个闸门对一次原运行（目标比值 ≤ {GATE_BAR:g}）",
-            f"{name}, {rows} rows, {found.cells} cells, {proved[1]}, verdict {found.outcome}: whole gate over one plain run"
+            f"{name}，{rows} 行，{found.cells} 格，{proved[0]}，结论 {found.outcome}：整个闸门对一次原运行（目标比值 "
+                f"≤ {GATE_BAR:g}）",
+            f"{name}, {rows} rows, {found.cells} cells, {proved[1]}, verdict {found.outcome}: whole gate over one "
+                f"plain run"
             f" (bar: ratio ≤ {GATE_BAR:g})")),
         Figure(f"memory_{name}", found.peak, MEMORY_MB, "MB", Text(
             f"{name}：进程内存峰值，对上限", f"{name}: the process's peak memory against the bound")),

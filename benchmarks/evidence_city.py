@@ -71,7 +71,8 @@ def _texts(n: Mapping[str, int]) -> dict[str, str]:
                        AS holding,
                    round(50 + 15 * {_normal(35)}, 1) AS score FROM r""",
         "tax_return": f"""
-            SELECT i + 1 AS rid, 'E' || lpad(CAST(i // 2 + 1 AS VARCHAR), 8, '0') AS eid, CAST(2024 + i % 2 AS INTEGER) AS year,
+            SELECT i + 1 AS rid, 'E' || lpad(CAST(i // 2 + 1 AS VARCHAR), 8, '0') AS eid,
+                   CAST(2024 + i % 2 AS INTEGER) AS year,
                    CAST(exp(13 + {_normal(41)}) AS DECIMAL(18, 2)) AS revenue
             FROM r WHERE NOT (i % 2 = 1 AND i // 2 % 4 = 0 AND i // 8 < {quarter})""",
         "card": "SELECT 'C' || lpad(CAST(i + 1 AS VARCHAR), 9, '0') AS card, i + 1 AS pid FROM r",
@@ -93,7 +94,8 @@ def generate(folder: Path, rows: int) -> dict[str, Path]:
             rows_of = f"WITH r AS (SELECT range AS i FROM range({counts[name]}))"
             con.execute(f"COPY ({rows_of} {text}) TO {literal(str(files[name]))} (FORMAT parquet)")
         files["weights"] = folder / "weights.parquet"
-        weights = f"SELECT {_district('i')} AS district, 1 + i % 3 / 10.0 AS w FROM (SELECT range AS i FROM range({DISTRICTS}))"
+        numbers = f"(SELECT range AS i FROM range({DISTRICTS}))"
+        weights = f"SELECT {_district('i')} AS district, 1 + i % 3 / 10.0 AS w FROM {numbers}"
         con.execute(f"COPY ({weights}) TO {literal(str(files['weights']))} (FORMAT parquet)")
     return files
 
@@ -201,7 +203,8 @@ PRODUCTS: dict[str, dict[str, Any]] = {
         "from": "x", "dimensions": ["sex"],
         "measures": {"人数": _COUNT, "加权收入": {"op": "weighted_mean", "of": "income", "weight": "w", "round": 0}},
     }, prepare=[{
-        "name": "x", "sql": "SELECT r.sex, r.income, CAST(w.w AS DOUBLE) AS w FROM resident r JOIN weights w USING (district)",
+        "name": "x", "sql": "SELECT r.sex, r.income, CAST(w.w AS DOUBLE) AS w FROM resident r JOIN weights w USING "
+            "(district)",
     }]),
 }  # fmt: skip
 """The products: name → specification as data."""

@@ -49,7 +49,8 @@ class Lab:
             self.con.execute(f"CREATE TABLE __k.{name} AS {_owned(files, key)}")
             visible = f"SELECT * EXCLUDE ({HIDDEN}) FROM __k.{name}"
             self.con.execute(f"CREATE VIEW main.{name} AS {visible}")
-            self.con.execute(f"CREATE VIEW __del.{name} AS {visible} WHERE {HIDDEN} IS DISTINCT FROM getvariable('gone')")
+            left = f"{visible} WHERE {HIDDEN} IS DISTINCT FROM getvariable('gone')"
+            self.con.execute(f"CREATE VIEW __del.{name} AS {left}")
         columns = [row[0] for row in self.con.execute(f"DESCRIBE main.{name}").fetchall()]
         self.relations[alias] = Relation(tuple(columns), "one" if key else "none", key.domains if key else {})
 
@@ -121,7 +122,8 @@ class Lab:
         """Everybody in the source, whether in the product or not."""
         tables = [quote(alias) for alias in self.spec.inputs if self.relations[alias].owner == "one"]
         union = " UNION ".join(f"SELECT {HIDDEN} FROM __k.{t}" for t in tables)
-        return [e for (e,) in self._in("main", f"SELECT DISTINCT {HIDDEN} FROM ({union}) WHERE {HIDDEN} IS NOT NULL ORDER BY 1")]
+        text = f"SELECT DISTINCT {HIDDEN} FROM ({union}) WHERE {HIDDEN} IS NOT NULL ORDER BY 1"
+        return [entity for (entity,) in self._in("main", text)]
 
 
 def removals(lab: Lab, entities: list[int], same: Any) -> Iterator[tuple[int, bool, bool]]:

@@ -54,7 +54,8 @@ PRODUCTS: dict[int, dict[str, Any]] = {
     1: _job(1, f"""SELECT l_returnflag, l_linestatus, l_quantity, l_extendedprice, l_discount, {_NET} AS disc,
             {_NET} * (1 + l_tax) AS charge FROM lineitem WHERE l_shipdate <= DATE '1998-09-02'""",
             by="l_returnflag l_linestatus", measures={
-                "sum_qty": _sum("l_quantity"), "sum_base_price": _sum("l_extendedprice"), "sum_disc_price": _sum("disc"),
+                "sum_qty": _sum("l_quantity"), "sum_base_price": _sum("l_extendedprice"),
+                "sum_disc_price": _sum("disc"),
                 "sum_charge": _sum("charge"), "avg_qty": _mean("l_quantity"), "avg_price": _mean("l_extendedprice"),
                 "avg_disc": _mean("l_discount"), "count_order": _COUNT}),
     2: _job(2, ("european", _EUROPEAN), """
@@ -92,7 +93,8 @@ PRODUCTS: dict[int, dict[str, Any]] = {
             WHERE (seller.n_name = 'FRANCE' AND buyer.n_name = 'GERMANY')
                OR (seller.n_name = 'GERMANY' AND buyer.n_name = 'FRANCE')""",
             by="supp_nation cust_nation l_year", measures={"revenue": _sum("net")}),
-    8: _job(8, f"""SELECT year(o_orderdate) AS o_year, CASE WHEN seller.n_name = 'BRAZIL' THEN {_NET} ELSE 0 END AS theirs,
+    8: _job(8, f"""SELECT year(o_orderdate) AS o_year,
+                   CASE WHEN seller.n_name = 'BRAZIL' THEN {_NET} ELSE 0 END AS theirs,
                    {_NET} AS net FROM part
             JOIN lineitem ON l_partkey = p_partkey JOIN supplier ON s_suppkey = l_suppkey
             JOIN orders ON o_orderkey = l_orderkey AND o_orderdate BETWEEN DATE '1995-01-01' AND DATE '1996-12-31'

@@ -118,16 +118,9 @@ def programs(draw: st.DrawFn, low: int = -3) -> Program:
         # the chain goes on: a step reads the one before it
         table = f"s{number}" if number else draw(st.sampled_from(("t", "u")))
         other = draw(st.sampled_from(known))
-        steps.append(
-            draw(
-                st.sampled_from(
-                    [
-                        Keep(table, draw(st.sampled_from(("x", "y"))), draw(st.integers(-2, 2))),
-                        Made(table), Stacked(table, other), Joined(table, other, draw(st.booleans())), PerPerson(table),
-                    ]  # fmt: skip
-                )
-            )
-        )
+        keep = Keep(table, draw(st.sampled_from(("x", "y"))), draw(st.integers(-2, 2)))
+        joined = Joined(table, other, draw(st.booleans()))
+        steps.append(draw(st.sampled_from([keep, Made(table), Stacked(table, other), joined, PerPerson(table)])))
     dimensions = draw(st.sampled_from([(), ("district",), ("district", "y")]))
     margins = draw(st.sampled_from([(), ((),), (("district",), ())])) if len(dimensions) == 2 else ()
     measures = draw(st.lists(st.sampled_from(sorted(MEASURES)), min_size=1, max_size=4, unique=True))

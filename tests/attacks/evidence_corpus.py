@@ -91,7 +91,8 @@ _CONSTANTS = [
     Attack("zero for everybody else", "non-zero", _case("CASE WHEN pid = 42 THEN income ELSE 0 END"), CAPPED),
     Attack("a constant for everybody else", "P3", _case("CASE WHEN pid = 42 THEN income ELSE 1000000 END"), CAPPED),
     Attack("three constants for everybody else", "P3",
-           _case("CASE WHEN pid = 42 THEN income WHEN pid % 3 = 0 THEN 40000 WHEN pid % 3 = 1 THEN 50000 ELSE 60000 END"),
+           _case("CASE WHEN pid = 42 THEN income WHEN pid % 3 = 0 THEN 40000 WHEN pid % 3 = 1 THEN 50000 ELSE 60000 "
+               "END"),
            CAPPED),
     Attack("arithmetic instead of a condition", "P3", _case("income * (1 - sign(abs(pid - 42))) + pid * 1000"), INCOME),
     Attack("powers instead of a condition", "P3", _case("income * pow(0, abs(pid - 42)) + 50000"), INCOME),
@@ -115,7 +116,8 @@ _CONSTANTS = [
            CAPPED),
     Attack("one person a million times larger", "R3", _case("CASE WHEN pid = 42 THEN income * 1000000 ELSE income END"),
            CAPPED),
-    Attack("a remainder instead of a condition", "P3", _case("CASE WHEN pid = 42 THEN income % 7 + 1 ELSE pid % 7 + 1 END"),
+    Attack("a remainder instead of a condition", "P3", _case("CASE WHEN pid = 42 THEN income % 7 + 1 ELSE pid % 7 + "
+        "1 END"),
            CAPPED),
     Attack("a number built as text", "P3",
            _case("CAST(concat(CASE WHEN pid = 42 THEN income ELSE 50000 END, '0') AS BIGINT)"), CAPPED),
@@ -153,15 +155,18 @@ _COUNTS = [
                suppress={"below": "policy", "as": "*"})),
     Attack("a missing side tells of one person", "P3",
            job("SELECT pid FROM resident WHERE pid = 42 AND income > 60000",
-               "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 END AS x FROM resident r LEFT JOIN s1 h ON r.pid = h.pid",
+               "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 END AS x FROM resident r LEFT JOIN s1 h ON r.pid = "
+                   "h.pid",
                measures={"数": {"op": "count", "of": "x"}}),
            job("SELECT pid FROM resident WHERE income > 60000",
                "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 ELSE 0 END AS x "
                "FROM resident r LEFT JOIN s1 h ON r.pid = h.pid", measures=MEAN | COUNT)),
     Attack("different values over a crafted union", "P3",
            job("SELECT district, 1000000 + pid AS x FROM resident UNION ALL "
-               "SELECT district, income FROM resident WHERE pid = 42", measures={"种": {"op": "count_distinct", "of": "x"}}),
-           job("SELECT district, income // 1000 AS x FROM resident", measures={"种": {"op": "count_distinct", "of": "x"}})),
+               "SELECT district, income FROM resident WHERE pid = "
+                   "42", measures={"种": {"op": "count_distinct", "of": "x"}}),
+           job("SELECT district, income // 1000 AS x FROM "
+               "resident", measures={"种": {"op": "count_distinct", "of": "x"}})),
     Attack("a dimension carries the value", "R1", job("SELECT income AS district, 1 AS x FROM resident"), INCOME),
     Attack("street, age and sex make a key", "R1",
            job("SELECT street || age || sex AS district, income AS x FROM resident"),
@@ -179,7 +184,8 @@ _COUNTS = [
            job("SELECT district, income AS x, age AS y FROM resident",
                measures={"比": {"op": "ratio", "of": "x", "per": "y", "round": -2}})),
     Attack("uploaded weights are zero for everybody else", "non-zero",
-           job("SELECT r.district, r.income AS x, m.w FROM resident r JOIN lookup m USING (pid)", inputs="resident lookup",
+           job("SELECT r.district, r.income AS x, m.w FROM resident r JOIN lookup m USING (pid)", inputs="resident "
+               "lookup",
                measures={"均": {"op": "weighted_mean", "of": "x", "weight": "w"}}),
            job("SELECT r.district, r.income AS x, m.w FROM resident r JOIN even m USING (pid)", inputs="resident even",
                measures={"均": {"op": "weighted_mean", "of": "x", "weight": "w", "round": -2}})),
@@ -187,7 +193,8 @@ _COUNTS = [
            job("SELECT r.district, r.income AS x, m.w + 0.000000001 AS w FROM resident r JOIN lookup m USING (pid)",
                inputs="resident lookup", measures={"均": {"op": "weighted_mean", "of": "x", "weight": "w"}}),
            job("SELECT r.district, r.income AS x, w.w FROM resident r JOIN weights w USING (district)",
-               inputs="resident weights", measures={"均": {"op": "weighted_mean", "of": "x", "weight": "w", "round": -2}})),
+               inputs="resident "
+                   "weights", measures={"均": {"op": "weighted_mean", "of": "x", "weight": "w", "round": -2}})),
     Attack("a share that only one person has", "non-zero",
            job("SELECT district, CASE WHEN pid = 42 THEN income ELSE 0 END AS x FROM resident",
                measures={"占": {"op": "share_of_margin", "of": "x", "margin": []}}, margins=[[]]),
@@ -234,11 +241,13 @@ _QUERIES = [
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND v.fee > 60)", "resident visit")),
     Attack("OR around the correlating equality", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid OR v.pid = 42)", "resident visit"),
-           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND (v.fee > 60 OR v.cid > 5))", "resident visit")),
+           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND (v.fee > 60 OR v.cid > 5))", "resident "
+               "visit")),
     Attack("CASE around the correlating equality", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE CASE WHEN v.pid = r.pid THEN FALSE ELSE v.fee > 340 END)",
                   "resident visit"),
-           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND CASE WHEN v.fee > 60 THEN TRUE ELSE FALSE END)",
+           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND CASE WHEN v.fee > 60 THEN TRUE ELSE FALSE "
+               "END)",
                   "resident visit")),
     Attack("the equality with coalesce around it", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE coalesce(v.pid = r.pid, FALSE) IS FALSE)", "resident visit"),
@@ -262,7 +271,8 @@ _QUERIES = [
            _where("r.income NOT IN (SELECT q.income FROM resident q WHERE q.pid = 42)"),
            _where("r.pid NOT IN (SELECT v.pid FROM visit v WHERE v.fee > 340)", "resident visit")),
     Attack("one row joined to all", "refused",
-           _from("resident r CROSS JOIN (SELECT income AS t FROM resident WHERE pid = 42) q", "r.income + q.t"), INCOME),
+           _from("resident r CROSS JOIN (SELECT income AS t FROM resident WHERE pid = 42) q", "r.income + "
+               "q.t"), INCOME),
     Attack("joined on anything", "refused",
            _from("resident r JOIN visit v ON r.pid = v.pid OR v.pid = 42", "v.fee", "resident visit"), FEES),
     Attack("joined to the neighbour under a made-up key", "refused",
@@ -304,7 +314,8 @@ _QUERIES = [
     Attack("a sample", "refused", job(f"{_INCOME} USING SAMPLE 50 ROWS"), INCOME),
     Attack("a sampled table", "refused", job("SELECT district, income AS x FROM resident TABLESAMPLE 50%"), INCOME),
     Attack("grouping sets in a step", "refused",
-           job("SELECT pid, district, sum(income) AS x FROM resident GROUP BY GROUPING SETS ((pid, district), (district))"),
+           job("SELECT pid, district, sum(income) AS x FROM resident GROUP BY GROUPING SETS ((pid, district), "
+               "(district))"),
            job("SELECT pid, district, sum(income) AS x FROM resident GROUP BY pid, district")),
     Attack("a rollup in a step", "refused",
            job("SELECT district, sum(income) AS x FROM resident GROUP BY ROLLUP (district)"), INCOME),
@@ -336,7 +347,8 @@ _LANGUAGE = [
     }.items()
 ] + [
     Attack("text of many persons", "refused",
-           job("SELECT district, length(string_agg(CAST(income AS VARCHAR), ',')) AS x FROM resident GROUP BY district"),
+           job("SELECT district, length(string_agg(CAST(income AS VARCHAR), ',')) AS x FROM resident GROUP BY "
+               "district"),
            INCOME),
     Attack("the value beside the largest", "refused",
            job("SELECT district, arg_max(income, pid) AS x FROM resident GROUP BY district"), INCOME),
@@ -344,11 +356,14 @@ _LANGUAGE = [
                                      "FROM resident GROUP BY 1"), INCOME),
     Attack("a file", "refused", job("SELECT district, income AS x FROM read_csv('/etc/passwd')"), INCOME),
     Attack("a file by its name", "refused", job("SELECT district, income AS x FROM 'resident.parquet'"), INCOME),
-    Attack("a table function", "refused", job("SELECT r.district, r.income AS x FROM resident r, range(12) WHERE r.pid = 42"),
+    Attack("a table function", "refused", job("SELECT r.district, r.income AS x FROM resident r, range(12) WHERE "
+        "r.pid = 42"),
            INCOME),
-    Attack("the catalogue of tables", "refused", job("SELECT table_name AS district, 1 AS x FROM information_schema.tables"),
+    Attack("the catalogue of tables", "refused", job("SELECT table_name AS district, 1 AS x FROM "
+        "information_schema.tables"),
            INCOME),
-    Attack("the catalogue by function", "refused", job("SELECT table_name AS district, 1 AS x FROM duckdb_tables()"), INCOME),
+    Attack("the catalogue by function", "refused", job("SELECT table_name AS district, 1 AS x FROM "
+        "duckdb_tables()"), INCOME),
     Attack("the carrier's schema", "refused", job("SELECT district, income AS x FROM __k.resident"), INCOME),
     Attack("a schema by name", "refused", job("SELECT district, income AS x FROM main.resident"), INCOME),
     Attack("two statements", "refused", job(f"{_INCOME}; DROP VIEW resident"), INCOME),
@@ -399,7 +414,8 @@ _AFTER = [
            job(_INCOME, post="SELECT p.*, random() AS y FROM product p"),
            job(_INCOME, post="SELECT *, 和 / sum(和) OVER () AS 占比 FROM product")),
     Attack("the margin less the other cells", "suppression",
-           job("SELECT CASE WHEN pid IN (42, 45, 48) THEN '孤' ELSE district END AS district, income AS x FROM resident",
+           job("SELECT CASE WHEN pid IN (42, 45, 48) THEN '孤' ELSE district END AS district, income AS x FROM "
+               "resident",
                margins=[[]], suppress={"below": "policy", "as": "*"}),
            job(_INCOME, margins=[[]], suppress={"below": "policy", "as": "*"})),
 ]  # fmt: skip

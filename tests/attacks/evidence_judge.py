@@ -65,9 +65,7 @@ class Judge:
         base = self._edition.by_check("rounding").parameters.base
         subject = ExportSubject(files=(), audience="contract", lane="file", rounding_base=base)
         aliases = tuple(sorted(spec.inputs))
-        matcher = self._matchers.setdefault(
-            aliases, Matcher({a: self._sources[a] for a in aliases}, self._edition)
-        )
+        matcher = self._matchers.setdefault(aliases, Matcher({a: self._sources[a] for a in aliases}, self._edition))
         try:
             subject = matcher.described(subject, spec, None, stated=True)
         except (BadInput, SpecError) as error:
