@@ -73,7 +73,8 @@ def test_a_table_without_one_person_falls_to_the_ledger_once_the_other_is_out(na
 
 
 def test_selection_by_order_and_limit_is_refused_in_steps_and_harmless_in_post(judge: Judge) -> None:
-    ordered = "SELECT district, income AS x FROM resident ORDER BY CASE WHEN pid = 42 THEN income ELSE 60000 END LIMIT 30"
+    order = "CASE WHEN pid = 42 THEN income ELSE 60000 END"
+    ordered = f"SELECT district, income AS x FROM resident ORDER BY {order} LIMIT 30"
     step: dict[str, Any] = INCOME | {"prepare": [{"name": "s1", "sql": ordered}]}
     assert judge.of(step).codes == {"order"}
     for bits in _orders():
