@@ -22,14 +22,20 @@ Row = tuple[Any, ...]
 
 
 class Lab:
-    """One job with the owners of one kind; keys are whole numbers, which serve as codes.
+    """One job with the owners of one kind; `code` says in SQL what the code of a key is (keys are whole numbers).
 
     Tables lie in three schemas: `main` is what the job reads, `__k` has the owner beside it, `__del` is `main` without
     the entity in the variable `gone`. Raises `Refused` where the carrier does.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, spec: JobSpec, sources: Mapping[str, Source]) -> None:
-        self.con, self.spec = con, spec
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        spec: JobSpec,
+        sources: Mapping[str, Source],
+        code: str = "{key}::UINTEGER",
+    ) -> None:
+        self.con, self.spec, self._code = con, spec, code
         self.relations: dict[str, Relation] = {}
         con.execute("CREATE SCHEMA __k; CREATE SCHEMA __del; SET VARIABLE gone = NULL")
         for alias in spec.inputs:
@@ -46,7 +52,7 @@ class Lab:
             for schema in ("__k", "__del"):
                 self.con.execute(f"CREATE VIEW {schema}.{name} AS SELECT * FROM main.{name}")
         else:
-            self.con.execute(f"CREATE TABLE __k.{name} AS {_owned(files, key)}")
+            self.con.execute(f"CREATE TABLE __k.{name} AS {_owned(files, key, self._code)}")
             visible = f"SELECT * EXCLUDE ({HIDDEN}) FROM __k.{name}"
             self.con.execute(f"CREATE VIEW main.{name} AS {visible}")
             left = f"{visible} WHERE {HIDDEN} IS DISTINCT FROM getvariable('gone')"
@@ -147,10 +153,10 @@ def _read(files: tuple[str, ...]) -> str:
     return f"read_parquet([{', '.join(map(literal, files))}])"
 
 
-def _owned(files: str, key: EntityKey) -> str:
+def _owned(files: str, key: EntityKey, code: str) -> str:
     column = quote(key.column)
     if key.through is None:
-        return f"SELECT *, {column}::UINTEGER AS {HIDDEN} FROM {files}"
+        return f"SELECT *, {code.format(key=column)} AS {HIDDEN} FROM {files}"
     through = key.through
     owner = f"SELECT {quote(through.key)} AS k, {quote(through.owner)} AS o FROM {_read(through.files)}"
-    return f"SELECT t.*, u.o::UINTEGER AS {HIDDEN} FROM {files} t LEFT JOIN ({owner}) u ON t.{column} = u.k"
+    return f"SELECT t.*, {code.format(key='u.o')} AS {HIDDEN} FROM {files} t LEFT JOIN ({owner}) u ON t.{column} = u.k"

@@ -6,21 +6,25 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from benchmarks.evidence_lab import Lab
+from sandbox.products.carrier import Refused
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.source import EvidenceError
 from sandbox.products.spec import as_data, parse
 from tests.evidence_programs import PIDS, Program, programs, records, stored
-from tests.evidence_reference import ADDED, MEASURES, Joined, Keep, Made, Mixed, PerPerson, Stacked, same
+from tests.evidence_reference import ADDED, MEASURES, Joined, Keep, Made, Mixed, Outcome, PerPerson, Stacked, same
 
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+OFFSET, MISSING_KEY = 10, 2**32 - 1
 Cells = dict[tuple[int, tuple[Any, ...], str, str], dict[str, Any]]
 
 
@@ -161,6 +165,41 @@ def test_one_more_step_never_makes_a_refused_job_pass(program: Program) -> None:
     longer = Program(**{**_fields(program), "steps": (*program.steps, Keep(program.last, "x", -1000))})
     if evidence_of(program) is None:
         assert evidence_of(longer) is None
+
+
+CODE = f"coalesce(({{key}} + {OFFSET})::UINTEGER, {MISSING_KEY}::UINTEGER)"
+
+
+@settings(SLOW, max_examples=25)
+@given(programs())
+def test_carried_contributions_predict_the_removal_of_every_single_entity(program: Program) -> None:
+    """The parts on their own: what the carrier and the cube's generator say, the text itself, and its meaning."""
+    with stored(program) as sources, duckdb.connect(config={"threads": 1}) as con:
+        try:
+            lab = Lab(con, parse(program.spec), sources, CODE)
+            plain = lab.plain()
+            lab.contribute()
+        except Refused:
+            return
+        except duckdb.Error as error:
+            assert "mixed_owner" in str(error) or "missing_key" in str(error)
+            return
+        for rows in (plain, lab.recompute()):
+            _assert_table(program, rows, program.outcome())
+        for pid in PIDS:
+            wanted = program.without(pid).outcome()
+            for rows in (lab.without(pid + OFFSET), lab.recompute(without=pid + OFFSET)):
+                _assert_table(program, rows, wanted)
+
+
+def _assert_table(program: Program, rows: Sequence[tuple[Any, ...]], wanted: Outcome) -> None:
+    """Rows of the cube, its grouping number last where there are margins."""
+    width, last = len(program.dimensions), len(program.dimensions) + len(program.measures)
+    found = {(row[last] if program.margins else 0, row[:width]): row[width:last] for row in rows}
+    assert found.keys() == wanted.values.keys()
+    for key, values in found.items():
+        for name, value in zip(program.measures, values, strict=True):
+            assert same(value, wanted.values[key][name]), (key, name)
 
 
 class Shifted(SessionCodes):
