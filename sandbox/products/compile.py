@@ -17,7 +17,7 @@ from sandbox.products.expressions import sql_of
 from sandbox.products.source import EntityKey
 from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
-from sandbox.products.spec_parts import Condition, Measure
+from sandbox.products.spec_parts import Condition, Derive, Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,28 @@ def literal(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
+def derived_sql(derived: Derive, column: str) -> str:
+    """A derived column as SQL; `column` is the SQL of the column it is made from."""
+    function, argument = derived.call
+    options = {} if isinstance(argument, str) else argument.model_dump(exclude={"of"})
+    return _FUNCTIONS[function].format(x=column, **options)
+
+
+def resolved(cube: Cube, reference: str) -> str:
+    """A column reference with the alias that it is read by, where the declaration tells."""
+    alias, name = _Writer(cube).resolve(reference)
+    return f"{alias}.{name}" if alias else name
+
+
 def compile(spec: JobSpec) -> list[Step]:
     """The product's statements over tables or views named by alias; rows come ordered by dimensions, missing last."""
     return [Step("product", cube_sql(spec))]
 
 
-def cube_sql(cube: Cube) -> str:
+def cube_sql(cube: Cube, *, numbered: bool = True) -> str:
     """A cube over relations named by alias: its output columns, and with margins `__g`, the row's grouping number.
 
-    Rows come ordered by (`__g`, dimensions), missing values last.
+    Rows come ordered by (`__g`, dimensions), missing values last. Not `numbered`: no `__g` and no order, for reading.
     """
     writer = _Writer(cube)
     dims = [writer.column(d) for d in cube.dimensions]
@@ -111,8 +124,10 @@ def cube_sql(cube: Cube) -> str:
     columns += [f"{writer.measure(m)} AS {quote(name)}" for name, m in cube.measures.items()]
     count = len(dims)
     if not cube.margins:
-        tail = f"\n{group_by(count)}\n{order_by(count)}" if count else ""
+        tail = f"\n{group_by(count)}" + (f"\n{order_by(count)}" if numbered else "") if count else ""
         return f"SELECT {', '.join(columns)}\n{writer.source()}{tail}"
+    if not numbered:
+        return f"SELECT {', '.join(columns)}\n{writer.source()}\n{_grouping_sets(cube, dims)}"
     columns.append(f"{_numbered(cube, writer.grouping())} AS __g")
     return f"SELECT {', '.join(columns)}\n{writer.source()}\n{_grouping_sets(cube, dims)}\n{order_by(count, '__g')}"
 
@@ -363,10 +378,9 @@ class _Writer:
 
     def column(self, reference: str) -> str:
         if reference in self.spec.derive:
-            function, argument = self.spec.derive[reference].call
-            of = argument if isinstance(argument, str) else argument.of
-            options = {} if isinstance(argument, str) else argument.model_dump(exclude={"of"})
-            return _FUNCTIONS[function].format(x=self._plain(of), **options)
+            derived = self.spec.derive[reference]
+            argument = derived.call[1]
+            return derived_sql(derived, self._plain(argument if isinstance(argument, str) else argument.of))
         return self._plain(reference)
 
     def _plain(self, reference: str) -> str:

@@ -11,9 +11,6 @@ from sandbox.products.spec_parts import refuse
 if TYPE_CHECKING:
     from sqlglot import exp
 
-Place = Callable[[str], str]
-"""From a column as written (`name` or `alias.name`) to SQL."""
-
 
 @lru_cache(maxsize=256)
 def tree_of(text: str) -> exp.Expr:
@@ -55,11 +52,18 @@ def _written(column: exp.Column) -> str:
     return f"{column.table}.{column.name}" if column.table else column.name
 
 
-def sql_of(text: str, place: Place) -> str:
-    """The expression as DuckDB SQL, each column put in its place."""
-    from sqlglot import exp, parse_one
+def placed(tree: exp.Expr, place: Callable[[str], exp.Expr]) -> exp.Expr:
+    """A copy of the tree with each column, as written, put in its place."""
+    from sqlglot import exp
 
     def put(node: exp.Expr) -> exp.Expr:
-        return parse_one(place(_written(node)), dialect="duckdb") if isinstance(node, exp.Column) else node
+        return place(_written(node)) if isinstance(node, exp.Column) else node
 
-    return tree_of(text).copy().transform(put).sql("duckdb")
+    return tree.copy().transform(put)
+
+
+def sql_of(text: str, place: Callable[[str], str]) -> str:
+    """The expression as DuckDB SQL, each column replaced by the SQL that `place` gives for it."""
+    from sqlglot import parse_one
+
+    return placed(tree_of(text), lambda column: parse_one(place(column), dialect="duckdb")).sql("duckdb")

@@ -1,7 +1,7 @@
 """A second opinion on a text, from DuckDB's own tree: unknown nodes, functions and tables are denied.
 
-It shares with the carrier nothing but the lists of function names, so that a text which one parser misreads still has to
-pass the other.
+It shares nothing with the carrier but the lists of function names: a text that one parser misreads has to pass the
+other.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _table(node: Node, tables: Collection[str]) -> tuple[str, str]:
 
 def _join(node: Node, _: Collection[str]) -> tuple[str, str]:
     kind, form = str(node.get("join_type")), str(node.get("ref_type"))
-    known = kind in ("INNER", "LEFT", "RIGHT", "OUTER") and form in ("REGULAR", "CROSS")
+    known = kind in ("INNER", "LEFT", "RIGHT", "FULL") and form in ("REGULAR", "CROSS")
     return ("", "") if known else ("join.kind", f"{form} {kind}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sqlglot import exp
 
@@ -38,17 +39,18 @@ def carry(text: str, tables: Mapping[str, Relation], *, step: str, several: bool
         found = walker.query(tree.copy(), known, None)
         if found.problems:
             raise Refused(tuple(dict.fromkeys(found.problems)))
-        relation = found.relation(named=True)
+        walker.named(found)
     except RecursionError:
         raise Refused((refusal("too_deep", step),)) from None
     plain = text if not walker.replaced else replaced(tree, walker.replaced).sql(DIALECT)
-    return Carried(found.with_owner(found.form).sql(DIALECT), plain, relation, tuple(walker.frozen.values()))
+    sql = found.with_owner(found.form).sql(DIALECT)
+    return Carried(sql, plain, found.relation(), tuple(walker.frozen.values()))
 
 
-def replaced(tree: exp.Expression, names: Mapping[int, str]) -> exp.Expression:
+def replaced(tree: exp.Expr, names: Mapping[int, str]) -> exp.Expr:
     """The text's tree with its frozen sub-queries as tables."""
 
-    def one(node: exp.Expression) -> exp.Expression:
+    def one(node: exp.Expr) -> exp.Expr:
         name = names.get(node.meta.get("query", -1)) if isinstance(node, exp.Query) else None
         return constant(name) if name else node
 
@@ -76,7 +78,7 @@ class Found:
     node: exp.Query
     form: Owner
     outputs: list[Output]
-    owner: exp.Expression | None = None
+    owner: exp.Expr | None = None
     problems: list[Refusal] = field(default_factory=list)
     """what keeps its rows from belonging to one entity each"""
     static: bool = True
@@ -86,10 +88,10 @@ class Found:
     aggregate: bool = False
     branches: tuple[Found, ...] = ()
 
-    def relation(self, *, named: bool) -> Relation:
-        names = tuple(output.name for output in self.outputs) if named else ()
-        domains = {o.name: o.domain for o in self.outputs if o.domain} if named and self.form != "none" else {}
-        return Relation(names, self.form, domains)
+    def relation(self) -> Relation:
+        """The result as a table: every column has a name of its own."""
+        domains = {o.name: o.domain for o in self.outputs if o.domain} if self.form != "none" else {}
+        return Relation(tuple(output.name for output in self.outputs), self.form, domains)
 
     def selects(self) -> Iterator[exp.Select]:
         """The SELECTs whose rows make up the result."""
@@ -115,7 +117,7 @@ class Found:
         return append(self.node, owner)
 
 
-def append(node: exp.Select, owner: exp.Expression) -> exp.Select:
+def append(node: exp.Select, owner: exp.Expr) -> exp.Select:
     """The hidden column as the last one. Of rows that DISTINCT merges, all have the same owner or it is an error."""
     hidden = exp.alias_(owner, HIDDEN, quoted=True)
     if not node.args.get("distinct"):
@@ -137,10 +139,10 @@ class Walker:
         self.replaced: dict[int, str] = {}
         self._unnamed = 0
 
-    def refuse(self, code: str, node: exp.Expression, subject: str = "") -> Refused:
+    def refuse(self, code: str, node: exp.Expr, subject: str = "") -> Refused:
         return Refused((self.problem(code, node, subject),))
 
-    def problem(self, code: str, node: exp.Expression, subject: str = "") -> Refusal:
+    def problem(self, code: str, node: exp.Expr, subject: str = "") -> Refusal:
         return refusal(code, self.step, place(node), subject)
 
     def mark(self) -> tuple[dict[str, Frozen], dict[int, str]]:
@@ -186,7 +188,7 @@ class Walker:
             original = cte.copy()
             found = self.relation(cte.this, known)
             cte.set("this", found.with_owner(found.form))
-            relation = rename(found.relation(named=True), cte.args["alias"])
+            relation = rename(found.relation(), cte.args["alias"])
             if cte.args["alias"].columns and relation.owner != "none":
                 cte.args["alias"].append("columns", exp.to_identifier(HIDDEN, quoted=True))
             before = [c for t in original.find_all(exp.Table) for c in known.get(fold(t.name), _NOTHING).ctes]
@@ -200,17 +202,22 @@ class Walker:
         found = self.query(query.copy(), known, None)
         if found.problems and subqueries.is_figure(found):
             self.forget(before)
+            self.named(found)
             return replace(found, node=self.freeze(query, known), form="none", owner=None, problems=[], static=True)
         if found.problems:
             raise Refused(tuple(found.problems))
+        self.named(found)
+        return found
+
+    def named(self, found: Found) -> None:
+        """Refuse a table whose columns cannot all be told apart by name."""
+        names: set[str] = set()
         for output in found.outputs:
             if not output.name:
                 raise self.refuse("name.missing", output.node)
-        names = [fold(output.name) for output in found.outputs]
-        twice = next((o for i, o in enumerate(found.outputs) if fold(o.name) in names[:i]), None)
-        if twice:
-            raise self.refuse("name.twice", twice.node, twice.name)
-        return found
+            if fold(output.name) in names:
+                raise self.refuse("name.twice", output.node, output.name)
+            names.add(fold(output.name))
 
     def union(self, node: exp.Union, known: Mapping[str, Entry], outer: Scope | None) -> Found:
         """UNION ALL: rows keep their owners; a column determines the entity where it does in both branches."""
@@ -252,7 +259,8 @@ class Walker:
             if form != "none":
                 found.owner = self.owner(node, scope, facts, owners.row(parts, form), found)
         except Unresolved as unknown:
-            raise self.refuse(unknown.code, culprit(node, unknown.subject), unknown.subject) from None
+            place = unknown.node or culprit(node, unknown.subject)
+            raise self.refuse(unknown.code, place, unknown.subject) from None
         return found
 
     def sources(self, node: exp.Select, known: Mapping[str, Entry], scope: Scope, parts: owners.Parts) -> list[Refusal]:
@@ -274,7 +282,7 @@ class Walker:
                 problems.append(self.problem(code, join))
         return problems
 
-    def source(self, item: exp.Expression, known: Mapping[str, Entry]) -> Source:
+    def source(self, item: exp.Expr, known: Mapping[str, Entry]) -> Source:
         """One item of FROM: a table by name, VALUES, or a sub-query."""
         if isinstance(item, exp.Values):
             return self.values(item)
@@ -296,7 +304,7 @@ class Walker:
         found = self.relation(item.this, known)
         item.set("this", found.with_owner(found.form))
         alias = self._alias(item)
-        return Source(alias.this, rename(found.relation(named=True), alias), found.static)
+        return Source(alias.this, rename(found.relation(), alias), found.static)
 
     def values(self, item: exp.Values) -> Source:
         alias = self._alias(item)
@@ -305,7 +313,7 @@ class Walker:
         width = len(item.expressions[0].expressions) if isinstance(item.expressions[0], exp.Tuple) else 1
         return Source(alias.this, rename(Relation(tuple(f"col{i}" for i in range(width))), alias))
 
-    def _alias(self, item: exp.Expression) -> exp.TableAlias:
+    def _alias(self, item: exp.Expr) -> exp.TableAlias:
         alias = item.args.get("alias")
         if not isinstance(alias, exp.TableAlias) or not alias.this:
             self._unnamed += 1
@@ -319,9 +327,7 @@ class Walker:
             if not isinstance(column.this, exp.Star):
                 scope.resolve(column)
 
-    def owner(
-        self, node: exp.Select, scope: Scope, facts: set[Fact], row: exp.Expression, found: Found
-    ) -> exp.Expression:
+    def owner(self, node: exp.Select, scope: Scope, facts: set[Fact], row: exp.Expr, found: Found) -> exp.Expr:
         """Who owns a row of the result; adds to `found.problems` what spans entities."""
         determining = {ref for ref, _ in facts}
         result = row
@@ -346,6 +352,7 @@ class Walker:
         return owners.partitioned(result, partitions)
 
 
+_Kind = TypeVar("_Kind", bound=exp.Expr)
 _NOTHING = Entry(Relation(()))
 
 
@@ -359,7 +366,7 @@ def rename(relation: Relation, alias: exp.TableAlias | None) -> Relation:
     return Relation(columns, relation.owner, {new[c]: d for c, d in relation.domains.items()})
 
 
-def own(node: exp.Expression, kind: type[exp.Expression]) -> Iterator[exp.Expression]:
+def own(node: exp.Expr, kind: type[_Kind]) -> Iterator[_Kind]:
     """Nodes of a kind that belong to this SELECT itself: not to its sub-queries, nor to its CTEs."""
     for part in ("expressions", "joins", "where", "group", "having"):
         value = node.args.get(part)
@@ -371,14 +378,14 @@ def own(node: exp.Expression, kind: type[exp.Expression]) -> Iterator[exp.Expres
 
 def is_aggregated(node: exp.Select) -> bool:
     """Whether the SELECT gives groups and not rows."""
-    return bool(node.args.get("group") or node.args.get("having")) or any(map(is_aggregate, own(node, exp.Expression)))
+    return bool(node.args.get("group") or node.args.get("having")) or any(map(is_aggregate, own(node, exp.Expr)))
 
 
-def culprit(node: exp.Select, name: str) -> exp.Expression:
+def culprit(node: exp.Select, name: str) -> exp.Expr:
     """Where a name stands in the text."""
     named = (i for i in node.find_all(exp.Identifier) if fold(i.name) == fold(name.rsplit(".", 1)[-1].strip('"')))
     return next(named, node)
 
 
-def _aggregate_place(node: exp.Select) -> exp.Expression:
-    return node.args.get("group") or next((n for n in own(node, exp.Expression) if is_aggregate(n)), node)
+def _aggregate_place(node: exp.Select) -> exp.Expr:
+    return node.args.get("group") or next((n for n in own(node, exp.Expr) if is_aggregate(n)), node)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlglot import ErrorLevel, exp, parse
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
+from sqlglot.parsers.duckdb import DuckDBParser
 
 from sandbox.products.carrier.functions import AGGREGATES, SCALARS, WINDOWS
 from sandbox.products.carrier.refusals import Refusal, Refused, refusal
@@ -16,10 +17,10 @@ from sandbox.products.carrier.refusals import Refusal, Refused, refusal
 class Carrier(DuckDB):
     """DuckDB's grammar in which a function keeps the name it was written with: none is read as another."""
 
-    class Parser(DuckDB.Parser):
-        FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {
-            name: DuckDB.Parser.FUNCTION_PARSERS[name]
+    class Parser(DuckDBParser):
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: DuckDBParser.FUNCTION_PARSERS[name]
             for name in ("CAST", "TRY_CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM")
         }
 
@@ -36,7 +37,7 @@ _NODES = (
     exp.Order, exp.Ordered, exp.Distinct, exp.Tuple, exp.Extract, exp.Substring, exp.Trim, exp.StrPosition,
 )  # fmt: skip
 
-_TABLES = (exp.UDTF, exp.Lateral, exp.Unnest, exp.TableSample, exp.Pivot)
+_TABLES = (exp.UDTF, exp.Lateral, exp.Unnest, exp.Pivot)
 _SORTING = (exp.Limit, exp.Offset, exp.Fetch, exp.Qualify)
 
 # the only parts a node may have; whatever else the parser found in it is refused
@@ -70,6 +71,8 @@ def parsed(text: str, step: str) -> exp.Query:
         trees = [t for t in parse(text, read=DIALECT, error_level=ErrorLevel.RAISE) if t is not None]
         if len(trees) != 1 or not isinstance(trees[0], exp.Select | exp.Union | exp.Subquery | exp.SetOperation):
             raise Refused((refusal("unreadable", step),))
+        for table in list(trees[0].find_all(exp.Table)):
+            _flatten(table)
         found = sorted(problems(trees[0], step), key=lambda r: (r.line, r.column))
     except SqlglotError:
         raise Refused((refusal("unreadable", step),)) from None
@@ -80,7 +83,16 @@ def parsed(text: str, step: str) -> exp.Query:
     return trees[0]
 
 
-def problems(tree: exp.Expression, step: str) -> Iterator[Refusal]:
+def _flatten(table: exp.Table) -> None:
+    """The joins of a `FROM a JOIN b` without SELECT hang on the table; here they hang on the query, as always."""
+    start, joins = table.parent, table.args.get("joins")
+    query = start.parent if isinstance(start, exp.From) else None
+    if joins and isinstance(query, exp.Select) and not query.args.get("joins"):
+        table.set("joins", None)
+        query.set("joins", joins)
+
+
+def problems(tree: exp.Expr, step: str) -> Iterator[Refusal]:
     """Everything in the tree that no rule of the carrier knows."""
     for node in tree.walk():
         code, subject = judge(node)
@@ -88,7 +100,7 @@ def problems(tree: exp.Expression, step: str) -> Iterator[Refusal]:
             yield refusal(code, step, place(node), subject)
 
 
-def judge(node: exp.Expression) -> tuple[str, str]:
+def judge(node: exp.Expr) -> tuple[str, str]:
     """The refusal code of one node and what it is about; an empty code where the node is fine."""
     if isinstance(node, _SORTING) or (isinstance(node, exp.Order) and not isinstance(node.parent, exp.Window)):
         return "order", word(node)
@@ -100,6 +112,8 @@ def judge(node: exp.Expression) -> tuple[str, str]:
         return "table_function", word(node)
     if isinstance(node, exp.Table):
         return _table(node)
+    if isinstance(node, exp.Join) and _is_after_comma(node):
+        return "join.comma", ""
     if isinstance(node, exp.Join) and join_kind(node) == "":
         return "join.kind", " ".join(str(node.args.get(part) or "") for part in ("method", "side", "kind")).strip()
     if isinstance(node, exp.Identifier) and fold(node.name).startswith("__"):
@@ -121,7 +135,15 @@ def _is_listed(star: exp.Star) -> bool:
     return isinstance(holder, exp.Select) or (counted and item is star)
 
 
-def _parts(node: exp.Expression) -> tuple[str, str]:
+def _is_after_comma(join: exp.Join) -> bool:
+    """Whether an outer join binds to the last item of a comma list alone and not, as written, to all before it."""
+    joins = join.parent.args.get("joins") or [] if join.parent else []
+    before = joins[: next((i for i, other in enumerate(joins) if other is join), 0)]
+    comma = any(not any(map(other.args.get, ("side", "kind", "method", "on", "using"))) for other in before)
+    return comma and bool(join.args.get("side"))
+
+
+def _parts(node: exp.Expr) -> tuple[str, str]:
     known = _PARTS.get(type(node))
     if known is None:
         return "", ""
@@ -148,12 +170,12 @@ def _function(node: exp.Anonymous) -> tuple[str, str]:
     return ("", "") if name not in WINDOWS or _over(node) else ("window_function", name)
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Whether a call collapses rows: an aggregate that is not the function of a window."""
     return isinstance(node, exp.Anonymous) and fold(node.name) in AGGREGATES and not _over(node)
 
 
-def _over(node: exp.Expression) -> bool:
+def _over(node: exp.Expr) -> bool:
     """Whether this is the function of a window."""
     inner, outer = node, node.parent
     if isinstance(outer, exp.Filter):
@@ -172,7 +194,7 @@ def join_kind(join: exp.Join) -> str:
     return "INNER" if conditioned else "CROSS"
 
 
-def place(node: exp.Expression) -> tuple[int, int]:
+def place(node: exp.Expr) -> tuple[int, int]:
     """Line and column (from 1) of the first word of a node; 0, 0 where the parser kept none."""
     found = [n.meta for n in node.walk() if n._meta and "line" in n.meta]
     if not found:
@@ -181,7 +203,7 @@ def place(node: exp.Expression) -> tuple[int, int]:
     return int(first["line"]), int(first["col"]) - int(first["end"]) + int(first["start"])
 
 
-def word(node: exp.Expression) -> str:
+def word(node: exp.Expr) -> str:
     """A short name for what a node is, as people write it."""
     if isinstance(node, exp.Anonymous):
         return fold(node.name)

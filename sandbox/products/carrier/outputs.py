@@ -15,13 +15,13 @@ class Output:
     """One column of a result. An empty name: the engine would invent one. `domain`: it determines the entity."""
 
     name: str
-    node: exp.Expression
+    node: exp.Expr
     domain: str | None = None
 
 
 def expand(node: exp.Select, scope: Scope) -> None:
     """Write out `*` and `alias.*`, so that no hidden column of a source slips in."""
-    columns: list[exp.Expression] = []
+    columns: list[exp.Expr] = []
     for item in node.expressions:
         star = item.this if isinstance(item, exp.Column) and isinstance(item.this, exp.Star) else item
         if not isinstance(star, exp.Star):
@@ -32,13 +32,13 @@ def expand(node: exp.Select, scope: Scope) -> None:
     node.set("expressions", columns)
 
 
-def _spelt(star: exp.Star, scope: Scope, table: str) -> list[exp.Expression]:
+def _spelt(star: exp.Star, scope: Scope, table: str) -> list[exp.Expr]:
     sources = [s for s in scope.sources if not table or s.name == table]
     if not sources:
         raise Unresolved("name.unknown", f"{table}.*" if table else "*")
     left_out = {fold(e.name) for e in star.args.get("except_") or ()}
     instead = {fold(e.alias): e for e in star.args.get("replace") or ()}
-    columns: list[exp.Expression] = []
+    columns: list[exp.Expr] = []
     shown: set[str] = set()
     for source in sources:
         for folded, name in source.columns().items():
@@ -53,7 +53,7 @@ def _spelt(star: exp.Star, scope: Scope, table: str) -> list[exp.Expression]:
     return columns
 
 
-def _column(source: Source, name: str, merged: bool) -> exp.Expression:
+def _column(source: Source, name: str, merged: bool) -> exp.Expr:
     identifier = exp.to_identifier(name, quoted=True)
     return exp.Column(this=identifier) if merged else exp.Column(this=identifier, table=source.alias.copy())
 
@@ -99,7 +99,7 @@ def grouping(node: exp.Select, scope: Scope) -> list[Ref]:
     return refs
 
 
-def _meant(node: exp.Select, key: exp.Expression) -> exp.Expression:
+def _meant(node: exp.Select, key: exp.Expr) -> exp.Expr:
     """A position of GROUP BY as the column it counts to."""
     if isinstance(key, exp.Literal) and not key.is_string:
         place = int(key.name) if key.name.isdigit() else 0

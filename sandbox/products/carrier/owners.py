@@ -49,7 +49,7 @@ def owner_of(parts: Parts, several: bool) -> Owner:
     return "several" if listed or (several and len(parts.sources) > 1) else "one"
 
 
-def row(parts: Parts, form: Owner) -> exp.Expression:
+def row(parts: Parts, form: Owner) -> exp.Expr:
     """The owner of a row of FROM, in the form given ("one" or "several")."""
     columns = [_column(s) for s in parts.sources]
     if form == "several":
@@ -57,7 +57,7 @@ def row(parts: Parts, form: Owner) -> exp.Expression:
     return joined(columns, _uncovered(parts, _nobody))
 
 
-def joined(columns: Sequence[str], uncovered: Sequence[str]) -> exp.Expression:
+def joined(columns: Sequence[str], uncovered: Sequence[str]) -> exp.Expr:
     """One owner out of several hidden columns."""
     if len(columns) == 1:
         return _sql(columns[0])
@@ -66,7 +66,7 @@ def joined(columns: Sequence[str], uncovered: Sequence[str]) -> exp.Expression:
     return _sql(f"CASE WHEN {wrong} THEN error('mixed_owner') ELSE coalesce({every}) END")
 
 
-def joined_lists(lists: Sequence[str], uncovered: Sequence[str]) -> exp.Expression:
+def joined_lists(lists: Sequence[str], uncovered: Sequence[str]) -> exp.Expr:
     """All owners of a row, sorted and distinct; NULL where there is none."""
     union = f"nullif(list_sort(list_distinct(flatten([{', '.join(lists)}]))), CAST([] AS UINTEGER[]))"
     if not uncovered:
@@ -74,23 +74,23 @@ def joined_lists(lists: Sequence[str], uncovered: Sequence[str]) -> exp.Expressi
     return _sql(f"CASE WHEN {' OR '.join(uncovered)} THEN error('mixed_owner') ELSE {union} END")
 
 
-def grouped(owner: exp.Expression) -> exp.Expression:
+def grouped(owner: exp.Expr) -> exp.Expr:
     """The owner of a group: all its rows have the same one, or none has any."""
     return _sql(f"CASE WHEN {mixed(owner)} THEN error('mixed_owner') ELSE min({owner.sql(DIALECT)}) END")
 
 
-def guarded(condition: exp.Expression, owner: exp.Expression) -> exp.Expression:
+def guarded(condition: exp.Expr, owner: exp.Expr) -> exp.Expr:
     """A HAVING that looks at the owners of a group first, so that no group of two owners is dropped unseen."""
     return _sql(f"CASE WHEN {mixed(owner)} THEN error('mixed_owner') ELSE {condition.sql(DIALECT)} END")
 
 
-def mixed(owner: exp.Expression) -> str:
+def mixed(owner: exp.Expr) -> str:
     """The condition that a group holds rows of two owners, or of one and of nobody."""
     e = owner.sql(DIALECT)
     return f"count({e}) NOT IN (0, count(*)) OR min({e}) <> max({e})"
 
 
-def partitioned(owner: exp.Expression, partitions: Sequence[Sequence[exp.Expression]]) -> exp.Expression:
+def partitioned(owner: exp.Expr, partitions: Sequence[Sequence[exp.Expr]]) -> exp.Expr:
     """The owner of a row whose windows look over these partitions: each must lie within one owner."""
     e = owner.sql(DIALECT)
     wrong = []
@@ -102,18 +102,18 @@ def partitioned(owner: exp.Expression, partitions: Sequence[Sequence[exp.Express
     return _sql(f"CASE WHEN {' OR '.join(wrong)} THEN error('mixed_owner') ELSE {e} END")
 
 
-def never_null(column: exp.Expression) -> exp.Expression:
+def never_null(column: exp.Expr) -> exp.Expr:
     """A key that may not be missing, because NOT IN would then hang on the rows of other entities."""
     c = column.sql(DIALECT)
     return _sql(f"CASE WHEN {c} IS NULL THEN error('missing_key') ELSE {c} END")
 
 
-def nobody(form: Owner) -> exp.Expression:
+def nobody(form: Owner) -> exp.Expr:
     """The hidden column of rows without an owner, in the type of its neighbours."""
     return _sql(f"CAST(NULL AS {'UINTEGER[]' if form == 'several' else 'UINTEGER'})")
 
 
-def as_list(owner: exp.Expression) -> exp.Expression:
+def as_list(owner: exp.Expr) -> exp.Expr:
     """One owner as a list of one; NULL stays NULL."""
     e = owner.sql(DIALECT)
     return _sql(f"CASE WHEN {e} IS NOT NULL THEN [{e}] END")
@@ -144,5 +144,5 @@ def _columns(sources: Sequence[Source]) -> str:
     return ", ".join(map(_column, sources))
 
 
-def _sql(text: str) -> exp.Expression:
+def _sql(text: str) -> exp.Expr:
     return parse_one(text, read=DIALECT)

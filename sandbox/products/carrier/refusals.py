@@ -53,9 +53,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         Text("只读取已授权的表和前面的步骤", "Read only granted tables and earlier steps"),
     ),
     "name.hidden": (
-        Text(
-            "名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: the platform's own"
-        ),
+        Text("名称 {subject} 以两个下划线开头，保留给平台", "{subject} starts with two underscores: ours alone"),
         _RENAME,
     ),
     "name.twice": (
@@ -89,6 +87,10 @@ WORDING: dict[str, tuple[Text, Text]] = {
             "Use INNER, LEFT, RIGHT, FULL or CROSS; write a semi join as EXISTS",
         ),
     ),
+    "join.comma": (
+        Text("逗号连接之后不能再用外连接", "No outer join may follow a comma in FROM"),
+        Text("请把逗号改写为 CROSS JOIN 或 JOIN … ON", "Write CROSS JOIN or JOIN … ON instead of the comma"),
+    ),
     "join.outer": (
         Text(
             "外连接保留了不属于主体的行：某个主体离开后会多出空行，无法按记录核对",
@@ -121,7 +123,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         Text("DISTINCT 去重跨越多个主体", "DISTINCT merges rows of different entities"),
         Text(
             "请在结果列中保留主体标识，或删去 DISTINCT",
-            "Keep the key of the entity among the columns, or drop DISTINCT",
+            "Keep the entity's key among the columns, or drop DISTINCT",
         ),
     ),
     "window.not_determined": (
@@ -132,9 +134,7 @@ WORDING: dict[str, tuple[Text, Text]] = {
         ),
     ),
     "several": (
-        Text(
-            "这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities and cannot be grouped again"
-        ),
+        Text("这些行同属多个主体，不能再按主体汇总", "These rows belong to several entities: no groups of them"),
         Text("请在产品的维度和指标中汇总", "Aggregate them in the product's dimensions and measures"),
     ),
     "subquery.place": (

@@ -26,9 +26,9 @@ _ids = count()
 class Unresolved(Exception):
     """A name that means nothing, or more than one thing. `code` is one of refusals.WORDING."""
 
-    def __init__(self, code: str, subject: str) -> None:
+    def __init__(self, code: str, subject: str, node: exp.Expr | None = None) -> None:
         super().__init__(code)
-        self.code, self.subject = code, subject
+        self.code, self.subject, self.node = code, subject, node
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Scope:
 
     outer: Scope | None = None
     sources: list[Source] = field(default_factory=list)
-    aliases: Mapping[str, exp.Expression] = field(default_factory=dict)
+    aliases: Mapping[str, exp.Expr] = field(default_factory=dict)
     merged: dict[str, Ref] = field(default_factory=dict)
     """USING columns: name → the side whose value the joined column has"""
     edges: set[tuple[Ref, Ref]] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Scope:
     def add(self, source: Source) -> None:
         """One more item of FROM; raises `Unresolved` where its alias is taken."""
         if any(source.name == other.name for other in self.sources):
-            raise Unresolved("name.twice", source.alias.name)
+            raise Unresolved("name.twice", source.alias.name, source.alias)
         self.sources.append(source)
 
     def resolve(self, column: exp.Column) -> Ref | None:
@@ -84,6 +84,8 @@ class Scope:
         """
         name, table = fold(column.name), fold(column.table)
         found = self._here(name, table)
+        if len(found) > 1:
+            raise Unresolved("name.ambiguous", name, column)
         if found:
             return found[0]
         if not table and name in self.aliases:
@@ -91,19 +93,16 @@ class Scope:
             plain = isinstance(meant, exp.Column) and fold(meant.name) != name
             return self.resolve(meant) if plain and isinstance(meant, exp.Column) else None
         if self.outer is None:
-            raise Unresolved("name.unknown", column.sql(DIALECT))
+            raise Unresolved("name.unknown", column.sql(DIALECT), column)
         if not table and name in self.outer.aliases and self.outer._here(name, table):
-            raise Unresolved("name.ambiguous", name)  # HAVING and WHERE would take different ones
+            raise Unresolved("name.ambiguous", name, column)  # HAVING and WHERE would take different ones
         self.correlated = True
         return self.outer.resolve(column)
 
     def _here(self, name: str, table: str) -> list[Ref]:
         if not table and name in self.merged:
             return [self.merged[name]]
-        found = [self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)]
-        if len(found) > 1:
-            raise Unresolved("name.ambiguous", name)
-        return found
+        return [self.ref(s, name) for s in self.sources if name in s.columns() and (not table or s.name == table)]
 
     def join(self, source: Source, join: exp.Join) -> None:
         """Add the right side of a join together with the equalities it brings."""
@@ -140,7 +139,7 @@ class Scope:
             if kind == "INNER" or (kind, side) in (("LEFT", "RIGHT"), ("RIGHT", "LEFT")):
                 self.edges.add((start, end))
 
-    def where(self, condition: exp.Expression | None) -> None:
+    def where(self, condition: exp.Expr | None) -> None:
         """The equalities among the AND-ed conditions of WHERE: every row of the result has passed them."""
         for left, right in equalities(condition, self):
             self.edges |= {(left, right), (right, left)}
@@ -203,7 +202,7 @@ def connected(scope: Scope) -> bool:
     return not owned or any(tied(scope, {(scope.ref(s, c), d) for c, d in s.domains().items()}) for s in owned)
 
 
-def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
+def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
     """The conditions that are AND-ed at the top; nothing under OR, NOT or CASE."""
     if isinstance(condition, exp.Where | exp.Having | exp.Paren):
         yield from conjuncts(condition.this)
@@ -214,7 +213,7 @@ def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
         yield condition
 
 
-def equalities(condition: exp.Expression | None, scope: Scope) -> Iterator[tuple[Ref, Ref]]:
+def equalities(condition: exp.Expr | None, scope: Scope) -> Iterator[tuple[Ref, Ref]]:
     """Pairs of plain columns that the AND-ed conditions make equal."""
     for part in conjuncts(condition):
         if isinstance(part, exp.EQ):

@@ -28,7 +28,7 @@ def judge(walker: Walker, node: exp.Select, scope: Scope, known: Mapping[str, En
                 one(walker, query, scope, known)
 
 
-def _inside(item: exp.Expression) -> list[exp.Query]:
+def _inside(item: exp.Expr) -> list[exp.Query]:
     """The outermost queries below an expression."""
     return [
         n.this if isinstance(n, exp.Subquery) and isinstance(n.this, exp.Query) else n
