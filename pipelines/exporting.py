@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
@@ -16,9 +17,11 @@ from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.exports import release as packaging
 from sandbox.exports import repository, service
+from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.repository import ExportRequest, LedgerCell, Release
+from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
     REAL_LABEL,
     ApplicationFacts,
@@ -29,6 +32,7 @@ from sandbox.exports.subject import (
     matched,
     refusals_of,
 )
+from sandbox.exports.summary import record_of, summary
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.ids import new_id
@@ -37,12 +41,15 @@ from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import repository as products
+from sandbox.products import service as runs
 from sandbox.products.compile import columns_read
-from sandbox.products.entities import EntityRegister
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Budget, Evidence
+from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, parse
+from sandbox.workspaces import uploads
+from sandbox.workspaces.own_record import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +81,13 @@ class Checking:
         with work.platform.system() as unit:
             service.begin_check(unit, request_id)
         facts = _facts(work.platform, request_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
-        verdict = work.step("rules", 60, lambda: evaluate(_subject(facts, evidence), facts.edition))
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
+        subject = _subject(facts, proved)
+        verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
+        basis = work.step("record", 90, lambda: _keep(facts, subject))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.conclude_check(unit, request_id, verdict)
+            service.conclude_check(unit, request_id, verdict, basis)
             return {"outcome": verdict.outcome}
 
         return effect
@@ -95,13 +104,16 @@ class Releasing:
 
     def run(self, work: Work) -> Effect:
         facts = _facts(work.platform, work.job.subject_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
-        verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
-        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) or evidence is None:
-            return _withholding(facts, verdict)
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 50)))
+        subject = _subject(facts, proved)
+        verdict = work.step("last_check", 50, lambda: evaluate(subject, facts.edition))
+        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
+            return _withholding(facts, verdict, _keep(facts, subject))
         release_id = new_id("rel")
         base = facts.edition.by_check("rounding").parameters.base
-        cells = cells_of(facts.spec, evidence, release=release_id, base=base)
+        cells: tuple[ReleasedCell, ...] = ()
+        if proved.evidence is not None:  # what people let out without evidence has no cells to compare with later
+            cells = cells_of(facts.spec, proved.evidence, release=release_id, base=base, hidden=subject.hidden)
         made = work.step("package", 80, lambda: _package(facts, release_id))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
@@ -128,9 +140,9 @@ def _raced() -> UserError:
     )
 
 
-def _withholding(facts: Facts, verdict: Verdict) -> Effect:
+def _withholding(facts: Facts, verdict: Verdict, basis: Basis) -> Effect:
     def effect(unit: Unit) -> Mapping[str, Any]:
-        service.withhold(unit, facts.request.id, verdict)
+        service.withhold(unit, facts.request.id, verdict, basis)
         return {"outcome": verdict.outcome}
 
     return effect
@@ -143,10 +155,12 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         run = products.get(unit.session, artefact.run_id)
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
+        brought = runs.uploads_of(unit, run.workspace_id, spec)
+        own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
-        sources = {alias: source_of(unit, lake, g) for alias, g in used.items()}
+        sources = own | {alias: source_of(unit, lake, g) for alias, g in used.items()}
         kinds = kinds_of(unit, used.values())
         edition = editions.in_force(unit, "export")
         return Facts(
@@ -165,6 +179,11 @@ def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
     except EvidenceError as refused:
         return refused
     return None
+
+
+def _upload(unit: Unit, one: Upload) -> Source:
+    """The merchant's own table: nobody's records, and read inside the proof's jail only."""
+    return Source((str(uploads.table_of(unit, one)),), f"sha256:{one.table_sha256}")
 
 
 def _live(application: Application, unit: Unit) -> bool:
@@ -201,24 +220,48 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
     )  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Evidence | None:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where nothing
-    can be proved on the inputs."""
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who is behind every cell, or why nobody can say."""
+
+    evidence: Evidence | None = None
+    refused: EvidenceError | None = None
+
+
+def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
+    """Derive the evidence from the source and prove it in a jail, with secret seeds drawn then; or the reason why the
+    job or its inputs do not let it be. Raises `EvidenceError` where the jail broke: that says nothing about the job."""
     if facts.refused is not None:
-        return None
-    settings = facts.platform.settings
-    level = max((source.level for source in facts.sources.values()), default=4)
-    register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves_for(level)
-    return derive(facts.spec, facts.sources, codes=register, halves=halves)
+        return Proved(refused=facts.refused)
+    proofs = facts.edition.by_check("evidence_proofs").parameters
+    asked = Asked(proofs.halves_for(_level(facts)), Budget(seconds=proofs.budget_seconds, times=proofs.budget_times))
+    try:
+        return Proved(proving.evidence(work, facts.spec, facts.sources, asked, span))
+    except EvidenceError as error:
+        if error.code in BROKEN:
+            raise
+        return Proved(refused=error)
 
 
-def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
+def _level(facts: Facts) -> int:
+    return max((source.level for source in facts.sources.values()), default=4)
+
+
+def _keep(facts: Facts, subject: ExportSubject) -> Basis:
+    """What the verdict rests on, kept under its digest: to look at, and to repeat it."""
+    evidence = subject.evidence
+    document = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    wrong = mismatches(evidence) if evidence else []
+    return Basis(service.keep_basis(facts.platform.settings, document), tuple(wrong))
+
+
+def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     request, application = facts.request, facts.application
     content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
     file = ExportFile(facts.artefact.name, content)
-    columns = {alias: column_names(source) for alias, source in facts.sources.items()}
-    read = columns if evidence is None else columns_read(facts.spec, columns)  # free text may read all that is granted
+    columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
+    free = facts.spec.prepare or len(columns) < len(facts.sources)
+    read = columns if free else columns_read(facts.spec, columns)  # free text may read all that it is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
@@ -229,11 +272,11 @@ def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
-        spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
+        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=facts.history,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
-        refusals=refusals_of(facts.refused) if facts.refused else (),
+        refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
     )  # fmt: skip
-    return matched(subject, facts.sources)
+    return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
 def _package(facts: Facts, release_id: str) -> Release:

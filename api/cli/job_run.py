@@ -18,7 +18,6 @@ from policies.verdict import Outcome
 
 if TYPE_CHECKING:
     from sandbox.exports.standalone import Checked
-    from sandbox.products.evidence import Evidence
 
 _KIND = (
     Text("表", "table"), Text("主体", "entity"), Text("P1 重算", "P1 recomputed"), Text("P2 删半", "P2 halves"),
@@ -115,13 +114,15 @@ def _document(checked: Checked) -> dict[str, Any]:
 
 
 def _write(checked: Checked, targets: Mapping[str, Path | None], document: dict[str, Any]) -> None:
+    from sandbox.exports.summary import record_of
+
     evidence, files = checked.subject.evidence, checked.subject.files
     assert evidence is not None
     if (cells := targets["cells"]) is not None:
         _write_cells(checked, cells)
     if (record := targets["record"]) is not None:
         record.touch(mode=0o600)
-        record.write_text(json.dumps(_record(evidence), ensure_ascii=False, indent=1), encoding="utf-8")
+        record.write_text(json.dumps(record_of(evidence), ensure_ascii=False, indent=1), encoding="utf-8")
     if (out := targets["out"]) is not None and files:
         out.mkdir(parents=True, exist_ok=True)
         (out / files[0].name).write_bytes(files[0].content)
@@ -139,12 +140,6 @@ def _write_cells(checked: Checked, path: Path) -> None:
     ]
     whole = pl.concat(tables) if tables else pl.DataFrame()
     whole.write_csv(path) if path.suffix.lower() == ".csv" else whole.write_parquet(path)
-
-
-def _record(evidence: Evidence) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(evidence.record), "name": evidence.name, "references": [_record(r) for r in evidence.references]}
 
 
 def _show(document: Mapping[str, Any], checked: Checked) -> None:

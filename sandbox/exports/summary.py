@@ -13,7 +13,7 @@ import polars as pl
 
 from sandbox.exports.checks.cells import NOT_ADDED
 from sandbox.exports.subject import ExportSubject, Judged
-from sandbox.products.evidence import KindEvidence
+from sandbox.products.evidence import Evidence, KindEvidence
 
 WORST = 30
 """Cells listed one by one for each kind."""
@@ -31,6 +31,11 @@ def summary(subject: ExportSubject, worst: int = WORST) -> dict[str, Any]:
     return {
         "tables": [_table(judged, worst) for judged in tables], "refusals": refusals, "black_box": black_box,
     }  # fmt: skip
+
+
+def record_of(evidence: Evidence) -> dict[str, Any]:
+    """Everything a third party needs to repeat the proofs, references included. It holds the seeds: officers only."""
+    return {**asdict(evidence.record), "name": evidence.name, "references": list(map(record_of, evidence.references))}
 
 
 def _table(judged: Judged, worst: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from policies.text import Text
 from sandbox.products import evidence_files, twin
 from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
-from sandbox.products.evidence import Evidence
+from sandbox.products.evidence import Budget, Evidence, Watch
 from sandbox.products.evidence_files import Caps, NotEvidence
 from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec, as_data
-from sandbox.workspaces import disk, jail
+from sandbox.workspaces import disk, jail, snapshot
 from sandbox.workspaces.broker import DEATHS, Mode
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
@@ -37,6 +37,7 @@ CODE = (
 """What the inside imports of the platform's own code, beside the jail's."""
 _LONG, _MANY = 1000, 50
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
 _STEP = re.compile(r"[a-z0-9_ :.\-]{1,80}")
 
@@ -64,6 +65,8 @@ ENDINGS: dict[str, tuple[Text, Text]] = {
     ),
 }
 """How a proof can end without a result: what happened, what to do."""
+BROKEN = frozenset({"evidence.crashed", "evidence.protocol", "evidence.cancelled"})
+"""Ends that say nothing about the job: the proof has to be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,47 +80,69 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """What the platform does meanwhile: `progress` gets the step and its share (0 to 1), `cancelled` is asked often."""
+class Asked:
+    """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides."""
 
-    progress: Callable[[str, float], None] = lambda _step, _share: None
-    cancelled: Callable[[], bool] = lambda: False
+    halves: int
+    budget: Budget = field(default_factory=Budget)
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def progress(self, step: str, share: float) -> None:
+        """Nothing is shown."""
+
+    def cancelled(self) -> bool:
+        """It goes on."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a proof runs: the jail's form and room, the caller's scratch folder `work`, and who looks on.
+
+    Twins are kept below `twins` (the snapshots' root); without it, and for a source whose digest does not name bytes,
+    they are made anew in `work`.
+    """
+
+    form: str
+    room: Room
+    work: Path
+    twins: Path | None = None
+    watch: Watch = field(default_factory=Unwatched)
 
 
 def prove(
-    spec: JobSpec,
-    sources: Mapping[str, Source],
-    *,
-    codes: EntityCodes,
-    halves: int,
-    room: Room,
-    form: str,
-    work: Path,
-    twins: Path | None = None,
-    watch: Watch | None = None,
-) -> Evidence:
-    """Derive and prove the evidence of `spec` in a fresh jail of `form`.
+    spec: JobSpec, sources: Mapping[str, Source], asked: Asked, *, codes: EntityCodes, place: Place
+) -> Evidence:  # fmt: skip
+    """Derive and prove the evidence of `spec` in a fresh jail.
 
-    `work` is the caller's scratch folder. Twins are kept below `twins`, and made anew in `work` without it (where a
-    digest does not name the bytes of its source). Raises `EvidenceError`: what `derive` refuses, and every way a jail
-    can end (`evidence.memory_limit`, `…time_limit`, `…disk_full`, `…cancelled`, `…crashed`, `…protocol`).
+    Raises `EvidenceError`: what `derive` refuses, and every way a jail can end (`evidence.memory_limit`,
+    `…time_limit`, `…disk_full`, `…cancelled`, `…crashed`, `…protocol`). Nothing is left in either case.
     """
-    watch = watch or Watch()
-    with tempfile.TemporaryDirectory(prefix="proof-", dir=work) as folder:
-        space = twin.Room(room.limits.duckdb_mb, room.limits.threads)
-        coded = {
-            alias: twin.made(source, codes, twins or Path(folder, "twins"), space) for alias, source in sources.items()
-        }
-        _stop_if(watch.cancelled())
+    with tempfile.TemporaryDirectory(prefix="proof-", dir=place.work) as folder:
+        coded = _twins(sources, codes, place, Path(folder, "twins"))
         output = Path(folder, "output")
         output.mkdir(mode=0o700)
-        _in_jail(_order(spec, coded, halves, room, Path(folder, "home"), output), form, room, watch)
-        _take_back(output)
         try:
-            evidence = evidence_files.read(output, room.caps)
+            _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place)
+            _take_back(output)
+            return _checked(evidence_files.read(output, place.room.caps), spec, sources)
         except NotEvidence:
             raise ended("protocol") from None
-        return _checked(evidence, spec, sources)
+
+
+def _twins(sources: Mapping[str, Source], codes: EntityCodes, place: Place, own: Path) -> dict[str, Source]:
+    room = twin.Room(place.room.limits.duckdb_mb, place.room.limits.threads)
+    coded = {}
+    for n, (alias, source) in enumerate(sources.items()):
+        place.watch.progress("twins", 0.05 * n / len(sources))
+        _stop_if(place.watch.cancelled())
+        kept = place.twins if _HASH.fullmatch(source.digest) else None
+        folder = snapshot.twins_of(kept, source.digest) if kept else own
+        coded[alias] = twin.made(source, codes, folder, room)
+    return coded
 
 
 def ended(kind: str, **detail: Any) -> EvidenceError:
@@ -127,21 +152,21 @@ def ended(kind: str, **detail: Any) -> EvidenceError:
 
 
 def _order(
-    spec: JobSpec, coded: Mapping[str, Source], halves: int, room: Room, home: Path, output: Path
+    spec: JobSpec, coded: Mapping[str, Source], asked: Asked, room: Room, home: Path, output: Path
 ) -> jail.Order:  # fmt: skip
     facts = {alias: asdict(replace(source, files=())) for alias, source in coded.items()}
-    extra = {"spec": as_data(spec), "sources": facts, "halves": halves}
+    extra = {"spec": as_data(spec), "sources": facts, "halves": asked.halves, "budget": asdict(asked.budget)}
     tables = {alias: Path(source.files[0]) for alias, source in coded.items()}
     return jail.Order("proof", home, room.limits, Mode.REAL.value, tables, output=output, extra=extra, code=CODE)
 
 
-def _in_jail(order: jail.Order, form: str, room: Room, watch: Watch) -> None:
+def _in_jail(order: jail.Order, place: Place) -> None:
     """Returns when the inside says that it is done. Raises EvidenceError; the jail has ended either way."""
     assert order.output is not None
-    jailed = jail.start(order, form)
+    jailed = jail.start(order, place.form)
     try:
-        bound = disk.Bound([order.folder, order.output], room.folder_mb, jailed)
-        _listen(jailed, room.limits.wall_seconds, bound, watch)
+        bound = disk.Bound([order.folder, order.output], place.room.folder_mb, jailed)
+        _listen(jailed, place.room.limits.wall_seconds, bound, place.watch)
     except (ProtocolError, TypeError):
         raise ended("protocol") from None
     except ChannelClosed:

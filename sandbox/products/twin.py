@@ -6,7 +6,7 @@ job's proof then reads numbers only; the columns that were not granted are not i
 nothing mounts it into a workspace.
 
 A twin depends on the bytes of the source and on what the catalogue says about it, and is kept under a name made of
-both; it lies beside the snapshots and goes with the snapshot it belongs to.
+both, in a folder that goes with the snapshot it belongs to.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from policies.text import Text
 from sandbox.catalog.keys import normal_key
 from sandbox.products.entities import EntityCodes
 from sandbox.products.source import EntityKey, EvidenceError, Source, column_names
+from sandbox.workspaces import snapshot
 from sandbox.workspaces.engine import identifier as quote
 from sandbox.workspaces.engine import in_city_time, literal
 
@@ -39,17 +40,17 @@ class Room:
     threads: int
 
 
-def made(source: Source, codes: EntityCodes, root: Path, room: Room) -> Source:
-    """`source` with its rows in one file below `root` that holds the granted columns and `__e_…` codes for its keys.
+def made(source: Source, codes: EntityCodes, folder: Path, room: Room) -> Source:
+    """`source` with its rows in one file in `folder` that holds the granted columns and `__e_…` codes for its keys.
 
     An equal twin that is there already is used: whoever calls makes sure that `source.digest` names the bytes of the
     files. Raises `EvidenceError` where a key has two owners in the table it leads through.
     """
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    place = root / f"{_name(source)}.parquet"
+    place = folder / f"{_name(source)}.parquet"
     if not place.exists():
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=root) as folder:
-            part = Path(folder, "twin")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(prefix=snapshot.BUILDING, dir=folder.parent) as building:  # swept
+            part = Path(building, "twin")
             _write(source, codes, part, room)
             part.chmod(0o444)
             part.replace(place)
