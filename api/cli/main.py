@@ -82,6 +82,7 @@ COMMANDS: dict[str, Entry] = {
         schema=_command("job_spec", "作业说明的 JSON Schema", "JSON schema of a job", "schema"),
         lint=_command("job_spec", "检查作业说明", "check a job", "lint"),
         explain=_command("job_spec", "说明作业会怎样运行", "what a job will do", "explain"),
+        from_select=_command("job_spec", "由一条 SELECT 写出作业说明", "make a job from a SELECT", "from_select"),
         run=_command("job_run", "运行作业：证据与核查，或仿真试运行", "run a job with its evidence, or try it", "run"),
     ),
     "twin": _group(

@@ -390,7 +390,9 @@ def as_data(spec: JobSpec) -> dict[str, Any]:
     cube = {name: data.pop(name) for name in CUBE if name in data}
     data["product"] = _filled(cube) | {"dimensions": list(spec.dimensions)}
     data["prepare"] = [_filled(step, owners="one") for step in data["prepare"]]
-    data["reference"] = [_filled(one) | {"dimensions": one["dimensions"]} for one in data["reference"]]
+    data["reference"] = [
+        {"name": one["name"], **_filled(one), "dimensions": one["dimensions"]} for one in data["reference"]
+    ]
     return {name: data[name] for name in _ORDER if name in data and data[name] != []}
 
 

@@ -334,7 +334,10 @@ class Core:
         step = self._select.copy()
         for part in ("having", "group", "qualify", "distinct", "order", "limit", "offset"):
             step.set(part, None)
-        named = [exp.alias_(tree.copy(), name, quoted=True) for name, tree in columns.items()]
+        named = [
+            tree.copy() if tree.output_name == name else exp.alias_(tree.copy(), name, quoted=True)
+            for name, tree in columns.items()
+        ]
         step.set("expressions", named or [exp.alias_(exp.true(), "row", quoted=True)])
         name = "rows"
         while name in self._taken:

@@ -8,7 +8,7 @@ what comes after (HAVING, expressions over aggregates, windows, ORDER BY, LIMIT)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,8 @@ class _Work:
         return data
 
     def _any(self, select: exp.Select, ctes: dict[str, exp.Select]) -> dict[str, Any]:
+        from sqlglot import exp
+
         outer: exp.Select | None = None
         name = "product"
         if not is_aggregate(select):
@@ -147,6 +149,10 @@ class _Work:
         self._keep(core)
         post = core.post()
         if outer is not None:
+            self._constants(outer, {name})
+            allowed = {name, *(one["name"] for one in self.reference)}
+            if any(t.name not in allowed for t in outer.find_all(exp.Table) if not _within(t, select)):
+                raise Untranslatable(note(outer, *_RECORDS))
             post = _above(outer, name, post)
         self.notes += core.notes
         return {"product": core.cube(), **({"post": {"sql": _sql(post)}} if post is not None else {})}
@@ -162,8 +168,7 @@ class _Work:
             name, found = str(source.alias), source.this
         elif isinstance(source, exp.Table):
             name, found = str(source.name), ctes.get(source.name)
-        read = {t.name for t in outer.find_all(exp.Table) if found is None or not _within(t, found)}
-        if found is not None and is_aggregate(found) and read <= {name}:
+        if found is not None and is_aggregate(found) and not outer.args.get("joins"):
             return name, found
         raise Untranslatable(note(outer, *_RECORDS))
 
@@ -192,7 +197,7 @@ class _Work:
         self.reference.append({"name": name, **cube})
         self.steps[name] = tuple(cube["measures"])
 
-    def _constants(self, select: exp.Select) -> None:
+    def _constants(self, select: exp.Select, product: Collection[str] = ()) -> None:
         """Scalar sub-queries over aggregates become references, innermost first; in our own text they already are."""
         from sqlglot import exp
 
@@ -204,7 +209,7 @@ class _Work:
                 continue
             if inner.args.get("group") or self._reaches_out(inner):
                 continue
-            if {t.name for t in inner.find_all(exp.Table)} <= {one["name"] for one in self.reference}:
+            if {t.name for t in inner.find_all(exp.Table)} <= {*product, *(one["name"] for one in self.reference)}:
                 continue
             name = _free(f"r{len(self.reference) + 1}", [*self.steps, *self.tables])
             core = self._core(inner.copy(), name)
@@ -300,13 +305,15 @@ def _above(outer: exp.Select, name: str, post: exp.Select | None) -> exp.Select:
 
     source = outer.args["from_"].this
     if isinstance(source, exp.Subquery):
-        source.replace(exp.to_table(name))
+        source.replace(exp.to_table(name or "product"))
+        name = name or "product"
     if post is not None:
         return outer.with_(name, post)
     for table in list(outer.find_all(exp.Table)):
         if table.name == name:
             alias = table.alias or name
-            table.replace(exp.alias_(exp.to_table("product"), alias, table=True))
+            put = exp.to_table("product")
+            table.replace(put if alias == "product" else exp.alias_(put, alias, table=True))
     return outer
 
 

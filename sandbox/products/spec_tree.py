@@ -125,6 +125,8 @@ def _familiar(tree: exp.Expr, name: str) -> dict[str, Any] | None:
     familiar: dict[type[exp.Expr], str] = {
         exp.Year: "year", exp.Month: "month_of_year", exp.Upper: "upper", exp.Lower: "lower",
     }  # fmt: skip
+    if isinstance(tree, exp.TimeToStr) and tree.args["format"].name == "%Y-%m":
+        return {"month": name} if spelled(tree.this) == name else None
     found = familiar.get(type(tree))
     return {found: name} if found and spelled(tree.this) == name else None
 
