@@ -188,9 +188,9 @@ PRODUCTS: dict[str, dict[str, Any]] = {
         "from": "w", "dimensions": ["industry"],
         "measures": {"家数": _COUNT, "未申报率": {"op": "mean", "of": "without", "round": 3}},
     }, prepare=[
-        {"name": "r", "sql": "SELECT eid, rid FROM tax_return WHERE year = 2025"},
+        {"name": "r", "sql": "SELECT eid, 1 AS filed FROM tax_return WHERE year = 2025"},
         {"name": "w",
-         "sql": "SELECT e.industry, CAST(r.rid IS NULL AS INTEGER) AS without FROM enterprise e "
+         "sql": "SELECT e.industry, CAST(r.filed IS NULL AS INTEGER) AS without FROM enterprise e "
                 "LEFT JOIN r ON e.eid = r.eid"},
     ]),
     "street-over-city": _job("street-over-city", "visit clinic", {

@@ -158,9 +158,10 @@ _COUNTS = [
                "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 END AS x FROM resident r LEFT JOIN s1 h ON r.pid = "
                    "h.pid",
                measures={"数": {"op": "count", "of": "x"}}),
-           job("SELECT pid FROM resident WHERE income > 60000",
-               "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 ELSE 0 END AS x "
-               "FROM resident r LEFT JOIN s1 h ON r.pid = h.pid", measures=MEAN | COUNT)),
+           job("SELECT pid, 1 AS rich FROM resident WHERE income > 60000",
+               "SELECT r.district, CASE WHEN h.rich IS NULL THEN 1 ELSE 0 END AS x "
+               "FROM resident r LEFT JOIN s1 h ON r.pid = h.pid",
+               measures=COUNT | {"率": {"op": "mean", "of": "x", "round": 2}})),
     Attack("different values over a crafted union", "P3",
            job("SELECT district, 1000000 + pid AS x FROM resident UNION ALL "
                "SELECT district, income FROM resident WHERE pid = "
@@ -232,7 +233,7 @@ _QUERIES = [
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND v.fee > 60)", "resident visit")),
     Attack("or there is a rich person 42", "refused",
            _where("r.age > 30 OR EXISTS (SELECT 1 FROM resident q WHERE q.pid = 42 AND q.income > 60000)"),
-           _where("r.age > 30 OR EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid)", "resident visit")),
+           _where("r.income > 50000 OR EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid)", "resident visit")),
     Attack("NOT around the correlating equality", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE NOT (v.pid = r.pid) AND v.fee > 340)", "resident visit"),
            _where("NOT EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND v.fee > 340)", "resident visit")),
