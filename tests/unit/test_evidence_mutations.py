@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from sqlglot import exp, parse_one
 
+from benchmarks.evidence_lab import Lab, removals
 from sandbox.products import perturb
-from sandbox.products.carrier import carry as carrying
 from sandbox.products.carrier import owners, subqueries
 from sandbox.products.entities import SessionCodes
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Evidence, derive, same_rows
 from sandbox.products.spec import parse
 from tests.attacks.evidence_corpus import ATTACKS
 from tests.attacks.evidence_judge import Judge
@@ -34,6 +36,8 @@ COMPARED = job("SELECT r.district, r.income AS x FROM resident r WHERE r.income 
 PER_PERSON = job("SELECT pid, sum(fee) AS x FROM visit GROUP BY pid",
                  "SELECT r.district, s1.x FROM s1 JOIN resident r USING (pid)", inputs="visit resident")  # fmt: skip
 
+carrying = importlib.import_module("sandbox.products.carrier.carry")
+"""The module, which the package's function of the same name hides"""
 _ROW, _WITH, _NOBODY = owners.row, carrying.Found.with_owner, owners.nobody
 
 
@@ -42,7 +46,7 @@ def _of_row(change: str) -> Callable[..., exp.Expression]:
     return lambda parts, form: parse_one(change.format(e=_ROW(parts, form).sql("duckdb")), read="duckdb")
 
 
-def _second_branch_is_nobodys(found: carrying.Found, form: Any) -> exp.Query:
+def _second_branch_is_nobodys(found: Any, form: Any) -> exp.Query:
     if found.branches:
         found.branches[1].owner = _NOBODY("one")
     return _WITH(found, form)
@@ -78,7 +82,7 @@ def evidence_of(spec: Any) -> Evidence:
 BROKEN = [
     ("an owner is dropped", JOINED), ("an owner is dropped", PER_PERSON),
     ("every owner of one join side is dropped", JOINED), ("two owners are swapped", JOINED),
-    ("two owners are swapped", STACKED), ("everybody is the neighbour", PER_PERSON),
+    ("two owners are swapped", STACKED), ("everybody is the neighbour", JOINED),
     ("every sub-query is harmless", ASKED), ("every sub-query is harmless", COMPARED),
     ("a branch of UNION is forgotten", STACKED),
 ]  # fmt: skip
@@ -92,6 +96,19 @@ def test_a_broken_carrier_still_reproduces_but_fails_the_deletion_of_halves(
     kind = next(k for k in evidence_of(spec).kinds if k.kind == "person")
     assert kind.reproduced and kind.halves == HALVES
     assert kind.halves_as_predicted < HALVES and not kind.proved
+
+
+@pytest.mark.parametrize(("name", "spec"), BROKEN, ids=lambda v: v if isinstance(v, str) else None)
+def test_a_broken_carrier_is_exposed_by_the_removal_of_single_entities(
+    name: str, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _broken(monkeypatch, name)
+    parsed = parse(dict(spec))
+    with town() as tables, duckdb.connect(config={"threads": 2}) as con:
+        lab = Lab(con, parsed, {alias: tables[alias] for alias in parsed.inputs})
+        lab.contribute()
+        assert same_rows(lab.plain(), lab.recompute(), 1)
+        assert any(wrong for _, _, wrong in removals(lab, lab.entities()[:20], same_rows))
 
 
 @pytest.mark.parametrize("spec", [JOINED, STACKED, PER_PERSON], ids=["joined", "stacked", "per person"])
