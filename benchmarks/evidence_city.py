@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from sandbox.products.source import EntityKey, Source, Through
+from sandbox.products.source import EntityKey, Role, Source, Through
 from sandbox.workspaces.engine import literal
 
 DISTRICTS, STREETS_EACH, STATIONS, INDUSTRIES = 22, 8, 120, 10
@@ -105,7 +105,7 @@ def sources(files: Mapping[str, Path]) -> dict[str, Source]:
 
     Clinics are entities of the register of clinics: a visit is a person's.
     """
-    quasi = dict.fromkeys(("district", "street", "born", "sex", "industry"), "quasi")
+    quasi: dict[str, Role] = dict.fromkeys(("district", "street", "born", "sex", "industry"), "quasi")
     keys = {
         "resident": (EntityKey("person", "pid"),),
         "clinic": (EntityKey("clinic", "cid"),),

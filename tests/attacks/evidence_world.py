@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from sandbox.products.source import EntityKey, Source, Through
+from sandbox.products.source import EntityKey, Role, Source, Through
 
 PERSONS, TARGET, VISITS, CLINICS, FIRMS = 300, 42, 600, 60, 120
 DISTRICTS = ("东", "西", "南")
-QUASI = dict.fromkeys(("district", "street", "age", "sex"), "quasi")
+QUASI: dict[str, Role] = dict.fromkeys(("district", "street", "age", "sex"), "quasi")
 UPLOADS = ("extra", "lookup", "weights", "even")
 
 
