@@ -144,7 +144,7 @@ _CONSTANTS = [
 
 _COUNTS = [
     Attack("a count that one person leaves when poor", "P3",
-           _where("r.pid <> 42 OR r.income > 20000", measures=COUNT), _where("r.income > 40000", measures=COUNT)),
+           _where("r.pid <> 42 OR r.income > 40000", measures=COUNT), _where("r.income > 40000", measures=COUNT)),
     Attack("a count with a narrow band for one person", "P3",
            _where("r.pid <> 42 OR r.income BETWEEN 62000 AND 63000", measures=COUNT),
            _where("r.income BETWEEN 40000 AND 80000", measures=COUNT)),
@@ -242,7 +242,7 @@ _QUERIES = [
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND v.fee > 60)", "resident visit")),
     Attack("OR around the correlating equality", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid OR v.pid = 42)", "resident visit"),
-           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND (v.fee > 60 OR v.cid > 5))", "resident "
+           _where("EXISTS (SELECT 1 FROM visit v WHERE v.pid = r.pid AND (v.fee > 200 OR v.cid > 30))", "resident "
                "visit")),
     Attack("CASE around the correlating equality", "refused",
            _where("EXISTS (SELECT 1 FROM visit v WHERE CASE WHEN v.pid = r.pid THEN FALSE ELSE v.fee > 340 END)",
