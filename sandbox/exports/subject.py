@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from policies.verdict import Outcome
 from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
 from sandbox.exports.wording import wording_of
+from sandbox.products.artefact import Artefact
+from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import Evidence
 from sandbox.products.matching import SourceMatch, match
 from sandbox.products.source import EvidenceError, Source
@@ -90,23 +92,6 @@ class VolumeFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What leaving out and changing buckets of one kind's entities showed about a job that no evidence can be derived
-    for (black-box lane).
-
-    `fewest`: the smallest number of buckets, other than none, that changed any cell: a lower bound on the entities
-    behind it. `largest`: the largest relative change by one bucket: an upper bound on any entity's share. None: no cell
-    changed at all.
-    """
-
-    kind: str
-    buckets: int
-    cells: int
-    fewest: int | None
-    largest: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """One table that is judged as released: the product itself, or a reference step whose values it may show.
 
@@ -177,6 +162,7 @@ class ExportSubject:
     volume: VolumeFacts | None = None
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
+    finished: Artefact | None = None
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
 
