@@ -119,13 +119,16 @@ def dotted(path: Path) -> str:
     return out or "-"
 
 
-def read(text: str, file: str) -> Document:
-    """The document in `text`. Raises `PolicyError` with a line for every refused spot."""
+def read(text: str, file: str, *, colons: bool = False) -> Document:
+    """The document in `text`. Raises `PolicyError` with a line for every refused spot.
+
+    `colons`: also read `a:b` unquoted inside braces, which only the library's own, slower scanner can.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        node = YAML(typ="safe").compose(text)
+        node = YAML(typ="safe", pure=colons).compose(text)
     except YAMLError as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         reason = getattr(error, "problem", None) or "unreadable"

@@ -7,15 +7,17 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.catalog.keys import normal_key
-from sandbox.products.spec import JobSpec
+from sandbox.products.expressions import sql_of
+from sandbox.products.source import EntityKey
+from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
-from sandbox.products.spec_parts import Condition, Measure
+from sandbox.products.spec_parts import Condition, Derive, Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,6 @@ class Step:
 
     name: str
     sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntityKey:
-    """A catalogue fact: rows of this table belong to the entity of `kind` whose key is in `column`."""
-
-    kind: str
-    column: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +38,28 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What is judged of a measure. A ratio has two: its numerator and its denominator are judged separately."""
+    """What is judged of a measure. Ratios and weighted means have two: numerator and denominator, each for itself."""
 
     measure: str
     part: str
     op: str
     column: str | None
+    weight: str | None = None
 
     @property
     def is_amount(self) -> bool:
         """Whether contributions are amounts and not mere presence."""
-        return self.op in ("sum", "mean", "ratio")
+        return self.op not in ("count", "count_distinct")
+
+    @property
+    def is_holistic(self) -> bool:
+        """Whether the measure needs every value, not a sum an entity: it has a companion."""
+        return self.op in HOLISTIC
 
 
+HOLISTIC = ("count_distinct", "median", "quantile", "stddev")
+Owners = Mapping[str, Literal["none", "one", "several"]]
+"""Alias → whether the relation has the hidden column `__e`, and its form."""
 _FUNCTIONS = {
     "month": "strftime(CAST({x} AS TIMESTAMP), '%Y-%m')",
     "year": "CAST(date_part('year', CAST({x} AS TIMESTAMP)) AS BIGINT)",
@@ -92,83 +95,216 @@ def literal(value: Any) -> str:
     raise TypeError(type(value).__name__)
 
 
+def derived_sql(derived: Derive, column: str) -> str:
+    """A derived column as SQL; `column` is the SQL of the column it is made from."""
+    function, argument = derived.call
+    options = {} if isinstance(argument, str) else argument.model_dump(exclude={"of"})
+    return _FUNCTIONS[function].format(x=column, **options)
+
+
+def resolved(cube: Cube, reference: str) -> str:
+    """A column reference with the alias that it is read by, where the declaration tells."""
+    alias, name = _Writer(cube).resolve(reference)
+    return f"{alias}.{name}" if alias else name
+
+
 def compile(spec: JobSpec) -> list[Step]:
     """The product's statements over tables or views named by alias; rows come ordered by dimensions, missing last."""
-    writer = _Writer(spec)
-    columns = [f"{writer.dimension(d)} AS {quote(spec.output_name(d))}" for d in spec.dimensions]
-    columns += [f"{writer.measure(m)} AS {quote(name)}" for name, m in spec.measures.items()]
-    count = len(spec.dimensions)
-    tail = f"\n{group_by(count)}\n{order_by(count)}" if count else ""
-    return [Step("product", f"SELECT {', '.join(columns)}\n{writer.source()}{tail}")]
+    return [Step("product", cube_sql(spec))]
+
+
+def cube_sql(cube: Cube, *, numbered: bool = True) -> str:
+    """A cube over relations named by alias: its output columns, and with margins `__g`, the row's grouping number.
+
+    Rows come ordered by (`__g`, dimensions), missing values last. Not `numbered`: no `__g` and no order, for reading.
+    """
+    writer = _Writer(cube)
+    dims = [writer.column(d) for d in cube.dimensions]
+    columns = [f"{sql} AS {quote(cube.output_name(d))}" for sql, d in zip(dims, cube.dimensions, strict=True)]
+    columns += [f"{writer.measure(m)} AS {quote(name)}" for name, m in cube.measures.items()]
+    count = len(dims)
+    if not cube.margins:
+        tail = f"\n{group_by(count)}" + (f"\n{order_by(count)}" if numbered else "") if count else ""
+        return f"SELECT {', '.join(columns)}\n{writer.source()}{tail}"
+    if not numbered:
+        return f"SELECT {', '.join(columns)}\n{writer.source()}\n{_grouping_sets(cube, dims)}"
+    columns.append(f"{_numbered(cube, writer.grouping())} AS __g")
+    return f"SELECT {', '.join(columns)}\n{writer.source()}\n{_grouping_sets(cube, dims)}\n{order_by(count, '__g')}"
+
+
+def contributions_sql(cube: Cube, owners: Owners) -> str:
+    """Who gave what to which cell: one row per (dimensions `__d{i}`, grouping `__g`, entity `__e`).
+
+    `owners`: alias → whether the relation has the hidden column `__e`, as one code or as a sorted list of codes.
+    `__e` is NULL where nobody owns the row. `__rows` counts rows; for partial i: `__n{i}` rows with a value, `__z{i}`
+    of them not zero, `__s{i}` the contribution, and `__lo{i}`, `__hi{i}` its extremes where min or max need them. A row
+    of two different owners of kind “one” stops the statement with `mixed_owner`.
+    """
+    return _contributions(cube, _Writer(cube).owner(owners))
+
+
+def _contributions(cube: Cube, owner: str) -> str:
+    dims = [f"__d{i}" for i in range(len(cube.dimensions))]
+    columns = [*dims, f"{_numbered(cube, _mask(dims))} AS __g", "__e", "count(*) AS __rows"]
+    for i, partial in enumerate(partials(cube)):
+        columns += [f"{sql} AS __{name}{i}" for name, sql in _contribution(partial, f"__c{i}").items()]
+    return f"SELECT {', '.join(columns)}\nFROM ({_rows(cube, owner)})\n{_grouping_sets(cube, dims, '__e')}"
+
+
+def companion_sql(cube: Cube, owners: Owners, i: int) -> str:
+    """The values behind holistic partial `i`: (dimensions, `__g`, `__e`, value `__v`, rows that have it `__n`)."""
+    return _companion(cube, _Writer(cube).owner(owners), i)
+
+
+def _companion(cube: Cube, owner: str, i: int) -> str:
+    dims = [f"__d{k}" for k in range(len(cube.dimensions))]
+    columns = [*dims, f"{_numbered(cube, _mask(dims))} AS __g", "__e", "__v", "count(*) AS __n"]
+    rows = f"SELECT * RENAME (__c{i} AS __v) FROM ({_rows(cube, owner)})"
+    return (
+        f"SELECT {', '.join(columns)}\nFROM ({rows})\nWHERE __v IS NOT NULL\n{_grouping_sets(cube, dims, '__e', '__v')}"
+    )
+
+
+def _rows(cube: Cube, owner: str) -> str:
+    """Rows of a cube before it groups: dimensions, owner, and the value of every partial that has one."""
+    writer = _Writer(cube)
+    columns = [f"{writer.column(d)} AS __d{i}" for i, d in enumerate(cube.dimensions)]
+    columns += [f"{owner} AS __e"]
+    columns += [f"{writer.value(p)} AS __c{i}" for i, p in enumerate(partials(cube)) if p.column]
+    return f"SELECT {', '.join(columns)} {writer.source()}"
+
+
+def _contribution(p: Partial, x: str) -> dict[str, str]:
+    n = f"count({x})" if p.column else "count(*)"
+    if p.op in ("min", "max"):
+        return {"n": n, "z": n, "s": n, "lo": f"min({x})", "hi": f"max({x})"}
+    if p.is_amount:
+        return {"n": n, "z": f"count(*) FILTER (WHERE {x} <> 0)", "s": f"sum({x})"}
+    return {"n": n, "z": n, "s": f"count(DISTINCT {x})" if p.op == "count_distinct" else n}
+
+
+def recompute_sql(cube: Cube, where: str = "TRUE") -> str:
+    """The cube again, from its contributions `__c` and companions `__v{i}`, of the entities that satisfy `where`."""
+    dims = [f"__d{i}" for i in range(len(cube.dimensions))]
+    numbered = list(enumerate(partials(cube)))
+    sums = [f"sum(__{k}{i}) AS __{k}{i}" for i, _ in numbered for k in "ns"]
+    for i, p in numbered:
+        if p.op in ("min", "max"):
+            sums += [f"min(__lo{i}) AS __lo{i}", f"max(__hi{i}) AS __hi{i}"]
+    joins = "".join(_companion_join(i, p, cube, dims, where) for i, p in numbered if p.is_holistic)
+    names = [f"a.{d} AS {quote(cube.output_name(n))}" for d, n in zip(dims, cube.dimensions, strict=True)]
+    values = []
+    for name, measure in cube.measures.items():
+        own = [i for i, p in numbered if p.measure == name]
+        values.append(f"{_recompute(cube, measure, own)} AS {quote(name)}")
+    columns = [*names, *values, *(["a.__g AS __g"] if cube.margins else [])]
+    order = order_by(len(dims), "__g" if cube.margins else None)
+    return f"SELECT {', '.join(columns)} FROM ({_cells(cube, dims, sums, where)}) a{joins} {order}"
+
+
+def _cells(cube: Cube, dims: list[str], sums: list[str], where: str) -> str:
+    """One row a cell; a grouping by nothing has its row even where no entity is left."""
+    empty = [number for number, grouping in enumerate(cube.groupings) if not grouping]
+    parts = []
+    if dims:
+        columns = ", ".join([*dims, "__g"])
+        others = "".join(f" AND __g <> {number}" for number in empty)
+        parts.append(f"SELECT {columns}, {', '.join(sums)} FROM __c WHERE {where}{others} GROUP BY {columns}")
+    for number in empty:
+        columns = ", ".join([*(f"NULL AS {d}" for d in dims), f"{number} AS __g", *sums])
+        parts.append(f"SELECT {columns} FROM __c WHERE {where} AND __g = {number}")
+    return " UNION ALL ".join(parts)
+
+
+def _companion_join(i: int, p: Partial, cube: Cube, dims: list[str], where: str) -> str:
+    keys = [*dims, "__g"]
+    value = _Writer(cube).aggregate(cube.measures[p.measure], "__v")
+    rows = f"SELECT * FROM __v{i} WHERE {where}"
+    if p.op != "count_distinct":
+        rows = f"SELECT {', '.join(keys)}, __v, unnest(range(__n)) AS __r FROM __v{i} WHERE {where}"
+    on = " AND ".join(f"a.{k} IS NOT DISTINCT FROM b{i}.{k}" for k in keys)
+    columns = ", ".join(keys)
+    return f" LEFT JOIN (SELECT {columns}, {value} AS __u{i} FROM ({rows}) GROUP BY {columns}) b{i} ON {on}"
+
+
+def _recompute(cube: Cube, measure: Measure, own: list[int]) -> str:
+    first = own[0]
+    if measure.op == "count":
+        return f"CAST(coalesce(a.__n{first}, 0) AS BIGINT)"
+    if measure.op == "count_distinct":
+        return f"CAST(coalesce(b{first}.__u{first}, 0) AS BIGINT)"
+    if measure.op in HOLISTIC:
+        return f"b{first}.__u{first}"
+    if measure.op in ("min", "max"):
+        return f"a.__{'lo' if measure.op == 'min' else 'hi'}{first}"
+    top = f"a.__s{first}"
+    if measure.op == "sum":
+        return top
+    if measure.op == "share_of_margin":
+        dims = [f"a.__d{cube.dimensions.index(d)}" for d in measure.margin or ()]
+        return _share(cube, measure, top, "a.__g", [*dims, "a.__g"])
+    return divided(top, f"a.__n{first}" if measure.op == "mean" else f"a.__s{own[1]}")
+
+
+def divided(top: str, below: str) -> str:
+    """A quotient of two SQL values as DOUBLE, NULL where the divisor is zero."""
+    return f"CAST({top} AS DOUBLE) / nullif(CAST({below} AS DOUBLE), 0)"
+
+
+def _share(cube: Cube, measure: Measure, top: str, number: str, partition: list[str]) -> str:
+    """The cell's part of its margin; rows whose grouping lacks a dimension of the margin have none."""
+    share = divided(top, f"sum({top}) OVER (PARTITION BY {', '.join(partition)})")
+    within = [str(n) for n, dims in enumerate(cube.groupings) if set(measure.margin or ()) <= set(dims)]
+    if len(within) == len(cube.groupings):
+        return share
+    return f"CASE WHEN {number} IN ({', '.join(within)}) THEN {share} END"
+
+
+def partials(cube: Cube) -> list[Partial]:
+    """Every partial of every measure, in order."""
+    found = []
+    for name, m in cube.measures.items():
+        if m.op == "ratio":
+            below = Partial(name, "denominator", "count", None) if cube.per_rows(m) else None
+            found += [Partial(name, "numerator", m.op, m.of), below or Partial(name, "denominator", m.op, m.per)]
+        elif m.op == "weighted_mean":
+            found += [Partial(name, part, m.op, m.of, m.weight) for part in ("numerator", "denominator")]
+        else:
+            found.append(Partial(name, "value", m.op if m.of else "count", m.of))
+    return found
+
+
+def _numbered(cube: Cube, mask: str) -> str:
+    """A grouping's number from the bits of `grouping()`, where a set bit is a dimension left out."""
+    if not cube.margins:
+        return "0"
+    cases = [f"WHEN {_bits(cube, margin)} THEN {i}" for i, margin in enumerate(cube.margins, start=1)]
+    return f"CASE {mask} {' '.join(cases)} ELSE 0 END"
+
+
+def _bits(cube: Cube, grouping: list[str]) -> int:
+    return int("".join("0" if d in grouping else "1" for d in cube.dimensions), 2)
+
+
+def _mask(dims: list[str]) -> str:
+    return f"grouping({', '.join(dims)})"
+
+
+def _grouping_sets(cube: Cube, dims: list[str], *more: str) -> str:
+    """Grouping by every declared set of dimensions; `dims` are their expressions, `more` is in every set."""
+    by = dict(zip(cube.dimensions, dims, strict=True))
+    sets = [", ".join([*(by[d] for d in grouping), *more]) for grouping in cube.groupings]
+    return f"GROUP BY {sets[0]}" if len(sets) == 1 else f"GROUP BY GROUPING SETS ({', '.join(f'({s})' for s in sets)})"
 
 
 def evidence_sql(spec: JobSpec, entity: Entity) -> str:
-    """Contributions: one row per cell and entity.
-
-    Columns: `__d0…` dimensions, `__e` the entity's normalised key (NULL: key missing, owner unknown), `__rows`, and
-    for partial i `__n{i}` rows with a value, `__z{i}` of them not zero, `__s{i}` the contribution. A row that joins
-    two different entities of the kind stops the statement with `mixed_owner`.
-    """
-    writer = _Writer(spec)
-    columns = [f"{writer.dimension(d)} AS __d{i}" for i, d in enumerate(spec.dimensions)]
-    columns += [f"{writer.owner(entity)} AS __e", "count(*) AS __rows"]
-    for i, partial in enumerate(partials(spec)):
-        columns += [f"{sql} AS __{name}{i}" for name, sql in writer.contribution(partial).items()]
-    return f"SELECT {', '.join(columns)}\n{writer.source()}\n{group_by(len(spec.dimensions) + 1)}"
+    """Contributions of one kind where its keys, not codes, come with the inputs (`__e` is the normalised key)."""
+    return _contributions(spec, _Writer(spec).owner_key(entity))
 
 
 def distinct_sql(spec: JobSpec, entity: Entity, partial: Partial) -> str:
-    """Companion of a distinct count: the distinct (cell, entity, value `__v`)."""
-    writer = _Writer(spec)
-    columns = [f"{writer.dimension(d)} AS __d{i}" for i, d in enumerate(spec.dimensions)]
-    columns += [f"{writer.owner(entity)} AS __e", f"{writer.column(str(partial.column))} AS __v"]
-    return f"SELECT DISTINCT {', '.join(columns)}\n{writer.source()}"
-
-
-def recompute_sql(spec: JobSpec, where: str = "TRUE") -> str:
-    """The product again, from the contributions `__c` (and `__v{i}` for distinct counts) that satisfy `where`."""
-    dims = [f"__d{i}" for i in range(len(spec.dimensions))]
-    numbered = list(enumerate(partials(spec)))
-    values, joins = [], ""
-    for measure in spec.measures:
-        own = [i for i, p in numbered if p.measure == measure]
-        values.append(f"{_recompute(spec.measures[measure], own)} AS {quote(measure)}")
-        if spec.measures[measure].op == "count_distinct":
-            joins += _distinct_join(own[0], dims, where)
-    sums = [f"sum(__{k}{i}) AS __{k}{i}" for i, _ in numbered for k in "ns"]
-    group = group_by(len(dims)) if dims else ""
-    inner = f"SELECT {', '.join([*dims, *sums])} FROM __c WHERE {where} {group}"
-    names = [f"a.{d} AS {quote(spec.output_name(n))}" for d, n in zip(dims, spec.dimensions, strict=True)]
-    return f"SELECT {', '.join([*names, *values])} FROM ({inner}) a {joins} {order_by(len(dims))}"
-
-
-def _distinct_join(i: int, dims: list[str], where: str) -> str:
-    columns = ", ".join([*dims, f"count(DISTINCT __v) AS __u{i}"])
-    group = group_by(len(dims)) if dims else ""
-    on = " AND ".join(f"a.{d} IS NOT DISTINCT FROM b{i}.{d}" for d in dims) or "TRUE"
-    return f" LEFT JOIN (SELECT {columns} FROM __v{i} WHERE {where} {group}) b{i} ON {on}"
-
-
-def _recompute(measure: Measure, own: list[int]) -> str:
-    if measure.op == "count":
-        return f"CAST(coalesce(a.__n{own[0]}, 0) AS BIGINT)"
-    if measure.op == "count_distinct":
-        return f"CAST(coalesce(b{own[0]}.__u{own[0]}, 0) AS BIGINT)"
-    if measure.op == "sum":
-        return f"a.__s{own[0]}"
-    below = f"a.__n{own[0]}" if measure.op == "mean" else f"a.__s{own[1]}"
-    return f"CAST(a.__s{own[0]} AS DOUBLE) / nullif(CAST({below} AS DOUBLE), 0)"
-
-
-def partials(spec: JobSpec) -> list[Partial]:
-    """Every partial of every measure, in order."""
-    found = []
-    for name, m in spec.measures.items():
-        if m.op == "ratio":
-            found += [Partial(name, "numerator", m.op, m.of), Partial(name, "denominator", m.op, m.per)]
-        else:
-            found.append(Partial(name, "value", m.op, m.of))
-    return found
+    """Companion of a distinct count of one kind, by normalised key."""
+    return _companion(spec, _Writer(spec).owner_key(entity), partials(spec).index(partial))
 
 
 def entities_of(keys: Mapping[str, Iterable[EntityKey]]) -> list[Entity]:
@@ -186,45 +322,54 @@ def entities_of(keys: Mapping[str, Iterable[EntityKey]]) -> list[Entity]:
 
 
 def columns_read(spec: JobSpec, columns: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Which columns of which input the job reads, given the columns each input has.
+    """Which columns of which input the job reads, given the columns each input has; free steps may read them all.
 
-    Raises `SpecError` for every reference that is unknown or could mean two inputs, and for a derived column that
-    hides a real one.
+    Raises `SpecError` for every reference of a declared cube that is unknown or could mean two inputs, and for a
+    derived column that hides a real one.
     """
     available = {alias: set(columns.get(alias, ())) for alias in spec.inputs}
-    writer = _Writer(spec)
-    read: dict[str, set[str]] = {alias: set() for alias in spec.inputs}
-    problems = []
-    for reference in spec.source_columns():
+    if spec.prepare:
+        return available
+    tables = available | {one.name: set(one.output_columns) for one in spec.reference}
+    read: dict[str, set[str]] = {name: set() for name in tables}
+    problems = [p for cube in (*spec.reference, spec) for p in _reads(cube, tables, read)]
+    if problems:
+        raise SpecError(problems)
+    return {alias: read[alias] for alias in spec.inputs}
+
+
+def _reads(cube: Cube, tables: Mapping[str, set[str]], read: dict[str, set[str]]) -> Iterator[SpecProblem]:
+    """Note the columns a cube reads; what is wrong with its references."""
+    available = {alias: tables[alias] for alias in cube.used}
+    writer = _Writer(cube)
+    for reference in cube.source_columns():
         alias, name = writer.resolve(reference)
         owners = [alias] if alias else [a for a, names in available.items() if name in names]
         if len(owners) == 1 and name in available[owners[0]]:
             read[owners[0]].add(name)
         elif len(owners) > 1:
             zh = f"列 {name} 在 {'、'.join(owners)} 中都有，请写成 别名.列名"
-            problems.append(SpecProblem(reference, None, zh, f"{name} is in {', '.join(owners)}: write alias.column"))
+            yield SpecProblem(reference, None, zh, f"{name} is in {', '.join(owners)}: write alias.column")
         else:
-            problems.append(SpecProblem(reference, None, "所选输入中没有这一列", "no such column in the inputs"))
-    for name in spec.derive:
+            yield SpecProblem(reference, None, "所选输入中没有这一列", "no such column in the inputs")
+    for name in cube.derive:
         if any(name in names for names in available.values()):
-            problems.append(SpecProblem(f"derive.{name}", None, "与已有列重名", "an input has a column of this name"))
-    if problems:
-        raise SpecError(problems)
-    return read
+            yield SpecProblem(f"derive.{name}", None, "与已有列重名", "an input has a column of this name")
 
 
 def group_by(count: int) -> str:
     return f"GROUP BY {', '.join(str(i + 1) for i in range(count))}"
 
 
-def order_by(count: int) -> str:
-    return f"ORDER BY {', '.join(f'{i + 1} ASC NULLS LAST' for i in range(count))}" if count else ""
+def order_by(count: int, first: str | None = None) -> str:
+    keys = [*([first] if first else []), *(f"{i + 1} ASC NULLS LAST" for i in range(count))]
+    return f"ORDER BY {', '.join(keys)}" if keys else ""
 
 
 class _Writer:
-    """Expressions of one specification."""
+    """Expressions of one cube."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: Cube) -> None:
         self.spec = spec
         # a column joined on under the same name is equal on both sides: an unqualified mention means the left one
         self._shared: dict[str, str] = {}
@@ -241,41 +386,69 @@ class _Writer:
 
     def column(self, reference: str) -> str:
         if reference in self.spec.derive:
-            function, argument = self.spec.derive[reference].call
-            of = argument if isinstance(argument, str) else argument.of
-            options = {} if isinstance(argument, str) else argument.model_dump(exclude={"of"})
-            return _FUNCTIONS[function].format(x=self._plain(of), **options)
+            derived = self.spec.derive[reference]
+            argument = derived.call[1]
+            return derived_sql(derived, self._plain(argument if isinstance(argument, str) else argument.of))
         return self._plain(reference)
 
     def _plain(self, reference: str) -> str:
         alias, name = self.resolve(reference)
         return f"{quote(alias)}.{quote(name)}" if alias else quote(name)
 
-    dimension = column
+    def grouping(self) -> str:
+        return _mask([self.column(d) for d in self.spec.dimensions])
 
     def measure(self, m: Measure) -> str:
         of = self.column(m.of) if m.of else "*"
-        if m.op == "count":
-            return f"count({of})"
+        if m.op == "mean":
+            return divided(f"sum({of})", f"count({of})")
+        if m.op == "ratio":
+            rows = self.spec.per_rows(m)
+            return divided(f"sum({of})", "count(*)" if rows else f"sum({self.column(str(m.per))})")
+        if m.op == "weighted_mean":
+            halves = [Partial("", part, m.op, m.of, m.weight) for part in ("numerator", "denominator")]
+            return divided(*(f"sum({self.value(p)})" for p in halves))
+        if m.op == "share_of_margin":
+            mask = self.grouping()
+            partition = [*map(self.column, m.margin or ()), mask]
+            total = f"sum({of})" if m.of else "count(*)"
+            return _share(self.spec, m, total, _numbered(self.spec, mask), partition)
+        return self.aggregate(m, of)
+
+    @staticmethod
+    def aggregate(m: Measure, of: str) -> str:
+        """A measure that is one aggregate of one value."""
         if m.op == "count_distinct":
             return f"count(DISTINCT {of})"
-        if m.op == "sum":
-            return f"sum({of})"
-        below = f"count({of})" if m.op == "mean" else f"sum({self.column(str(m.per))})"
-        return f"CAST(sum({of}) AS DOUBLE) / nullif(CAST({below} AS DOUBLE), 0)"
+        if m.op in ("median", "quantile"):  # interpolated between decimals, the result would be cut to their scale
+            return f"quantile_cont(CAST({of} AS DOUBLE), {0.5 if m.q is None else m.q!r})"
+        return f"{'stddev_samp' if m.op == 'stddev' else m.op}({of})"
 
-    def contribution(self, p: Partial) -> dict[str, str]:
-        of = self.column(p.column) if p.column else "*"
-        n = f"count({of})"
-        if p.is_amount:
-            return {"n": n, "z": f"count(*) FILTER (WHERE {of} <> 0)", "s": f"sum({of})"}
-        return {"n": n, "z": n, "s": f"count(DISTINCT {of})" if p.op == "count_distinct" else n}
+    def value(self, p: Partial) -> str:
+        """What a partial sums up, per row."""
+        of = self.column(str(p.column))
+        if p.weight is None:
+            return of
+        weight = f"CAST({self.column(p.weight)} AS DOUBLE)"
+        if p.part == "denominator":
+            return f"CASE WHEN {of} IS NOT NULL THEN {weight} END"
+        return f"CAST({of} AS DOUBLE) * {weight}"
 
-    def owner(self, entity: Entity) -> str:
-        keys = [normal_key(f"{quote(a)}.{quote(c)}") for a, c in entity.keys.items()]
-        mixed = " OR ".join(f"{one} <> {other}" for one, other in combinations(keys, 2))
-        owner = f"coalesce({', '.join(keys)})" if len(keys) > 1 else keys[0]
-        return f"CASE WHEN {mixed} THEN error('mixed_owner') ELSE {owner} END" if mixed else owner
+    def owner(self, owners: Owners) -> str:
+        """Whose a joined row is, from the hidden columns of the relations."""
+        hidden = {alias: f"{quote(alias)}.__e" for alias in self.spec.used}
+        one = [hidden[a] for a in self.spec.used if owners.get(a, "none") == "one"]
+        several = [hidden[a] for a in self.spec.used if owners.get(a, "none") == "several"]
+        if several:
+            lists = [*(f"coalesce({e}, [])" for e in several), *(f"[{e}]" for e in one)]
+            joined = lists[0]
+            for more in lists[1:]:
+                joined = f"list_concat({joined}, {more})"
+            return f"nullif(list_sort(list_distinct({joined})), [])"
+        return _only(one) if one else "CAST(NULL AS UINTEGER)"
+
+    def owner_key(self, entity: Entity) -> str:
+        return _only([normal_key(f"{quote(a)}.{quote(c)}") for a, c in entity.keys.items()])
 
     def source(self) -> str:
         spec = self.spec
@@ -286,6 +459,8 @@ class _Writer:
                 alias, name = spec.split(left)
                 pairs.append(f"{quote(alias or spec.from_)}.{quote(name)} = {quote(join.input)}.{quote(right)}")
             text += f" INNER JOIN {quote(join.input)} ON ({' AND '.join(pairs)})"
+        if isinstance(spec.where, str):
+            return f"{text}\nWHERE {sql_of(spec.where, self.column)}"
         conditions = [self._condition(c) for c in spec.where]
         return text + (f"\nWHERE {' AND '.join(conditions)}" if conditions else "")
 
@@ -302,3 +477,10 @@ class _Writer:
             return f"({of} BETWEEN {low} AND {high})"
         assert c.op in _COMPARISONS
         return f"({of} {c.op} {literal(c.value)})"
+
+
+def _only(owners: list[str]) -> str:
+    """The one owner of a row of several relations; two different ones stop the statement."""
+    mixed = " OR ".join(f"{one} <> {other}" for one, other in combinations(owners, 2))
+    owner = f"coalesce({', '.join(owners)})" if len(owners) > 1 else owners[0]
+    return f"CASE WHEN {mixed} THEN error('mixed_owner') ELSE {owner} END" if mixed else owner

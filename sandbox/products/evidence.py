@@ -17,24 +17,29 @@ import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
-from pyroaring import BitMap
 
 from policies.text import Text
 from sandbox.products import compile as sql
 from sandbox.products import perturb
+from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.compile import Entity, Partial
 from sandbox.products.entities import Codes, EntityCodes
+from sandbox.products.evidence_values import digest_of
 from sandbox.products.source import EvidenceError, Source, half, kept, opened
-from sandbox.products.spec import JobSpec, digest
+from sandbox.products.spec import JobSpec, as_data, digest
 
 if TYPE_CHECKING:
     import duckdb
+
+    from sandbox.products.carrier import Suspect
+
 
 TOLERANCE = 1e-9
 """Relative difference of two floating sums that counts as equal: the order of additions is not fixed."""
@@ -43,30 +48,28 @@ MAX_CELLS = 1_000_000
 
 Row = tuple[Any, ...]
 
-CELL_SCHEMA = {
-    "cell": pl.UInt32, "measure": pl.String, "part": pl.String, "op": pl.String, "n": pl.UInt32,
-    "n_non_missing": pl.UInt64, "n_non_zero": pl.UInt32, "n_informative": pl.UInt32, "x1": pl.Float64,
-    "x2": pl.Float64, "x_total": pl.Float64, "bitmap": pl.String,
-}  # fmt: skip
-"""Cell table: one row per cell and partial. `cell` is the row number in the product; n distinct entities with a value,
-n_non_missing rows with a value, n_non_zero entities whose contribution is not zero, n_informative entities whose
-contribution moves when amounts are perturbed (missing for counts, and where nothing could be perturbed), x1 ≥ x2 the
-largest absolute contributions of one entity and x_total their sum (all rows without a key count as one contributor
-and as no entity); `bitmap` is the digest of the entity set."""
-
 
 @dataclass(frozen=True, slots=True)
 class KindEvidence:
-    """Evidence about one kind of entity."""
+    """Evidence about one kind of entity.
+
+    `touched`: whether the plan says that entities of this kind enter the product; where it says no, there is no cell
+    table, and the halves show that deleting them changes nothing. `several`: a row may have more than one owner.
+    `perturbed` and `not_perturbed` are source columns and modes, as `input.column:mode`.
+    """
 
     kind: str
+    touched: bool
+    several: bool
     cells: pl.DataFrame
     bitmaps: Mapping[str, bytes]
     reproduced: bool
     halves: int
     halves_as_predicted: int
-    perturbed: tuple[str, ...]
-    ownerless_rows: int
+    perturbed: tuple[str, ...] = ()
+    not_perturbed: tuple[str, ...] = ()
+    ownerless_rows: int = 0
+    rows_total: int = 0
 
     @property
     def proved(self) -> bool:
@@ -74,8 +77,33 @@ class KindEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofRecord:
+    """Everything a third party needs to repeat the verdict on the same sources; plain data, ready for JSON.
+
+    `spec` is the canonical job; `texts` what was run to get the values, by step; `carried` what was run to get the
+    contributions, by kind and step; `frozen` the sub-queries used as constants, by name. `seed` (hex) is the secret
+    drawn after the values were frozen: every half and shuffle follows from it. `digests`: sources, output,
+    contributions and cell tables.
+    """
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    carried: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    seed: str = ""
+    halves: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the platform computed itself for one job on named snapshots: values and, per kind, who is behind them."""
+    """What the platform computed itself for one cube on named snapshots: values and, per kind, who is behind them.
+
+    `name` is `product`, or the name of a reference step; `references` are judged like the product itself. `groupings`
+    has one number per row: 0 where every dimension is present, and bit i (from the right) set where the i-th dimension
+    from the right is summed over. `over_budget` names what was not finished: such evidence is for people, never a pass.
+    """
 
     job: str
     sources: Mapping[str, str]
@@ -83,13 +111,59 @@ class Evidence:
     dimensions: int
     rows: tuple[Row, ...]
     kinds: tuple[KindEvidence, ...]
+    name: str = "product"
+    groupings: tuple[int, ...] = ()
+    references: tuple[Evidence, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    record: ProofRecord = field(default_factory=ProofRecord)
+    over_budget: tuple[str, ...] = ()
 
 
-def derive(spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES) -> Evidence:
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long the whole proof may take: in seconds, or as a multiple of the plain run; None: no limit of this sort."""
+
+    seconds: float | None = None
+    times: float | None = None
+
+
+class Watch(Protocol):
+    """Who looks on: told how far the proof is, asked whether to go on. Asked from a second thread, too."""
+
+    def progress(self, step: str, share: float) -> None: ...
+    def cancelled(self) -> bool: ...
+
+
+class Draws(Protocol):
+    """Where secret numbers come from: `secrets`, or the record of an earlier proof.
+
+    `frozen` is told the digest of the values of a cube (`evidence_values.digest_of`) before the first number is asked
+    for: whoever wrote the job cannot know the numbers.
+    """
+
+    def frozen(self, digest: str, /) -> None: ...
+    def randbits(self, bits: int, /) -> int: ...
+
+
+class Fresh:
+    """New secret numbers from the kernel."""
+
+    def frozen(self, digest: str, /) -> None:
+        """Nobody has to be told."""
+
+    def randbits(self, bits: int, /) -> int:
+        return secrets.randbits(bits)
+
+
+def derive(
+    spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES,
+    draws: Draws | None = None,
+) -> Evidence:  # fmt: skip
     """Run the job on the source and derive and prove its evidence for every kind of entity the inputs carry.
 
-    `halves`: random halves of P2, drawn now. Raises `EvidenceError` where the evidence cannot be derived; a failed
-    proof is no error but a fact of the result (`proved` false) that the gate blocks on.
+    `halves`: random halves of P2, by a seed that is drawn when the values are frozen. Raises `EvidenceError` where the
+    evidence cannot be derived; a failed proof is no error but a fact of the result (`proved` false) that the gate
+    blocks on.
     """
     if spec.beyond_proof:
         raise EvidenceError(
@@ -108,10 +182,28 @@ def derive(spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, 
                 Text(f"结果超过 {MAX_CELLS} 个单元格", f"The product has more than {MAX_CELLS} cells"),
                 Text("请减少维度或合并取值", "Use fewer dimensions or merge values"),
             )
-        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves) for entity in entities)
+        draws = draws or Fresh()
+        draws.frozen(output := digest_of(rows))
+        seed = draws.randbits(128)
+        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves, seed) for entity in entities)
     names = tuple(spec.output_columns)
     used = {alias: source.digest for alias, source in sources.items()}
-    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds)
+    same = (0,) * len(rows)
+    record = ProofRecord(
+        spec=as_data(spec), texts={"product": statement}, seed=f"{seed:x}", halves=halves, versions=_versions(),
+        digests={**{f"source.{alias}": name for alias, name in used.items()}, "output": output},
+    )  # fmt: skip
+    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds, groupings=same, record=record)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("duckdb", "sqlglot", "pyroaring")}
+
+
+def _seed(seed: int, *label: object) -> int:
+    """A number of 63 bits that follows from the secret seed."""
+    text = ":".join([f"{seed:x}", *map(str, label)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def _of_kind(
@@ -122,19 +214,22 @@ def _of_kind(
     sources: Mapping[str, Source],
     codes: EntityCodes,
     halves: int,
+    seed: int,
 ) -> KindEvidence:
     parts = sql.partials(spec)
     _contributions(con, spec, entity, parts)
     reproduced = same_rows(rows, con.execute(sql.recompute_sql(spec)).fetchall(), len(spec.dimensions))
-    modes = perturb.perturb(con, spec, entity, sources)
-    held = sum(_half_holds(con, spec, entity, sources) for _ in range(halves))
+    modes = perturb.perturb(con, spec, entity, sources, _seed(seed, entity.kind, "shuffle"))
+    held = sum(_half_holds(con, spec, entity, sources, _seed(seed, entity.kind, "half", n)) for n in range(halves))
     numbers = _number(con, spec, entity, codes)
     sets = [_sets(con, i, numbers, len(rows)) for i in range(len(parts))]
     bitmaps = {name: raw for found in sets for name, raw in found.values()}
     tables = [_cells(con, i, p, found, bool(modes)) for i, (p, found) in enumerate(zip(parts, sets, strict=True))]
+    total = con.execute("SELECT coalesce(sum(__rows), 0) FROM __c").fetchall()[0][0]
     ownerless = con.execute("SELECT coalesce(sum(__rows), 0) FROM __c WHERE __e IS NULL").fetchall()[0][0]
     _drop(con, parts)
-    return KindEvidence(entity.kind, pl.concat(tables), bitmaps, reproduced, halves, held, modes, int(ownerless))
+    head = (entity.kind, True, False, pl.concat(tables), bitmaps, reproduced, halves, held, modes)
+    return KindEvidence(*head, ownerless_rows=int(ownerless), rows_total=int(total))
 
 
 def _contributions(con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, parts: Sequence[Partial]) -> None:
@@ -149,9 +244,10 @@ def _drop(con: duckdb.DuckDBPyConnection, parts: Sequence[Partial]) -> None:
         con.execute(f"DROP TABLE {name}")
 
 
-def _half_holds(con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source]) -> bool:
+def _half_holds(
+    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source], seed: int
+) -> bool:
     """P2 once: the product's own statement on the reduced source against the prediction from the evidence."""
-    seed = secrets.randbits(63)
     keys = [(alias, key) for alias in entity.keys for key in sources[alias].keys if key.kind == entity.kind]
     only = {alias: half(key.column, seed) for alias, key in keys}
     with opened(sources, only) as reduced:
@@ -189,14 +285,6 @@ def _sets(con: duckdb.DuckDBPyConnection, i: int, numbers: Codes, cells: int) ->
     return {c: packed(owner[edges[c] : edges[c + 1]]) for c in range(cells)}
 
 
-def packed(owners: Sequence[int] | Codes) -> tuple[str, bytes]:
-    """(digest, bytes) of a set of entity codes. The digest is over the sorted codes, so it names the set itself."""
-    ids = np.unique(np.asarray(owners, dtype=np.uint32))
-    bitmap = BitMap(ids)
-    bitmap.run_optimize()
-    return hashlib.sha256(ids.astype("<u4").tobytes()).hexdigest()[:32], bitmap.serialize()
-
-
 def _cells(
     con: duckdb.DuckDBPyConnection, i: int, partial: Partial, sets: Mapping[int, tuple[str, bytes]], perturbed: bool
 ) -> pl.DataFrame:
@@ -214,7 +302,8 @@ def _cells(
         x1, x2 = ([*(top or []), None, None])[:2]
         informative = None if moved is None else moved.get(cell, 0)
         head = (cell, partial.measure, partial.part, partial.op, n, present or 0, non_zero, informative)
-        rows.append((*head, x1, 0.0 if x1 is not None and x2 is None else x2, total, name))
+        amounts = (x1, 0.0 if x1 is not None and x2 is None else x2, total)
+        rows.append((*head, None, *amounts, None, None, None, None, name))
     return pl.DataFrame(rows, schema=CELL_SCHEMA, orient="row")
 
 

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.text import Text
-from sandbox.products.spec import JobSpec
+from sandbox.products.expressions import tree_of
+from sandbox.products.spec import Cube, JobSpec
+from sandbox.products.spec_parts import Condition
+from sandbox.products.spec_tree import conditions
 
 CLAUSE = 8
 """Words of free text that count as one part: about a condition with its column, operator and connective."""
@@ -24,7 +27,8 @@ KINDS = {
     "input": Text("输入", "input"), "from": Text("来源", "from"), "join": Text("连接", "join"),
     "where": Text("筛选", "filter"), "by": Text("维度", "dimension"), "measure": Text("指标", "measure"),
     "round": Text("小数位", "decimals"), "step": Text("步骤", "step"), "column": Text("脚本列", "script column"),
-    "text": Text("语句", "text"),
+    "text": Text("语句", "text"), "margin": Text("合计行", "margin"), "reference": Text("参照", "reference"),
+    "suppress": Text("抑制", "suppression"), "owners": Text("多个主体", "several owners"),
 }  # fmt: skip
 _WORD = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)"""
@@ -52,6 +56,7 @@ def shape_of(spec: JobSpec, resources: Mapping[str, str]) -> Shape:
     names = {alias: resources.get(one.grant or "", "upload") for alias, one in spec.inputs.items()}
     meant = {alias.casefold(): name for alias, name in names.items()}
     meant |= {step.name.casefold(): "step" for step in spec.prepare}
+    meant |= {one.name.casefold(): "reference" for one in spec.reference}
     parts = Counter(f"{kind} {name}" for kind, name, _ in _parts(spec, names))
     words = Counter(word for step in _texts(spec) for word, constant in _words(step[1], meant) if not constant)
     return Shape(parts, words)
@@ -116,6 +121,8 @@ def _constants(spec: JobSpec, names: Mapping[str, str]) -> Iterator[tuple[str, s
 
 def _texts(spec: JobSpec) -> list[tuple[str, str]]:
     found = [(step.name, str(step.sql or step.script)) for step in spec.prepare]
+    named = [*((f"{one.name}.where", one) for one in spec.reference), ("where", spec)]
+    found += [(label, cube.where) for label, cube in named if isinstance(cube.where, str) and not _conditions(cube)]
     return [*found, *([("post", spec.post.sql)] if spec.post else [])]
 
 
@@ -131,34 +138,53 @@ def _words(text: str, names: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
 
 def _parts(spec: JobSpec, names: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
     """(kind, name, constant) of everything declared; names the author chose are replaced by what they mean."""
-
-    def table(alias: str) -> str:
-        return names.get(alias, "step")
-
-    def expression(column: str) -> str:
-        if column not in spec.derive:
-            return spec.split(column)[1]
-        function, argument = spec.derive[column].call
-        if isinstance(argument, str):
-            return f"{function}({spec.split(argument)[1]})"
-        options = argument.model_dump(exclude={"of"})
-        return f"{function}({spec.split(argument.of)[1]} {'/'.join(options)})"
-
+    tables = {**{step.name: "step" for step in spec.prepare}, **{one.name: "reference" for one in spec.reference}}
+    tables |= names
     yield from (("input", names[alias], None) for alias in spec.inputs)
-    yield "from", table(spec.from_), None
-    for join in spec.join:
-        pairs = ", ".join(f"{spec.split(a)[1]}={b}" for a, b in sorted(join.on.items()))
-        yield "join", f"{table(join.input)} {pairs}", None
-    yield from (("where", f"{expression(c.column)} {c.op}", c.value) for c in spec.where)
-    for dimension in spec.dimensions:
-        argument = spec.derive[dimension].call[1] if dimension in spec.derive else ""
-        sizes = None if isinstance(argument, str) else next(iter(argument.model_dump(exclude={"of"}).values()))
-        yield "by", expression(dimension), sizes
-    for m in spec.measures.values():
-        asked = " ".join([m.op, *(expression(c) for c in (m.of, m.per) if c)])
-        yield "measure", asked, m.round
+    yield from _cube_parts(spec, tables)
+    for one in spec.reference:
+        yield "reference", "", None
+        yield from _cube_parts(one, tables)
     for step in spec.prepare:
         yield "step", "sql" if step.script is None else "script", None
         yield from (("column", f"{name} {kind}", None) for name, kind in step.columns.items())
+        if step.owners == "several":
+            yield "owners", "", None
     if spec.post:
         yield "step", "post", None
+
+
+def _conditions(cube: Cube) -> list[Condition]:
+    """The filter as conditions, also where it is written as an expression that is nothing else."""
+    if isinstance(cube.where, list):
+        return cube.where
+    return [Condition.model_validate(c) for c in conditions(tree_of(cube.where)) or ()]
+
+
+def _cube_parts(cube: Cube, tables: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    def expression(column: str) -> str:
+        if column not in cube.derive:
+            return cube.split(column)[1]
+        function, argument = cube.derive[column].call
+        if isinstance(argument, str):
+            return f"{function}({cube.split(argument)[1]})"
+        options = argument.model_dump(exclude={"of"})
+        return f"{function}({cube.split(argument.of)[1]} {'/'.join(options)})"
+
+    yield "from", tables[cube.from_], None
+    for join in cube.join:
+        pairs = ", ".join(f"{cube.split(a)[1]}={b}" for a, b in sorted(join.on.items()))
+        yield "join", f"{tables[join.input]} {pairs}", None
+    for c in _conditions(cube):
+        yield "where", f"{expression(c.column)} {c.op}", c.value
+    for dimension in cube.dimensions:
+        argument = cube.derive[dimension].call[1] if dimension in cube.derive else ""
+        sizes = None if isinstance(argument, str) else next(iter(argument.model_dump(exclude={"of"}).values()))
+        yield "by", expression(dimension), sizes
+    yield from (("margin", " ".join(sorted(map(expression, margin))), None) for margin in cube.margins)
+    for m in cube.measures.values():
+        rows = ["rows"] * cube.per_rows(m)
+        asked = [m.op, *map(expression, cube.columns_of(m)), *rows, *map(expression, m.margin or ())]
+        yield "measure", " ".join(asked), m.round if m.q is None else [m.round, m.q]
+    if cube.suppress:
+        yield "suppress", "", cube.suppress.as_

@@ -5,19 +5,57 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policies.text import Text
+from sandbox.catalog.entityfacts import Perturbation as Perturbation
+from sandbox.catalog.entityfacts import Role as Role
 from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import BadInput
-from sandbox.products.compile import EntityKey, literal, quote
+from sandbox.workspaces.engine import identifier as quote
+from sandbox.workspaces.engine import literal
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "2GB"
 THREADS = 2
+_room: dict[str, str | int] = {"memory_limit": MEMORY, "threads": THREADS}
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """Another table of the lake that knows the owner: its column `key` is looked up, its column `owner` is the
+    entity's key. It is read by the gate only and never seen by the job."""
+
+    files: tuple[str, ...]
+    key: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityKey:
+    """A catalogue fact: rows of this table belong to the entity of `kind` whose key is in `column`.
+
+    With `through`, `column` holds a key of the other table instead. `determined_by`: every further column whose value
+    determines the entity → name of its domain; columns of one domain share their values. `column` itself is of the
+    domain `kind`, unless it leads through another table. `holding`: the column that names the group of enterprises the
+    entity belongs to. `missing_share_max`: the largest share of rows without an owner that a job may rest on.
+    """
+
+    kind: str
+    column: str
+    determined_by: Mapping[str, str] = field(default_factory=dict)
+    through: Through | None = None
+    holding: str | None = None
+    missing_share_max: float = 1.0
+
+    @property
+    def domains(self) -> dict[str, str]:
+        """Every column whose value determines the entity → its domain."""
+        own = {} if self.through else {self.column: self.kind}
+        return {**self.determined_by, **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +74,19 @@ class Source:
     columns: tuple[str, ...] | None = None
     rows: str = ""
     """the grant's row rule as SQL that the platform wrote; empty for every row"""
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """column → role; what is not listed is sensitive, and key columns are keys whatever is listed"""
+    perturb: Mapping[str, Perturbation] = field(default_factory=dict)
+    """`domain`: a coded column, whose values are exchanged for other codes of it"""
+    coded: bool = False
+    """the file is a twin: the column of each key (and `holding`) holds codes of entities, not the keys themselves"""
+    level: int = 1
+    """the grade of the data (1–4): it decides how many halves are deleted"""
+
+    def role(self, column: str) -> Role:
+        """The role of a column in the proofs; `sensitive` where nobody has said otherwise."""
+        keys = {c for key in self.keys for c in (key.column, *key.determined_by)}
+        return "key" if column in keys else self.roles.get(column, "sensitive")
 
     @property
     def hidden_keys(self) -> tuple[EntityKey, ...]:
@@ -55,6 +106,11 @@ class EvidenceError(BadInput):
         super().__init__(code, text, fix=fix, **detail)
 
 
+def within(memory_mb: int, threads: int) -> None:
+    """What each connection that this process opens from now on may use; a proof's jail has a process of its own."""
+    _room.update(memory_limit=f"{memory_mb}MB", threads=threads)
+
+
 @contextmanager
 def opened(
     sources: Mapping[str, Source], only: Mapping[str, str] | None = None, *, whole: bool = False
@@ -70,8 +126,7 @@ def opened(
 
     files = [literal(f) for source in sources.values() for f in source.files]
     with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
-        options = {"threads": THREADS, "memory_limit": MEMORY, "temp_directory": scratch}
-        con = duckdb.connect(":memory:", config=options)
+        con = duckdb.connect(":memory:", config={**_room, "async_threads": 1, "temp_directory": scratch})
         try:
             in_city_time(con)
             con.execute(f"SET allowed_paths=[{', '.join(files)}]")

@@ -17,6 +17,9 @@ from sandbox.kernel.errors import BadInput
 MAX_TEXT = 64 * 1024
 """Bytes of job text accepted; a declared job is a page long."""
 
+MAX_DEPTH = 20
+"""Levels of nesting read; a job has eight."""
+
 Path = tuple[str | int, ...]
 
 _MESSAGES = {
@@ -34,6 +37,8 @@ _MESSAGES = {
     "too_long": ("最多 {max_length} 项", "at most {max_length} allowed"),
     "string_too_short": ("不能为空", "must not be empty"),
     "string_too_long": ("最多 {max_length} 个字符", "at most {max_length} characters"),
+    "greater_than": ("须大于 {gt}", "must be greater than {gt}"),
+    "less_than": ("须小于 {lt}", "must be less than {lt}"),
     "greater_than_equal": ("不能小于 {ge}", "must be at least {ge}"),
     "less_than_equal": ("不能大于 {le}", "must be at most {le}"),
 }
@@ -85,6 +90,7 @@ def as_problems(
     written = set(_paths(data, ()))
     grouped: dict[Path, list[Any]] = {}
     for item in error.errors(include_url=False):
+        item["loc"] += tuple(item.get("ctx", {}).get("place", ()))
         if item["loc"] and item["loc"][0] in inside:
             item["loc"] = ("product", *item["loc"])
         grouped.setdefault(_place(item, written), []).append(item)
@@ -101,11 +107,10 @@ def _paths(node: object, place: Path) -> Iterator[Path]:
 
 def _place(item: Any, written: set[Path]) -> Path:
     """Pydantic adds union branches and `[key]` to a location; people look for what they wrote, or forgot to."""
-    place: Path = item["loc"]
-    if item["type"] == "missing":
-        return place
-    while place not in written:
-        place = place[:-1]
+    place: Path = ()
+    for step in item["loc"]:
+        if (*place, step) in written or (item["type"] == "missing" and step is item["loc"][-1]):
+            place = (*place, step)
     return place
 
 
@@ -144,10 +149,8 @@ def load_text(source: str | bytes) -> tuple[Any, dict[Path, int]]:
     if size > MAX_TEXT:
         raise SpecError([SpecProblem("", None, f"超过 {MAX_TEXT} 字节", f"longer than {MAX_TEXT} bytes")])
     try:
-        _refuse_aliases(text)
-        document = read(text, "job")
-    except RecursionError:
-        raise SpecError([SpecProblem("", None, "嵌套过深", "nested too deep")]) from None
+        _refuse_nesting(text)
+        document = read(text, "job", colons=True)
     except PolicyError as error:
         raise SpecError(
             [SpecProblem("" if p.field == "-" else p.field, p.line, p.text.zh, p.text.en) for p in error.problems]
@@ -155,18 +158,23 @@ def load_text(source: str | bytes) -> tuple[Any, dict[Path, int]]:
     return _plain(document.data), document.lines
 
 
-def _refuse_aliases(text: str) -> None:
-    """An alias is followed by the reader before it is refused: nested ones would never end."""
+def _refuse_nesting(text: str) -> None:
+    """Aliases are followed, and depth is paid for, before the reader can refuse them: nested ones would never end."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    depth = 0
     try:
-        aliases = [e for e in YAML(typ="safe").parse(text) if type(e).__name__ == "AliasEvent"]
+        for event in YAML(typ="safe", pure=True).parse(text):
+            kind = type(event).__name__
+            depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+            line = event.start_mark.line + 1
+            if kind == "AliasEvent":
+                raise SpecError([SpecProblem("", line, "不允许使用 YAML 别名", "YAML aliases are not allowed")])
+            if depth > MAX_DEPTH:
+                raise SpecError([SpecProblem("", line, "嵌套过深", "nested too deep")])
     except YAMLError:
         return  # the reader says what is wrong with it, and where
-    if aliases:
-        line = aliases[0].start_mark.line + 1
-        raise SpecError([SpecProblem("", line, "不允许使用 YAML 别名", "YAML aliases are not allowed")])
 
 
 def _plain(node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,9 @@ DIGITS = 6
 """Most decimals a measure may declare: finer digits can carry packed values and say nothing about a population."""
 
 
-def refuse(code: str, zh: str, en: str) -> PydanticCustomError:
-    """What a validator raises: a code and the sentence in both languages."""
-    return PydanticCustomError(code, "{en}", {"zh": zh, "en": en})
+def refuse(code: str, zh: str, en: str, *place: str | int) -> PydanticCustomError:
+    """What a validator raises: a code and the sentence in both languages; `place` below the part that is validated."""
+    return PydanticCustomError(code, "{en}", {"zh": zh, "en": en, "place": place})
 
 
 def folded(name: str) -> str:
@@ -85,6 +86,30 @@ Scalar = (
     | Annotated[str, AfterValidator(_literal_text)]
 )
 SqlText = Annotated[str, AfterValidator(_program)]
+
+
+def _pin(value: str) -> str:
+    if not re.fullmatch(r"sha256:([0-9a-f]{64}|[0-9a-f]{0,63}…)", value):
+        raise refuse(
+            "snapshot",
+            "快照写成 sha256: 加 64 位十六进制摘要，或摘要的开头加“…”",
+            "a snapshot is sha256: and 64 hexadecimal digits, or the first of them and an ellipsis (…)",
+        )
+    return value
+
+
+def _mark(value: str) -> str:
+    if not value.strip() or len(value) > 8 or value[0] in "=+-@\t\r" or any(c.isdigit() for c in value):
+        raise refuse(
+            "mark",
+            "代替被抑制数值的标记须为 1–8 个字符，不含数字，也不以 = + - @ 开头",
+            "the mark for a suppressed number has 1 to 8 characters, no digit, and does not start with = + - @",
+        )
+    return value
+
+
+Pin = Annotated[str, AfterValidator(_pin)]
+Mark = Annotated[str, AfterValidator(_mark)]
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
 """What a script may declare: flat types only, because the names inside an ENUM or a STRUCT could be made from data."""
 Operator = Literal["=", "<>", "<", "<=", ">", ">=", "in", "between", "is_null", "not_null"]
@@ -99,11 +124,13 @@ class Part(BaseModel):
 class Input(Part):
     """One granted table, or (second edition) one of the merchant's own uploads, whose rows belong to nobody.
 
-    Snapshot digest and entity keys come from the platform, never from here.
+    Entity keys come from the catalogue, never from here. `snapshot` pins the data: a job bound to anything else does
+    not run.
     """
 
     grant: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     upload: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    snapshot: Pin | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Input:
@@ -112,6 +139,10 @@ class Input(Part):
                 "input_origin", "每个输入写 grant 或 upload 之一", "an input names either a grant or an upload"
             )
         return self
+
+    def pins(self, digest: str) -> bool:
+        """Whether the pin, if there is one, allows data of this digest (`sha256:…`)."""
+        return self.snapshot is None or digest.startswith(self.snapshot.rstrip("…"))
 
 
 class Join(Part):
@@ -122,6 +153,9 @@ class Join(Part):
 
     input: Alias
     on: Annotated[dict[Column, Column], Field(min_length=1, max_length=8)]
+
+
+MAX_CONDITIONS = 20
 
 
 class Condition(Part):
@@ -196,24 +230,39 @@ class Derive(Part):
         return next((name, value) for name, value in self if value is not None)
 
 
-class Measure(Part):
-    """One measure. `count` counts rows, or rows with `of` present; `ratio` is sum(of) / sum(per).
+ROWS = "count"
+"""Written for a column under `per`: the number of rows. A column of that name is written with its alias."""
 
-    `round` is the number of decimals released for sum, mean and ratio (negative: tens, hundreds); counts are rounded
-    by policy and declare none.
+
+class Measure(Part):
+    """One measure. `count` counts rows, or rows with `of` present; `ratio` is sum(of) / sum(per), per `count` sum(of) /
+    number of rows; `weighted_mean` is sum(of · weight) / sum(weight where `of` is present); `median` and `quantile`
+    interpolate; `stddev` is that of a sample; `share_of_margin` is the part of a margin's sum (without `of`: of its
+    rows) that lies in the cell.
+
+    `round` is the number of decimals released (negative: tens, hundreds); counts are rounded by policy and declare
+    none.
     """
 
-    op: Literal["count", "count_distinct", "sum", "mean", "ratio"]
+    op: Literal[
+        "count", "count_distinct", "sum", "mean", "ratio", "weighted_mean", "median", "quantile", "stddev", "min",
+        "max", "share_of_margin",
+    ]  # fmt: skip
     of: Column | None = None
     per: Column | None = None
+    weight: Column | None = None
+    q: Annotated[float, Field(gt=0, lt=1)] | None = None
+    margin: Annotated[list[Column], Field(max_length=8)] | None = None
     round: Annotated[int, Field(ge=-DIGITS, le=DIGITS)] | None = None
 
     @model_validator(mode="after")
     def _arguments_fit_op(self) -> Measure:
-        if self.op != "count" and self.of is None:
+        if self.op not in ("count", "share_of_margin") and self.of is None:
             raise refuse("measure_of", f"{self.op} 需要写 of（对哪一列）", f"{self.op} needs `of` (which column)")
-        if (self.op == "ratio") != (self.per is not None):
-            raise refuse("measure_per", "只有 ratio 需要且必须写 per", "ratio, and only ratio, takes `per`")
+        for name, op in ARGUMENTS.items():
+            if (self.op == op) != (getattr(self, name) is not None):
+                zh, en = f"只有 {op} 需要且必须写 {name}", f"{op}, and only {op}, takes `{name}`"
+                raise refuse(f"measure_{name}", zh, en)
         if self.is_count and self.round is not None:
             raise refuse(
                 "measure_round", "计数按政策取整，不写 round", "counts are rounded by policy: leave `round` out"
@@ -230,8 +279,23 @@ class Measure(Part):
         return 2 if self.round is None else self.round
 
 
+ARGUMENTS = {"per": "ratio", "weight": "weighted_mean", "q": "quantile", "margin": "share_of_margin"}
+"""Argument of a measure → the one kind that takes it."""
+LATER_MEASURES = ("weighted_mean", "median", "quantile", "stddev", "min", "max", "share_of_margin")
+"""The measures that the first edition did not have."""
+
+
+class Suppress(Part):
+    """Cells below the policy's threshold are suppressed by the platform, and stand in the file as `as`."""
+
+    below: Literal["policy"]
+    as_: Annotated[Mark, Field(alias="as")]
+
+
 class Step(Part):
-    """One step before the cube: one SELECT over inputs and earlier steps, or a Python script.
+    """One step before the cube: one SELECT over inputs, earlier steps and references, or a Python script.
+
+    `owners: several` allows rows that belong to more than one entity of a kind (pairs of persons).
 
     A script finds its tables in `tables` (name → polars frame) and leaves its result in `result`; it gets the tables it
     `reads` and nothing else, and gives the declared `columns`, cast by the platform.
@@ -242,6 +306,7 @@ class Step(Part):
     script: SqlText | None = None
     reads: Annotated[list[Alias], Field(max_length=8)] = []
     columns: Annotated[dict[Name, ColumnType], Field(max_length=200)] = {}
+    owners: Literal["one", "several"] = "one"
 
     @model_validator(mode="after")
     def _one_form(self) -> Step:
@@ -261,7 +326,7 @@ class Step(Part):
 
 
 class Post(Part):
-    """One SELECT over `product`, the cube after rounding: ranks, shares, moving averages."""
+    """One SELECT over `product` and the references, after suppression and rounding: ranks, shares, moving averages."""
 
     sql: SqlText
 
@@ -269,3 +334,4 @@ class Post(Part):
 class Output(Part):
     kind: Literal["aggregate"]
     format: Literal["csv"]
+    order: Literal["dimensions"] = "dimensions"

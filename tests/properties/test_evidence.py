@@ -20,10 +20,9 @@ from pyroaring import BitMap
 
 from sandbox.products import compile as sql
 from sandbox.products import evidence as module
-from sandbox.products.compile import EntityKey
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import Source
+from sandbox.products.source import EntityKey, Source
 from sandbox.products.spec import JobSpec, parse
 from tests.export_subjects import job
 

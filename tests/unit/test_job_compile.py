@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.products.compile import EntityKey, columns_read, compile, entities_of, literal, partials, quote
+from sandbox.products.compile import columns_read, compile, entities_of, literal, partials, quote
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import derive
-from sandbox.products.source import EvidenceError, Source, opened
+from sandbox.products.source import EntityKey, EvidenceError, Source, opened
 from sandbox.products.spec import as_data, parse
 from sandbox.products.spec_errors import SpecError
 from tests.export_subjects import CLINIC, PERSON, clinic_sources, job, source, write

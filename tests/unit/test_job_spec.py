@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.products.spec import as_data, canonical, digest, json_schema, parse
+from sandbox.products.spec import as_data, canonical, digest, parse
 from sandbox.products.spec_errors import SpecError
+from sandbox.products.spec_parts import Derive
+from sandbox.products.spec_schema import json_schema
 from tests.export_subjects import CLINIC, job
 
 
@@ -64,7 +66,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_every_problem_is_reported_at_once() -> None:
-    found = problems(CLINIC.replace("{op: count}", "{op: max}").replace("edition: 1", "edition: 3"))
+    found = problems(CLINIC.replace("{op: count}", "{op: mode}").replace("edition: 1", "edition: 3"))
     assert {"measures.人次.op", "edition"} <= {path for path, _ in found}
 
 
@@ -154,12 +156,131 @@ def test_the_first_edition_keeps_its_digest() -> None:
     assert digest(parse(job())) == "sha256:4600ade70932815f2246e81120b3fdac68c1208d3c811ccc9d051d0d24d20bea"
 
 
+def test_the_second_edition_keeps_its_digest_where_it_uses_nothing_newer() -> None:
+    """Recorded before there were references and margins."""
+    assert digest(parse(SECOND)) == "sha256:2241ae86b17d01054c303ead8979d29971c18dfc2aaaf55e5690ec0d794ecf0f"
+    cube = {"from": "t", "join": [{"input": "u", "on": {"a": "b"}}], "derive": {"月": {"month": "d"}},
+            "where": [{"column": "a", "op": "in", "value": [1, 2]}], "dimensions": ["月"],
+            "measures": {"r": {"op": "ratio", "of": "a", "per": "c", "round": 1}}}  # fmt: skip
+    whole = {"job": "j", "edition": 2, "inputs": {"t": {"grant": "G-1"}, "u": {"grant": "G-2"}}, "product": cube,
+             "output": {"kind": "aggregate", "format": "csv"}}  # fmt: skip
+    assert digest(parse(whole)) == "sha256:66bac262c95ecec8db42ec501a114f0e89c983f571b76235e510aaa8c6becd74"
+
+
 def test_the_second_edition_comes_back_as_it_was_written() -> None:
     spec = parse(SECOND)
     assert parse(as_data(spec)) == spec
     assert digest(parse(json.dumps(as_data(spec)))) == digest(spec)
-    assert spec.beyond_proof == ["inputs.权重", "prepare.v", "prepare.s", "post"]
+    assert spec.beyond_proof == ["prepare.s"]
     assert spec.tables == ["visit", "权重", "v", "s"]
+
+
+FULL = """
+job: clinic-visits-by-street
+edition: 1
+inputs:                         # granted snapshots by digest; entity keys come from the catalogue, never from here
+  visit: {grant: G-017, snapshot: sha256:…}
+  clinic: {grant: G-018, snapshot: sha256:…}
+  weights: {upload: U-003}      # no entity, licence on file
+prepare:                        # row-wise or per-entity SQL; one SELECT each; the platform carries the owner
+  - {name: v, owners: one, sql: "SELECT street, month(d) AS 月, pid, fee FROM visit JOIN clinic USING (cid)"}
+reference:                      # aggregates over entities used as constants; judged as if released
+  - {name: city, from: v, dimensions: [], measures: {fee: {op: mean, of: fee}}}
+product:
+  from: v
+  where: "fee < 100000"         # an expression over columns of v; no sub-query
+  dimensions: [street, 月]
+  margins: [[street], []]       # explicit grouping sets instead of ROLLUP
+  measures:
+    人次: {op: count}
+    人数: {op: count_distinct, of: pid}
+    次均费用: {op: ratio, of: fee, per: count, round: 1}
+  suppress: {below: policy, as: "*"}   # the platform suppresses, merchants do not HAVING
+post:                           # sees only product and reference tables, after suppression and rounding
+  sql: "SELECT *, rank() OVER (PARTITION BY 月 ORDER BY 人次 DESC) AS 名次 FROM product"
+output: {kind: aggregate, format: csv, order: dimensions}
+"""
+
+
+def test_the_full_form_parses_and_comes_back() -> None:
+    spec = parse(FULL)
+    assert parse(as_data(spec)) == spec and digest(parse(json.dumps(as_data(spec)))) == digest(spec)
+    assert spec.edition == 2 and digest(parse(FULL.replace("edition: 1", "edition: 2"))) == digest(spec)
+    assert [step.name for step in spec.sequence] == ["v", "city"]
+    assert spec.groupings == [["street", "月"], ["street"], []]
+    assert spec.per_rows(spec.measures["次均费用"]) and spec.suppress and spec.suppress.as_ == "*"
+
+
+def test_what_is_written_as_the_default_is_the_same_job() -> None:
+    plain = FULL.replace(", order: dimensions", "").replace("owners: one, ", "")
+    assert digest(parse(plain)) == digest(parse(FULL))
+    assert digest(parse(FULL.replace("owners: one", "owners: several"))) != digest(parse(FULL))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        ("snapshot: sha256:…}\n  clinic", "snapshot: latest}\n  clinic", ("inputs.visit.snapshot", 5)),
+        ("fee < 100000", "fee < ", ("product.where", 14)),
+        ("fee < 100000", "sum(fee) < 3", ("product.where", 14)),
+        ("fee < 100000", "rank() OVER () < 3", ("product.where", 14)),
+        ("fee < 100000", "fee < (SELECT 3)", ("product.where", 14)),
+        ("fee < 100000", "fee < 3; DROP TABLE v", ("product.where", 14)),
+        ("fee < 100000", "fee < 3) OR (1 = 1", ("product.where", 14)),
+        ("[[street], []]", "[[street], [street]]", ("product.margins", 16)),
+        ("[[street], []]", "[[月, street]]", ("product.margins", 16)),
+        ("[[street], []]", "[[pid]]", ("product.margins", 16)),
+        ("per: count, round: 1", "q: 0.5, round: 1", ("product.measures.次均费用", 20)),
+        ("op: ratio, of: fee, per: count", "op: quantile, of: fee, q: 1.5", ("product.measures.次均费用.q", 20)),
+        ("op: ratio, of: fee, per: count", "op: weighted_mean, of: fee", ("product.measures.次均费用", 20)),
+        ("op: ratio, of: fee, per: count", "op: share_of_margin, of: fee", ("product.measures.次均费用", 20)),
+        ('as: "*"', "as: 0", ("product.suppress.as", 21)),
+        ('as: "*"', 'as: "<10"', ("product.suppress.as", 21)),
+        ("from: v\n", "from: w\n", ("product.from", 13)),
+        ("below: policy", "below: 10", ("product.suppress.below", 21)),
+        ("owners: one", "owners: many", ("prepare[1].owners", 9)),
+        ("name: city, from: v", "name: city, from: city", ("reference[1]", 11)),
+        ("name: city", "name: product", ("reference[1].name", 11)),
+        ("dimensions: [], measures: {fee: {op: mean, of: fee}}", "dimensions: []", ("reference[1].measures", 11)),
+        ("order: dimensions", "order: random", ("output.order", 24)),
+    ],
+)  # fmt: skip
+def test_errors_of_the_full_form_name_field_and_line(before: str, after: str, place: tuple[str, int | None]) -> None:
+    assert before in FULL
+    found = problems(FULL.replace(before, after, 1))
+    assert place in found, found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"margins": [[]]}, {"suppress": {"below": "policy", "as": "*"}}, {"reference": []}, {"where": "费用 < 3"},
+        {"measures": {"m": {"op": "median", "of": "费用"}}},
+        {"inputs": {"t": {"grant": "G-1", "snapshot": "sha256:…"}}},
+        {"output": {"kind": "aggregate", "format": "csv", "order": "dimensions"}},
+    ],
+)  # fmt: skip
+def test_the_first_edition_does_not_know_what_came_later(change: dict[str, Any]) -> None:
+    assert problems(job(**change))
+
+
+def test_in_the_first_edition_count_is_a_columns_name() -> None:
+    measures = {"m": {"op": "ratio", "of": "费用", "per": "count"}}
+    assert "count" in parse(job(measures=measures)).source_columns()
+
+
+def test_a_reference_is_made_as_soon_as_its_tables_are_there() -> None:
+    cube = {"dimensions": [], "measures": {"n": {"op": "count"}}}
+    data = {**as_data(parse(FULL)), "prepare": [{"name": n, "sql": "SELECT 1"} for n in "ab"]}
+    data["reference"] = [{"name": "r", "from": "b", **cube}, {"name": "q", "from": "visit", **cube},
+                         {"name": "p", "from": "q", **cube}]  # fmt: skip
+    data["product"] = {"from": "a", **cube, "join": [{"input": "r", "on": {"x": "n"}}]}
+    assert [step.name for step in parse(data).sequence] == ["q", "p", "a", "b", "r"]
+
+
+def test_a_pin_allows_what_begins_like_it() -> None:
+    pinned = parse(FULL.replace("sha256:…", "sha256:ab…", 1)).inputs["visit"]
+    assert pinned.pins("sha256:abcd") and not pinned.pins("sha256:cd")
 
 
 def test_the_order_of_a_scripts_columns_is_part_of_the_job() -> None:
@@ -176,19 +297,19 @@ def test_a_job_of_the_second_edition_may_be_a_declared_cube_and_nothing_else() -
 @pytest.mark.parametrize(
     ("before", "after", "place"),
     [
-        ("{op: count}", "{op: max}", ("product.measures.人次.op", 15)),
+        ("{op: count}", "{op: mode}", ("product.measures.人次.op", 15)),
+        ("{op: count}", "{op: max}", ("product.measures.人次", 15)),
         ("  from: s\n", "", ("product.from", 11)),
         ("dimensions: [区]", "dimensions: 区", ("product.dimensions", 13)),
         ("  from: s", "  from: s\n  limit: 3", ("product.limit", 13)),
         ("product:\n", "from: s\nproduct:\n", ("from", 11)),
-        ("post:", "reference: []\npost:", ("reference", 16)),
-        ("  from: s", "  from: s\n  margins: []", ("product.margins", 13)),
-        ("  from: s", "  from: s\n  suppress: {}", ("product.suppress", 13)),
+        ("  from: s", "  from: s\n  suppress: {}", ("product.suppress.as", 13)),
+        ("  from: s", "  from: s\n  where: 区 = (SELECT 1)", ("product.where", 13)),
+        ("  from: s", "  from: s\n  where: [{column: 区, op: like}]", ("product.where[1].op", 13)),
         ("分: number", "分: enum", ("prepare[2].columns.分", 10)),
         ("reads: [v], ", "", ("prepare[2]", 10)),
         ('script: "result = 1"', 'script: "result = 1", sql: SELECT 1', ("prepare[2]", 10)),
         ("{upload: U-1}", "{upload: U-1, grant: G-2}", ("inputs.权重", 4)),
-        ("edition: 2", "edition: 1", ("prepare", 5)),
     ],
 )
 def test_errors_of_the_second_edition_name_field_and_line(before: str, after: str, place: tuple[str, int]) -> None:
@@ -214,7 +335,26 @@ def test_the_schema_for_editors_accepts_both_editions_and_refuses_unknown_keys()
     from jsonschema import Draft202012Validator
 
     checker = Draft202012Validator(json_schema())
-    for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND))):
+    for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND)), as_data(parse(FULL))):
         assert list(checker.iter_errors(data)) == []
-    for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, {**as_data(parse(SECOND)), "edition": 1}):
+    for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, job(margins=[[]]), job(edition=2)):
         assert list(checker.iter_errors(wrong))
+
+
+def test_the_schema_for_editors_has_a_chinese_sentence_for_every_field() -> None:
+    schema = json_schema()
+    described = {name for one in _objects(schema) for name, field in one["properties"].items() if _chinese(field)}
+    every = {name for one in _objects(schema) for name in one["properties"]}
+    assert every - described == set(Derive.model_fields)  # functions, and their names say what they do
+
+
+def _objects(node: Any) -> list[dict[str, Any]]:
+    if isinstance(node, list):
+        return [found for one in node for found in _objects(one)]
+    if not isinstance(node, dict):
+        return []
+    return [node] * isinstance(node.get("properties"), dict) + [f for one in node.values() for f in _objects(one)]
+
+
+def _chinese(field: dict[str, Any]) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in field.get("description", ""))
