@@ -148,11 +148,6 @@ _COUNTS = [
     Attack("a count with a narrow band for one person", "P3",
            _where("r.pid <> 42 OR r.income BETWEEN 62000 AND 63000", measures=COUNT),
            _where("r.income BETWEEN 40000 AND 80000", measures=COUNT)),
-    Attack("a cell that falls below the threshold when one person is poor", "P3",
-           job("SELECT street AS district FROM resident WHERE pid <= 60 AND (pid <> 42 OR income > 60000)",
-               measures=COUNT, suppress={"below": "policy", "as": "*"}),
-           job("SELECT street AS district FROM resident WHERE income > 40000", measures=COUNT,
-               suppress={"below": "policy", "as": "*"})),
     Attack("a missing side tells of one person", "P3",
            job("SELECT pid FROM resident WHERE pid = 42 AND income > 60000",
                "SELECT r.district, CASE WHEN h.pid IS NULL THEN 1 END AS x FROM resident r LEFT JOIN s1 h ON r.pid = "
@@ -214,11 +209,6 @@ _COUNTS = [
            job("SELECT t.station AS district, t.fare AS x FROM tap t WHERE t.card = 'K0042'", inputs="tap"),
            job("SELECT t.station AS district, t.fare AS x FROM tap t", inputs="tap",
                measures={"人次": {"op": "count"}, "和": {"op": "sum", "of": "x", "round": -2}})),
-    Attack("two columns differ by one person", "ledger",
-           job("SELECT district, income AS x, CASE WHEN pid <> 42 THEN income END AS y FROM resident",
-               measures={"和": {"op": "sum", "of": "x"}, "他": {"op": "sum", "of": "y"}}),
-           job("SELECT district, income AS x, age AS y FROM resident",
-               measures={"和": {"op": "sum", "of": "x", "round": -3}, "他": {"op": "sum", "of": "y", "round": -2}})),
 ]  # fmt: skip
 
 _QUERIES = [
@@ -414,11 +404,6 @@ _AFTER = [
     Attack("post counts what it does not know", "refused",
            job(_INCOME, post="SELECT p.*, random() AS y FROM product p"),
            job(_INCOME, post="SELECT *, 和 / sum(和) OVER () AS 占比 FROM product")),
-    Attack("the margin less the other cells", "suppression",
-           job("SELECT CASE WHEN pid IN (42, 45, 48) THEN '孤' ELSE district END AS district, income AS x FROM "
-               "resident",
-               margins=[[]], suppress={"below": "policy", "as": "*"}),
-           job(_INCOME, margins=[[]], suppress={"below": "policy", "as": "*"})),
 ]  # fmt: skip
 
 ATTACKS = (*_BEFORE, *_CONSTANTS, *_COUNTS, *_QUERIES, *_LANGUAGE, *_AFTER)
@@ -438,3 +423,22 @@ WITHOUT_ONE = {
                                     "WHERE m.grp = '众'", inputs="resident lookup")),
 }  # fmt: skip
 """Pairs of jobs that differ by one person: each may pass alone, the second falls to the ledger once the first is out"""
+
+_POOR = "SELECT street AS district FROM resident WHERE pid <= 60 AND (pid <> 42 OR income > 60000)"
+ORACLE = job(_POOR, measures=COUNT, suppress={"below": "policy", "as": "*"})
+"""Whether a cell is hidden would tell whether one person is poor, if it were not hidden either way"""
+
+_ALONE = "SELECT CASE WHEN pid IN (42, 45, 48) THEN '孤' ELSE district END AS district, income AS x FROM resident"
+MARGIN = job(_ALONE, margins=[[]], suppress={"below": "policy", "as": "*"})
+"""A hidden cell is the margin less the other cells, unless a second one is hidden"""
+
+TWO_COLUMNS = {
+    "of one product": (INCOME, job(
+        "SELECT district, income AS x, CASE WHEN pid <> 42 THEN income END AS y FROM resident",
+        measures={"和": {"op": "sum", "of": "x"}, "他": {"op": "sum", "of": "y"}})),
+    "of two products": (
+        job(_INCOME, measures={"和": {"op": "sum", "of": "x"}}),
+        job("SELECT r.district, r.income AS y FROM resident r WHERE r.pid <> 42", name="b",
+            measures={"和": {"op": "sum", "of": "y"}})),
+}  # fmt: skip
+"""The same amounts under two names, once without one person"""

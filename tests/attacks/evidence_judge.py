@@ -12,15 +12,23 @@ import polars as pl
 
 from policies.editions import load
 from policies.verdict import Outcome
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell
 from sandbox.exports.standalone import Matcher
 from sandbox.exports.subject import ExportSubject
 from sandbox.kernel.errors import BadInput
+from sandbox.products import post
 from sandbox.products.evidence import Evidence
 from sandbox.products.spec import parse
 from sandbox.products.spec_errors import SpecError
+from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.selftest import MEDIUM, STRONG, WEAK, selftest
 from tests.attacks.evidence_world import sources
+
+LIMITS = Limits(
+    memory_mb=1024, cpu_seconds=60, wall_seconds=60, processes=40, file_mb=64, result_rows=1000, result_mb=8, threads=1
+)
 
 RULES = {
     "EXP-DOM-01": "R3", "EXP-DOM-02": "R3", "EXP-EXTREME-01": "R9", "EXP-DIFF-01": "ledger", "EXP-DIFF-02": "ledger",
@@ -47,6 +55,8 @@ class Judge:
         self._edition: Any = load("export", "2026-01")
         self._matchers: dict[tuple[str, ...], Matcher] = {}
         self._known: dict[str, Judgement] = {}
+        tiers = frozenset({STRONG, MEDIUM, WEAK})
+        self._room = post.Room(LIMITS, folder_mb=64, tested=selftest(), error_store=folder / "errors", accepted=tiers)
 
     def of(self, job: Mapping[str, Any], history: tuple[ReleasedCell, ...] = ()) -> Judgement:
         """The judgement of a job, remembered."""
@@ -68,6 +78,8 @@ class Judge:
         matcher = self._matchers.setdefault(aliases, Matcher({a: self._sources[a] for a in aliases}, self._edition))
         try:
             subject = matcher.described(subject, spec, None, stated=True)
+            if spec.post is not None and subject.evidence is not None:
+                subject = finished(subject, self._edition, lambda *released: post.finish(spec, *released, self._room))
         except (BadInput, SpecError) as error:
             return Judgement("block", frozenset({"refused"}), frozenset({getattr(error, "code", "")}))
         if subject.refusals:

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.exports.history import cells_of
 from sandbox.products.spec import parse
-from tests.attacks.evidence_corpus import ATTACKS, INCOME, PACKED, WITHOUT_ONE, Attack
+from tests.attacks.evidence_corpus import ATTACKS, INCOME, MARGIN, ORACLE, PACKED, TWO_COLUMNS, WITHOUT_ONE, Attack
 from tests.attacks.evidence_judge import Judge
 from tests.attacks.evidence_world import TARGET, tables
 
@@ -38,9 +38,7 @@ def test_the_clean_twin_of_an_attack_passes(attack: Attack, judge: Judge) -> Non
 
 def test_there_are_enough_attacks_and_no_two_are_the_same() -> None:
     assert len({a.name for a in ATTACKS}) == len(ATTACKS) == len({json.dumps(a.hostile) for a in ATTACKS}) > 62
-    assert {"R1", "R3", "R9", "P3", "non-zero", "change share", "ledger", "suppression", "refused", "spec"} <= {
-        a.stop for a in ATTACKS
-    }
+    assert {"R1", "R3", "R9", "P3", "non-zero", "change share", "refused", "spec"} <= {a.stop for a in ATTACKS}
 
 
 def with_income(folder: Path, amount: int) -> Judge:
@@ -59,6 +57,33 @@ def test_low_digits_of_one_person_do_not_reach_the_released_file(name: str, tmp_
         subject = found.subject
         files.add(subject.files[0].content if subject and found.outcome in ("pass", "review") else b"blocked")
     assert len(files) == 1
+
+
+def test_what_is_hidden_does_not_depend_on_one_person(tmp_path: Path) -> None:
+    files = set()
+    for amount in (40_000, 80_000):
+        subject = with_income(tmp_path / str(amount), amount).of(ORACLE).subject
+        assert subject is not None and subject.hidden
+        files.add(subject.files[0].content)
+    assert len(files) == 1
+
+
+def test_a_hidden_cell_is_not_the_margin_less_the_others(judge: Judge) -> None:
+    found = judge.of(MARGIN)
+    assert found.outcome != "pass" and found.subject is not None and found.subject.evidence is not None
+    alone = next(i for i, row in enumerate(found.subject.evidence.rows) if row[0] == "孤")
+    hidden = {row for row, _ in found.subject.hidden}
+    assert alone in hidden and len(hidden) > 1
+
+
+@pytest.mark.parametrize("name", TWO_COLUMNS)
+def test_another_name_for_an_amount_does_not_hide_it_from_the_ledger(name: str, judge: Judge) -> None:
+    first, second = TWO_COLUMNS[name]
+    out = judge.of(first).subject
+    assert out is not None and out.evidence is not None
+    history = cells_of(parse(dict(first)), out.evidence, release="earlier", base=5)
+    found = judge.of(second, history)
+    assert found.outcome == "block" and "ledger" in found.fired
 
 
 @pytest.mark.parametrize("name", WITHOUT_ONE)
