@@ -40,6 +40,7 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
+from sandbox.products import repeating
 from sandbox.products import repository as products
 from sandbox.products import service as runs
 from sandbox.products.compile import columns_read
@@ -248,11 +249,13 @@ def _level(facts: Facts) -> int:
 
 
 def _keep(facts: Facts, subject: ExportSubject) -> Basis:
-    """What the verdict rests on, kept under its digest: to look at, and to repeat it."""
-    evidence = subject.evidence
-    document = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
+    evidence, settings = subject.evidence, facts.platform.settings
+    document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    if evidence is not None:
+        document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
     wrong = mismatches(evidence) if evidence else []
-    return Basis(service.keep_basis(facts.platform.settings, document), tuple(wrong))
+    return Basis(service.keep_basis(settings, document), tuple(wrong))
 
 
 def _subject(facts: Facts, proved: Proved) -> ExportSubject:

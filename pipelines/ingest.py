@@ -105,7 +105,7 @@ class Ingest:
         def effect(unit: Unit) -> Mapping[str, Any]:
             catalogued.record(unit, delivery.resource_id, landed.typed, checked)
             row = versions.take_in(unit, delivery.id, taken)
-            _verify_what_changed(unit, row.resource_id, checked)
+            _verify_again(unit, row.resource_id, checked)
             fieldplan.propose(unit, row.resource_id, row.number)
             return {"version": row.number, "rows": row.rows_loaded, "quarantined": row.rows_quarantined}
 
@@ -393,9 +393,11 @@ def _verified(lake: Lake, delivery: Delivery, landed: Landed, scan: TableScan, w
     return subjects.verify(lake.files(f"{delivery.resource_id}/typed", landed.typed), columns, beside, work.folder)
 
 
-def _verify_what_changed(unit: Unit, resource_id: str, checked: Checked) -> None:
-    """Facts that were declared anew while the rows were read are verified by a job of their own."""
+def _verify_again(unit: Unit, resource_id: str, checked: Checked) -> None:
+    """Facts that were declared anew while the rows were read, and those of tables that look owners up in these rows,
+    are verified by jobs of their own."""
     resource = repository.get(unit.session, resource_id)
+    catalogued.verify_dependants(unit, resource)
     if resource.facts.digest != checked.facts:
         catalogued.verify_again(unit, resource)
 

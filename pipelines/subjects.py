@@ -158,7 +158,7 @@ def _kind(
         share, most = round(100 * missing / rows, 2), round(100 * fact.missing_share_max, 2)
         failures.append({"code": "missing", "share": share, "most": most})
     failures += [f for column in fact.domains if (f := _several(con, kind, column)) is not None]
-    failures += [f for other in beside.others if other.kind == kind for f in _across(con, kind, fact, other)]
+    failures += [f for other in beside.others if other.kind == kind for f in _across(con, kind, fact.domains, other)]
     through = {"resource": owner.resource_id, "lake_version": owner.lake_version} if owner else None
     return KindCheck(rows, missing, entities, failures, [], through)
 
@@ -209,11 +209,11 @@ def _several(con: duckdb.DuckDBPyConnection, kind: str, column: str) -> dict[str
 
 
 def _across(
-    con: duckdb.DuckDBPyConnection, kind: str, fact: EntityFact, other: Other
+    con: duckdb.DuckDBPyConnection, kind: str, domains: Mapping[str, str], other: Other
 ) -> Iterable[dict[str, Any]]:
     """Values of a shared domain that belong to one entity here and to another one there."""
     theirs = {domain: column for column, domain in other.fact.domains.items()}
-    shared = [(column, theirs[domain]) for column, domain in fact.domains.items() if domain in theirs]
+    shared = [(column, theirs[domain]) for column, domain in domains.items() if domain in theirs]
     for column, there in shared:
         rows = f"({_with_entity(_read(other.files), other.fact, other.through)})"
         text = (f"SELECT count(DISTINCT a.k), min(a.k) FROM ({_pairs(_view(kind), column)}) a "
@@ -246,17 +246,26 @@ def _proposals(
         if other.kind not in facts.entities and not other.fact.through and other.fact.column in names
         and other.fact.column not in used
     }  # fmt: skip
-    made: list[dict[str, Any]] = list(offered.values())
-    for kind, one in found.items():
-        if one.rows == 0:
+    determining = [_determining(con, kind, columns, beside, used) for kind, one in found.items() if one.entities > 1]
+    return [*offered.values(), *(proposal for some in determining for proposal in some)]
+
+
+def _determining(
+    con: duckdb.DuckDBPyConnection, kind: str, columns: Sequence[Column], beside: Around, used: set[str]
+) -> Iterable[dict[str, Any]]:
+    """Columns of codes, each of which has one entity; of the domain of another table's column of that name where the
+    two agree, else of a domain of their own."""
+    others = [o for o in beside.others if o.kind == kind]
+    domains = {c: d for o in others for c, d in o.fact.domains.items()}
+    (entities,) = con.execute(f"SELECT count(DISTINCT e) FROM {_view(kind)}").fetchall()[0]
+    likely = [c for c in columns if c.name not in used and c.distinct >= entities and c.type == "text"]
+    for column in likely[:MOST_CANDIDATES]:
+        if not _coded(con, column.name) or _several(con, kind, column.name) is not None:
             continue
-        domains = {c: d for o in beside.others if o.kind == kind for c, d in o.fact.domains.items()}
-        likely = [c for c in columns if c.name not in used and c.distinct >= one.entities > 1 and c.type == "text"]
-        for column in likely[:MOST_CANDIDATES]:
-            if _coded(con, column.name) and _several(con, kind, column.name) is None:
-                domain = domains.get(column.name, f"{beside.name}.{column.name}")
-                made.append({"kind": kind, "column": column.name, "domain": domain, "why": "determines"})
-    return made
+        domain = domains.get(column.name, "")
+        if not domain or any(told for o in others for told in _across(con, kind, {column.name: domain}, o)):
+            domain = f"{beside.name}.{column.name}"
+        yield {"kind": kind, "column": column.name, "domain": domain, "why": "determines"}
 
 
 def _coded(con: duckdb.DuckDBPyConnection, column: str) -> bool:
@@ -272,7 +281,8 @@ def findings(checked: Checked) -> list[dict[str, Any]]:
     found = []
     for failure in checked.failures:
         said, fix = subjects.words_of(failure)
-        detail = Text(f"主体“{failure['kind']}”：{said.zh}。{fix.zh}", f"Entity “{failure['kind']}”: {said.en}. {fix.en}")
+        kind = failure["kind"]
+        detail = Text(f"主体“{kind}”：{said.zh}。{fix.zh}", f"Entity “{kind}”: {said.en}. {fix.en}")
         found.append({"code": f"subject_{failure['code']}", "detail": detail.as_dict()})
     return found
 

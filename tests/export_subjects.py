@@ -22,7 +22,7 @@ from sandbox.exports.subject import (
     GrantFacts,
     VolumeFacts,
 )
-from sandbox.products import artefact
+from sandbox.products import artefact, releasing
 from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
@@ -88,6 +88,12 @@ def edition() -> Any:
     return load("export", "2026-01")
 
 
+def platform_file(spec: JobSpec, evidence: Evidence) -> artefact.Artefact:
+    """The file that the platform writes of a product."""
+    shown = releasing.released(spec, evidence, edition().by_check("rounding").parameters)
+    return artefact.write(spec.file_name, shown)
+
+
 def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes | None = None) -> ExportSubject:
     """A platform subject whose every fact is established and in order."""
     evidence = derive(spec, sources, codes=codes or SessionCodes(), halves=8)
@@ -96,7 +102,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         alias: GrantFacts(spec.inputs[alias].grant, "A-1", True, frozenset(read[alias]), 3, False, s.digest)
         for alias, s in sources.items()
     }
-    made = artefact.write(spec, evidence.rows, base=5)
+    made = platform_file(spec, evidence)
     return ExportSubject(
         files=(ExportFile(made.name, made.content),),
         audience="contract",
@@ -142,7 +148,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
     evidence = Evidence(
         digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
     )
-    made = artefact.write(spec, values, base=5)
+    made = platform_file(spec, evidence)
     facts: dict[str, Any] = {
         "files": (ExportFile(made.name, made.content),),
         "audience": "contract",

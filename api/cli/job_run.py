@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,7 +52,7 @@ def run(
     history: Annotated[Path | None, typer.Option(help="以往放行文件的文件夹 · earlier released files")] = None,
     cells: Annotated[Path | None, typer.Option(help="把单元格证据写到此文件 · write the cell table here")] = None,
     record: Annotated[
-        Path | None, typer.Option(help="把证明的记录写到此文件（含种子）· write the record of the proofs, with seeds")
+        Path | None, typer.Option(help="把证明（含种子）存到此新文件夹 · keep the proof here, for pds job repeat")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="把产品文件写到这个文件夹 · write the product here")] = None,
     as_json: AsJson = False,
@@ -73,6 +72,8 @@ def run(
         if not folder.is_dir():
             raise WrongUse("usage.no_folder", Text(f"没有文件夹 {folder}", f"there is no folder {folder}"))
     require_file(spec)
+    if record is not None and record.exists():
+        raise WrongUse("usage.folder_exists", Text(f"{record} 已存在，请换一个文件夹", f"{record} is there already"))
     _proved(spec, data, entity or [], audience, history, {"cells": cells, "record": record, "out": out}, as_json)
     return None
 
@@ -114,15 +115,15 @@ def _document(checked: Checked) -> dict[str, Any]:
 
 
 def _write(checked: Checked, targets: Mapping[str, Path | None], document: dict[str, Any]) -> None:
-    from sandbox.exports.summary import record_of
+    from sandbox.products import evidence_files
 
     evidence, files = checked.subject.evidence, checked.subject.files
     assert evidence is not None
     if (cells := targets["cells"]) is not None:
         _write_cells(checked, cells)
     if (record := targets["record"]) is not None:
-        record.touch(mode=0o600)
-        record.write_text(json.dumps(record_of(evidence), ensure_ascii=False, indent=1), encoding="utf-8")
+        record.mkdir(mode=0o700)
+        evidence_files.write(evidence, record)
     if (out := targets["out"]) is not None and files:
         out.mkdir(parents=True, exist_ok=True)
         (out / files[0].name).write_bytes(files[0].content)

@@ -217,7 +217,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """在仿真数据上试运行，报错写明步骤和行列（未完成即退出码 1）· Try a job on simulated files, in the jail"""
-    from sandbox.products import artefact
     from sandbox.products.spec import parse
     from sandbox.workspaces.run import State
 
@@ -231,7 +230,7 @@ def run(
         if done and out is not None:
             import polars as pl
 
-            from pipelines.running import limits_of
+            from pipelines.running import artefact_of, limits_of
             from policies.editions import load
             from sandbox.workspaces import handover
             from sandbox.workspaces.selftest import selftest
@@ -240,8 +239,7 @@ def run(
             table, _used = handover.rows_of(product, limits_of(bounds), bounds.folder_mb, selftest().form)
             rows = pl.DataFrame(pl.from_arrow(table)).rows()
             names = [n for n, _ in outcome.schemas[next(iter(outcome.rows))]]
-            made = artefact.write_table(found.file_name, names, rows) if found.post else artefact.write(
-                found, rows, base=base)  # fmt: skip
+            made = artefact_of(found, names, rows, base)
             out.mkdir(parents=True, exist_ok=True)
             place = out / f"仿真数据-{made.name}"
             place.write_bytes(made.content)

@@ -46,7 +46,7 @@ class EntityFact(_Fact):
     """
 
     column: Name
-    determined_by: Annotated[dict[Name, Name], Field(default_factory=dict, max_length=20)]
+    determined_by: dict[Name, Name] = Field(default_factory=dict, max_length=20)
     through: ThroughFact | None = None
     holding: Name | None = None
     missing_share_max: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -73,8 +73,8 @@ class ColumnFact(_Fact):
 class Facts(_Fact):
     """Everything a department declares of one table."""
 
-    entities: Annotated[dict[Kind, EntityFact], Field(default_factory=dict, max_length=8)]
-    columns: Annotated[dict[Name, ColumnFact], Field(default_factory=dict, max_length=2000)]
+    entities: dict[Kind, EntityFact] = Field(default_factory=dict, max_length=8)
+    columns: dict[Name, ColumnFact] = Field(default_factory=dict, max_length=2000)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
@@ -107,6 +107,11 @@ class Facts(_Fact):
         """Kind → the table's own column with the entity's key; kinds known through another table are left out."""
         return {kind: fact.column for kind, fact in self.entities.items() if fact.through is None}
 
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Every column whose value leads to an entity."""
+        return frozenset(c for fact in self.entities.values() for c in (fact.column, *fact.determined_by))
+
 
 class Described(Protocol):
     """What the catalogue knows of a column."""
@@ -135,16 +140,15 @@ def derived_role(column: Described) -> Role:
 
 
 def derived_perturbation(column: Described) -> Perturbation:
-    """Codes and classes are exchanged for others of their column, everything else is shuffled and pushed to its ends."""
+    """Codes and classes are exchanged for others of their column; everything else is shuffled and set to its ends."""
     coded = column.type == "boolean" or (column.type == "text" and column.distinct <= MOST_CODES)
     return "domain" if coded else "shuffle"
 
 
 def roles_of(facts: Facts, columns: Sequence[Described]) -> dict[str, Role]:
     """Column → role: as the department corrected it, else by its grade; the keys of entities are keys."""
-    keys = {c for fact in facts.entities.values() for c in (fact.column, *fact.determined_by)}
     said = {name: fact.role for name, fact in facts.columns.items() if fact.role}
-    return {c.name: "key" if c.name in keys else said.get(c.name) or derived_role(c) for c in columns}
+    return {c.name: "key" if c.name in facts.key_columns else said.get(c.name) or derived_role(c) for c in columns}
 
 
 def perturbations_of(facts: Facts, columns: Sequence[Described]) -> dict[str, Perturbation]:

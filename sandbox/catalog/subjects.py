@@ -12,9 +12,17 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text
 from sandbox.catalog import repository
-from sandbox.catalog.entityfacts import ColumnFact, EntityFact, Facts
+from sandbox.catalog.entityfacts import (
+    ColumnFact,
+    Facts,
+    Perturbation,
+    Role,
+    derived_role,
+    perturbations_of,
+    roles_of,
+)
 from sandbox.catalog.repository import Resource, ResourceVersion
-from sandbox.kernel import permissions
+from sandbox.kernel import jobs, permissions
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import BadInput, Conflict
 from sandbox.kernel.ids import new_id
@@ -34,7 +42,8 @@ FAILURES: dict[str, tuple[Text, Text]] = {
     "domain": (
         Text("“{column}”有 {count} 个取值在资源“{resource}”中属于另一主体（如 {example}）",
              "{count} values of “{column}” belong to another entity in “{resource}” (such as {example})"),
-        Text("请核对两表的编码是否同一套；不同则改用另一个值域名称", "Give the column another domain unless codes are shared"),
+        Text("请核对两表的编码是否同一套；不同则改用另一个值域名称",
+             "Compare the codes of the two tables; where they differ, name another domain"),
     ),
     "through": (
         Text("资源“{resource}”的“{column}”有 {count} 个重复的取值（如 {example}）",
@@ -115,7 +124,7 @@ def words_of(failure: dict[str, Any]) -> tuple[Text, Text]:
     """(what failed, what to do about it)."""
     said, fix = FAILURES[failure["code"]]
     named = {k: v for k, v in failure.items() if k not in ("code", "kind")}
-    return Text(said.zh.format(**named), said.en.format(**named)), fix
+    return said.fill(**named), fix
 
 
 def record(unit: Unit, resource_id: str, lake_version: int, checked: Checked) -> SubjectCheck:
@@ -222,19 +231,82 @@ def verify_again(unit: Unit, resource: Resource) -> None:
         unit.enqueue(JOB, "resource", resource.id)
 
 
-def with_entity(facts: Facts, kind: str, fact: EntityFact | None) -> Facts:
-    """The facts with one kind declared so, or (None) no longer."""
-    entities = {k: f for k, f in facts.entities.items() if k != kind} | ({kind: fact} if fact else {})
-    return Facts(entities=entities, columns=facts.columns)
-
-
-def with_column(facts: Facts, name: str, fact: ColumnFact | None) -> Facts:
-    """The facts with one column corrected so, or (None) as its grade has it."""
-    columns = {n: f for n, f in facts.columns.items() if n != name} | ({name: fact} if fact else {})
-    return Facts(entities=facts.entities, columns=columns)
-
-
 def to_check(session: Session, resource: Resource) -> Sequence[ResourceVersion]:
     """Versions whose rows the facts are verified over: the published one and the one that waits."""
     numbers = {n for n in (resource.current_version, newest(session, resource)) if n}
     return [repository.version(session, resource.id, n) for n in sorted(numbers)]
+
+
+# ---- what people see ----
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRole:
+    """One column as the proofs treat it: by its grade, or as the department corrected it (`said`)."""
+
+    name: str
+    role: Role
+    perturb: Perturbation
+    by_grade: Role
+    said: ColumnFact | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The facts of a table, and how far the rows of the version people work on bear them out."""
+
+    resource: Resource
+    version: int | None
+    check: SubjectCheck | None
+    """None: not verified (yet), so nothing of it is used"""
+    columns: list[ColumnRole]
+
+    @property
+    def facts(self) -> Facts:
+        return self.resource.facts
+
+
+def read(unit: Unit, resource_id: str) -> Standing:
+    """What is declared of a resource and what the verification of its newest version found."""
+    resource = repository.get(unit.session, resource_id)
+    permissions.check(unit.actor, "resource:read", owner=resource.organisation_id)
+    number, facts = newest(unit.session, resource), resource.facts
+    if number is None:
+        return Standing(resource, None, None, [])
+    columns = repository.columns(unit.session, resource.id, number)
+    check = verified(unit.session, resource, repository.version(unit.session, resource.id, number))
+    roles, modes = roles_of(facts, columns), perturbations_of(facts, columns)
+    told = [
+        ColumnRole(c.name, roles[c.name], modes[c.name], derived_role(c), facts.columns.get(c.name)) for c in columns
+    ]  # fmt: skip
+    return Standing(resource, number, check, told)
+
+
+# ---- what the platform does by itself ----
+
+
+def verify_dependants(unit: Unit, resource: Resource) -> list[str]:
+    """Have the facts verified again of the tables whose owners are looked up in this one, now that it has new rows."""
+    asked = []
+    for other in repository.every(unit.session):
+        through = {f.through.resource for f in other.facts.entities.values() if f.through}
+        if other.id != resource.id and resource.name in through:
+            verify_again(unit, other)
+            asked.append(other.id)
+    return asked
+
+
+def verify_unverified(unit: Unit) -> list[str]:
+    """Have the facts verified of every published version that they were not verified over: declared before there was
+    a verification, or whose job was lost. Returns the resources; one with a job on its way, or failed, is left alone.
+    """
+    asked = []
+    for resource in repository.every(unit.session, state="published"):
+        version = repository.version(unit.session, resource.id, resource.current_version or 0)
+        if verified(unit.session, resource, version) is not None:
+            continue
+        known = [job for job in jobs.of_subject(unit.session, "resource", resource.id) if job.kind == JOB]
+        if not known or known[0].state == jobs.SUCCEEDED:
+            verify_again(unit, resource)
+            asked.append(resource.id)
+    return asked

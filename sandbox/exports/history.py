@@ -15,9 +15,9 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from sandbox.products.artefact import count_interval
 from sandbox.products.compile import Partial, partials
 from sandbox.products.evidence import Evidence, KindEvidence
+from sandbox.products.releasing import count_interval
 from sandbox.products.spec import Cube, JobSpec
 
 COUNT = "count"

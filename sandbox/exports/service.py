@@ -155,7 +155,7 @@ def begin_check(unit: Unit, request_id: str) -> ExportRequest:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a verdict rests on: the digest of the document kept about it, and where a proof contradicted the evidence."""
+    """What a verdict rests on: the digest of the document kept about it, and where a proof contradicted it."""
 
     digest: str
     mismatches: tuple[str, ...] = ()

@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, cast
 
 from policies.text import Text
 from sandbox.exports.contents import Table, read
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched, refusals_of
 from sandbox.kernel.errors import BadInput
-from sandbox.products import artefact, facts
+from sandbox.products import facts
 from sandbox.products.artefact import differences, neutral
 from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
+from sandbox.products.releasing import declared
 from sandbox.products.source import EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
 from sandbox.products.spec_errors import SpecError
@@ -168,10 +170,8 @@ class Matcher:
             evidence = self.evidence(spec)
         except EvidenceError as error:
             return matched(replace(subject, refusals=refusals_of(error)), self._sources)
-        made = artefact.write(spec, evidence.rows, base=self._base)
-        files = subject.files or (ExportFile(made.name, made.content),)
-        subject = replace(subject, evidence=evidence, files=files)
-        return matched(replace(subject, history=self._history(history) if history else ()), self._sources)
+        subject = replace(subject, evidence=evidence, history=self._history(history) if history else ())
+        return matched(finished(subject, self._edition), self._sources)
 
     def evidence(self, spec: JobSpec) -> Evidence:
         """The evidence of a job on this source. Raises `SpecError` for columns that are not there."""
@@ -250,7 +250,8 @@ class Matcher:
                     rows = con.execute(compile_job(spec)[-1].sql).fetchall()
             except (SpecError, EvidenceError):
                 continue
-            if not differences(spec, rows, _projection(table, [*dimensions, name]), base=base):
+            found = differences(declared(spec, rows, base=base), _projection(table, [*dimensions, name]))
+            if all(m.what == "order" for m in found):
                 return measure
         return None
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from policies.verdict import Outcome
 from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
 from sandbox.exports.wording import wording_of
+from sandbox.products.artefact import Artefact
+from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import Evidence
 from sandbox.products.matching import SourceMatch, match
 from sandbox.products.source import EvidenceError, Source
@@ -90,23 +92,6 @@ class VolumeFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What leaving out and changing buckets of one kind's entities showed about a job that no evidence can be derived
-    for (black-box lane).
-
-    `fewest`: the smallest number of buckets, other than none, that changed any cell: a lower bound on the entities
-    behind it. `largest`: the largest relative change by one bucket: an upper bound on any entity's share. None: no cell
-    changed at all.
-    """
-
-    kind: str
-    buckets: int
-    cells: int
-    fewest: int | None
-    largest: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """One table that is judged as released: the product itself, or a reference step whose values it may show.
 
@@ -153,8 +138,8 @@ class ExportSubject:
     `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
-    cells that the platform suppresses in the file. `refusals`: why no evidence can be derived and what helps; `black_box`:
-    what was found by leaving out and changing buckets of entities where none can be (scripts).
+    cells that the platform suppresses in the file. `refusals`: why no evidence can be derived and what helps;
+    `black_box`: what leaving out and changing buckets of entities showed where none can be (scripts).
     """
 
     files: tuple[ExportFile, ...]
@@ -177,6 +162,7 @@ class ExportSubject:
     volume: VolumeFacts | None = None
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
+    finished: Artefact | None = None
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
 

@@ -13,11 +13,13 @@ told apart by the filter, not by the set.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,8 +31,9 @@ from sandbox.products import perturb
 from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.compile import Entity, Partial
 from sandbox.products.entities import Codes, EntityCodes
+from sandbox.products.evidence_values import digest_of
 from sandbox.products.source import EvidenceError, Source, half, kept, opened
-from sandbox.products.spec import JobSpec, digest
+from sandbox.products.spec import JobSpec, as_data, digest
 
 if TYPE_CHECKING:
     import duckdb
@@ -131,11 +134,36 @@ class Watch(Protocol):
     def cancelled(self) -> bool: ...
 
 
-def derive(spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES) -> Evidence:
+class Draws(Protocol):
+    """Where secret numbers come from: `secrets`, or the record of an earlier proof.
+
+    `frozen` is told the digest of the values of a cube (`evidence_values.digest_of`) before the first number is asked
+    for: whoever wrote the job cannot know the numbers.
+    """
+
+    def frozen(self, digest: str, /) -> None: ...
+    def randbits(self, bits: int, /) -> int: ...
+
+
+class Fresh:
+    """New secret numbers from the kernel."""
+
+    def frozen(self, digest: str, /) -> None:
+        """Nobody has to be told."""
+
+    def randbits(self, bits: int, /) -> int:
+        return secrets.randbits(bits)
+
+
+def derive(
+    spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES,
+    draws: Draws | None = None,
+) -> Evidence:  # fmt: skip
     """Run the job on the source and derive and prove its evidence for every kind of entity the inputs carry.
 
-    `halves`: random halves of P2, drawn now. Raises `EvidenceError` where the evidence cannot be derived; a failed
-    proof is no error but a fact of the result (`proved` false) that the gate blocks on.
+    `halves`: random halves of P2, by a seed that is drawn when the values are frozen. Raises `EvidenceError` where the
+    evidence cannot be derived; a failed proof is no error but a fact of the result (`proved` false) that the gate
+    blocks on.
     """
     if spec.beyond_proof:
         raise EvidenceError(
@@ -154,11 +182,28 @@ def derive(spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, 
                 Text(f"结果超过 {MAX_CELLS} 个单元格", f"The product has more than {MAX_CELLS} cells"),
                 Text("请减少维度或合并取值", "Use fewer dimensions or merge values"),
             )
-        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves) for entity in entities)
+        draws = draws or Fresh()
+        draws.frozen(output := digest_of(rows))
+        seed = draws.randbits(128)
+        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves, seed) for entity in entities)
     names = tuple(spec.output_columns)
     used = {alias: source.digest for alias, source in sources.items()}
     same = (0,) * len(rows)
-    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds, groupings=same)
+    record = ProofRecord(
+        spec=as_data(spec), texts={"product": statement}, seed=f"{seed:x}", halves=halves, versions=_versions(),
+        digests={**{f"source.{alias}": name for alias, name in used.items()}, "output": output},
+    )  # fmt: skip
+    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds, groupings=same, record=record)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("duckdb", "sqlglot", "pyroaring")}
+
+
+def _seed(seed: int, *label: object) -> int:
+    """A number of 63 bits that follows from the secret seed."""
+    text = ":".join([f"{seed:x}", *map(str, label)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def _of_kind(
@@ -169,12 +214,13 @@ def _of_kind(
     sources: Mapping[str, Source],
     codes: EntityCodes,
     halves: int,
+    seed: int,
 ) -> KindEvidence:
     parts = sql.partials(spec)
     _contributions(con, spec, entity, parts)
     reproduced = same_rows(rows, con.execute(sql.recompute_sql(spec)).fetchall(), len(spec.dimensions))
-    modes = perturb.perturb(con, spec, entity, sources)
-    held = sum(_half_holds(con, spec, entity, sources) for _ in range(halves))
+    modes = perturb.perturb(con, spec, entity, sources, _seed(seed, entity.kind, "shuffle"))
+    held = sum(_half_holds(con, spec, entity, sources, _seed(seed, entity.kind, "half", n)) for n in range(halves))
     numbers = _number(con, spec, entity, codes)
     sets = [_sets(con, i, numbers, len(rows)) for i in range(len(parts))]
     bitmaps = {name: raw for found in sets for name, raw in found.values()}
@@ -198,9 +244,10 @@ def _drop(con: duckdb.DuckDBPyConnection, parts: Sequence[Partial]) -> None:
         con.execute(f"DROP TABLE {name}")
 
 
-def _half_holds(con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source]) -> bool:
+def _half_holds(
+    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source], seed: int
+) -> bool:
     """P2 once: the product's own statement on the reduced source against the prediction from the evidence."""
-    seed = secrets.randbits(63)
     keys = [(alias, key) for alias in entity.keys for key in sources[alias].keys if key.kind == entity.kind]
     only = {alias: half(key.column, seed) for alias, key in keys}
     with opened(sources, only) as reduced:

@@ -6,10 +6,12 @@ and comparisons are over the values, so the form of each column is written besid
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -71,6 +73,23 @@ def form_of(values: Sequence[Any]) -> str:
     if form == "moment" and any(v is not None and v.tzinfo is not None for v in values):
         return "zoned"
     return form
+
+
+def digest_of(rows: Sequence[Row]) -> str:
+    """Names the values of a result in their order (hex): type by type, digit by digit, floats to the last bit."""
+    found = hashlib.sha256()
+    for row in rows:
+        found.update(json.dumps([_exact(value) for value in row], ensure_ascii=False).encode())
+        found.update(b"\n")
+    return found.hexdigest()
+
+
+def _exact(value: Any) -> list[str]:
+    if isinstance(value, float):
+        return ["float", value.hex()]
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return ["zoned", value.astimezone(UTC).isoformat()]
+    return [type(value).__name__, value.hex() if isinstance(value, bytes) else str(value)]
 
 
 def pack(rows: Sequence[Row], width: int) -> tuple[list[str], pa.RecordBatch]:

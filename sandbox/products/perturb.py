@@ -7,7 +7,6 @@ misses threshold attacks. An entity that enters or leaves a cell has changed the
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ MODES = ("minimum", "maximum", "shuffle")
 
 
 def perturb(
-    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source]
+    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source], seed: int
 ) -> tuple[str, ...]:
     """Fill `__i` (cell dimensions, entity, partial) with whoever moved; the modes that ran, none if impossible.
 
@@ -39,7 +38,7 @@ def perturb(
     if not amounts:
         return MODES  # nothing to perturb: the product holds counts only
     for mode in MODES:
-        _twin(con, sources, targets, mode)
+        _twin(con, sources, targets, mode, seed)
         con.execute(f"SET search_path='__{mode}'")
         try:
             con.execute(f"CREATE TEMP TABLE __t AS {sql.evidence_sql(spec, entity)}")
@@ -81,12 +80,17 @@ def _targets(spec: JobSpec, sources: Mapping[str, Source], amounts: list[str]) -
 
 
 def _twin(
-    con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], targets: Mapping[str, list[str]], mode: str
+    con: duckdb.DuckDBPyConnection,
+    sources: Mapping[str, Source],
+    targets: Mapping[str, list[str]],
+    mode: str,
+    seed: int,
 ) -> None:
     con.execute(f"CREATE SCHEMA __{mode}")
     for alias in sources:
         table = f"main.{quote(alias)}"
-        text = _shuffled(table, targets[alias]) if mode == "shuffle" else _extreme(table, targets[alias], mode)
+        columns = targets[alias]
+        text = _shuffled(table, columns, seed) if mode == "shuffle" else _extreme(table, columns, mode)
         con.execute(f"CREATE VIEW __{mode}.{quote(alias)} AS {text}")
 
 
@@ -101,12 +105,11 @@ def _extreme(table: str, columns: list[str], mode: str) -> str:
     return f"SELECT * REPLACE ({', '.join(new)}) FROM {table}"
 
 
-def _shuffled(table: str, columns: list[str]) -> str:
+def _shuffled(table: str, columns: list[str], seed: int) -> str:
     text = f"SELECT * FROM {table}"
-    for c in map(quote, columns):
-        seed = secrets.randbits(63)
+    for n, c in enumerate(map(quote, columns)):
         rows = f"SELECT *, row_number() OVER (PARTITION BY {c} IS NULL) AS __r FROM ({text})"
-        order = f"row_number() OVER (ORDER BY hash(__r, {seed})) AS __r"
+        order = f"row_number() OVER (ORDER BY hash(__r, {seed}, {n})) AS __r"
         values = f"SELECT {c} AS __v, {order} FROM ({rows}) WHERE {c} IS NOT NULL"
         text = (
             f"SELECT a.* EXCLUDE (__r) REPLACE (b.__v AS {c}) FROM ({rows}) a "

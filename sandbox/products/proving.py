@@ -21,14 +21,16 @@ from policies.text import Text
 from sandbox.products import evidence_files, twin
 from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
-from sandbox.products.evidence import Budget, Evidence, Watch
+from sandbox.products.evidence import Budget, Draws, Evidence, Fresh, Watch
 from sandbox.products.evidence_files import Caps, NotEvidence
+from sandbox.products.evidence_values import digest_of
 from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec, as_data
 from sandbox.workspaces import disk, jail, snapshot
 from sandbox.workspaces.broker import DEATHS, Mode
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
+from sandbox.workspaces.usage import Meter, meter
 
 CODE = (
     "sandbox/products", "sandbox/catalog/keys.py", "sandbox/kernel/errors.py",
@@ -36,10 +38,11 @@ CODE = (
 )  # fmt: skip
 """What the inside imports of the platform's own code, beside the jail's."""
 _LONG, _MANY = 1000, 50
+_ANSWER_SECONDS = 5.0
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
-_STEP = re.compile(r"[a-z0-9_ :.\-]{1,80}")
+_STEP = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 
 ENDINGS: dict[str, tuple[Text, Text]] = {
     "memory_limit": (
@@ -81,10 +84,14 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides."""
+    """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides.
+
+    `draws`: where the seeds come from, asked only once the values are frozen.
+    """
 
     halves: int
     budget: Budget = field(default_factory=Budget)
+    draws: Draws = field(default_factory=Fresh)
 
 
 class Unwatched:
@@ -125,10 +132,11 @@ def prove(
         coded = _twins(sources, codes, place, Path(folder, "twins"))
         output = Path(folder, "output")
         output.mkdir(mode=0o700)
+        seeds = Seeds(asked.draws)
         try:
-            _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place)
+            _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place, seeds)
             _take_back(output)
-            return _checked(evidence_files.read(output, place.room.caps), spec, sources)
+            return _checked(evidence_files.read(output, place.room.caps), spec, sources, seeds)
         except NotEvidence:
             raise ended("protocol") from None
 
@@ -160,35 +168,86 @@ def _order(
     return jail.Order("proof", home, room.limits, Mode.REAL.value, tables, output=output, extra=extra, code=CODE)
 
 
-def _in_jail(order: jail.Order, place: Place) -> None:
+class Seeds:
+    """Hands seeds to a proof, in this order only: first every value is frozen (reported by its digest), then numbers
+    are drawn. What was reported and drawn is held against the evidence in the end."""
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._frozen: list[str] = []
+        self._drawn: list[str] = []
+
+    def freeze(self, digest: object) -> None:
+        """Raises ProtocolError for what is no digest, and once a number was drawn."""
+        if self._drawn or len(self._frozen) >= evidence_files.MAX_PARTS:
+            raise ProtocolError("values that change after the seed was drawn")
+        if not isinstance(digest, str) or not _HASH.fullmatch(digest):
+            raise ProtocolError("digest of the values")
+        self._frozen.append(digest)
+        self._draws.frozen(digest)
+
+    def draw(self, bits: object) -> str:
+        """A new number, in hexadecimal. Raises ProtocolError before anything is frozen, and for a second one."""
+        if not self._frozen or self._drawn or type(bits) is not int or not 32 <= bits <= 256:
+            raise ProtocolError("a seed before the values are frozen")
+        self._drawn.append(f"{self._draws.randbits(bits):x}")
+        return self._drawn[0]
+
+    def fit(self, evidence: Evidence) -> bool:
+        """Whether these are the values that were frozen, and proved with the number that was drawn."""
+        parts = [evidence, *evidence.references]
+        values = [digest_of(part.rows) for part in parts]
+        return sorted(values) == sorted(self._frozen) and [evidence.record.seed] == self._drawn
+
+
+def _in_jail(order: jail.Order, place: Place, seeds: Seeds) -> None:
     """Returns when the inside says that it is done. Raises EvidenceError; the jail has ended either way."""
     assert order.output is not None
     jailed = jail.start(order, place.form)
+    measured, limits = meter(jailed), place.room.limits
     try:
         bound = disk.Bound([order.folder, order.output], place.room.folder_mb, jailed)
-        _listen(jailed, place.room.limits.wall_seconds, bound, place.watch)
+        _listen(jailed, limits.wall_seconds, bound, place.watch, measured, seeds)
     except (ProtocolError, TypeError):
         raise ended("protocol") from None
     except ChannelClosed:
-        kind = DEATHS.get(jailed.death(), "crashed")
-        raise ended(kind if kind in ENDINGS else "crashed") from None
+        raise ended(_death(jailed, measured, limits)) from None
     finally:
         jailed.kill()
 
 
-def _listen(jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch) -> None:
+def _death(jailed: jail.Jailed, measured: Meter, limits: Limits) -> str:
+    """Why a jail went away. The kernel's last word on processor time is the same signal as anybody's, and a library
+    that is refused memory may abort: what was used tells them apart."""
+    reason = jailed.death()
+    if reason == "killed" and measured.read().cpu_seconds >= 0.9 * limits.cpu_seconds:  # the last tick may be missed
+        return "time_limit"
+    if reason == "crashed" and 2 * measured.held_mb >= limits.memory_mb:
+        return "memory_limit"
+    kind = DEATHS.get(reason, "crashed")
+    return kind if kind in ENDINGS else "crashed"
+
+
+def _listen(
+    jailed: jail.Jailed, seconds: float, bound: disk.Bound, watch: Watch, measured: Meter, seeds: Seeds
+) -> None:  # fmt: skip
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         frame = jailed.data.receive(timeout=0.2)
+        measured.tick()
         _stop_if(watch.cancelled())
         if bound.passed() if frame is None else bound.exceeded():
             raise ended("disk_full")
-        if frame is not None and _heard(frame[0], watch):
+        if frame is None:
+            continue
+        if frame[0].get("is") == "seed":
+            jailed.data.send({"is": "seed", "value": seeds.draw(frame[0].get("bits"))}, timeout=_ANSWER_SECONDS)
+        elif _heard(frame[0], watch, seeds):
             return
     raise ended("time_limit")
 
 
-def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
+def _heard(header: Mapping[str, Any], watch: Watch, seeds: Seeds) -> bool:
     """Take one frame; True for the last one. Raises EvidenceError, ProtocolError."""
     kind = header.get("is")
     if kind == "progress":
@@ -196,6 +255,9 @@ def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
         if not isinstance(step, str) or not _STEP.fullmatch(step) or not isinstance(share, int | float):
             raise ProtocolError("progress")
         watch.progress(step, min(1.0, max(0.0, float(share))))
+        return False
+    if kind == "frozen":
+        seeds.freeze(header.get("digest"))
         return False
     if kind == "refused":
         raise _refusal(header)
@@ -246,14 +308,16 @@ def _stop_if(cancelled: bool) -> None:
         raise ended("cancelled")
 
 
-def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source]) -> Evidence:
+def _checked(evidence: Evidence, spec: JobSpec, sources: Mapping[str, Source], seeds: Seeds) -> Evidence:
     """What the platform knows itself is not taken from the jail."""
     from sandbox.products.spec import digest
 
     used = {alias: source.digest for alias, source in sources.items()}
     kinds = {key.kind for source in sources.values() for key in source.keys}
     told = [kind.kind for kind in evidence.kinds]
-    if evidence.job != digest(spec) or dict(evidence.sources) != used or set(told) != kinds or len(told) != len(kinds):
+    if evidence.job != digest(spec) or dict(evidence.sources) != used or not seeds.fit(evidence):
+        raise ended("protocol")
+    if set(told) != kinds or len(told) != len(kinds):
         raise ended("protocol")
     return evidence
 

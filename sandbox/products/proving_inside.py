@@ -46,8 +46,10 @@ def _prove(setting: Setting, data: Channel) -> None:
     from sandbox.products import evidence_files
     from sandbox.products.evidence import derive
 
+    data.send({"is": "progress", "step": "start", "share": 0.05})
     sources = {alias: _source(alias, facts, setting) for alias, facts in setting.extra["sources"].items()}
-    evidence = derive(parse(setting.extra["spec"]), sources, codes=_Given(), halves=setting.extra["halves"])
+    spec, halves = parse(setting.extra["spec"]), setting.extra["halves"]
+    evidence = derive(spec, sources, codes=_Given(), halves=halves, draws=_Outside(data))
     evidence_files.write(evidence, Path(str(setting.output)))
 
 
@@ -64,6 +66,23 @@ class _Given:
         import numpy as np
 
         return np.array([int(key) for key in keys], dtype=np.uint32)
+
+
+class _Outside:
+    """Asks the platform for seeds, once it has told what they may no longer change."""
+
+    def __init__(self, data: Channel) -> None:
+        self._data = data
+
+    def frozen(self, digest: str, /) -> None:
+        self._data.send({"is": "frozen", "digest": digest})
+
+    def randbits(self, bits: int, /) -> int:
+        self._data.send({"is": "seed", "bits": bits})
+        answer = self._data.receive()
+        if answer is None or answer[0].get("is") != "seed":
+            raise ChannelClosed("no seed")
+        return int(answer[0]["value"], 16)
 
 
 def _told(error: EvidenceError) -> dict[str, Any]:

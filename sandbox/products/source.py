@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from policies.text import Text
+from sandbox.catalog.entityfacts import Perturbation as Perturbation
+from sandbox.catalog.entityfacts import Role as Role
 from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import BadInput
 from sandbox.workspaces.engine import identifier as quote
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 MEMORY = "2GB"
 THREADS = 2
-
-Role = Literal["key", "quasi", "sensitive", "open"]
-Perturbation = Literal["shuffle", "domain"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from policies.text import Text
 from sandbox.catalog.keys import normal_key
 from sandbox.products.entities import EntityCodes
-from sandbox.products.source import EntityKey, EvidenceError, Source, column_names
+from sandbox.products.source import EntityKey, EvidenceError, Source, Through, column_names
 from sandbox.workspaces import snapshot
 from sandbox.workspaces.engine import identifier as quote
 from sandbox.workspaces.engine import in_city_time, literal
@@ -96,59 +97,62 @@ def _write(source: Source, codes: EntityCodes, out: Path, room: Room) -> None:
             where = f" WHERE {source.rows}" if source.rows else ""
             con.execute(f"CREATE VIEW source AS SELECT * FROM read_parquet([{paths}]){where}")
             columns, joins = [f"source.{quote(c)}" for c in column_names(source)], ""
-            for n, key in enumerate(source.keys):
-                column, join = _owner(con, key, n, codes)
-                columns, joins = [*columns, *column], f"{joins} {join}"
-            con.execute(f"COPY (SELECT {', '.join(columns)} FROM source {joins}) TO {literal(str(out))} ({_FORMAT})")
+            for letter, value, kind, through in _values(source):
+                table = quote(f"__{letter}_{kind}")
+                register = kind if letter == "e" else f"{kind}#holding"
+                rows = f"read_parquet([{paths}]){where}"
+                _number(con, table, f"SELECT file_index AS f, file_row_number AS r, {value} AS k FROM {rows}", register,
+                        codes, through)  # fmt: skip
+                columns, joins = [*columns, f"{table}.code AS {table}"], f"{joins} POSITIONAL JOIN {table}"
+            con.execute(f"COPY (SELECT {', '.join(columns)} FROM source{joins}) TO {literal(str(out))} ({_FORMAT})")
         except duckdb.Error as error:
             raise _unusable(type(error).__name__) from None
 
 
-def _owner(con: duckdb.DuckDBPyConnection, key: EntityKey, n: int, codes: EntityCodes) -> tuple[list[str], str]:
-    """(code columns of one key, the joins that bring them). Rows keep their number: what is joined is unique."""
-    own = normal_key(f"source.{quote(key.column)}")
-    joins, owner = "", own
-    if key.through is not None:
-        _through(con, key, n)
-        joins, owner = f"LEFT JOIN through{n} ON through{n}.k = {own}", f"through{n}.o"
-    columns = []
-    parts = [("e", owner, key.kind)]
-    if key.holding:
-        parts.append(("h", normal_key(f"source.{quote(key.holding)}"), f"{key.kind}#holding"))
-    for letter, value, register in parts:
-        table = f"{letter}{n}"
-        _number(con, table, f"SELECT DISTINCT {value} AS k FROM source {joins}", register, codes)
-        columns.append(f"{table}.code AS {quote(f'__{letter}_{key.kind}')}")
-        joins += f" LEFT JOIN {table} ON {table}.k = {value}"
-    return columns, joins
+def _values(source: Source) -> Iterator[tuple[str, str, str, Through | None]]:
+    """What is numbered: (e for the entity or h for its holding, the key as SQL, kind, the table that leads on)."""
+    for key in source.keys:
+        yield "e", normal_key(quote(key.column)), key.kind, key.through
+        if key.holding:
+            yield "h", normal_key(quote(key.holding)), key.kind, None
 
 
-def _through(con: duckdb.DuckDBPyConnection, key: EntityKey, n: int) -> None:
-    assert key.through is not None
-    paths = ", ".join(map(literal, key.through.files))
-    look, owner = normal_key(quote(key.through.key)), normal_key(quote(key.through.owner))
+def _number(
+    con: duckdb.DuckDBPyConnection, table: str, keyed: str, register: str, codes: EntityCodes, through: Through | None
+) -> None:
+    """A table of one code a row, in the order of the source: a join may mix rows, so they are sorted by their place."""
+    import pyarrow as pa
+
+    con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {keyed}")
+    con.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT k, k AS o FROM keyed WHERE k IS NOT NULL GROUP BY k")
+    if through is not None:
+        _follow(con, through, register)
+    owners = con.sql("SELECT DISTINCT o FROM owners WHERE o IS NOT NULL ORDER BY o").to_arrow_table().column(0)
+    given = pa.table({"o": owners, "code": pa.array(codes.assign(register, owners.to_pylist()), pa.uint32())})
+    con.register("given", given)
     con.execute(
-        f"CREATE TABLE through{n} AS SELECT {look} AS k, min({owner}) AS o, max({owner}) AS other "
+        f"CREATE TEMP TABLE {table} AS SELECT given.code FROM keyed "
+        "LEFT JOIN owners USING (k) LEFT JOIN given USING (o) ORDER BY f, r"
+    )
+    con.unregister("given")
+
+
+def _follow(con: duckdb.DuckDBPyConnection, through: Through, kind: str) -> None:
+    """Replace each key by the owner that the other table tells; one that it does not know has none."""
+    paths = ", ".join(map(literal, through.files))
+    look, owner = normal_key(quote(through.key)), normal_key(quote(through.owner))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE leads AS SELECT {look} AS k, min({owner}) AS o, max({owner}) AS other "
         f"FROM read_parquet([{paths}]) WHERE {look} IS NOT NULL GROUP BY 1"
     )
-    if con.execute(f"SELECT count(*) FROM through{n} WHERE o <> other").fetchall()[0][0]:
+    if con.execute("SELECT count(*) FROM leads WHERE o <> other").fetchall()[0][0]:
         raise EvidenceError(
             "evidence.two_owners",
             Text("对照表中同一标识对应多个主体", "A key has several owners in the table that tells them"),
             Text("请主管部门更正目录中的主体标识", "The department has to correct the entity key in the catalogue"),
-            kind=key.kind,
+            kind=kind,
         )
-
-
-def _number(con: duckdb.DuckDBPyConnection, table: str, distinct: str, register: str, codes: EntityCodes) -> None:
-    """A table of (k, code) for every key that occurs."""
-    import pyarrow as pa
-
-    keys = con.sql(f"SELECT k FROM ({distinct}) WHERE k IS NOT NULL ORDER BY k").to_arrow_table().column(0)
-    given = pa.table({"k": keys, "code": pa.array(codes.assign(register, keys.to_pylist()), pa.uint32())})
-    con.register("given", given)
-    con.execute(f"CREATE TABLE {table} AS SELECT * FROM given")
-    con.unregister("given")
+    con.execute("CREATE OR REPLACE TEMP TABLE owners AS SELECT k, leads.o FROM owners LEFT JOIN leads USING (k)")
 
 
 def _unusable(name: str) -> EvidenceError:

@@ -23,7 +23,7 @@ from sandbox.products.artefact import read_csv
 from sandbox.products.cells import packed
 from sandbox.products.matching import SharedRows, SourceMatch
 from sandbox.products.spec import parse
-from tests.export_subjects import clean, edition, job, subject_with
+from tests.export_subjects import clean, edition, job, platform_file, subject_with
 
 FAKE_ID = "11010519491231002X"  # the worked example of GB 11643; nobody holds it
 PASS, REVIEW, BLOCK, ERROR = Outcome.PASS, Outcome.REVIEW, Outcome.BLOCK, Outcome.ERROR
@@ -169,7 +169,11 @@ def test_evidence_that_leaves_a_kind_out_is_an_error() -> None:
 def test_inputs_about_nobody_go_to_a_person() -> None:
     subject = clean()
     assert subject.evidence is not None
-    nobody = replace(subject, evidence=replace(subject.evidence, kinds=()), entity_kinds=frozenset())
+    assert subject.spec is not None
+    evidence = replace(subject.evidence, kinds=())
+    made = platform_file(subject.spec, evidence)
+    file = ExportFile(made.name, made.content)
+    nobody = replace(subject, evidence=evidence, entity_kinds=frozenset(), files=(file,))
     assert evaluate(nobody, edition()).outcome is REVIEW
 
 
@@ -343,10 +347,11 @@ def test_released_cells_carry_the_interval_of_their_rounding() -> None:
 
 
 def test_hostile_words_in_a_job_reach_the_file_neutralised() -> None:
-    from sandbox.products import artefact
+    from sandbox.products import artefact, releasing
 
     spec = parse(job(dimensions=["=区"], measures={"@数": {"op": "count"}}))
-    made = artefact.write(spec, [("=cmd|' /C calc'!A0", 20), ('a"b\n,c', 20), ("-5", 20), (None, 20)], base=5)
+    rows = [("=cmd|' /C calc'!A0", 20), ('a"b\n,c', 20), ("-5", 20), (None, 20)]
+    made = artefact.write(spec.file_name, releasing.declared(spec, rows, base=5, groupings=(0, 0, 0, 0)))
     assert read_csv(made.content) == [
         ["'=区", "'@数"], ["'=cmd|' /C calc'!A0", "20"], ['a"b\n,c', "20"], ["-5", "20"], ["（缺失）", "20"]
     ]  # fmt: skip
