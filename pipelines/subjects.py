@@ -142,7 +142,7 @@ def _absent(fact: EntityFact, columns: Sequence[Column]) -> list[dict[str, Any]]
 def _kind(
     con: duckdb.DuckDBPyConnection, kind: str, fact: EntityFact, columns: Sequence[Column], beside: Around
 ) -> KindCheck:
-    """One kind: a view `kind_<kind>` of the table's rows with their entity `e`, and everything that depends on it."""
+    """One kind: a view `kind_<kind>` of the table's rows with their entity `__e`, and everything that depends on it."""
     failures = _absent(fact, columns)
     owner = beside.owners.get(kind)
     if fact.through and owner is None:
@@ -151,8 +151,10 @@ def _kind(
         return KindCheck(0, 0, 0, failures, [])
     if fact.through and owner and (told := _not_unique(con, fact, owner)):
         return KindCheck(0, 0, 0, [told], [])
-    con.execute(f"CREATE VIEW {_view(kind)} AS {_with_entity('own', fact, owner.files if owner else ())}")
-    text = f"SELECT count(*), count(*) FILTER (WHERE e IS NULL), count(DISTINCT e) FROM {_view(kind)}"
+    keys = identifier(f"keys_{kind}")
+    con.execute(f"CREATE TABLE {keys} AS {_entities('own', fact, owner.files if owner else ())}")
+    con.execute(f"CREATE VIEW {_view(kind)} AS {_with_entity('own', fact, keys)}")
+    text = f"SELECT count(*), count(*) FILTER (WHERE __e IS NULL), count(DISTINCT __e) FROM {_view(kind)}"
     rows, missing, entities = con.execute(text).fetchall()[0]
     if missing > fact.missing_share_max * rows:
         share, most = round(100 * missing / rows, 2), round(100 * fact.missing_share_max, 2)
@@ -167,15 +169,18 @@ def _view(kind: str) -> str:
     return identifier(f"kind_{kind}")
 
 
-def _with_entity(table: str, fact: EntityFact, owners: Sequence[str]) -> str:
-    """The rows of `table` with the entity each belongs to, as `e`: its own column, or looked up in the other table."""
+def _entities(table: str, fact: EntityFact, owners: Sequence[str]) -> str:
+    """Value of the key column → its entity `__e`, each value once: its normal form, or as the other table has it."""
     if fact.through is None:
-        return f"SELECT *, {normal_key(identifier(fact.column))} AS e FROM {table}"
+        values = f"SELECT DISTINCT {identifier(fact.column)}::VARCHAR AS k FROM {table}"
+        return f"SELECT k, {normal_key('k')} AS __e FROM ({values})"
     key, owner = identifier(fact.through.key), identifier(fact.through.owner)
-    return (
-        f"SELECT t.*, o.e FROM {table} t LEFT JOIN (SELECT {key}::VARCHAR AS k, {normal_key(owner)} AS e "
-        f"FROM {_read(owners)}) o ON t.{identifier(fact.column)}::VARCHAR = o.k"
-    )
+    return f"SELECT {key}::VARCHAR AS k, {normal_key(owner)} AS __e FROM {_read(owners)}"
+
+
+def _with_entity(table: str, fact: EntityFact, entities: str) -> str:
+    """The rows of `table` with the entity each belongs to, as `__e`."""
+    return f"SELECT t.*, o.__e FROM {table} t LEFT JOIN {entities} o ON t.{identifier(fact.column)}::VARCHAR = o.k"
 
 
 def _not_unique(con: duckdb.DuckDBPyConnection, fact: EntityFact, owner: Owner) -> dict[str, Any] | None:
@@ -198,7 +203,7 @@ def _told(con: duckdb.DuckDBPyConnection, text: str, code: str, **named: str) ->
 
 def _pairs(view: str, column: str) -> str:
     name = identifier(column)
-    return f"SELECT DISTINCT {name}::VARCHAR AS k, e FROM {view} WHERE {name} IS NOT NULL AND e IS NOT NULL"
+    return f"SELECT DISTINCT {name}::VARCHAR AS k, __e FROM {view} WHERE {name} IS NOT NULL AND __e IS NOT NULL"
 
 
 def _several(con: duckdb.DuckDBPyConnection, kind: str, column: str) -> dict[str, Any] | None:
@@ -215,9 +220,10 @@ def _across(
     theirs = {domain: column for column, domain in other.fact.domains.items()}
     shared = [(column, theirs[domain]) for column, domain in domains.items() if domain in theirs]
     for column, there in shared:
-        rows = f"({_with_entity(_read(other.files), other.fact, other.through)})"
+        table = _read(other.files)
+        rows = f"({_with_entity(table, other.fact, f'({_entities(table, other.fact, other.through)})')})"
         text = (f"SELECT count(DISTINCT a.k), min(a.k) FROM ({_pairs(_view(kind), column)}) a "
-                f"JOIN ({_pairs(rows, there)}) b ON a.k = b.k WHERE a.e <> b.e")  # fmt: skip
+                f"JOIN ({_pairs(rows, there)}) b ON a.k = b.k WHERE a.__e <> b.__e")  # fmt: skip
         if (told := _told(con, text, "domain", column=column, resource=other.resource)) is not None:
             yield told
 
@@ -227,8 +233,8 @@ def _tell_shared_keys(con: duckdb.DuckDBPyConnection, found: Mapping[str, KindCh
     held = [kind for kind, one in found.items() if one.rows]
     for place, kind in enumerate(held):
         for second in held[place + 1 :]:
-            text = (f"SELECT count(*) FROM (SELECT DISTINCT e FROM {_view(kind)} WHERE e IS NOT NULL "
-                    f"INTERSECT SELECT DISTINCT e FROM {_view(second)} WHERE e IS NOT NULL)")  # fmt: skip
+            text = (f"SELECT count(*) FROM (SELECT DISTINCT __e FROM {_view(kind)} WHERE __e IS NOT NULL "
+                    f"INTERSECT SELECT DISTINCT __e FROM {_view(second)} WHERE __e IS NOT NULL)")  # fmt: skip
             (count,) = con.execute(text).fetchall()[0]
             if count:
                 found[kind].notes.append({"code": "shared", "kind": second, "count": int(count)})
@@ -257,7 +263,7 @@ def _determining(
     two agree, else of a domain of their own."""
     others = [o for o in beside.others if o.kind == kind]
     domains = {c: d for o in others for c, d in o.fact.domains.items()}
-    (entities,) = con.execute(f"SELECT count(DISTINCT e) FROM {_view(kind)}").fetchall()[0]
+    (entities,) = con.execute(f"SELECT count(DISTINCT __e) FROM {_view(kind)}").fetchall()[0]
     likely = [c for c in columns if c.name not in used and c.distinct >= entities and c.type == "text"]
     for column in likely[:MOST_CANDIDATES]:
         if not _coded(con, column.name) or _several(con, kind, column.name) is not None:

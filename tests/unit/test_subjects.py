@@ -63,6 +63,13 @@ def test_rows_without_a_key_and_distinct_entities_are_counted_over_all_rows(tmp_
     assert same.kinds["person"]["entities"] == 1
 
 
+def test_columns_of_any_name_are_read(tmp_path: Path) -> None:
+    """A table may call its columns as the verification calls its own."""
+    rows: Rows = {"e": ["x", "y"], "k": ["1", "2"], 'a"b': ["p", "p"], "人": ["m", "n"]}
+    facts = {"person": {"column": "人", "determined_by": {"e": "d", "k": "f", 'a"b': "g"}}}
+    assert [f["column"] for f in checked(tmp_path, rows, facts).failures] == ['a"b']
+
+
 def test_long_codes_that_differ_in_the_last_digit_are_two_values(tmp_path: Path) -> None:
     """18 digits are more than a float keeps: codes are compared as they are written."""
     codes = [ID.format(n) for n in range(2000)]
