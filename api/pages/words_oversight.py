@@ -63,6 +63,22 @@ JOB_STEPS: dict[str, Text] = {
     "record": Text("提交结果", "committing the result"),
     "package": Text("签名打包", "signing the package"),
 }
+_PROOF = "proof:"
+_PROOF_STEPS: dict[str, Text] = {
+    "twins": Text("为各行编上主体编号", "numbering the owners of rows"),
+    "start": Text("启动隔离环境", "starting the jail"),
+}
+
+
+def step_words(name: str) -> Text | str:
+    """The words for a step of a job. A proof says itself where it is: the kind of entity, the proof, how many of it."""
+    if not name.startswith(_PROOF):
+        return JOB_STEPS.get(name, name)
+    place = name.removeprefix(_PROOF)
+    told = _PROOF_STEPS.get(place, Text(place, place))
+    return Text(f"证明：{told.zh}", f"proof: {told.en}")
+
+
 CHAIN_REASONS: dict[str, Text] = {
     "missing": Text("缺少一条记录", "a row is missing"),
     "altered": Text("记录被改动", "a row was altered"),

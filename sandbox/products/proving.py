@@ -42,7 +42,7 @@ _ANSWER_SECONDS = 5.0
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
-_STEP = re.compile(r"[a-z0-9_ :.\-]{1,80}")
+_STEP = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 
 ENDINGS: dict[str, tuple[Text, Text]] = {
     "memory_limit": (

@@ -114,6 +114,9 @@ def _resolve(data: dict[str, Any], cube: Cube) -> None:
     for one in data["measures"].values():
         one |= {k: name(one[k]) for k in ("of", "per", "weight") if k in one and not (k == "per" and one[k] == "count")}
         one |= {"margin": list(map(name, one["margin"]))} if "margin" in one else {}
+        if one.get("q") == 0.5:
+            del one["q"]
+            one["op"] = "median"
     if isinstance(data.get("where"), str):
         data["where"] = _where(cube, data["where"], name)
     for one in data.get("where", ()) if isinstance(data.get("where"), list) else ():

@@ -167,7 +167,8 @@ def _quantile(share: exp.Expr, of: exp.Expr) -> tuple[dict[str, Any], dict[str, 
     share = bare(share)
     if not isinstance(share, exp.Literal) or share.is_string or not 0 < float(share.name) < 1:
         return None
-    return {"op": "quantile", "q": float(share.name)}, {"of": of}
+    q = float(share.name)
+    return {"op": "median"} if q == 0.5 else {"op": "quantile", "q": q}, {"of": _plain(of)}
 
 
 def _plain(tree: exp.Expr) -> exp.Expr:

@@ -14,11 +14,13 @@ from api.demo import stages
 from api.demo.client import ApiError
 from pipelines import granted, upkeep
 from sandbox.applications import repository as applications
+from sandbox.applications.repository import Grant
 from sandbox.catalog import repository, service, subjects
 from sandbox.catalog.entityfacts import ColumnFact, Facts
 from sandbox.kernel.errors import BadInput
+from sandbox.lake import Lake
 from sandbox.products import service as products
-from sandbox.products.source import EvidenceError
+from sandbox.products.source import EntityKey, EvidenceError, Source
 from tests.factories import World
 
 ID = "11010119900307{:04d}"
@@ -164,6 +166,45 @@ def test_no_snapshot_or_twin_holds_more_than_its_columns(stage: stages.Embedded)
 
 
 # ---- what jobs may rest on ----
+
+
+def source(stage: stages.Embedded, table: Table) -> Source:
+    """What the proof would know of the whole published table."""
+    with stage.platform.system() as unit:
+        resource = repository.get(unit.session, table.id)
+        columns = [c.name for c in repository.columns(unit.session, table.id)]
+        grant = Grant(resource_id=table.id, version=resource.current_version, columns=columns, rows=[], snapshot=None)
+        return granted.source_of(unit, Lake(stage.platform.settings.lake_root), grant)
+
+
+def test_the_proof_knows_what_was_declared_and_borne_out(stage: stages.Embedded) -> None:
+    table = Table(stage, "就诊五", PERSON)
+    table.deliver(rows())
+    table.declare(PERSON, {"费用": {"role": "quasi", "perturb": "domain", "reason": "核对"}})
+    found = source(stage, table)
+    assert found.keys == (EntityKey("person", "证件", {"流水号": "就诊"}, missing_share_max=0.1),)
+    assert (found.role("证件"), found.role("流水号"), found.role("费用")) == ("key", "key", "quasi")
+    assert (found.perturb["费用"], found.identifiers, found.level) == ("domain", ("证件",), 4)
+
+
+def test_an_owner_is_looked_up_in_the_version_it_was_verified_against(stage: stages.Embedded) -> None:
+    through = {"resource": "登记簿", "key": "流水号", "owner": "证件"}
+    owners = Table(stage, "登记簿", {"person": {"column": "证件"}})
+    owners.deliver(rows())
+    table = Table(stage, "收费", {"person": {"column": "流水号", "through": through}})
+    table.deliver(rows())
+    before = source(stage, table).keys[0].through
+    assert before is not None and (before.key, before.owner) == ("流水号", "证件")
+    owners.deliver(rows(people=50))
+    after = source(stage, table).keys[0].through
+    assert after is not None and after.files != before.files, "new owners were verified again by themselves"
+
+
+def test_a_fact_that_failed_never_reaches_the_proof_but_its_key_stays_an_identifier(stage: stages.Embedded) -> None:
+    table = Table(stage, "就诊六", PERSON)
+    table.deliver(rows(torn=True))
+    found = source(stage, table)
+    assert (found.keys, found.identifiers) == ((), ("证件",))
 
 
 def granted_table(world: World) -> tuple[str, str, dict[str, Any]]:
