@@ -28,6 +28,7 @@ from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.matching import SharedRows, SourceMatch
+from sandbox.products.releasing import released
 from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
@@ -96,7 +97,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         alias: GrantFacts(spec.inputs[alias].grant, "A-1", True, frozenset(read[alias]), 3, False, s.digest)
         for alias, s in sources.items()
     }
-    made = artefact.write(spec, evidence.rows, base=5)
+    made = artefact.write(spec.file_name, released(spec, evidence, edition().by_check("rounding").parameters))
     return ExportSubject(
         files=(ExportFile(made.name, made.content),),
         audience="contract",
@@ -142,7 +143,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
     evidence = Evidence(
         digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
     )
-    made = artefact.write(spec, values, base=5)
+    made = artefact.write(spec.file_name, released(spec, evidence, edition().by_check("rounding").parameters))
     facts: dict[str, Any] = {
         "files": (ExportFile(made.name, made.content),),
         "audience": "contract",

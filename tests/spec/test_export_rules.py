@@ -15,6 +15,7 @@ import pytest
 from policies import checks as policy_checks
 from policies.verdict import Outcome, Verdict
 from sandbox.exports.checks import CHECKS
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import LATER_STAGES, evaluate, run_rule, terms, verdict_for
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts
@@ -169,7 +170,8 @@ def test_evidence_that_leaves_a_kind_out_is_an_error() -> None:
 def test_inputs_about_nobody_go_to_a_person() -> None:
     subject = clean()
     assert subject.evidence is not None
-    nobody = replace(subject, evidence=replace(subject.evidence, kinds=()), entity_kinds=frozenset())
+    nobody = replace(subject, evidence=replace(subject.evidence, kinds=()), entity_kinds=frozenset(), files=())
+    nobody = finished(nobody, edition())
     assert evaluate(nobody, edition()).outcome is REVIEW
 
 
@@ -344,9 +346,11 @@ def test_released_cells_carry_the_interval_of_their_rounding() -> None:
 
 def test_hostile_words_in_a_job_reach_the_file_neutralised() -> None:
     from sandbox.products import artefact
+    from sandbox.products.releasing import declared
 
     spec = parse(job(dimensions=["=区"], measures={"@数": {"op": "count"}}))
-    made = artefact.write(spec, [("=cmd|' /C calc'!A0", 20), ('a"b\n,c', 20), ("-5", 20), (None, 20)], base=5)
+    rows = [("=cmd|' /C calc'!A0", 20), ('a"b\n,c', 20), ("-5", 20), (None, 20)]
+    made = artefact.write(spec.file_name, declared(spec, rows, base=5))
     assert read_csv(made.content) == [
         ["'=区", "'@数"], ["'=cmd|' /C calc'!A0", "20"], ['a"b\n,c', "20"], ["-5", "20"], ["（缺失）", "20"]
     ]  # fmt: skip

@@ -12,7 +12,8 @@ import polars as pl
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, not_assessed
 from sandbox.exports.contents import Table
-from sandbox.exports.subject import CannotRun, ExportSubject, Judged, Tried
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged
+from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import KindEvidence
 
 NOT_ADDED = ("count_distinct", "median", "quantile", "min", "max")

@@ -13,9 +13,10 @@ from policies.schema.base import Strict
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
 from sandbox.exports.checks.cells import cell_tables, least, whole_columns
-from sandbox.exports.subject import CannotRun, ExportSubject, Judged, Tried
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged
 from sandbox.exports.wording import Wording
 from sandbox.products import artefact, releasing
+from sandbox.products.blackbox import Tried
 from sandbox.products.carrier import Refusal
 from sandbox.products.evidence import TOLERANCE, Evidence, KindEvidence
 from sandbox.products.spec import digest
