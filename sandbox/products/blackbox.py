@@ -201,17 +201,22 @@ class _Lane:
 
     def _copy(self, alias: str, kind: str, mode: str, bucket: int, folder: Path) -> Path:
         """The granted columns of an input, changed for one bucket; the jail's process may read it, nobody else's."""
+        import pyarrow.parquet as pq
+
         source, file = self._sources[alias], folder / f"{list(self._sources).index(alias)}.parquet"
         key = next((k for k in source.keys if k.kind == kind), None)
         through = {f"{alias}#{k.kind}": Source(k.through.files, "") for k in source.keys if k.through is not None}
         with opened({alias: source, **through}, whole=True) as con:
-            rows = f"SELECT * FROM {quote(alias)}" + (f" WHERE {source.rows}" if source.rows else "")
+            rows = f"SELECT * FROM {quote(alias)}"
             visible = column_names(source)
             text = f"SELECT {', '.join(map(quote, visible))} FROM ({rows})"
             if key is not None:
                 inside = f"(hash({_owner(alias, key)} || ':{self._seed:x}') % {self._room.buckets} = {bucket})"
                 text = _changed_rows(rows, visible, inside, _sensitive(source), mode, self._seed)
-            con.sql(text).write_parquet(str(file))
+            reader = con.sql(text).to_arrow_reader(65_536)  # the connection itself may write nowhere
+            with pq.ParquetWriter(file, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
         file.chmod(0o444)
         return file
 
