@@ -92,7 +92,8 @@ def tried(script: str, tmp_path: Path, watch: blackbox.Watch | None = None, **ch
     step = {"name": "s", "script": script, "reads": ["t"], "columns": {"区": "text", "费用": "number"}}
     cube = {"from": "s", "dimensions": ["区"], "measures": {"和": {"op": "sum", "of": "费用"}}}
     spec = job(None, prepare=[step], product=cube, reference=[])
-    sources = {"t": Source((str(tmp_path / "t.parquet"),), "sha256:t", (EntityKey("person", "人"),), roles={"区": "open"})}
+    keys = (EntityKey("person", "人"),)
+    sources = {"t": Source((str(tmp_path / "t.parquet"),), "sha256:t", keys, roles={"区": "open"})}
     room = blackbox.Room(LIMITS, 64, selftest(), tmp_path / "lane.jsonl", base=5, times=1000, buckets=3)
     (one,) = blackbox.tried(spec, sources, replace(room, **changes), tmp_path, watch)
     return one
