@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
+from pipelines.running import limits_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -18,6 +19,7 @@ from sandbox.catalog import repository as catalogue
 from sandbox.exports import release as packaging
 from sandbox.exports import repository, service
 from sandbox.exports.checks.proofs import mismatches
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.repository import ExportRequest, LedgerCell, Release
@@ -40,17 +42,20 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
-from sandbox.products import repeating
+from sandbox.products import post, repeating, reports
 from sandbox.products import repository as products
 from sandbox.products import service as runs
+from sandbox.products.artefact import Artefact as Written
 from sandbox.products.compile import columns_read
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.proving import BROKEN, Asked
+from sandbox.products.releasing import Table
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, parse
-from sandbox.workspaces import uploads
+from sandbox.workspaces import tiers, uploads
 from sandbox.workspaces.own_record import Upload
+from sandbox.workspaces.selftest import selftest
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class Releasing:
         cells: tuple[ReleasedCell, ...] = ()
         if proved.evidence is not None:  # what people let out without evidence has no cells to compare with later
             cells = cells_of(facts.spec, proved.evidence, release=release_id, base=base, hidden=subject.hidden)
-        made = work.step("package", 80, lambda: _package(facts, release_id))
+        made = work.step("package", 80, lambda: _package(facts, subject, release_id))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             if _history(unit, facts.request, facts.kinds) != facts.history:
@@ -260,15 +265,14 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
 
 def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     request, application = facts.request, facts.application
-    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
-    file = ExportFile(facts.artefact.name, content)
     columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
     free = facts.spec.prepare or len(columns) < len(facts.sources)
     read = columns if free else columns_read(facts.spec, columns)  # free text may read all that it is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
-        files=(file,), audience=request.audience, form="aggregate", lane="platform", today=today,  # type: ignore[arg-type]
+        files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
+        form="aggregate", lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
             application.id, facts.live, frozenset({application.product_form}),
@@ -279,10 +283,30 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
     )  # fmt: skip
+    subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
-def _package(facts: Facts, release_id: str) -> Release:
+def _inside(facts: Facts) -> ExportFile:
+    """The file that the run left inside: what people look at where no evidence lets the platform write another."""
+    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
+    return ExportFile(facts.artefact.name, content)
+
+
+def _post(facts: Facts, product: Table, references: list[Table]) -> Written:
+    """The job's last statement over what is released, in a jail with nothing else."""
+    with facts.platform.system() as unit:
+        bounds = editions.in_force(unit, "workspace").by_check("run_limits").parameters
+        accepted = tiers.accepted(unit)
+        run = products.get(unit.session, facts.artefact.run_id)
+    room = post.Room(
+        limits_of(bounds), bounds.folder_mb, selftest(),
+        reports.place(facts.platform.settings, facts.artefact.run_id, "post"), accepted,
+    )  # fmt: skip
+    return post.finish(facts.spec, product, references, room, [str(c[0]) for c in run.dry_run["columns"]])
+
+
+def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
     """Build, sign and store the package; it gets its name only when it is whole."""
     settings, request = facts.platform.settings, facts.request
     allowed = terms(facts.edition, request.audience)  # type: ignore[arg-type]
@@ -290,7 +314,6 @@ def _package(facts: Facts, release_id: str) -> Release:
         now = unit.now
         reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
     expires = now + timedelta(days=allowed.expires_days)
-    content = (settings.artefacts_root / facts.artefact.sha256).read_bytes()
     described = packaging.ReleaseFacts(
         release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=facts.artefact.rows,
         schema={c: "measure" if c in facts.spec.measures else "dimension" for c in facts.artefact.columns},
@@ -298,7 +321,7 @@ def _package(facts: Facts, release_id: str) -> Release:
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
     )  # fmt: skip
     key = facts.platform.signing_key
-    files = [ExportFile(facts.artefact.name, content)]
+    files = list(subject.files)
     packed = packaging.package(described, files, key)
     sha256 = hashlib.sha256(packed).hexdigest()
     settings.releases_root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,7 +7,7 @@ hidden cell is the margin less the others, so that a second one, the smallest, i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,9 @@ def suppressed(subject: ExportSubject, edition: ExportEdition) -> frozenset[Plac
 def _failing(subject: ExportSubject, edition: ExportEdition) -> Iterator[Place]:
     spec, evidence = subject.need_evidence()
     places = {
-        cell_place(spec.file_name, row, name): (row, name) for row in range(len(evidence.rows)) for name in spec.measures
-    }
+        cell_place(spec.file_name, row, name): (row, name)
+        for row in range(len(evidence.rows)) for name in spec.measures
+    }  # fmt: skip
     for rule in edition.for_form(subject.form):
         if rule.check in CELL_RULES:
             for finding in run_rule(rule, subject).findings:
@@ -84,7 +85,7 @@ def _failing(subject: ExportSubject, edition: ExportEdition) -> Iterator[Place]:
                     yield places[finding.place]
 
 
-def _recoverable(spec: Cube, evidence: Evidence, failing: set[Place]) -> Iterator[Place]:
+def _recoverable(spec: Cube, evidence: Evidence, failing: Collection[Place]) -> Iterator[Place]:
     """One more cell for every margin that is shown and has exactly one hidden cell below it in some grouping."""
     rows, people = {row for row, _ in failing}, _people(evidence)
     for below in _families(spec, evidence):

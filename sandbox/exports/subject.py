@@ -138,8 +138,9 @@ class ExportSubject:
     `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
-    cells that the platform suppresses in the file. `refusals`: why no evidence can be derived and what helps;
-    `black_box`: what leaving out and changing buckets of entities showed where none can be (scripts).
+    cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
+    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
+    none can be (scripts).
     """
 
     files: tuple[ExportFile, ...]

@@ -94,7 +94,9 @@ class Watch:
         return self.cancelled()
 
 
-def test(spec: JobSpec, sources: Mapping[str, Source], room: Room, work: Path, watch: Watch | None = None) -> tuple[Tried, ...]:
+def tried(
+    spec: JobSpec, sources: Mapping[str, Source], room: Room, work: Path, watch: Watch | None = None
+) -> tuple[Tried, ...]:
     """Try the job's cube for every kind of entity that its inputs carry; `work` is the caller's scratch folder.
 
     Raises `Cancelled`; `Unavailable` where the plain run does not finish; UserError where isolation is too weak.
@@ -164,7 +166,8 @@ class _Lane:
         perturbed = min((len(b) for b in seen.perturbed.values()), default=None)
         fewest = min((n for n in (removed, perturbed) if n is not None), default=None)
         return Tried(
-            kind, self._room.buckets, len(plain), fewest, seen.largest, removed, perturbed, seen.failed, seen.over_budget
+            kind, self._room.buckets, len(plain), fewest, seen.largest,
+            removed, perturbed, seen.failed, seen.over_budget,
         )
 
     def _cells(self, kind: str, mode: str, bucket: int) -> dict[Cell, Any] | None:
@@ -198,17 +201,22 @@ class _Lane:
 
     def _copy(self, alias: str, kind: str, mode: str, bucket: int, folder: Path) -> Path:
         """The granted columns of an input, changed for one bucket; the jail's process may read it, nobody else's."""
+        import pyarrow.parquet as pq
+
         source, file = self._sources[alias], folder / f"{list(self._sources).index(alias)}.parquet"
         key = next((k for k in source.keys if k.kind == kind), None)
         through = {f"{alias}#{k.kind}": Source(k.through.files, "") for k in source.keys if k.through is not None}
         with opened({alias: source, **through}, whole=True) as con:
-            rows = f"SELECT * FROM {quote(alias)}" + (f" WHERE {source.rows}" if source.rows else "")
+            rows = f"SELECT * FROM {quote(alias)}"
             visible = column_names(source)
             text = f"SELECT {', '.join(map(quote, visible))} FROM ({rows})"
             if key is not None:
                 inside = f"(hash({_owner(alias, key)} || ':{self._seed:x}') % {self._room.buckets} = {bucket})"
                 text = _changed_rows(rows, visible, inside, _sensitive(source), mode, self._seed)
-            con.sql(text).write_parquet(str(file))
+            reader = con.sql(text).to_arrow_reader(65_536)  # the connection itself may write nowhere
+            with pq.ParquetWriter(file, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
         file.chmod(0o444)
         return file
 
@@ -227,7 +235,9 @@ def _sensitive(source: Source) -> list[str]:
     return [c for c in column_names(source) if c not in keys and source.roles.get(c, "sensitive") == "sensitive"]
 
 
-def _changed_rows(rows: str, visible: Sequence[str], inside: str, sensitive: Sequence[str], mode: str, seed: int) -> str:
+def _changed_rows(
+    rows: str, visible: Sequence[str], inside: str, sensitive: Sequence[str], mode: str, seed: int
+) -> str:  # fmt: skip
     """The rows without a bucket, or with its sensitive values changed; rows without an owner are in no bucket."""
     marked = f"SELECT r.*, coalesce({inside}, false) AS __in, row_number() OVER () AS __r FROM ({rows}) r"
     if mode == "remove":
@@ -261,7 +271,7 @@ def _by_cell(spec: JobSpec, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 def _changed(plain: Mapping[Cell, Any], other: Mapping[Cell, Any]) -> dict[Cell, float]:
     """The cells that differ, with the relative change; a cell that comes or goes has changed wholly."""
-    found = {cell: 1.0 for cell in plain.keys() ^ other.keys()}
+    found = dict.fromkeys(plain.keys() ^ other.keys(), 1.0)
     for cell in plain.keys() & other.keys():
         if not same_value(plain[cell], other[cell]):
             found[cell] = _relative(plain[cell], other[cell])

@@ -15,6 +15,7 @@ import pytest
 from policies import checks as policy_checks
 from policies.verdict import Outcome, Verdict
 from sandbox.exports.checks import CHECKS
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import LATER_STAGES, evaluate, run_rule, terms, verdict_for
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts
@@ -169,11 +170,8 @@ def test_evidence_that_leaves_a_kind_out_is_an_error() -> None:
 def test_inputs_about_nobody_go_to_a_person() -> None:
     subject = clean()
     assert subject.evidence is not None
-    assert subject.spec is not None
-    evidence = replace(subject.evidence, kinds=())
-    made = platform_file(subject.spec, evidence)
-    file = ExportFile(made.name, made.content)
-    nobody = replace(subject, evidence=evidence, entity_kinds=frozenset(), files=(file,))
+    nobody = replace(subject, evidence=replace(subject.evidence, kinds=()), entity_kinds=frozenset(), files=())
+    nobody = finished(nobody, edition())
     assert evaluate(nobody, edition()).outcome is REVIEW
 
 
