@@ -160,9 +160,8 @@ def removals(lab: Lab, entities: list[int]) -> Iterator[tuple[int, bool, bool]]:
 
 def _changed(before: list[Row], after: list[Row], width: int) -> set[Row]:
     left = {row[:width]: row for row in after}
-    return {
-        row[:width] for row in before if row[:width] not in left or not same_rows([row], [left[row[:width]]], width)
-    }
+    kept = {key for row in before if (key := row[:width]) in left and same_rows([row], [left[key]], width)}
+    return {row[:width] for row in before} - kept
 
 
 def _read(files: tuple[str, ...]) -> str:
