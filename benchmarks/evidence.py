@@ -30,7 +30,7 @@ from policies.text import Text
 from sandbox.products import compile as sql
 from sandbox.products.carrier import Refused
 from sandbox.products.entities import SessionCodes
-from sandbox.products.evidence import HALVES, derive, same_rows
+from sandbox.products.evidence import HALVES, derive
 from sandbox.products.source import EvidenceError
 from sandbox.products.spec import parse
 
@@ -106,7 +106,7 @@ def removal() -> list[Figure]:
                     continue
                 lab.contribute()
                 entities = lab.entities()
-                for done, (_, changed, bad) in enumerate(removals(lab, entities, same_rows), start=1):
+                for done, (_, changed, bad) in enumerate(removals(lab, entities), start=1):
                     tried, moved, wrong = tried + 1, moved + changed, wrong + bad
                     if time.monotonic() > until:
                         left_out += len(entities) - done

@@ -6,6 +6,7 @@ can be timed against the plain statement and tried with one entity after another
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -132,21 +133,35 @@ class Lab:
         return [entity for (entity,) in self._in("main", text)]
 
 
-def removals(lab: Lab, entities: list[int], same: Any) -> Iterator[tuple[int, bool, bool]]:
+def same_rows(left: list[Row], right: list[Row], keys: int) -> bool:
+    """Whether two results in the same order are equal: floats to one part in 10^9, everything else exactly."""
+    return len(left) == len(right) and all(
+        a[:keys] == b[:keys] and all(map(_same, a[keys:], b[keys:])) for a, b in zip(left, right, strict=True)
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9) or (math.isnan(a) and math.isnan(b))
+    return bool(a == b)
+
+
+def removals(lab: Lab, entities: list[int]) -> Iterator[tuple[int, bool, bool]]:
     """(entity, whether its removal changes the product, whether it is wrong): the prediction is off, or a cell changed
     that the entity is not in."""
     before = lab.plain()
     width, behind = len(lab.spec.dimensions), lab.behind()
     for entity in entities:
         truth = lab.without(entity)
-        changed = _changed(before, truth, width, same)
-        fits = same(truth, lab.recompute(without=entity), width) and changed <= behind.get(entity, set())
+        changed = _changed(before, truth, width)
+        fits = same_rows(truth, lab.recompute(without=entity), width) and changed <= behind.get(entity, set())
         yield entity, bool(changed), not fits
 
 
-def _changed(before: list[Row], after: list[Row], width: int, same: Any) -> set[Row]:
+def _changed(before: list[Row], after: list[Row], width: int) -> set[Row]:
     left = {row[:width]: row for row in after}
-    return {row[:width] for row in before if row[:width] not in left or not same([row], [left[row[:width]]], width)}
+    kept = {key for row in before if (key := row[:width]) in left and same_rows([row], [left[key]], width)}
+    return {row[:width] for row in before} - kept
 
 
 def _read(files: tuple[str, ...]) -> str:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.evidence_lab import Lab
+from benchmarks.evidence_lab import Lab, same_rows
 from sandbox.products.carrier import Refused
-from sandbox.products.evidence import same_rows
 from sandbox.products.spec import parse
 from tests.evidence_programs import PIDS, Program, Record, records, stored
 

@@ -13,11 +13,11 @@ import duckdb
 import pytest
 from sqlglot import exp, parse_one
 
-from benchmarks.evidence_lab import Lab, removals
+from benchmarks.evidence_lab import Lab, removals, same_rows
 from sandbox.products import perturb
 from sandbox.products.carrier import owners, subqueries
 from sandbox.products.entities import SessionCodes
-from sandbox.products.evidence import Evidence, derive, same_rows
+from sandbox.products.evidence import Evidence, derive
 from sandbox.products.spec import parse
 from tests.attacks.evidence_corpus import ATTACKS
 from tests.attacks.evidence_judge import Judge
@@ -108,7 +108,7 @@ def test_a_broken_carrier_is_exposed_by_the_removal_of_single_entities(
         lab = Lab(con, parsed, {alias: tables[alias] for alias in parsed.inputs})
         lab.contribute()
         assert same_rows(lab.plain(), lab.recompute(), 1)
-        assert any(wrong for _, _, wrong in removals(lab, lab.entities()[:20], same_rows))
+        assert any(wrong for _, _, wrong in removals(lab, lab.entities()[:20]))
 
 
 @pytest.mark.parametrize("spec", [JOINED, STACKED, PER_PERSON], ids=["joined", "stacked", "per person"])
