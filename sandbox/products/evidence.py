@@ -157,7 +157,7 @@ class Fresh:
 
 def derive(
     spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES,
-    draws: Draws | None = None,
+    draws: Draws | None = None, watch: Watch | None = None,
 ) -> Evidence:  # fmt: skip
     """Run the job on the source and derive and prove its evidence for every kind of entity the inputs carry.
 
@@ -185,7 +185,11 @@ def derive(
         draws = draws or Fresh()
         draws.frozen(output := digest_of(rows))
         seed = draws.randbits(128)
-        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves, seed) for entity in entities)
+        kinds = []
+        for n, entity in enumerate(entities):
+            if watch is not None:
+                watch.progress(f"{entity.kind}: P1, P2, P3", n / len(entities))
+            kinds.append(_of_kind(con, spec, entity, rows, sources, codes, halves, seed))
     names = tuple(spec.output_columns)
     used = {alias: source.digest for alias, source in sources.items()}
     same = (0,) * len(rows)
@@ -193,7 +197,8 @@ def derive(
         spec=as_data(spec), texts={"product": statement}, seed=f"{seed:x}", halves=halves, versions=_versions(),
         digests={**{f"source.{alias}": name for alias, name in used.items()}, "output": output},
     )  # fmt: skip
-    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds, groupings=same, record=record)
+    head = (digest(spec), used, names, len(spec.dimensions), tuple(rows), tuple(kinds))
+    return Evidence(*head, groupings=same, record=record)
 
 
 def _versions() -> dict[str, str]:

@@ -33,7 +33,7 @@ from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.usage import Meter, meter
 
 CODE = (
-    "sandbox/products", "sandbox/catalog/keys.py", "sandbox/kernel/errors.py",
+    "sandbox/products", "sandbox/catalog/keys.py", "sandbox/catalog/entityfacts.py", "sandbox/kernel/errors.py",
     "policies/text.py", "policies/problems.py", "policies/reading.py",
 )  # fmt: skip
 """What the inside imports of the platform's own code, beside the jail's."""
