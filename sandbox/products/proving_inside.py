@@ -46,13 +46,16 @@ def run(setting: Setting, data: Channel, control: Channel) -> None:
 
 def _prove(setting: Setting, data: Channel) -> None:
     from sandbox.products import evidence_files
-    from sandbox.products.evidence import derive
+    from sandbox.products.evidence import Budget, derive
 
     shown = _Shown(data)
     shown.progress("start", 0)
     sources = {alias: _source(alias, facts, setting) for alias, facts in setting.extra["sources"].items()}
     spec, halves = parse(setting.extra["spec"]), setting.extra["halves"]
-    evidence = derive(spec, sources, codes=_Given(), halves=halves, draws=_Outside(data), watch=shown)
+    evidence = derive(
+        spec, sources, codes=_Given(), halves=halves, budget=Budget(**setting.extra["budget"]), watch=shown,
+        seed=_Outside(data).seed,
+    )  # fmt: skip
     evidence_files.write(evidence, Path(str(setting.output)))
 
 
@@ -91,15 +94,13 @@ class _Outside:
     def __init__(self, data: Channel) -> None:
         self._data = data
 
-    def frozen(self, digest: str, /) -> None:
-        self._data.send({"is": "frozen", "digest": digest})
-
-    def randbits(self, bits: int, /) -> int:
-        self._data.send({"is": "seed", "bits": bits})
+    def seed(self, digest: str) -> str:
+        """The secret, in exchange for the digest of the frozen values."""
+        self._data.send({"is": "seed", "frozen": digest})
         answer = self._data.receive()
         if answer is None or answer[0].get("is") != "seed":
             raise ChannelClosed("no seed")
-        return int(answer[0]["value"], 16)
+        return str(answer[0]["value"])
 
 
 def _told(error: EvidenceError) -> dict[str, Any]:
