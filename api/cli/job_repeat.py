@@ -51,7 +51,7 @@ def _both(record: Path, data: Path, entities: list[str]) -> tuple[Evidence, Evid
     spec = parse(dict(kept.record.spec))
     with tempfile.TemporaryDirectory(prefix="pds-repeat-") as scratch:
         sources = facts.sources_in(data, spec, Path(scratch), entities)
-        asked = proving.Asked(kept.record.halves, draws=repeating.Replayed(kept.record.seed))
+        asked = proving.Asked(kept.record.halves, seed=lambda _output: kept.record.seed)
         place = proving.Place(selftest().form, room, Path(scratch))
         return kept, proving.prove(spec, sources, asked, codes=SessionCodes(), place=place)
 

@@ -27,7 +27,7 @@ from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import Unavailable
 from sandbox.products import plan
 from sandbox.products.compile import quote
-from sandbox.products.evidence import same_value
+from sandbox.products.evidence_values import same_value
 from sandbox.products.source import EntityKey, Source, column_names, opened
 from sandbox.products.spec import JobSpec
 from sandbox.workspaces import handover, staged

@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 DIGEST_BYTES = 16
-LIMIT = 2**32
-"""Codes are unsigned 32-bit numbers."""
+LIMIT = 2**32 - 1
+"""Codes are unsigned 32-bit numbers; the last one is no entity."""
+MISSING_KEY = LIMIT
+"""The owner of rows of an entity table whose key is missing: no entity for a threshold, one for dominance."""
 
 Codes = npt.NDArray[np.uint32]
 

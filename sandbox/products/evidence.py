@@ -14,35 +14,45 @@ told apart by the filter, not by the set.
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from policies.text import Text
+from sandbox.products import cells, perturb, proofs
 from sandbox.products import compile as sql
-from sandbox.products import perturb
+from sandbox.products.budget import Budget, Cancelled, Clock, OverBudget, Watch
 from sandbox.products.cells import CELL_SCHEMA, packed
-from sandbox.products.compile import Entity, Partial
-from sandbox.products.entities import Codes, EntityCodes
-from sandbox.products.evidence_values import digest_of
-from sandbox.products.source import EvidenceError, Source, half, kept, opened
-from sandbox.products.spec import JobSpec, as_data, digest
+from sandbox.products.contributions import (
+    build_main,
+    carried_schema,
+    companions,
+    contribute,
+    digest,
+    output,
+    twins,
+)
+from sandbox.products.entities import MISSING_KEY, EntityCodes
+from sandbox.products.program import Program, Task
+from sandbox.products.proofs import TOLERANCE, seed_of
+from sandbox.products.source import EvidenceError, Source, opened
+from sandbox.products.spec import JobSpec, as_data
+from sandbox.products.spec import digest as digest_of
 
 if TYPE_CHECKING:
     import duckdb
 
     from sandbox.products.carrier import Suspect
 
+__all__ = [
+    "CELL_SCHEMA", "TOLERANCE", "Budget", "Cancelled", "Evidence", "KindEvidence", "ProofRecord", "Watch", "derive",
+    "packed",
+]  # fmt: skip
 
-TOLERANCE = 1e-9
-"""Relative difference of two floating sums that counts as equal: the order of additions is not fixed."""
 HALVES = 3
 MAX_CELLS = 1_000_000
 
@@ -55,7 +65,9 @@ class KindEvidence:
 
     `touched`: whether the plan says that entities of this kind enter the product; where it says no, there is no cell
     table, and the halves show that deleting them changes nothing. `several`: a row may have more than one owner.
-    `perturbed` and `not_perturbed` are source columns and modes, as `input.column:mode`.
+    `perturbed` and `not_perturbed` are source columns and modes, as `input.column:mode`; `*:mode` where the product
+    rests on no column that could be perturbed: every mode has then been tried on all there is. `ownerless_rows` of the
+    product's `rows_total` rows have no entity of this kind.
     """
 
     kind: str
@@ -101,8 +113,8 @@ class Evidence:
     """What the platform computed itself for one cube on named snapshots: values and, per kind, who is behind them.
 
     `name` is `product`, or the name of a reference step; `references` are judged like the product itself. `groupings`
-    has one number per row: 0 where every dimension is present, and bit i (from the right) set where the i-th dimension
-    from the right is summed over. `over_budget` names what was not finished: such evidence is for people, never a pass.
+    has one number per row: 0 where every dimension is present, else the place of the row's margin, from 1.
+    `over_budget` names what was not finished: such evidence is for people, never a pass.
     """
 
     job: str
@@ -119,207 +131,244 @@ class Evidence:
     over_budget: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long the whole proof may take: in seconds, or as a multiple of the plain run; None: no limit of this sort."""
-
-    seconds: float | None = None
-    times: float | None = None
-
-
-class Watch(Protocol):
-    """Who looks on: told how far the proof is, asked whether to go on. Asked from a second thread, too."""
-
-    def progress(self, step: str, share: float) -> None: ...
-    def cancelled(self) -> bool: ...
-
-
-class Draws(Protocol):
-    """Where secret numbers come from: `secrets`, or the record of an earlier proof.
-
-    `frozen` is told the digest of the values of a cube (`evidence_values.digest_of`) before the first number is asked
-    for: whoever wrote the job cannot know the numbers.
-    """
-
-    def frozen(self, digest: str, /) -> None: ...
-    def randbits(self, bits: int, /) -> int: ...
-
-
-class Fresh:
-    """New secret numbers from the kernel."""
-
-    def frozen(self, digest: str, /) -> None:
-        """Nobody has to be told."""
-
-    def randbits(self, bits: int, /) -> int:
-        return secrets.randbits(bits)
+def drawn(output: str) -> str:
+    """A new secret seed (64 hex digits). `output` is the digest of the frozen values: whoever draws has seen it."""
+    return secrets.token_hex(32)
 
 
 def derive(
-    spec: JobSpec, sources: Mapping[str, Source], *, codes: EntityCodes, halves: int = HALVES,
-    draws: Draws | None = None,
-) -> Evidence:  # fmt: skip
+    spec: JobSpec,
+    sources: Mapping[str, Source],
+    *,
+    codes: EntityCodes,
+    halves: int = HALVES,
+    budget: Budget | None = None,
+    watch: Watch | None = None,
+    seed: Callable[[str], str] = drawn,
+) -> Evidence:
     """Run the job on the source and derive and prove its evidence for every kind of entity the inputs carry.
 
-    `halves`: random halves of P2, by a seed that is drawn when the values are frozen. Raises `EvidenceError` where the
-    evidence cannot be derived; a failed proof is no error but a fact of the result (`proved` false) that the gate
-    blocks on.
+    `halves`: random halves of P2. `seed` is asked once, after every value is frozen, with their digest; to repeat a
+    verdict it gives the recorded one. Raises `EvidenceError` where the evidence cannot be derived and `Cancelled` when
+    the watch says so; a failed proof is no error but a fact of the result (`proved` false) that the gate blocks on.
     """
-    if spec.beyond_proof:
-        raise EvidenceError(
-            "evidence.beyond_proof",
-            Text("作业含有机器不能证明的部分", "The job has parts that the machine cannot prove"),
-            Text("请改用只有 product 的声明式作业", "Use a declared job with nothing but `product`"),
-            parts=spec.beyond_proof,
-        )
-    entities = sql.entities_of({alias: source.hidden_keys for alias, source in sources.items()})
-    statement = sql.compile(spec)[-1].sql
+    kinds = _kinds(sources)
+    program = Program(spec, sources, kinds)
     with opened(sources) as con:
-        rows = con.execute(statement).fetchall()
-        if len(rows) > MAX_CELLS:
+        clock = Clock(con, budget, watch)
+        with clock.running():
+            return _Proof(con, clock, program, spec, codes, halves).evidence(seed)
+
+
+def _kinds(sources: Mapping[str, Source]) -> list[str]:
+    for alias, source in sources.items():
+        own = [key.kind for key in source.keys]
+        if len(set(own)) != len(own):
             raise EvidenceError(
-                "evidence.too_many_cells",
-                Text(f"结果超过 {MAX_CELLS} 个单元格", f"The product has more than {MAX_CELLS} cells"),
-                Text("请减少维度或合并取值", "Use fewer dimensions or merge values"),
+                "evidence.two_keys",
+                Text(f"输入 {alias} 有两列都是同一类主体的标识", f"Input {alias} has two keys of one kind of entity"),
+                Text("请主管部门在目录中只保留一列", "The department keeps one of them in the catalogue"),
+                input=alias,
             )
-        draws = draws or Fresh()
-        draws.frozen(output := digest_of(rows))
-        seed = draws.randbits(128)
-        kinds = tuple(_of_kind(con, spec, entity, rows, sources, codes, halves, seed) for entity in entities)
-    names = tuple(spec.output_columns)
-    used = {alias: source.digest for alias, source in sources.items()}
-    same = (0,) * len(rows)
-    record = ProofRecord(
-        spec=as_data(spec), texts={"product": statement}, seed=f"{seed:x}", halves=halves, versions=_versions(),
-        digests={**{f"source.{alias}": name for alias, name in used.items()}, "output": output},
-    )  # fmt: skip
-    return Evidence(digest(spec), used, names, len(spec.dimensions), tuple(rows), kinds, groupings=same, record=record)
+    return sorted({key.kind for source in sources.values() for key in source.keys})
 
 
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("duckdb", "sqlglot", "pyroaring")}
+class _Proof:
+    """One derivation under way."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        clock: Clock,
+        program: Program,
+        spec: JobSpec,
+        codes: EntityCodes,
+        halves: int,
+    ) -> None:
+        self.con, self.clock, self.program, self.spec = con, clock, program, spec
+        self.codes, self.halves = codes, halves
+        self.over: list[str] = []
+        self.digests = {f"source:{alias}": source.digest for alias, source in program.sources.items()}
+
+    def evidence(self, draw: Callable[[str], str]) -> Evidence:
+        try:
+            with self.clock.step("plain"):
+                rows = self._frozen()
+            self.clock.plain_run_ended(len(self.program.tasks) * len(self.program.kinds) * (self.halves + 2))
+            secret = draw(self.digests["output:product"])
+            with self.clock.step("owners"):
+                twins(self.con, self.program.sources, self.program.kinds, self.codes)
+        except OverBudget as stopped:
+            raise EvidenceError(
+                "evidence.over_budget",
+                Text("作业本身已超出运行时限", "The job itself takes longer than its budget"),
+                Text("请缩小作业范围", "Make the job smaller"),
+                step=str(stopped),
+            ) from None
+        found: dict[str, list[KindEvidence]] = {task.name: [] for task in self.program.tasks}
+        for kind in self.program.kinds:
+            for name, one in self._of_kind(kind, secret):
+                found[name].append(one)
+        made = [self._made(task, rows[task.name], found[task.name], secret) for task in self.program.tasks]
+        return _with_references(made, tuple(self.over))
+
+    def _frozen(self) -> dict[str, list[Row]]:
+        """Run everything once; the values of every cube, which nothing changes any more."""
+        build_main(self.con, self.program)
+        rows = {}
+        for number, task in enumerate(self.program.tasks):
+            output(self.con, task, number)
+            found = self.con.execute(f"SELECT * FROM __o{number} LIMIT {MAX_CELLS + 1}").fetchall()
+            if len(found) > MAX_CELLS:
+                raise EvidenceError(
+                    "evidence.too_many_cells",
+                    Text(f"结果超过 {MAX_CELLS} 个单元格", f"The product has more than {MAX_CELLS} cells"),
+                    Text("请减少维度或合并取值", "Use fewer dimensions or merge values"),
+                )
+            rows[task.name] = found
+            self.digests[f"output:{task.name}"] = digest(self.con, f"__o{number}")
+            if task.frozen:
+                self._frozen_is_its_cube(task, number)
+        return rows
+
+    def _frozen_is_its_cube(self, task: Task, number: int) -> None:
+        columns = ", ".join(sql.quote(c) for c in task.cube.output_columns)
+        self.con.execute(f"CREATE OR REPLACE TEMP VIEW product AS SELECT {columns} FROM __o{number}")
+        text = task.post or "SELECT * FROM product"
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE __left AS SELECT * FROM ({text}) ORDER BY ALL")
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE __right AS SELECT * FROM {sql.quote(task.name)} ORDER BY ALL")
+        self.con.execute("DROP VIEW product")
+        if not proofs.same(self.con, "__left", "__right"):
+            raise EvidenceError(
+                "evidence.reference_needed",
+                Text("子查询无法按汇总步骤读懂", "A sub-query could not be read as a reference step"),
+                Text("请把它写成 reference 中的一项", "Write it as an entry of `reference`"),
+            )
+
+    def _of_kind(self, kind: str, secret: str) -> list[tuple[str, KindEvidence]]:
+        made: list[tuple[str, KindEvidence]] = []
+        ready = self._stage(f"{kind}:carry", lambda: carried_schema(self.con, self.program, kind, "__k", {}))
+        for number, task in enumerate(self.program.tasks):
+            made.append((task.name, self._judged(kind, task, number, secret, ready)))
+        return made
+
+    def _stage(self, name: str, work: Callable[[], object]) -> bool:
+        """Whether a step was finished inside the budget; what was not is named."""
+        try:
+            with self.clock.step(name):
+                work()
+        except OverBudget:
+            self.over.append(name)
+            return False
+        return True
+
+    def _judged(self, kind: str, task: Task, number: int, secret: str, ready: bool) -> KindEvidence:
+        name = f"{task.name}:{kind}"
+        touched = self.program.touched(kind, task.cube)
+        owner = "several" if any(self.program.relations[kind][a].owner == "several" for a in task.cube.used) else "one"
+        one = _Kind(self, kind, task, number, secret, owner == "several", touched)
+        if touched and not (ready and self._stage(f"{name}:contributions", one.contribute)):
+            return one.facts(0, 0)
+        tried = held = 0
+        for i in range(self.halves):
+            if not self._stage(f"{name}:half {i + 1}", partial(one.half, i)):
+                break
+            tried, held = tried + 1, held + one.held
+        if touched:
+            one.perturb()
+            self._stage(f"{name}:cells", one.table)
+        return one.facts(tried, held)
+
+    def _made(self, task: Task, rows: list[Row], kinds: Sequence[KindEvidence], secret: str) -> Evidence:
+        cube, width = task.cube, len(task.cube.output_columns)
+        _, suspects = self.program.lineage(cube, task.name)
+        used = {alias: source.digest for alias, source in self.program.sources.items()}
+        groupings = tuple(int(row[width]) for row in rows) if cube.margins else (0,) * len(rows)
+        return Evidence(
+            digest_of(self.spec), used, tuple(cube.output_columns), len(cube.dimensions),
+            tuple(row[:width] for row in rows) if cube.margins else tuple(rows), tuple(kinds), name=task.name,
+            groupings=groupings, suspects=suspects, record=self._record(secret),
+        )  # fmt: skip
+
+    def _record(self, secret: str) -> ProofRecord:
+        from importlib.metadata import version
+
+        texts = {item.name: str(item.sql) for item in self.spec.prepare}
+        texts |= {task.name: sql.cube_sql(task.cube) for task in self.program.tasks}
+        return ProofRecord(
+            spec=as_data(self.spec), texts=texts, carried=proofs.texts(self.program), frozen=self.program.frozen(),
+            seed=secret, halves=self.halves, versions={name: version(name) for name in ("duckdb", "sqlglot")},
+            digests=dict(self.digests),
+        )  # fmt: skip
 
 
-def _seed(seed: int, *label: object) -> int:
-    """A number of 63 bits that follows from the secret seed."""
-    text = ":".join([f"{seed:x}", *map(str, label)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+class _Kind:
+    """One cube for one kind of entity."""
+
+    def __init__(
+        self, proof: _Proof, kind: str, task: Task, number: int, secret: str, several: bool, touched: bool
+    ) -> None:
+        self.proof, self.con, self.program = proof, proof.con, proof.program
+        self.kind, self.task, self.number, self.secret = kind, task, number, secret
+        self.several, self.touched = several, touched
+        self.reproduced, self.held = not touched, False
+        self.cells, self.bitmaps = pl.DataFrame(schema=CELL_SCHEMA), dict[str, bytes]()
+        self.perturbed: list[str] = []
+        self.not_perturbed: list[str] = []
+        self.rows = self.ownerless = 0
+
+    def contribute(self) -> None:
+        contribute(self.con, self.program, self.kind, self.task.cube, "__k", "__c")
+        companions(self.con, self.program, self.kind, self.task.cube)
+        self.reproduced = proofs.reproduced(self.con, self.task, self.number)
+        missing = f"list_has_any(__e, [{MISSING_KEY}])" if self.several else f"__e = {MISSING_KEY}"
+        self.rows, self.ownerless = map(int, self.con.execute(
+            f"SELECT coalesce(sum(__rows), 0), coalesce(sum(__rows) FILTER (WHERE __e IS NULL OR {missing}), 0) "
+            "FROM __c WHERE __g = 0"
+        ).fetchall()[0])  # fmt: skip
+        self.proof.digests[f"contributions:{self.task.name}:{self.kind}"] = digest(self.con, "__c")
+
+    def half(self, i: int) -> None:
+        seed = seed_of(self.secret, self.task.name, self.kind, "half", str(i))
+        self.held = proofs.half_holds(self.con, self.program, self.kind, self.task, self.number, seed, self.several)
+
+    def perturb(self) -> None:
+        """Every column behind the measures, in every mode; what the job cannot be run on is named."""
+        import duckdb
+
+        columns, _ = self.program.lineage(self.task.cube, self.task.name)
+        found, impossible = perturb.plan(self.con, self.program, columns)
+        self.not_perturbed += impossible
+        perturb.begin(self.con, self.task)
+        if not found:
+            self.perturbed = [f"*:{mode}" for mode in perturb.MODES]
+        for alias, column, modes in found:
+            for mode in modes:
+                name = f"{alias}.{column}:{mode}"
+                seed = seed_of(self.secret, self.task.name, self.kind, name)
+                args = (self.con, self.program, self.kind, self.task, alias, column, mode, seed)
+                try:
+                    done = self.proof._stage(f"{self.task.name}:{self.kind}:{name}", partial(perturb.perturbed, *args))
+                except duckdb.InterruptException:
+                    raise
+                except duckdb.Error:
+                    done = False
+                (self.perturbed if done else self.not_perturbed).append(name)
+            perturb.settle(self.con, self.task, self.several)
+
+    def table(self) -> None:
+        some = bool(self.perturbed)
+        self.cells, self.bitmaps = cells.table_of(self.con, self.program, self.kind, self.task, self.number, some)
+        raw = hashlib.sha256(self.cells.write_json().encode()).hexdigest()
+        self.proof.digests[f"cells:{self.task.name}:{self.kind}"] = f"sha256:{raw}"
+
+    def facts(self, tried: int, held: int) -> KindEvidence:
+        return KindEvidence(
+            self.kind, self.touched, self.several, self.cells, self.bitmaps, self.reproduced, tried, held,
+            tuple(self.perturbed), tuple(self.not_perturbed), self.ownerless, self.rows,
+        )  # fmt: skip
 
 
-def _of_kind(
-    con: duckdb.DuckDBPyConnection,
-    spec: JobSpec,
-    entity: Entity,
-    rows: Sequence[Row],
-    sources: Mapping[str, Source],
-    codes: EntityCodes,
-    halves: int,
-    seed: int,
-) -> KindEvidence:
-    parts = sql.partials(spec)
-    _contributions(con, spec, entity, parts)
-    reproduced = same_rows(rows, con.execute(sql.recompute_sql(spec)).fetchall(), len(spec.dimensions))
-    modes = perturb.perturb(con, spec, entity, sources, _seed(seed, entity.kind, "shuffle"))
-    held = sum(_half_holds(con, spec, entity, sources, _seed(seed, entity.kind, "half", n)) for n in range(halves))
-    numbers = _number(con, spec, entity, codes)
-    sets = [_sets(con, i, numbers, len(rows)) for i in range(len(parts))]
-    bitmaps = {name: raw for found in sets for name, raw in found.values()}
-    tables = [_cells(con, i, p, found, bool(modes)) for i, (p, found) in enumerate(zip(parts, sets, strict=True))]
-    total = con.execute("SELECT coalesce(sum(__rows), 0) FROM __c").fetchall()[0][0]
-    ownerless = con.execute("SELECT coalesce(sum(__rows), 0) FROM __c WHERE __e IS NULL").fetchall()[0][0]
-    _drop(con, parts)
-    head = (entity.kind, True, False, pl.concat(tables), bitmaps, reproduced, halves, held, modes)
-    return KindEvidence(*head, ownerless_rows=int(ownerless), rows_total=int(total))
-
-
-def _contributions(con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, parts: Sequence[Partial]) -> None:
-    con.execute(f"CREATE TEMP TABLE __c AS {sql.evidence_sql(spec, entity)}")
-    for i, partial in enumerate(parts):
-        if partial.op == "count_distinct":
-            con.execute(f"CREATE TEMP TABLE __v{i} AS {sql.distinct_sql(spec, entity, partial)}")
-
-
-def _drop(con: duckdb.DuckDBPyConnection, parts: Sequence[Partial]) -> None:
-    for name in ["__c", "__x", "__k", "__i", *(f"__v{i}" for i, p in enumerate(parts) if p.op == "count_distinct")]:
-        con.execute(f"DROP TABLE {name}")
-
-
-def _half_holds(
-    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source], seed: int
-) -> bool:
-    """P2 once: the product's own statement on the reduced source against the prediction from the evidence."""
-    keys = [(alias, key) for alias in entity.keys for key in sources[alias].keys if key.kind == entity.kind]
-    only = {alias: half(key.column, seed) for alias, key in keys}
-    with opened(sources, only) as reduced:
-        truth = reduced.execute(sql.compile(spec)[-1].sql).fetchall()
-    predicted = con.execute(sql.recompute_sql(spec, f"(__e IS NULL OR {kept('__e', seed)})")).fetchall()
-    return same_rows(truth, predicted, len(spec.dimensions))
-
-
-def _number(con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, codes: EntityCodes) -> Codes:
-    """Number the cells and, for this session, the entities; the answer maps session numbers to lasting codes."""
-    dims = [f"__d{i}" for i in range(len(spec.dimensions))]
-    order = ", ".join(f"{d} ASC NULLS LAST" for d in dims)
-    cells = f"SELECT {', '.join([*dims, f'row_number() OVER (ORDER BY {order}) - 1 AS __cell'])} FROM" if dims else ""
-    distinct = f"(SELECT DISTINCT {', '.join(dims)} FROM __c)"
-    con.execute("CREATE TEMP TABLE __k AS SELECT __e AS __key, row_number() OVER (ORDER BY __e) - 1 AS __no "
-                "FROM (SELECT DISTINCT __e FROM __c WHERE __e IS NOT NULL)")  # fmt: skip
-    on = " AND ".join(f"__c.{d} IS NOT DISTINCT FROM cells.{d}" for d in dims)
-    cell = "cells.__cell" if dims else "0 AS __cell"
-    joined = f"JOIN ({cells} {distinct}) cells ON {on}" if dims else ""
-    numbered = f"__c {joined} LEFT JOIN __k ON __c.__e = __k.__key"
-    con.execute(f"CREATE TEMP TABLE __x AS SELECT {cell}, __k.__no, __c.* FROM {numbered}")
-    keys = [row[0] for row in con.execute("SELECT __key FROM __k ORDER BY __no").fetchall()]
-    return codes.assign(entity.kind, keys)
-
-
-def _sets(con: duckdb.DuckDBPyConnection, i: int, numbers: Codes, cells: int) -> dict[int, tuple[str, bytes]]:
-    """Per cell, digest and bytes of the set of entities that have a value in partial `i`."""
-    query = f"SELECT __cell, __no FROM __x WHERE __no IS NOT NULL AND __n{i} > 0"
-    pairs = con.sql(query).to_arrow_table()
-    cell = pairs.column(0).to_numpy().astype(np.int64)
-    owner = numbers[pairs.column(1).to_numpy().astype(np.int64)] if len(cell) else np.empty(0, np.uint32)
-    order = np.argsort(cell, kind="stable")
-    edges = np.searchsorted(cell[order], np.arange(cells + 1))
-    owner = owner[order]
-    return {c: packed(owner[edges[c] : edges[c + 1]]) for c in range(cells)}
-
-
-def _cells(
-    con: duckdb.DuckDBPyConnection, i: int, partial: Partial, sets: Mapping[int, tuple[str, bytes]], perturbed: bool
-) -> pl.DataFrame:
-    x = f"abs(CAST(__s{i} AS DOUBLE))"
-    some = f"__e IS NOT NULL AND __n{i} > 0"
-    found = con.execute(
-        f"SELECT __cell, count(*) FILTER (WHERE {some}), sum(__n{i}), "
-        f"count(*) FILTER (WHERE __e IS NOT NULL AND __z{i} > 0), max({x}, 2), sum({x}) FROM __x GROUP BY __cell"
-    ).fetchall()
-    by_cell = {row[0]: row[1:] for row in found}
-    moved = perturb.informative(con, i) if partial.is_amount and perturbed else None
-    rows = []
-    for cell, (name, _) in sets.items():
-        n, present, non_zero, top, total = by_cell.get(cell, (0, 0, 0, [], None))
-        x1, x2 = ([*(top or []), None, None])[:2]
-        informative = None if moved is None else moved.get(cell, 0)
-        head = (cell, partial.measure, partial.part, partial.op, n, present or 0, non_zero, informative)
-        amounts = (x1, 0.0 if x1 is not None and x2 is None else x2, total)
-        rows.append((*head, None, *amounts, None, None, None, None, name))
-    return pl.DataFrame(rows, schema=CELL_SCHEMA, orient="row")
-
-
-def same_rows(left: Sequence[Row], right: Sequence[Row], keys: int) -> bool:
-    """Whether two results in the same order are equal: keys, counts and decimals exactly, floats to 1e-9 relative."""
-    return len(left) == len(right) and all(
-        a[:keys] == b[:keys] and all(map(same_value, a[keys:], b[keys:])) for a, b in zip(left, right, strict=True)
-    )
-
-
-def same_value(a: Any, b: Any) -> bool:
-    """Equal values; two missing ones are equal, and so are two NaN."""
-    if isinstance(a, float) or isinstance(b, float):
-        if a is None or b is None:
-            return a is b
-        return math.isclose(a, b, rel_tol=TOLERANCE) or (math.isnan(a) and math.isnan(b))
-    if isinstance(a, Decimal) or isinstance(b, Decimal):
-        return a is not None and b is not None and Decimal(a) == Decimal(b)
-    return bool(a == b)
+def _with_references(made: Sequence[Evidence], over: tuple[str, ...]) -> Evidence:
+    *references, product = made
+    return replace(product, references=tuple(references), over_budget=over)

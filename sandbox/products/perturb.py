@@ -1,130 +1,132 @@
-"""P3: change the amounts of a job in the source, keep everything else, and see whose contribution moves.
+"""P3: change one column's values in the source, keep everything else, and see whose contribution moves.
 
-Three twins of the source: every amount at its minimum, at its maximum, and shuffled among the rows that have one
-(missing values stay missing: moving them would make a cell look as if it rested on fewer people). A shuffle alone
-misses threshold attacks. An entity that enters or leaves a cell has changed there.
+A column's values are set to the smallest, to the largest, and shuffled among the rows that have one (missing values
+stay missing: moving them would make a cell look as if it rested on fewer people); codes are exchanged for other codes
+as well. A shuffle alone misses threshold attacks. An entity that enters or leaves a cell has changed there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.products import compile as sql
-from sandbox.products.compile import Entity, quote
-from sandbox.products.source import Source, column_names
-from sandbox.products.spec import JobSpec
+from sandbox.products.compile import quote
+from sandbox.products.contributions import carried_schema, contribute, fetch
+from sandbox.products.entities import MISSING_KEY
+from sandbox.products.program import Program, Task
 
 if TYPE_CHECKING:
     import duckdb
 
 MODES = ("minimum", "maximum", "shuffle")
+_FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
 
-def perturb(
-    con: duckdb.DuckDBPyConnection, spec: JobSpec, entity: Entity, sources: Mapping[str, Source], seed: int
-) -> tuple[str, ...]:
-    """Fill `__i` (cell dimensions, entity, partial) with whoever moved; the modes that ran, none if impossible.
-
-    Impossible where an amount is itself a key or a derived column: then nothing is claimed and a person decides.
-    """
-    parts = sql.partials(spec)
-    dims = [f"__d{i}" for i in range(len(spec.dimensions))]
-    con.execute(f"CREATE TEMP TABLE __i AS SELECT {', '.join([*dims, '__e'])}, 0 AS __p FROM __c LIMIT 0")
-    amounts = [(i, str(p.column)) for i, p in enumerate(parts) if p.is_amount]
-    targets = _targets(spec, sources, [column for _, column in amounts])
-    if targets is None:
-        return ()
-    if not amounts:
-        return MODES  # nothing to perturb: the product holds counts only
-    for mode in MODES:
-        _twin(con, sources, targets, mode, seed)
-        con.execute(f"SET search_path='__{mode}'")
-        try:
-            con.execute(f"CREATE TEMP TABLE __t AS {sql.evidence_sql(spec, entity)}")
-        finally:
-            con.execute("SET search_path='main'")
-        for i, _ in amounts:
-            _note_moved(con, dims, i)
-        con.execute("DROP TABLE __t")
-        con.execute(f"DROP SCHEMA __{mode} CASCADE")
-    return MODES
+def plan(
+    con: duckdb.DuckDBPyConnection, program: Program, columns: list[tuple[str, str]]
+) -> tuple[list[tuple[str, str, tuple[str, ...]]], list[str]]:
+    """(column and its modes, what cannot be perturbed): values of one kind only, nested types. Keys are never
+    perturbed."""
+    found: list[tuple[str, str, tuple[str, ...]]] = []
+    impossible: list[str] = []
+    for alias, column in columns:
+        source = program.sources[alias]
+        if source.role(column) == "key":
+            continue
+        table, name = f"__t.{quote(alias)}", quote(column)
+        kind = fetch(con, f"SELECT column_type FROM (DESCRIBE SELECT {name} FROM {table})")
+        nested = any(word in kind for word in _FLAT)
+        if nested or fetch(con, f"SELECT min({name}) IS NOT DISTINCT FROM max({name}) FROM {table}"):
+            impossible.append(f"{alias}.{column}")
+            continue
+        domain = source.perturb.get(column) == "domain"
+        found.append((alias, column, (*MODES, "domain") if domain else MODES))
+    return found, impossible
 
 
-def informative(con: duckdb.DuckDBPyConnection, i: int) -> dict[int, int]:
-    """Per cell, how many entities moved in partial `i`; cells of `__x`, which also numbers them."""
-    dims = [row[0] for row in con.execute("SELECT column_name FROM (DESCRIBE __i)").fetchall()][:-2]
-    keys = ", ".join(["__cell", *dims])
-    on = " AND ".join(f"cells.{d} IS NOT DISTINCT FROM __i.{d}" for d in dims) or "TRUE"
-    found = con.execute(
-        f"SELECT cells.__cell, count(DISTINCT __i.__e) FROM (SELECT DISTINCT {keys} FROM __x) cells "
-        f"JOIN __i ON {on} WHERE __i.__p = {i} GROUP BY 1"
+def twin(table: str, column: str, mode: str, seed: int) -> str:
+    """The rows of an input with one column perturbed."""
+    c = quote(column)
+    if mode in ("minimum", "maximum"):
+        value = f"(SELECT {mode[:3]}({c}) FROM {table})"
+        return f"SELECT * REPLACE (CASE WHEN {c} IS NOT NULL THEN {value} END AS {c}) FROM {table}"
+    if mode == "domain":
+        codes = f"SELECT {c} AS v, lead({c}) OVER (ORDER BY {c}) AS n FROM (SELECT DISTINCT {c} FROM {table})"
+        other = f"SELECT v, coalesce(n, (SELECT min({c}) FROM {table})) AS n FROM ({codes}) WHERE v IS NOT NULL"
+        return f"SELECT a.* REPLACE (b.n AS {c}) FROM {table} a LEFT JOIN ({other}) b ON a.{c} = b.v"
+    there = f"(SELECT * FROM {table} WHERE {c} IS NOT NULL)"
+    order = f"SELECT {c} AS v, hash(row_number() OVER (), {seed}::UBIGINT) AS h FROM {there}"
+    mixed = f"(SELECT v AS __v FROM ({order}) ORDER BY h)"
+    return (
+        f"SELECT * EXCLUDE (__v) REPLACE (__v AS {c}) FROM ({there} a POSITIONAL JOIN {mixed} b) "
+        f"UNION ALL BY NAME SELECT * FROM {table} WHERE {c} IS NULL"
     )
-    return dict(found.fetchall())
 
 
-def _targets(spec: JobSpec, sources: Mapping[str, Source], amounts: list[str]) -> dict[str, list[str]] | None:
-    """Columns to perturb per input; None where one of them is a key or derived."""
-    found: dict[str, list[str]] = {alias: [] for alias in sources}
-    names = {alias: column_names(source) for alias, source in sources.items()}
-    for reference in amounts:
-        if reference in spec.derive:
-            return None
-        alias, name = spec.split(reference)
-        owner = alias or next(a for a, columns in names.items() if name in columns)
-        if any(key.column == name for key in sources[owner].keys):
-            return None
-        if name not in found[owner]:
-            found[owner].append(name)
-    return found
+def begin(con: duckdb.DuckDBPyConnection, task: Task) -> None:
+    """An empty `__i`: per cell, partial and column, how many entities moved, and the largest one's share."""
+    dims = "".join(f"__d{i}, " for i in range(len(task.cube.dimensions)))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE __i AS SELECT {dims}__g, 0 AS __p, 0::UINTEGER AS moved, 0.5::DOUBLE AS share "
+        "FROM __c LIMIT 0"
+    )
 
 
-def _twin(
+def perturbed(
     con: duckdb.DuckDBPyConnection,
-    sources: Mapping[str, Source],
-    targets: Mapping[str, list[str]],
+    program: Program,
+    kind: str,
+    task: Task,
+    alias: str,
+    column: str,
     mode: str,
     seed: int,
 ) -> None:
-    con.execute(f"CREATE SCHEMA __{mode}")
-    for alias in sources:
-        table = f"main.{quote(alias)}"
-        columns = targets[alias]
-        text = _shuffled(table, columns, seed) if mode == "shuffle" else _extreme(table, columns, mode)
-        con.execute(f"CREATE VIEW __{mode}.{quote(alias)} AS {text}")
+    """Contributions under one perturbation; whoever moved goes to `__moved`. Raises DuckDB's error where the job
+    cannot run on such values."""
+    carried_schema(con, program, kind, "__p", {alias: twin(f"__t.{quote(alias)}", column, mode, seed)})
+    contribute(con, program, kind, task.cube, "__p", "__t2")
+    keys = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g", "__e"]
+    chosen = ", ".join(f"coalesce(c.{k}, t.{k}) AS {k}" for k in keys)
+    on = " AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
+    changes = list(_changes(task))
+    values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(changes))
+    some = " OR ".join(f"m{i} IS NOT NULL" for i in range(len(changes)))
+    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM __c c FULL JOIN __t2 t ON {on}) WHERE {some}"
+    there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
+    con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
 
 
-def _extreme(table: str, columns: list[str], mode: str) -> str:
-    if not columns:
-        return f"SELECT * FROM {table}"
-    function = "min" if mode == "minimum" else "max"
-    new = [
-        f"CASE WHEN {quote(c)} IS NULL THEN NULL ELSE (SELECT {function}({quote(c)}) FROM {table}) END AS {quote(c)}"
-        for c in columns
-    ]
-    return f"SELECT * REPLACE ({', '.join(new)}) FROM {table}"
+def _changes(task: Task) -> Iterator[str]:
+    """Per partial, the size of a contribution's change, NULL where nothing changed."""
+    for i, p in enumerate(sql.partials(task.cube)):
+        n, s = ((f"coalesce(c.__{x}{i}, 0)", f"coalesce(t.__{x}{i}, 0)") for x in "ns")
+        old, new = (f"CAST({x} AS DOUBLE)" for x in s)
+        moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
+        if p.op in ("min", "max"):
+            end = "lo" if p.op == "min" else "hi"
+            moved += f" OR c.__{end}{i} IS DISTINCT FROM t.__{end}{i}"
+            size = "1"
+        elif p.is_amount or p.op == "count_distinct":
+            # sums of floats differ in their last bits from run to run: only a real change counts as information
+            moved += f" OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
+            size = f"abs({old} - {new})"
+        yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
 
 
-def _shuffled(table: str, columns: list[str], seed: int) -> str:
-    text = f"SELECT * FROM {table}"
-    for n, c in enumerate(map(quote, columns)):
-        rows = f"SELECT *, row_number() OVER (PARTITION BY {c} IS NULL) AS __r FROM ({text})"
-        order = f"row_number() OVER (ORDER BY hash(__r, {seed}, {n})) AS __r"
-        values = f"SELECT {c} AS __v, {order} FROM ({rows}) WHERE {c} IS NOT NULL"
-        text = (
-            f"SELECT a.* EXCLUDE (__r) REPLACE (b.__v AS {c}) FROM ({rows}) a "
-            f"LEFT JOIN ({values}) b ON a.{c} IS NOT NULL AND a.__r = b.__r"
+def settle(con: duckdb.DuckDBPyConnection, task: Task, several: bool) -> None:
+    """One column is done: from the entities that moved under any of its modes to numbers per cell."""
+    if not fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'"):
+        return
+    dims = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g"]
+    keys = ", ".join(dims)
+    for i, _ in enumerate(sql.partials(task.cube)):
+        owner = "unnest(__e) AS __e" if several else "__e"
+        rows = f"SELECT {keys}, {owner}, m{i} AS m FROM __moved WHERE m{i} IS NOT NULL AND __e IS NOT NULL"
+        each = f"SELECT {keys}, __e, max(m) AS m FROM ({rows}) GROUP BY ALL"
+        con.execute(
+            f"INSERT INTO __i SELECT {keys}, {i}, count(*) FILTER (WHERE __e <> {MISSING_KEY}), "
+            f"max(m) / nullif(sum(m), 0) FROM ({each}) GROUP BY {keys}"
         )
-    return text
-
-
-def _note_moved(con: duckdb.DuckDBPyConnection, dims: list[str], i: int) -> None:
-    keys = ", ".join(f"coalesce(c.{k}, t.{k}) AS {k}" for k in [*dims, "__e"])
-    on = " AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in [*dims, "__e"])
-    # sums of floats differ in their last bits from run to run: only a real change counts as information
-    old, new = f"CAST(c.__s{i} AS DOUBLE)", f"CAST(t.__s{i} AS DOUBLE)"
-    con.execute(
-        f"INSERT INTO __i SELECT {keys}, {i} AS __p FROM __c c FULL JOIN __t t ON {on} "
-        f"WHERE c.__n{i} IS DISTINCT FROM t.__n{i} OR ({old} IS NULL) <> ({new} IS NULL) "
-        f"OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
-    )
+    con.execute("DROP TABLE __moved")

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,8 @@ from policies.text import Text
 from sandbox.products import evidence_files, twin
 from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
-from sandbox.products.evidence import Budget, Draws, Evidence, Fresh, Watch
+from sandbox.products.evidence import Budget, Evidence, Watch, drawn
 from sandbox.products.evidence_files import Caps, NotEvidence
-from sandbox.products.evidence_values import digest_of
 from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec, as_data
 from sandbox.workspaces import disk, jail, snapshot
@@ -33,7 +32,7 @@ from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.usage import Meter, meter
 
 CODE = (
-    "sandbox/products", "sandbox/catalog/keys.py", "sandbox/kernel/errors.py",
+    "sandbox/products", "sandbox/catalog/keys.py", "sandbox/catalog/entityfacts.py", "sandbox/kernel/errors.py",
     "policies/text.py", "policies/problems.py", "policies/reading.py",
 )  # fmt: skip
 """What the inside imports of the platform's own code, beside the jail's."""
@@ -41,6 +40,7 @@ _LONG, _MANY = 1000, 50
 _ANSWER_SECONDS = 5.0
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_FROZEN = re.compile(r"([a-z0-9-]{1,16}:)?[0-9a-f]{16,128}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
 _STEP = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 
@@ -86,12 +86,12 @@ class Room:
 class Asked:
     """What is to be proved (policy values): random halves of P2, and how long it may take before a person decides.
 
-    `draws`: where the seeds come from, asked only once the values are frozen.
+    `seed` is asked once, with the digest of the frozen values.
     """
 
     halves: int
     budget: Budget = field(default_factory=Budget)
-    draws: Draws = field(default_factory=Fresh)
+    seed: Callable[[str], str] = drawn
 
 
 class Unwatched:
@@ -132,7 +132,7 @@ def prove(
         coded = _twins(sources, codes, place, Path(folder, "twins"))
         output = Path(folder, "output")
         output.mkdir(mode=0o700)
-        seeds = Seeds(asked.draws)
+        seeds = Seeds(asked.seed)
         try:
             _in_jail(_order(spec, coded, asked, place.room, Path(folder, "home"), output), place, seeds)
             _take_back(output)
@@ -169,35 +169,23 @@ def _order(
 
 
 class Seeds:
-    """Hands seeds to a proof, in this order only: first every value is frozen (reported by its digest), then numbers
-    are drawn. What was reported and drawn is held against the evidence in the end."""
+    """Hands the one seed to a proof in exchange for the digest of its frozen values. What was told and given is held
+    against the evidence in the end."""
 
-    def __init__(self, draws: Draws) -> None:
-        self._draws = draws
-        self._frozen: list[str] = []
-        self._drawn: list[str] = []
+    def __init__(self, draw: Callable[[str], str]) -> None:
+        self._draw = draw
+        self._given: tuple[str, str] | None = None
 
-    def freeze(self, digest: object) -> None:
-        """Raises ProtocolError for what is no digest, and once a number was drawn."""
-        if self._drawn or len(self._frozen) >= evidence_files.MAX_PARTS:
-            raise ProtocolError("values that change after the seed was drawn")
-        if not isinstance(digest, str) or not _HASH.fullmatch(digest):
-            raise ProtocolError("digest of the values")
-        self._frozen.append(digest)
-        self._draws.frozen(digest)
-
-    def draw(self, bits: object) -> str:
-        """A new number, in hexadecimal. Raises ProtocolError before anything is frozen, and for a second one."""
-        if not self._frozen or self._drawn or type(bits) is not int or not 32 <= bits <= 256:
-            raise ProtocolError("a seed before the values are frozen")
-        self._drawn.append(f"{self._draws.randbits(bits):x}")
-        return self._drawn[0]
+    def draw(self, digest: object) -> str:
+        """A new seed. Raises ProtocolError for what is no digest, and for a second one."""
+        if self._given is not None or not isinstance(digest, str) or not _FROZEN.fullmatch(digest):
+            raise ProtocolError("a seed out of turn")
+        self._given = digest, self._draw(digest)
+        return self._given[1]
 
     def fit(self, evidence: Evidence) -> bool:
-        """Whether these are the values that were frozen, and proved with the number that was drawn."""
-        parts = [evidence, *evidence.references]
-        values = [digest_of(part.rows) for part in parts]
-        return sorted(values) == sorted(self._frozen) and [evidence.record.seed] == self._drawn
+        """Whether these are the values that were frozen, and proved with the seed that was given."""
+        return (evidence.record.digests.get("output:product"), evidence.record.seed) == self._given
 
 
 def _in_jail(order: jail.Order, place: Place, seeds: Seeds) -> None:
@@ -241,13 +229,13 @@ def _listen(
         if frame is None:
             continue
         if frame[0].get("is") == "seed":
-            jailed.data.send({"is": "seed", "value": seeds.draw(frame[0].get("bits"))}, timeout=_ANSWER_SECONDS)
-        elif _heard(frame[0], watch, seeds):
+            jailed.data.send({"is": "seed", "value": seeds.draw(frame[0].get("frozen"))}, timeout=_ANSWER_SECONDS)
+        elif _heard(frame[0], watch):
             return
     raise ended("time_limit")
 
 
-def _heard(header: Mapping[str, Any], watch: Watch, seeds: Seeds) -> bool:
+def _heard(header: Mapping[str, Any], watch: Watch) -> bool:
     """Take one frame; True for the last one. Raises EvidenceError, ProtocolError."""
     kind = header.get("is")
     if kind == "progress":
@@ -255,9 +243,6 @@ def _heard(header: Mapping[str, Any], watch: Watch, seeds: Seeds) -> bool:
         if not isinstance(step, str) or not _STEP.fullmatch(step) or not isinstance(share, int | float):
             raise ProtocolError("progress")
         watch.progress(step, min(1.0, max(0.0, float(share))))
-        return False
-    if kind == "frozen":
-        seeds.freeze(header.get("digest"))
         return False
     if kind == "refused":
         raise _refusal(header)

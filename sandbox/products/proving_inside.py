@@ -8,6 +8,7 @@ have known them.
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,16 @@ def run(setting: Setting, data: Channel, control: Channel) -> None:
 
 def _prove(setting: Setting, data: Channel) -> None:
     from sandbox.products import evidence_files
-    from sandbox.products.evidence import derive
+    from sandbox.products.evidence import Budget, derive
 
-    data.send({"is": "progress", "step": "start", "share": 0.05})
+    shown = _Shown(data)
+    shown.progress("start", 0)
     sources = {alias: _source(alias, facts, setting) for alias, facts in setting.extra["sources"].items()}
     spec, halves = parse(setting.extra["spec"]), setting.extra["halves"]
-    evidence = derive(spec, sources, codes=_Given(), halves=halves, draws=_Outside(data))
+    evidence = derive(
+        spec, sources, codes=_Given(), halves=halves, budget=Budget(**setting.extra["budget"]), watch=shown,
+        seed=_Outside(data).seed,
+    )  # fmt: skip
     evidence_files.write(evidence, Path(str(setting.output)))
 
 
@@ -69,21 +74,33 @@ class _Given:
         return np.array([int(key) for key in keys], dtype=np.uint32)
 
 
+class _Shown:
+    """Tells the platform how far the proof is. Whether to go on is not asked in here: the platform ends the jail."""
+
+    def __init__(self, data: Channel) -> None:
+        self._data, self._lock = data, threading.Lock()
+
+    def progress(self, step: str, share: float) -> None:
+        with self._lock:
+            self._data.send({"is": "progress", "step": step, "share": 0.05 + 0.95 * share})
+
+    def cancelled(self) -> bool:
+        return False
+
+
 class _Outside:
     """Asks the platform for seeds, once it has told what they may no longer change."""
 
     def __init__(self, data: Channel) -> None:
         self._data = data
 
-    def frozen(self, digest: str, /) -> None:
-        self._data.send({"is": "frozen", "digest": digest})
-
-    def randbits(self, bits: int, /) -> int:
-        self._data.send({"is": "seed", "bits": bits})
+    def seed(self, digest: str) -> str:
+        """The secret, in exchange for the digest of the frozen values."""
+        self._data.send({"is": "seed", "frozen": digest})
         answer = self._data.receive()
         if answer is None or answer[0].get("is") != "seed":
             raise ChannelClosed("no seed")
-        return int(answer[0]["value"], 16)
+        return str(answer[0]["value"])
 
 
 def _told(error: EvidenceError) -> dict[str, Any]:

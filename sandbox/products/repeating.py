@@ -21,8 +21,9 @@ from policies.text import Text
 from sandbox.kernel.errors import BadInput
 from sandbox.products import evidence_files
 from sandbox.products.cells import CELL_SCHEMA
-from sandbox.products.evidence import Evidence, KindEvidence, same_rows, same_value
+from sandbox.products.evidence import Evidence, KindEvidence
 from sandbox.products.evidence_files import Caps
+from sandbox.products.evidence_values import same_rows, same_value
 
 _FACTS = ("touched", "several", "reproduced", "halves", "halves_as_predicted", "perturbed", "not_perturbed",
           "ownerless_rows", "rows_total")  # fmt: skip
@@ -36,23 +37,6 @@ class Difference:
     place: str
     what: str
     count: int = 1
-
-
-class Replayed:
-    """The seed of a record in place of a new one."""
-
-    def __init__(self, seed: str) -> None:
-        """`seed` as the record has it: a hexadecimal number."""
-        self._seed = int(seed, 16)
-
-    def frozen(self, digest: str, /) -> None:
-        """Whether the values are the kept ones is compared in the end."""
-
-    def randbits(self, bits: int, /) -> int:
-        """The recorded number. Raises ValueError where another size is asked for: another version drew it."""
-        if self._seed >> bits:
-            raise ValueError("the recorded seed has more bits than are asked for")
-        return self._seed
 
 
 def keep(evidence: Evidence, root: Path) -> str:

@@ -6,12 +6,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from policies.text import Text
-from sandbox.catalog.entityfacts import Perturbation as Perturbation
-from sandbox.catalog.entityfacts import Role as Role
-from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import BadInput
 from sandbox.workspaces.engine import identifier as quote
 from sandbox.workspaces.engine import literal
@@ -22,6 +19,9 @@ if TYPE_CHECKING:
 MEMORY = "2GB"
 THREADS = 2
 _room: dict[str, str | int] = {"memory_limit": MEMORY, "threads": THREADS}
+
+Role = Literal["key", "quasi", "sensitive", "open"]
+Perturbation = Literal["shuffle", "domain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,6 @@ class Source:
         return "key" if column in keys else self.roles.get(column, "sensitive")
 
     @property
-    def hidden_keys(self) -> tuple[EntityKey, ...]:
-        """The keys under the names the evidence reads them by; no specification can name them."""
-        return tuple(EntityKey(key.kind, f"__key_{key.kind}") for key in self.keys)
-
-    @property
     def identifier_columns(self) -> tuple[str, ...]:
         """Key columns and the columns graded as direct identifiers: what a released value must not lead back to."""
         return tuple(dict.fromkeys([*(key.column for key in self.keys), *self.identifiers]))
@@ -112,19 +107,18 @@ def within(memory_mb: int, threads: int) -> None:
 
 
 @contextmanager
-def opened(
-    sources: Mapping[str, Source], only: Mapping[str, str] | None = None, *, whole: bool = False
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(sources: Mapping[str, Source], *, whole: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that can read these files and nothing else.
 
-    A view per alias has the granted columns and the hidden keys, or with `whole` every column of the files; `only`
-    restricts an alias to rows of an SQL condition. Scratch files go to a private directory that is removed at the end.
+    A view per alias has the granted columns, or with `whole` every column of the files. Scratch files go to a private
+    directory that is removed at the end.
     """
     import duckdb
 
     from sandbox.workspaces.engine import in_city_time
 
-    files = [literal(f) for source in sources.values() for f in source.files]
+    through = [f for s in sources.values() for key in s.keys if key.through for f in key.through.files]
+    files = [literal(f) for f in [*(f for s in sources.values() for f in s.files), *through]]
     with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
         con = duckdb.connect(":memory:", config={**_room, "async_threads": 1, "temp_directory": scratch})
         try:
@@ -133,11 +127,9 @@ def opened(
             con.execute("SET enable_external_access=false")
             con.execute("SET lock_configuration=true")
             for alias, source in sources.items():
-                paths = ", ".join(literal(f) for f in source.files)
-                kept = [f"({c})" for c in (source.rows, (only or {}).get(alias)) if c]
-                where = f" WHERE {' AND '.join(kept)}" if kept else ""
-                columns = "*" if whole else _visible(source)
-                con.execute(f"CREATE VIEW {quote(alias)} AS SELECT {columns} FROM read_parquet([{paths}]){where}")
+                where = f" WHERE {source.rows}" if source.rows else ""
+                columns = "*" if whole else ", ".join(map(quote, column_names(source)))
+                con.execute(f"CREATE VIEW {quote(alias)} AS SELECT {columns} FROM {scan(source)}{where}")
             yield con
         except duckdb.Error as error:
             raise _refusal(error) from None
@@ -145,20 +137,27 @@ def opened(
             con.close()
 
 
-def _visible(source: Source) -> str:
-    keys = [
-        f"{quote(key.column)} AS {quote(hidden.column)}"
-        for key, hidden in zip(source.keys, source.hidden_keys, strict=True)
-    ]
-    return ", ".join([*map(quote, column_names(source)), *keys])
+def scan(source: Source | Through) -> str:
+    """The files as a table function."""
+    return f"read_parquet([{', '.join(map(literal, source.files))}])"
 
 
 def _refusal(error: Exception) -> EvidenceError:
-    if "mixed_owner" in str(error):
+    import duckdb
+
+    from sandbox.products.carrier.refusals import runtime
+
+    known = runtime(str(error))
+    if known is not None:
+        code = "evidence.mixed_owner" if "mixed_owner" in str(error) else "evidence.refused_at_run_time"
+        return EvidenceError(code, *known)
+    if isinstance(error, duckdb.OutOfRangeException) or "DECIMAL" in str(error).upper():
         return EvidenceError(
-            "evidence.mixed_owner",
-            Text("有记录同时属于两个不同的主体，无法确定归属", "Some rows belong to two different entities at once"),
-            Text("请按主体标识连接各输入", "Join the inputs on the key of the entity"),
+            "evidence.out_of_range",
+            Text(
+                "有数值超出可以精确计算的范围（38 位）", "A number is beyond what can be computed exactly (38 digits)"
+            ),
+            Text("请先换算成较大的单位", "Convert to a larger unit first"),
         )
     return EvidenceError(
         "evidence.not_derivable",
@@ -166,17 +165,6 @@ def _refusal(error: Exception) -> EvidenceError:
         Text("请检查列名、类型和取值", "Check column names, types and values"),
         error_class=type(error).__name__,
     )
-
-
-def half(column: str, seed: int) -> str:
-    """Condition that keeps a random half of the entities (and every row without a key)."""
-    key = normal_key(quote(column))
-    return f"({key} IS NULL OR {kept(key, seed)})"
-
-
-def kept(key: str, seed: int) -> str:
-    """Whether the entity with this normalised key is in the half that `seed` keeps."""
-    return f"hash({key} || ':{seed:x}') % 2 = 0"
 
 
 def column_names(source: Source) -> list[str]:

@@ -16,7 +16,6 @@ from sandbox.products import proving
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.evidence_files import Caps
-from sandbox.products.evidence_values import digest_of
 from sandbox.products.proving import Asked, Place, Room
 from sandbox.products.source import EntityKey, EvidenceError, Source, Through
 from sandbox.products.spec import JobSpec, as_data, parse
@@ -115,63 +114,38 @@ def test_codes_come_from_the_register_and_its_secret_stays_outside(tmp_path: Pat
 # ---- seeds ----
 
 
-class Noted:
-    """Draws numbers and notes in which order it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def frozen(self, digest: str, /) -> None:
-        self.asked.append(digest)
-
-    def randbits(self, bits: int, /) -> int:
-        self.asked.append("seed")
-        return 2**bits - 1
+S = "5" * 64
+D = "md5-sum:" + "d" * 32
 
 
-def test_the_seed_is_drawn_after_the_values_are_frozen(tmp_path: Path, place: Place) -> None:
-    noted = Noted()
-    asked = Asked(2, draws=noted)
+def test_the_seed_is_drawn_once_and_after_the_values_are_frozen(tmp_path: Path, place: Place) -> None:
+    told: list[str] = []
+    asked = Asked(2, seed=lambda output: told.append(output) or S)
     found = proving.prove(parse(CLINIC), clinic_sources(tmp_path), asked, codes=SessionCodes(), place=place)
-    assert noted.asked == [digest_of(found.rows), "seed"]
-    assert int(found.record.seed, 16) == 2 ** (4 * len(found.record.seed)) - 1
-    assert found.record.digests["output"] == noted.asked[0]
+    assert told == [found.record.digests["output:product"]] and found.record.seed == S
 
 
-D = "d" * 64
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [
-        [("draw", 64)],
-        [("freeze", D), ("draw", 64), ("freeze", D)],
-        [("freeze", D), ("draw", 64), ("draw", 64)],
-        [("freeze", D), ("draw", 4)],
-        [("freeze", D), ("draw", True)],
-        [("freeze", D), ("draw", "64")],
-        [("freeze", "not a digest")],
-        [("freeze", None)],
-        [("freeze", D)] * 65,
-    ],
-    ids=["no values", "values later", "two seeds", "a guessable seed", "a truth", "a text", "words", "nothing", "many"],
-)
-def test_a_jail_that_asks_out_of_turn_is_not_believed(frames: list[tuple[str, object]]) -> None:
-    seeds = proving.Seeds(Noted())
+@pytest.mark.parametrize("digest", ["not a digest", None, 7, "d" * 200], ids=str)
+def test_a_seed_is_given_for_a_digest_only(digest: object) -> None:
     with pytest.raises(ProtocolError):
-        for name, argument in frames:
-            getattr(seeds, name)(argument)
+        proving.Seeds(lambda _output: S).draw(digest)
 
 
-def test_evidence_that_was_not_frozen_does_not_fit(tmp_path: Path) -> None:
-    found = derive(parse(CLINIC), clinic_sources(tmp_path), codes=SessionCodes(), halves=1)
-    seeds = proving.Seeds(Noted())
-    seeds.freeze(digest_of(found.rows))
+def test_a_second_seed_is_refused() -> None:
+    seeds = proving.Seeds(lambda _output: S)
+    seeds.draw(D)
+    with pytest.raises(ProtocolError):
+        seeds.draw(D)
+
+
+def test_evidence_with_another_seed_or_other_values_does_not_fit(tmp_path: Path) -> None:
+    found = derive(parse(CLINIC), clinic_sources(tmp_path), codes=SessionCodes(), halves=1, seed=lambda _output: S)
+    seeds = proving.Seeds(lambda _output: S)
     assert not seeds.fit(found)
-    drawn = replace(found, record=replace(found.record, seed=seeds.draw(64)))
-    assert seeds.fit(drawn)
-    assert not seeds.fit(replace(drawn, rows=drawn.rows[1:]))
-    assert not seeds.fit(replace(drawn, references=(drawn,)))
+    seeds.draw(found.record.digests["output:product"])
+    assert seeds.fit(found)
+    assert not seeds.fit(replace(found, record=replace(found.record, seed="6" * 64)))
+    assert not seeds.fit(replace(found, record=replace(found.record, digests={"output:product": D})))
 
 
 # ---- twins ----

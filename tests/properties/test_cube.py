@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.products import compile as sql
-from sandbox.products.evidence import same_rows
 from sandbox.products.spec import Cube
+from tests.same_rows import same_rows
 
 DIMENSIONS = ("区", "级", "日", "月")
 AMOUNTS = ("整", "定点", "浮点")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from sandbox.products import compile as sql
-from sandbox.products import evidence as module
+from sandbox.products import proofs
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.source import EntityKey, Source
@@ -196,18 +196,17 @@ def test_informative_entities_are_those_whose_contribution_can_move() -> None:
     assert same["东", "和", "value"]["n_informative"] == 0
 
 
-OWNER = 'CAST("t"."__key_person" AS VARCHAR)'
 BROKEN = {
-    "an owner is dropped": (OWNER, "nullif(" + OWNER + ", 'p0')"),
-    "owners are swapped": (OWNER, f"CASE {OWNER} WHEN 'p0' THEN 'p1' WHEN 'p1' THEN 'p0' ELSE {OWNER} END"),
+    "an owner is dropped": ('"t".__e', 'nullif("t".__e, 0)'),
+    "owners are swapped": ('"t".__e', 'CASE "t".__e WHEN 0 THEN 1 WHEN 1 THEN 0 ELSE "t".__e END'),
     "a filter is forgotten": ("WHERE (", "WHERE TRUE OR ("),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_carrier_is_exposed_by_the_proofs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = sql.evidence_sql
-    monkeypatch.setattr(module.sql, "evidence_sql", lambda spec, entity: honest(spec, entity).replace(*BROKEN[name]))
+    honest = sql.contributions_sql
+    monkeypatch.setattr(sql, "contributions_sql", lambda cube, owners: honest(cube, owners).replace(*BROKEN[name]))
     records = [(f"p{i}", "东", 2**i, "x", 1) for i in range(12)]
     spec = parse(job(where=[{"column": "费用", "op": "<", "value": 100}], measures={"和": {"op": "sum", "of": "费用"}}))
     with stored(records) as sources:
@@ -215,8 +214,23 @@ def test_a_broken_carrier_is_exposed_by_the_proofs(name: str, monkeypatch: pytes
     assert not found.kinds[0].proved
 
 
-def test_floats_are_compared_relatively_and_everything_else_exactly() -> None:
-    assert module.same_value(1.0, 1.0 + 1e-12) and not module.same_value(1.0, 1.0 + 1e-8)
-    assert module.same_value(math.nan, math.nan) and module.same_value(None, None)
-    assert not module.same_value(None, 0.0) and not module.same_value(5, 6) and not module.same_value(1e-12, 2e-12)
-    assert not module.same_rows([(1,)], [], 0) and not module.same_rows([("东", 1)], [("西", 1)], 1)
+LEFT_RIGHT = [
+    ("1.0::DOUBLE", "(1.0 + 1e-12)::DOUBLE", True), ("1.0::DOUBLE", "(1.0 + 1e-8)::DOUBLE", False),
+    ("1e-12::DOUBLE", "2e-12::DOUBLE", False), ("'nan'::DOUBLE", "'nan'::DOUBLE", True),
+    ("'inf'::DOUBLE", "1.0::DOUBLE", False), ("'inf'::DOUBLE", "'inf'::DOUBLE", True),
+    ("NULL::DOUBLE", "NULL::DOUBLE", True), ("NULL::DOUBLE", "0.0::DOUBLE", False),
+    ("5::HUGEINT", "5::HUGEINT", True), ("170141183460469231731687303715884105727::HUGEINT",
+     "170141183460469231731687303715884105726::HUGEINT", False),
+    ("1.0000000000000000000000000001::DECIMAL(38,28)", "1.0000000000000000000000000002::DECIMAL(38,28)", False),
+    ("'东'", "'西'", False), ("NULL::VARCHAR", "''", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("left", "right", "equal"), LEFT_RIGHT)
+def test_floats_are_compared_relatively_and_everything_else_exactly(left: str, right: str, equal: bool) -> None:
+    with duckdb.connect() as con:
+        con.execute(f"CREATE TABLE l AS SELECT 1 AS n, {left} AS x")
+        con.execute(f"CREATE TABLE r AS SELECT 1 AS n, {right} AS x")
+        assert proofs.same(con, "l", "r") is equal
+        con.execute("INSERT INTO r SELECT * FROM r")
+        assert not proofs.same(con, "l", "r")

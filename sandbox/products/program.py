@@ -1,0 +1,138 @@
+"""A job as the proofs see it: every step and reference in order, carried for every kind of entity, and its cubes.
+
+A sub-query that the carrier makes a constant is a reference step that nobody declared: it is read as a cube of its own
+and judged like a declared one, or the job is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies.text import Text
+from sandbox.products.source import EvidenceError, Source, column_names
+from sandbox.products.spec import Cube, JobSpec, Reference
+from sandbox.products.spec_parts import Step
+
+if TYPE_CHECKING:
+    from sandbox.products.carrier import Carried, Frozen, Relation, Suspect
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One cube to be judged. `post` is what makes a frozen sub-query of it, None where the cube is the result."""
+
+    name: str
+    cube: Cube
+    frozen: bool = False
+    post: str | None = None
+
+
+class Program:
+    """Everything a job runs. Raises `EvidenceError` where a step cannot be carried."""
+
+    def __init__(self, spec: JobSpec, sources: Mapping[str, Source], kinds: Sequence[str]) -> None:
+        self.sources = sources
+        self.kinds = kinds
+        self.items: list[Step | Reference | Frozen] = []
+        self.tasks: list[Task] = []
+        self.carried: dict[str, dict[str, Carried]] = {kind: {} for kind in kinds or [""]}
+        self.relations = {kind: {a: _relation(kind, s) for a, s in sources.items()} for kind in kinds or [""]}
+        for item in spec.sequence:
+            self._add(item)
+        self.tasks.append(Task("product", spec))
+
+    def owners(self, kind: str) -> dict[str, str]:
+        """Relation → whether it has the hidden column, for one kind."""
+        return {name: relation.owner for name, relation in self.relations[kind].items()}
+
+    def touched(self, kind: str, cube: Cube) -> bool:
+        """Whether rows of this kind enter the cube by the plan."""
+        return any(self.relations[kind][alias].owner != "none" for alias in cube.used)
+
+    def frozen(self) -> dict[str, str]:
+        return {i.name: i.text for i in self.items if not isinstance(i, Step | Reference)}
+
+    def lineage(self, cube: Cube, name: str) -> tuple[list[tuple[str, str]], tuple[Suspect, ...]]:
+        """Source columns behind the measures and conditions of a cube, and its suspect expressions."""
+        from sandbox.products import compile as sql
+        from sandbox.products.carrier import Program as Texts
+        from sandbox.products.carrier import lineage
+
+        tables = {alias: tuple(column_names(s)) for alias, s in self.sources.items()}
+        tables |= {i.name: tuple(i.output_columns) for i in self.items if isinstance(i, Reference)}
+        steps = {i.name: str(i.sql) for i in self.items if isinstance(i, Step)}
+        roles = {alias: {c: s.role(c) for c in column_names(s)} for alias, s in self.sources.items()}
+        found, suspects = lineage(Texts(tables, steps, sql.cube_sql(cube, numbered=False), name), roles)
+        return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+
+    def _add(self, item: Step | Reference) -> None:
+        from sandbox.products.carrier import Refused, Relation, carry
+
+        if isinstance(item, Reference):
+            self.tasks.append(Task(item.name, item))
+            for relations in self.relations.values():
+                relations[item.name] = Relation(tuple(item.output_columns))
+        elif item.sql is None:
+            raise _beyond(item.name)
+        else:
+            for kind, relations in self.relations.items():
+                try:
+                    carried = carry(item.sql, relations, step=item.name, several=item.owners == "several")
+                except Refused as refused:
+                    raise _refused(refused) from None
+                for one in carried.frozen:
+                    self._freeze(one, item.name)
+                self.carried[kind][item.name] = carried
+            for kind, relations in self.relations.items():
+                relations[item.name] = self.carried[kind][item.name].relation
+        self.items.append(item)
+
+    def _freeze(self, one: Frozen, step: str) -> None:
+        from sandbox.products.spec_select import Table, from_select
+
+        if one.name in self.frozen():
+            return
+        known = {
+            name: Table("frozen", relation.columns) for name, relation in next(iter(self.relations.values())).items()
+        }
+        spec = from_select(one.text, known).spec
+        taken = {name.casefold() for name in known}
+        if spec is None or any(item.name.casefold() in taken for item in spec.sequence):
+            raise EvidenceError(
+                "evidence.reference_needed",
+                Text(f"步骤 {step} 中的子查询要先算出汇总值", f"A sub-query in step {step} needs a figure first"),
+                Text("请把它写成 reference 中的一项", "Write it as an entry of `reference`"),
+                step=step,
+            )
+        for item in spec.sequence:
+            self._add(item)
+        self.tasks.append(Task(one.name, spec, frozen=True, post=spec.post.sql if spec.post else None))
+        self.items.append(one)
+
+
+def _relation(kind: str, source: Source) -> Relation:
+    from sandbox.products.carrier import Relation
+
+    columns = tuple(column_names(source))
+    key = next((key for key in source.keys if key.kind == kind), None)
+    if key is None:
+        return Relation(columns)
+    return Relation(columns, "one", {c: d for c, d in key.domains.items() if c in columns})
+
+
+def _refused(refused: Exception) -> EvidenceError:
+    refusals = getattr(refused, "refusals")  # noqa: B009 - the class is imported where it is needed
+    first = refusals[0]
+    return EvidenceError("evidence.refused", first.text, first.repair, step=first.step, line=first.line,
+                         column=first.column, refusals=refusals)  # fmt: skip
+
+
+def _beyond(step: str) -> EvidenceError:
+    return EvidenceError(
+        "evidence.beyond_proof",
+        Text("作业含有机器不能证明的部分", "The job has parts that the machine cannot prove"),
+        Text("请把脚本步骤改写为 SQL 步骤", "Write the script as SQL steps"),
+        parts=[f"prepare.{step}"],
+    )

@@ -1,0 +1,94 @@
+"""P1 and P2: what the evidence predicts against what the product's own statement gives, compared in the database."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sandbox.products import compile as sql
+from sandbox.products.compile import quote
+from sandbox.products.contributions import constants, fetch, within
+from sandbox.products.program import Program, Task
+from sandbox.products.source import column_names
+
+if TYPE_CHECKING:
+    import duckdb
+
+TOLERANCE = 1e-9
+"""Relative difference of two floating numbers that counts as equal: the order of additions is not fixed."""
+
+
+def seed_of(secret: str, *place: str) -> int:
+    """The seed of one half or shuffle, 62 bits: it follows from the secret and the place alone."""
+    raw = hmac.digest(bytes.fromhex(secret), "\x00".join(place).encode(), hashlib.sha256)
+    return int.from_bytes(raw[:8], "big") >> 2
+
+
+def kept(seed: int, several: bool = False) -> str:
+    """Condition on `__e` that keeps a random half of the entities, and every row that nobody owns."""
+    one = f"hash({{e}}::UBIGINT + {seed}::UBIGINT) % 2 = 0"
+    if several:
+        return f"(__e IS NULL OR len(list_filter(__e, lambda x: NOT ({one.format(e='x')}))) = 0)"
+    return f"(__e IS NULL OR {one.format(e='__e')})"
+
+
+def same(con: duckdb.DuckDBPyConnection, left: str, right: str) -> bool:
+    """Whether two tables hold the same rows in the same order: floats to a relative 1e-9, all else exactly."""
+    one, other = (
+        con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall() for table in (left, right)
+    )
+    if len(one) != len(other) or len({fetch(con, f"SELECT count(*) FROM {t}") for t in (left, right)}) != 1:
+        return False
+    equal = []
+    for i, ((_, a), (_, b)) in enumerate(zip(one, other, strict=True)):
+        x, y = f"l.c{i}", f"r.c{i}"
+        test = f"{x} IS NOT DISTINCT FROM {y}"
+        if {a, b} & {"DOUBLE", "FLOAT"}:
+            near = f"abs({x} - {y}) <= {TOLERANCE} * greatest(abs({x}), abs({y}))"
+            test = f"({test} OR coalesce(isfinite({x}) AND isfinite({y}) AND {near}, FALSE))"
+        equal.append(test)
+    names = ", ".join(f"c{i}" for i in range(len(one)))
+    rows = f"(SELECT * FROM {left}) l({names}) POSITIONAL JOIN (SELECT * FROM {right}) r({names})"
+    return not fetch(con, f"SELECT count(*) FROM {rows} WHERE NOT ({' AND '.join(equal)})")
+
+
+def reproduced(con: duckdb.DuckDBPyConnection, task: Task, number: int) -> bool:
+    """P1: the contributions give the product."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({sql.recompute_sql(task.cube)})")
+    return same(con, f"__o{number}", "__guess")
+
+
+def half_holds(
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int, seed: int, several: bool
+) -> bool:
+    """P2 once: the merchant's own texts on the reduced source against the prediction from the evidence."""
+    _deleted(con, program, kind, seed)
+    with within(con, "__del"):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE __truth AS SELECT * FROM ({sql.cube_sql(task.cube)})")
+    if not program.touched(kind, task.cube):
+        return same(con, f"__o{number}", "__truth")
+    where = kept(seed, several)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({sql.recompute_sql(task.cube, where)})")
+    return same(con, "__truth", "__guess")
+
+
+def _deleted(con: duckdb.DuckDBPyConnection, program: Program, kind: str, seed: int) -> None:
+    con.execute("DROP SCHEMA IF EXISTS __del CASCADE")
+    con.execute("CREATE SCHEMA __del")
+    k = program.kinds.index(kind)
+    for alias, source in program.sources.items():
+        columns = ", ".join(map(quote, column_names(source)))
+        owned = any(key.kind == kind for key in source.keys)
+        where = f" WHERE {kept(seed).replace('__e', f'__e{k}')}" if owned else ""
+        con.execute(f"CREATE VIEW __del.{quote(alias)} AS SELECT {columns} FROM __t.{quote(alias)}{where}")
+    constants(con, program, "__del")
+    with within(con, "__del"):
+        for name, carried in program.carried[kind].items():
+            con.execute(f"CREATE VIEW __del.{quote(name)} AS {carried.text}")
+
+
+def texts(program: Program) -> Mapping[str, Mapping[str, str]]:
+    """Carried SQL by kind and step, for the record."""
+    return {kind: {n: c.sql for n, c in steps.items()} for kind, steps in program.carried.items() if kind}
