@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sandbox.catalog.entityfacts
+import sandbox.catalog.keys  # noqa: F401 — with Landlock their folder can be listed only before the walls are up
 from sandbox.products.source import EntityKey, EvidenceError, Source, within
 from sandbox.products.spec import parse
 from sandbox.workspaces.inside import Setting
