@@ -27,12 +27,12 @@ def plan(
     con: duckdb.DuckDBPyConnection, program: Program, columns: list[tuple[str, str]]
 ) -> tuple[list[tuple[str, str, tuple[str, ...]]], list[str]]:
     """(column and its modes, what cannot be perturbed): values of one kind only, nested types. Keys are never
-    perturbed."""
+    perturbed, nor is what belongs to nobody: reference data and the merchant's own uploads."""
     found: list[tuple[str, str, tuple[str, ...]]] = []
     impossible: list[str] = []
     for alias, column in columns:
         source = program.sources[alias]
-        if source.role(column) == "key":
+        if not source.keys or source.role(column) == "key":
             continue
         table, name = f"__t.{quote(alias)}", quote(column)
         kind = fetch(con, f"SELECT column_type FROM (DESCRIBE SELECT {name} FROM {table})")

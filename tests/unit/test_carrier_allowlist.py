@@ -32,6 +32,7 @@ REFUSED = [
     ("SELECT row_number() FROM person", "function", (1, 8)),
     ("SELECT __e FROM person", "name.hidden", (1, 8)),
     ("SELECT p.__e FROM person p", "name.hidden", (1, 8)),
+    ('SELECT "＿＿Ｅ" FROM person', "name.hidden", (1, 8)),
     ("SELECT * FROM range(3)", "table_function", None),
     ("FROM read_parquet('x')", "table_function", None),
     ("SELECT unnest([1]) FROM person", "function", None),

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sandbox.products.carrier.functions import AGGREGATES, OPERATORS, SCALARS, WINDOWS
-from sandbox.products.carrier.grammar import fold
+from sandbox.products.carrier.grammar import fold, is_hidden
 from sandbox.products.carrier.refusals import Refusal, Refused, refusal
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _column(names: list[str]) -> tuple[str, str]:
         return "table.qualified", ".".join(names)
     if len(names) == 1 and names[0] in _VALUE_FUNCTIONS:
         return "function", names[0]
-    hidden = next((name for name in names if name.startswith("__")), "")
+    hidden = next(filter(is_hidden, names), "")
     return ("name.hidden", hidden) if hidden else ("", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -65,6 +66,11 @@ def fold(name: str) -> str:
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a name is one of ours, or would be once its full-width and other compatible letters are made plain."""
+    return unicodedata.normalize("NFKC", name).casefold().startswith("__")
+
+
 def parsed(text: str, step: str) -> exp.Query:
     """The tree of `text`; raises `Refused` with every construct that is not on the list."""
     try:
@@ -116,7 +122,7 @@ def judge(node: exp.Expr) -> tuple[str, str]:
         return "join.comma", ""
     if isinstance(node, exp.Join) and join_kind(node) == "":
         return "join.kind", " ".join(str(node.args.get(part) or "") for part in ("method", "side", "kind")).strip()
-    if isinstance(node, exp.Identifier) and fold(node.name).startswith("__"):
+    if isinstance(node, exp.Identifier) and is_hidden(node.name):
         return "name.hidden", node.name
     if isinstance(node, exp.Star) and not _is_listed(node):
         return "node", "*"
