@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from sandbox.catalog.keys import normal_key
 from sandbox.products.expressions import sql_of
-from sandbox.products.source import EntityKey
 from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
 from sandbox.products.spec_parts import Condition, Derive, Measure
@@ -26,14 +24,6 @@ class Step:
 
     name: str
     sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """One kind of protected unit and the key column of every input that carries it: alias → column."""
-
-    kind: str
-    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,30 +287,6 @@ def _grouping_sets(cube: Cube, dims: list[str], *more: str) -> str:
     return f"GROUP BY {sets[0]}" if len(sets) == 1 else f"GROUP BY GROUPING SETS ({', '.join(f'({s})' for s in sets)})"
 
 
-def evidence_sql(spec: JobSpec, entity: Entity) -> str:
-    """Contributions of one kind where its keys, not codes, come with the inputs (`__e` is the normalised key)."""
-    return _contributions(spec, _Writer(spec).owner_key(entity))
-
-
-def distinct_sql(spec: JobSpec, entity: Entity, partial: Partial) -> str:
-    """Companion of a distinct count of one kind, by normalised key."""
-    return _companion(spec, _Writer(spec).owner_key(entity), partials(spec).index(partial))
-
-
-def entities_of(keys: Mapping[str, Iterable[EntityKey]]) -> list[Entity]:
-    """The kinds that any input carries, by name, each with its key column per alias.
-
-    Raises `ValueError` where one input has two columns for one kind: ownership of its rows would be ambiguous.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for alias, facts in keys.items():
-        for fact in facts:
-            if alias in found.setdefault(fact.kind, {}):
-                raise ValueError(f"input {alias} has two key columns for {fact.kind}")
-            found[fact.kind][alias] = fact.column
-    return [Entity(kind, found[kind]) for kind in sorted(found)]
-
-
 def columns_read(spec: JobSpec, columns: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     """Which columns of which input the job reads, given the columns each input has; free steps may read them all.
 
@@ -446,9 +412,6 @@ class _Writer:
                 joined = f"list_concat({joined}, {more})"
             return f"nullif(list_sort(list_distinct({joined})), [])"
         return _only(one) if one else "CAST(NULL AS UINTEGER)"
-
-    def owner_key(self, entity: Entity) -> str:
-        return _only([normal_key(f"{quote(a)}.{quote(c)}") for a, c in entity.keys.items()])
 
     def source(self) -> str:
         spec = self.spec

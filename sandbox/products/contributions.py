@@ -161,12 +161,15 @@ def contribute(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube
         con.execute(f"CREATE OR REPLACE TEMP TABLE {to} AS {sql.contributions_sql(cube, owners)}")
 
 
-def companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Any) -> None:
+def companions(
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Any, schema: str = "__k", to: str = "__v"
+) -> None:
+    """The values behind every holistic partial i as table `{to}{i}`, read from `schema`."""
     owners = cast("sql.Owners", program.owners(kind))
-    with within(con, "__k"):
+    with within(con, schema):
         for i, partial in enumerate(sql.partials(cube)):
             if partial.is_holistic:
-                con.execute(f"CREATE OR REPLACE TEMP TABLE __v{i} AS {sql.companion_sql(cube, owners, i)}")
+                con.execute(f"CREATE OR REPLACE TEMP TABLE {to}{i} AS {sql.companion_sql(cube, owners, i)}")
 
 
 def output(con: duckdb.DuckDBPyConnection, task: Task, number: int) -> None:

@@ -64,7 +64,8 @@ class KindEvidence:
     """Evidence about one kind of entity.
 
     `touched`: whether the plan says that entities of this kind enter the product; where it says no, there is no cell
-    table, and the halves show that deleting them changes nothing. `several`: a row may have more than one owner.
+    table, and the halves show that deleting them changes nothing. `reproduced` is None, and there is no cell table,
+    where the budget was spent before there were contributions. `several`: a row may have more than one owner.
     `perturbed` and `not_perturbed` are source columns and modes, as `input.column:mode`; `*:mode` where the product
     rests on no column that could be perturbed: every mode has then been tried on all there is. `ownerless_rows` of the
     product's `rows_total` rows have no entity of this kind.
@@ -75,7 +76,7 @@ class KindEvidence:
     several: bool
     cells: pl.DataFrame
     bitmaps: Mapping[str, bytes]
-    reproduced: bool
+    reproduced: bool | None
     halves: int
     halves_as_predicted: int
     perturbed: tuple[str, ...] = ()
@@ -85,7 +86,7 @@ class KindEvidence:
 
     @property
     def proved(self) -> bool:
-        return self.reproduced and self.halves > 0 and self.halves_as_predicted == self.halves
+        return self.reproduced is True and self.halves > 0 and self.halves_as_predicted == self.halves
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +312,8 @@ class _Kind:
         self.proof, self.con, self.program = proof, proof.con, proof.program
         self.kind, self.task, self.number, self.secret = kind, task, number, secret
         self.several, self.touched = several, touched
-        self.reproduced, self.held = not touched, False
+        self.reproduced: bool | None = None if touched else True
+        self.held = False
         self.cells, self.bitmaps = pl.DataFrame(schema=CELL_SCHEMA), dict[str, bytes]()
         self.perturbed: list[str] = []
         self.not_perturbed: list[str] = []
@@ -338,9 +340,10 @@ class _Kind:
 
         columns, _ = self.program.lineage(self.task.cube, self.task.name)
         found, impossible = perturb.plan(self.con, self.program, columns)
-        self.not_perturbed += impossible
+        keys = self.program.key_columns(self.task.cube, self.task.name)
+        self.not_perturbed += [*impossible, *(f"{alias}.{column}" for alias, column in keys)]
         perturb.begin(self.con, self.task)
-        if not found:
+        if not found and not keys:
             self.perturbed = [f"*:{mode}" for mode in perturb.MODES]
         for alias, column, modes in found:
             for mode in modes:
@@ -371,4 +374,6 @@ class _Kind:
 
 def _with_references(made: Sequence[Evidence], over: tuple[str, ...]) -> Evidence:
     *references, product = made
-    return replace(product, references=tuple(references), over_budget=over)
+    own = [tuple(o for o in over if o.startswith(f"{one.name}:") or o.endswith(":carry")) for one in references]
+    stopped = (replace(one, over_budget=names) for one, names in zip(references, own, strict=True))
+    return replace(product, references=tuple(stopped), over_budget=over)

@@ -35,7 +35,7 @@ RECORD = "evidence.json"
 MAX_KINDS, MAX_PARTS = 16, 64
 _RECORD_MB = 8
 _ENTRY = struct.Struct("<16sI")
-_SAID = ("touched", "several", "reproduced")
+_SAID = ("touched", "several")
 _COUNTED = ("halves", "halves_as_predicted", "ownerless_rows", "rows_total")
 _LISTED = ("perturbed", "not_perturbed")
 
@@ -79,7 +79,7 @@ def _written(evidence: Evidence, folder: Path, numbers: Iterator[int]) -> dict[s
 
 
 def _facts(kind: KindEvidence) -> dict[str, Any]:
-    told = {name: getattr(kind, name) for name in (*_SAID, *_COUNTED)}
+    told = {name: getattr(kind, name) for name in (*_SAID, "reproduced", *_COUNTED)}
     listed = {name: list(getattr(kind, name)) for name in _LISTED}
     return {"kind": kind.kind, **told, **listed, "cells": kind.cells.height, "sets": len(kind.bitmaps)}
 
@@ -182,6 +182,7 @@ def _kind(folder: Path, place: tuple[int, int], facts: Any, rows: int, caps: Cap
     told: dict[str, Any] = {name: _typed(facts, name, bool) for name in _SAID}
     told |= {name: _count(facts, name, 2**63) for name in _COUNTED}
     told |= {name: _texts(facts, name) for name in _LISTED}
+    told["reproduced"] = None if facts["reproduced"] is None else _typed(facts, "reproduced", bool)
     bitmaps = {digest: raw for digest, (raw, _) in sets.items()}
     found = KindEvidence(kind=_typed(facts, "kind", str), cells=cells, bitmaps=bitmaps, **told)
     if found.halves_as_predicted > found.halves or (cells.height and not found.touched):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
-from sandbox.products.contributions import carried_schema, contribute, fetch
+from sandbox.products.contributions import carried_schema, companions, contribute, fetch
 from sandbox.products.entities import MISSING_KEY
 from sandbox.products.program import Program, Task
 
@@ -87,15 +87,35 @@ def perturbed(
     cannot run on such values."""
     carried_schema(con, program, kind, "__p", {alias: twin(f"__t.{quote(alias)}", column, mode, seed)})
     contribute(con, program, kind, task.cube, "__p", "__t2")
+    companions(con, program, kind, task.cube, "__p", "__y")
     keys = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g", "__e"]
     chosen = ", ".join(f"coalesce(c.{k}, t.{k}) AS {k}" for k in keys)
     on = " AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
     changes = list(_changes(task))
     values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(changes))
     some = " OR ".join(f"m{i} IS NOT NULL" for i in range(len(changes)))
-    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM __c c FULL JOIN __t2 t ON {on}) WHERE {some}"
+    others = "".join(_others(con, i, keys) for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic)
+    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM __c c FULL JOIN __t2 t ON {on}{others}) WHERE {some}"
     there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
     con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
+
+
+def _others(con: duckdb.DuckDBPyConnection, i: int, keys: list[str]) -> str:
+    """A join to those whose values behind holistic partial i are others now, though their number may be the same."""
+    of_value = "SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})".replace("{i}", str(i))
+    if fetch(con, of_value) in ("DOUBLE", "FLOAT"):  # a step may have added them up: their last bits are not fixed
+        parts = {"a": "sum(__v * __n)", "b": "sum(__v * __v * __n)"}
+        near = "abs(v.{x} - y.{x}) <= 1e-9 * greatest(abs(v.{x}), abs(y.{x}))"
+        equal = " AND ".join(f"(v.{x} = y.{x} OR {near.format(x=x)})" for x in parts)
+    else:
+        parts, equal = {"a": "bit_xor(hash(__v, __n))"}, "v.a = y.a"
+    sums = ", ".join(f"{value} AS {name}" for name, value in parts.items())
+    sides = [f"(SELECT {', '.join(keys)}, {sums} FROM {table}{i} GROUP BY ALL) {table[2:]}" for table in ("__v", "__y")]
+    same_key = " AND ".join(f"v.{k} IS NOT DISTINCT FROM y.{k}" for k in keys)
+    chosen = ", ".join(f"coalesce(v.{k}, y.{k}) AS {k}" for k in keys)
+    moved = f"SELECT {chosen} FROM {sides[0]} FULL JOIN {sides[1]} ON {same_key} WHERE ({equal}) IS NOT TRUE"
+    on = " AND ".join(f"coalesce(c.{k}, t.{k}) IS NOT DISTINCT FROM q{i}.{k}" for k in keys)
+    return f" LEFT JOIN (SELECT *, TRUE AS other FROM ({moved})) q{i} ON {on}"
 
 
 def _changes(task: Task) -> Iterator[str]:
@@ -111,7 +131,9 @@ def _changes(task: Task) -> Iterator[str]:
         elif p.is_amount or p.op == "count_distinct":
             # sums of floats differ in their last bits from run to run: only a real change counts as information
             moved += f" OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
-            size = f"abs({old} - {new})"
+            size = f"abs({old} - {new})" if p.is_amount else f"greatest(abs({old} - {new}), 1)"
+        if p.is_holistic:
+            moved += f" OR q{i}.other"
         yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
 
 
@@ -127,6 +149,6 @@ def settle(con: duckdb.DuckDBPyConnection, task: Task, several: bool) -> None:
         each = f"SELECT {keys}, __e, max(m) AS m FROM ({rows}) GROUP BY ALL"
         con.execute(
             f"INSERT INTO __i SELECT {keys}, {i}, count(*) FILTER (WHERE __e <> {MISSING_KEY}), "
-            f"max(m) / nullif(sum(m), 0) FROM ({each}) GROUP BY {keys}"
+            f"coalesce(max(m) / nullif(sum(m), 0), 1 / count(*)) FROM ({each}) GROUP BY {keys}"
         )
     con.execute("DROP TABLE __moved")

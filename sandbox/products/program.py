@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.text import Text
+from sandbox.products.compile import cube_sql, partials
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import Cube, JobSpec, Reference
 from sandbox.products.spec_parts import Step
 
 if TYPE_CHECKING:
-    from sandbox.products.carrier import Carried, Frozen, Relation, Suspect
+    from sandbox.products.carrier import Carried, Frozen, Lineage, Relation, Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ class Program:
 
     def lineage(self, cube: Cube, name: str) -> tuple[list[tuple[str, str]], tuple[Suspect, ...]]:
         """Source columns behind the measures and conditions of a cube, and its suspect expressions."""
-        from sandbox.products import compile as sql
+        found, suspects = self._lineage(cube, name)
+        return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+
+    def _lineage(self, cube: Cube, name: str) -> tuple[Lineage, tuple[Suspect, ...]]:
         from sandbox.products.carrier import Program as Texts
         from sandbox.products.carrier import lineage
 
@@ -64,8 +68,19 @@ class Program:
         tables |= {i.name: tuple(i.output_columns) for i in self.items if isinstance(i, Reference)}
         steps = {i.name: str(i.sql) for i in self.items if isinstance(i, Step)}
         roles = {alias: {c: s.role(c) for c in column_names(s)} for alias, s in self.sources.items()}
-        found, suspects = lineage(Texts(tables, steps, sql.cube_sql(cube, numbered=False), name), roles)
-        return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+        return lineage(Texts(tables, steps, cube_sql(cube, numbered=False), name), roles)
+
+    def key_columns(self, cube: Cube, name: str) -> list[tuple[str, str]]:
+        """Entity keys behind the amounts of a cube that nothing else but keys and reference data are behind."""
+        found: set[tuple[str, str]] = set()
+        for measure, written in cube.measures.items():
+            if not any(p.is_amount for p in partials(cube) if p.measure == measure):
+                continue
+            lineage, _ = self._lineage(cube.model_copy(update={"measures": {measure: written}}), name)
+            owned = {(a, c) for a, c in lineage.values if a in self.sources and self.sources[a].keys}
+            if all(self.sources[a].role(c) == "key" for a, c in owned):
+                found |= owned
+        return sorted(found)
 
     def _add(self, item: Step | Reference) -> None:
         from sandbox.products.carrier import Refused, Relation, carry

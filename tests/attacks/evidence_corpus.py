@@ -28,6 +28,7 @@ class Attack:
 _INCOME = "SELECT district, income AS x FROM resident"
 INCOME = job(_INCOME)
 COUNT = {"人数": {"op": "count"}}
+SUM = {"op": "sum", "of": "x", "round": -3}
 MEAN = {"均": {"op": "mean", "of": "x", "round": -2}}
 CAPPED = job("SELECT district, CASE WHEN income > 80000 THEN 80000 ELSE income END AS x FROM resident")
 """A condition on the amount itself is no crime"""
@@ -57,6 +58,10 @@ _BEFORE = [
                inputs="visit resident")),
     Attack("a window broadcasts one value", "refused",
            _case("max(CASE WHEN pid = 42 THEN income END) OVER ()"), INCOME),
+    Attack("a row that says something by being there", "R1",
+           job("SELECT CASE WHEN income > 89000 THEN '高' ELSE '低' END AS district, "
+               "CASE WHEN income <= 89000 THEN income END AS x FROM resident", measures={"和": SUM}),
+           job("SELECT CASE WHEN income > 60000 THEN '高' ELSE '低' END AS district, income AS x FROM resident")),
     Attack("the whole as a window", "refused", _case("income - sum(income) OVER () / 300"), INCOME),
     Attack("a window by district", "refused", _case("max(income) OVER (PARTITION BY district)"), INCOME),
     Attack("aggregate to a made-up key first", "refused",

@@ -104,7 +104,8 @@ def _small(evidence: Evidence, t: int) -> Iterator[str]:
     for one in (evidence, *evidence.references):
         for kind in one.kinds:
             present = kind.cells.filter(pl.col("n_non_missing") > 0)
-            if present.filter(pl.col("n") < t).height:
+            empty = kind.cells.filter((pl.col("n_non_missing").max().over("cell") == 0) & (one.dimensions > 0))
+            if present.filter(pl.col("n") < t).height or empty.height:
                 yield "R1"
             if present.filter((pl.col("n_non_zero") > 0) & (pl.col("n_non_zero") < t) & (pl.col("n") >= t)).height:
                 yield "non-zero"

@@ -118,6 +118,29 @@ def test_higher_levels_need_more_halves(level: int, halves: int, expected: Outco
     assert outcome(subject, "EXP-PROOF-01") is expected
 
 
+def test_what_the_budget_did_not_reach_goes_to_a_person_and_is_no_incident() -> None:
+    subject = clean()
+    assert subject.evidence is not None
+    untried: dict[str, Any] = {"reproduced": None, "halves": 0, "halves_as_predicted": 0, "bitmaps": {}}
+    untried["cells"] = subject.evidence.kinds[0].cells.clear()
+    nothing = with_kind(subject, **untried)
+    assert outcome(nothing, "EXP-PROOF-01") is BLOCK  # nobody said why
+    assert nothing.evidence is not None
+    stopped = replace(nothing, evidence=replace(nothing.evidence, over_budget=("product:person:contributions",)))
+    assert stopped.evidence is not None and mismatches(stopped.evidence) == []
+    assert outcome(stopped, "EXP-PROOF-01") is REVIEW
+    assert outcome(stopped, "EXP-ENTITY-01") is not BLOCK
+    assert mismatches(replace(with_kind(stopped, reproduced=False).evidence or nothing.evidence)) == ["product#person"]
+
+
+def test_a_row_in_which_nobody_has_a_value_is_a_row_about_nobody_knows_whom() -> None:
+    subject = with_cells(clean(), n_non_missing=pl.lit(0), n=pl.lit(0), n_non_zero=pl.lit(0))
+    assert outcome(subject, "EXP-CELL-01") is BLOCK
+    assert subject.evidence is not None
+    total = replace(subject, evidence=replace(subject.evidence, dimensions=0))
+    assert outcome(total, "EXP-CELL-01") is PASS
+
+
 def test_a_spent_budget_goes_to_a_person_and_is_no_excuse_for_a_mismatch() -> None:
     subject = clean()
     assert subject.evidence is not None

@@ -8,13 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from pyroaring import BitMap
 
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import EntityKey, EvidenceError, Source
+from sandbox.products.perturb import twin
+from sandbox.products.source import EntityKey, EvidenceError, Source, Through
 from sandbox.products.spec import parse
 
 PERSON = (EntityKey("person", "pid"),)
@@ -171,3 +173,116 @@ def test_the_set_of_a_cell_is_that_of_its_entities(tmp_path: Path) -> None:
     east = kind.cells.filter((pl.col("cell") == 0) & (pl.col("measure") == "n")).row(0, named=True)
     wanted = {int(codes.assign("person", [key])[0]) for key in ("5", "6")}
     assert set(BitMap.deserialize(kind.bitmaps[east["bitmap"]])) == wanted
+
+
+def moved(evidence: Evidence, measure: str = "m") -> list[int | None]:
+    cells = evidence.kinds[0].cells.filter(pl.col("measure") == measure)
+    return cells["n_informative"].to_list()
+
+
+WHO = list(range(1, 31))
+HOLISTIC: dict[str, dict[str, Any]] = {
+    "count_distinct": {}, "median": {}, "quantile": {"q": 0.9}, "stddev": {}, "min": {}, "max": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", HOLISTIC)
+def test_values_that_change_have_moved_though_their_number_stays(op: str, tmp_path: Path) -> None:
+    """Everybody has one made-up value, and number 7 the true one as well, in whose place another could stand."""
+    text = "SELECT d, 1000000 + pid AS x FROM t WHERE pid <> 7 UNION ALL SELECT d, x FROM t WHERE pid = 7"
+    spec = job(text, measures={"m": {"op": op, "of": "x"} | HOLISTIC[op]})
+    evidence = evidence_of(spec, tmp_path, t=table(WHO, xs=[100 + 7 * p for p in WHO]))
+    assert evidence.kinds[0].proved and moved(evidence) == [1]
+
+
+def test_floats_that_a_step_added_up_do_not_move_in_their_last_bits(tmp_path: Path) -> None:
+    steps = "SELECT pid, d, sum(x) AS x, max(y) AS y FROM t GROUP BY pid, d"
+    frame = pl.concat([table(WHO, xs=[p / 7 for p in WHO]).with_columns(y=pl.col("pid") % 2) for _ in range(200)])
+    spec = job(steps, "SELECT d, CASE WHEN y > 5 THEN 0 ELSE x END AS x FROM s1",
+               measures={"m": {"op": "median", "of": "x"}})  # fmt: skip
+    evidence = evidence_of(spec, tmp_path, t=frame)
+    assert "t.y:shuffle" in evidence.kinds[0].perturbed and moved(evidence) == [30]
+
+
+def test_what_belongs_to_nobody_is_not_perturbed(tmp_path: Path) -> None:
+    table(WHO, xs=[3 * p for p in WHO], ds=["东", "西"] * 15).write_parquet(tmp_path / "t.parquet")
+    pl.DataFrame({"d": ["东", "西"], "w": [1.0, 2.0]}).write_parquet(tmp_path / "w.parquet")
+    sources = {
+        name: Source((str(tmp_path / f"{name}.parquet"),), f"sha256:{name}", keys)
+        for name, keys in (("t", PERSON), ("w", ()))
+    }
+    spec = job("SELECT t.d, t.x * w.w AS x FROM t JOIN w USING (d)", inputs="t w")
+    kind = derive(parse(spec), sources, codes=SessionCodes(), halves=1).kinds[0]
+    assert kind.proved and not kind.not_perturbed
+    assert {name.split(":")[0] for name in kind.perturbed} == {"t.x", "t.d"}
+
+
+def test_an_amount_made_of_keys_is_named_and_a_number_of_people_is_not(tmp_path: Path) -> None:
+    keyed = job("SELECT d, pid AS x, pid FROM t")
+    kind = evidence_of(keyed, tmp_path, t=table(WHO)).kinds[0]
+    assert (kind.perturbed, kind.not_perturbed) == ((), ("t.pid",))
+    people = job("SELECT d, pid FROM t", measures={"n": COUNT, "k": {"op": "count_distinct", "of": "pid"}})
+    kind = evidence_of(people, tmp_path, t=table(WHO)).kinds[0]
+    assert kind.not_perturbed == () and kind.perturbed == ("*:minimum", "*:maximum", "*:shuffle")
+    mixed = job("SELECT d, x, pid + 0 AS y FROM t", measures={"s": SUM, "m": {"op": "mean", "of": "y"}})
+    kind = evidence_of(mixed, tmp_path, t=table(WHO, xs=WHO)).kinds[0]
+    assert kind.not_perturbed == ("t.pid",) and "t.x:shuffle" in kind.perturbed
+
+
+def test_a_coded_column_is_exchanged_for_other_codes(tmp_path: Path) -> None:
+    table(WHO, ds=["东"] * 30, xs=[(1, 2, 3)[p % 3] for p in WHO]).write_parquet(tmp_path / "t.parquet")
+    source = Source((str(tmp_path / "t.parquet"),), "sha256:t", PERSON, perturb={"x": "domain"})
+    spec = job("SELECT d, CASE WHEN x = 2 THEN 1 ELSE 0 END AS x FROM t", measures={"m": SUM})
+    evidence = derive(parse(spec), {"t": source}, codes=SessionCodes(), halves=1)
+    assert [n.split(":")[1] for n in evidence.kinds[0].perturbed] == ["minimum", "maximum", "shuffle", "domain"]
+    moves = moved(evidence)[0]
+    assert moves is not None and moves >= 20  # those of 1 get 2, and those of 2 get 3
+
+
+def test_codes_are_exchanged_in_a_ring_and_missing_ones_stay_missing() -> None:
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE t AS SELECT unnest(['甲', '丙', NULL, '乙', '甲']) AS c, unnest(range(5)) AS i")
+        found = con.execute(f"SELECT c FROM ({twin('t', 'c', 'domain', 0)}) ORDER BY i").fetchall()
+    given = sorted("甲乙丙")
+    ring = dict(zip(given, [*given[1:], given[0]], strict=True))
+    assert [c for (c,) in found] == [ring["甲"], ring["丙"], None, ring["乙"], ring["甲"]]
+
+
+def test_with_several_owners_each_has_the_whole_row_and_the_halves_hold(tmp_path: Path) -> None:
+    spec = job("SELECT a.d, a.x + b.x AS x FROM t a JOIN t b ON a.pid + 1 = b.pid")
+    spec["prepare"][0]["owners"] = "several"
+    evidence = evidence_of(spec, tmp_path, t=table(WHO, xs=WHO))
+    kind = evidence.kinds[0]
+    assert kind.several and kind.proved and kind.halves == 3
+    assert counted(evidence)[0][2] == 30 and evidence.rows == (("东", 29, sum(2 * p + 1 for p in WHO[:-1])),)
+    x = kind.cells.filter(pl.col("measure") == "s").row(0, named=True)
+    assert (x["x1"], x["x_total"]) == (29 + 28 + 30 + 29, 2.0 * evidence.rows[0][2])
+
+
+def through(tmp_path: Path, owners: Sequence[int | None], share: float = 1.0) -> Evidence:
+    """Taps by card; who has the card is known by another table."""
+    cards = [f"K{i}" for i in range(len(owners))]
+    pl.DataFrame({"card": cards, "pid": owners}).write_parquet(tmp_path / "card.parquet")
+    pl.DataFrame({"card": [*cards, *cards], "d": ["东"] * 2 * len(cards), "x": 1}).write_parquet(tmp_path / "t.parquet")
+    key = EntityKey("person", "card", through=Through((str(tmp_path / "card.parquet"),), "card", "pid"),
+                    missing_share_max=share)  # fmt: skip
+    source = Source((str(tmp_path / "t.parquet"),), "sha256:t", (key,))
+    return derive(parse(job("SELECT d, x FROM t")), {"t": source}, codes=SessionCodes(), halves=3)
+
+
+def test_cards_of_one_person_are_one_person(tmp_path: Path) -> None:
+    evidence = through(tmp_path, [1, 1, 2, 3, None])
+    assert evidence.kinds[0].proved and counted(evidence)[0][2] == 3 and evidence.rows == (("东", 10, 10),)
+    assert (evidence.kinds[0].ownerless_rows, evidence.kinds[0].rows_total) == (2, 10)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(1.0, False), (0.2, False), (0.19, True), (0.0, True)])
+def test_more_rows_without_an_owner_than_the_catalogue_allows_are_refused(
+    share: float, refused: bool, tmp_path: Path
+) -> None:
+    if not refused:
+        assert through(tmp_path, [1, 2, 3, 4, None], share).kinds[0].proved
+        return
+    with pytest.raises(EvidenceError) as error:
+        through(tmp_path, [1, 2, 3, 4, None], share)
+    assert error.value.code == "evidence.missing_keys"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.products.compile import columns_read, compile, entities_of, literal, partials, quote
+from sandbox.products.compile import columns_read, compile, literal, partials, quote
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.source import EntityKey, EvidenceError, Source, opened
@@ -162,9 +162,12 @@ def test_a_ratio_is_judged_by_both_sides() -> None:
     assert [(p.part, p.column) for p in partials(spec)] == [("numerator", "费用"), ("denominator", "次数")]
 
 
-def test_two_key_columns_of_one_kind_are_ambiguous() -> None:
-    with pytest.raises(ValueError, match="two key columns"):
-        entities_of({"t": (EntityKey("person", "a"), EntityKey("person", "b"))})
+def test_two_key_columns_of_one_kind_are_ambiguous(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", {"身份证号": ["A"], "证件": ["B"], "区": ["东"], "费用": [1]})
+    both = Source((str(path),), "sha256:t", (EntityKey("person", "身份证号"), EntityKey("person", "证件")))
+    with pytest.raises(EvidenceError) as error:
+        derive(parse(job()), {"t": both}, codes=SessionCodes())
+    assert error.value.code == "evidence.two_keys"
 
 
 def test_rows_of_two_different_entities_stop_the_evidence(tmp_path: Path) -> None:

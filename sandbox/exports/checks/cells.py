@@ -91,7 +91,8 @@ def is_suppressed(cell: str) -> bool:
 @check("cell_threshold")
 def cell_threshold(subject: ExportSubject, parameters: Any) -> Measured:
     """Every cell rests on at least `threshold` distinct entities with a value and with a non-zero contribution (R1),
-    on both sides of a ratio; a cell in which nobody contributes anything is left to other rules."""
+    on both sides of a ratio; a cell in which nobody contributes anything is left to other rules. A row in which nobody
+    has any value says by being there that somebody is in it, and nobody knows how many."""
     t = parameters.threshold
     if subject.by_file:
         return _small_numbers(subject, t)
@@ -102,7 +103,8 @@ def cell_threshold(subject: ExportSubject, parameters: Any) -> Measured:
     for table in cell_tables(subject):
         present = pl.col("n_non_missing") > 0
         fewest = pl.min_horizontal("n", pl.col("n_non_zero").replace(0, None))
-        misses += table.misses(present & (fewest < t), fewest, t)
+        empty = (pl.col("n_non_missing").max().over("cell") == 0) & (table.judged.evidence.dimensions > 0)
+        misses += table.misses((present & (fewest < t)) | empty, fewest, t)
         smallest = least(smallest, table.cells.filter(present).select(fewest.min()).item())
     return Measured(smallest, t, limited(misses))
 

@@ -93,13 +93,16 @@ def _unproved(judged: Judged, halves: int, perturbations: Iterable[str]) -> Iter
         yield Miss(f"{judged.place}#{part}", "over budget", None, Outcome.REVIEW, about="budget")
     for kind in judged.evidence.kinds:
         place = f"{judged.place}#{kind.kind}"
-        if not kind.reproduced:
+        stopped = REVIEW_IF_STOPPED[bool(judged.evidence.over_budget)]
+        if kind.reproduced is None:
+            yield Miss(place, "P1 not tried", "reproduced", stopped, about="budget")
+        elif not kind.reproduced:
             yield Miss(place, "P1", "reproduced", Outcome.BLOCK, about="mismatch")
         if kind.halves_as_predicted < kind.halves:
             held = f"P2 {kind.halves_as_predicted}/{kind.halves}"
             yield Miss(place, held, halves, Outcome.BLOCK, about="mismatch")
         elif kind.halves < halves:
-            yield Miss(place, f"P2 {kind.halves}", halves, REVIEW_IF_STOPPED[bool(judged.evidence.over_budget)])
+            yield Miss(place, f"P2 {kind.halves}", halves, stopped)
         if kind.several:
             yield Miss(place, "owners: several", None, Outcome.REVIEW, about="several")
         if not kind.touched:
@@ -108,7 +111,7 @@ def _unproved(judged: Judged, halves: int, perturbations: Iterable[str]) -> Iter
 
 
 REVIEW_IF_STOPPED = {True: Outcome.REVIEW, False: Outcome.BLOCK}
-"""Halves that were not tried: because the budget was spent, or for no reason that anybody gave."""
+"""Proofs that were not tried: because the budget was spent, or for no reason that anybody gave."""
 
 
 def _perturbed(place: str, kind: KindEvidence, perturbations: Iterable[str]) -> Iterator[Miss]:
@@ -130,7 +133,7 @@ def mismatches(evidence: Evidence) -> list[str]:
 
 
 def _contradicted(kind: KindEvidence) -> bool:
-    return not kind.reproduced or kind.halves_as_predicted < kind.halves
+    return kind.reproduced is False or kind.halves_as_predicted < kind.halves
 
 
 @check("perturbation")
@@ -208,7 +211,8 @@ def row_per_entity(subject: ExportSubject, parameters: Any) -> Measured:
     for judged in subject.judged():
         rows = max(Counter(judged.evidence.groupings).values(), default=0)
         for kind in judged.evidence.kinds:
-            ratio = _per_entity(rows, kind)
+            unfinished = judged.evidence.over_budget and not kind.cells.height
+            ratio = 0.0 if unfinished else _per_entity(rows, kind)
             worst = max(worst, ratio)
             if ratio >= parameters.max_ratio:
                 misses.append(Miss(judged.place, round(ratio, 3), parameters.max_ratio))
