@@ -61,7 +61,7 @@ def install(missing: list[Part]) -> None:
         subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
 
 
-SIDE_BY_SIDE = ("tests/contracts", "tests/properties", "tests/spec", "tests/unit")
+SIDE_BY_SIDE = ("tests/attacks", "tests/contracts", "tests/properties", "tests/spec", "tests/unit")
 """Tests that share nothing and wait for nothing: run on all cores, file by file"""
 ONE_BY_ONE = ("tests/integration", "tests/e2e")
 """Tests with servers, jails and clocks of the machine: alone, so that none starves another"""

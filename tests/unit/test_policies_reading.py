@@ -65,10 +65,10 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_field_names_the_rule_it_is_missing_from(tmp_path: Path) -> None:
-    path = draft(tmp_path, "export", ("      k_percent: 90.0\n", ""))
+    path = draft(tmp_path, "export", ("      min_length: 16\n", ""))
     (problem,) = refusal(path).problems
-    assert problem.field.endswith("parameters.k_percent")
-    assert problem.line == line_with(path, "n: 2") - 1
+    assert problem.field.endswith("parameters.min_length")
+    assert problem.line == line_with(path, "check: opaque_columns") + 2
 
 
 @pytest.mark.parametrize(
