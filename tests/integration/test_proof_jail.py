@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from policies.verdict import Outcome
+from sandbox.exports.gate import evaluate
 from sandbox.products import proving
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import Evidence, derive
@@ -22,7 +24,7 @@ from sandbox.products.spec import JobSpec, as_data, parse
 from sandbox.workspaces import jail, selftest, snapshot
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ProtocolError
-from tests.export_subjects import CLINIC, clinic_sources, job, source, write
+from tests.export_subjects import CLINIC, clinic_sources, edition, job, source, subject_of, write
 
 LIMITS = Limits(
     memory_mb=2048, cpu_seconds=60, wall_seconds=60, processes=64, file_mb=256, result_rows=1, result_mb=1, threads=2
@@ -327,3 +329,45 @@ def children() -> list[int]:
     for thread in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (thread / "children").read_text().split()]
     return [pid for pid in found if "bwrap" in (Path(f"/proc/{pid}/comm").read_text())]
+
+
+# ---- what a merchant's step may try ----
+
+ENDLESS = "SELECT a.区, a.费用 + b.费用 AS 费用 FROM t AS a JOIN u AS b ON a.k = b.k"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "code"),
+    [
+        (
+            "SELECT 区, 身份证号, sum(费用) OVER (ORDER BY 费用) AS 费用 FROM t WHERE error('绝不外泄') IS NULL",
+            {},
+            "evidence.refused",
+        ),
+        (ENDLESS, {"wall_seconds": 4}, "evidence.time_limit"),
+    ],
+    ids=["an error on purpose", "a time bomb"],
+)
+def test_a_hostile_step_ends_by_name_and_leaves_nothing(
+    text: str, room: dict[str, int], code: str, endless: Any, place: Place
+) -> None:
+    cube = {"from": "s", "dimensions": ["区"], "measures": {"和": {"op": "sum", "of": "费用"}}}
+    whole = {
+        "job": "hostile", "edition": 2, "inputs": {"t": {"grant": "G-1"}, "u": {"grant": "G-2"}},
+        "prepare": [{"name": "s", "sql": text}],
+        "product": cube, "output": {"kind": "aggregate", "format": "csv"},
+    }  # fmt: skip
+    limited = replace(place, room=replace(ROOM, limits=replace(LIMITS, **room)))
+    with pytest.raises(EvidenceError) as raised:
+        proved(parse(whole), endless[1], limited)
+    assert raised.value.code == code
+    assert left(place) == [] and MARK not in words(raised.value)
+
+
+def test_over_budget_comes_out_of_the_jail_as_what_a_person_decides(tmp_path: Path, place: Place) -> None:
+    spec, sources = parse(CLINIC), clinic_sources(tmp_path)
+    asked = Asked(1000, proving.Budget(times=20.0))  # a half costs as much as the plain run, about
+    found = proving.prove(spec, sources, asked, codes=SessionCodes(), place=place)
+    assert found.over_budget and found.rows
+    verdict = evaluate(replace(subject_of(spec, sources), evidence=found), edition())
+    assert [run.outcome for run in verdict.rules if run.rule == "EXP-PROOF-01"] == [Outcome.REVIEW]
