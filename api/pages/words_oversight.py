@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from api.pages.words_subjects import KINDS
 from policies.text import Text
 
 JOB_KINDS: dict[str, Text] = {
@@ -67,7 +70,20 @@ _PROOF = "proof:"
 _PROOF_STEPS: dict[str, Text] = {
     "twins": Text("为各行编上主体编号", "numbering the owners of rows"),
     "start": Text("启动隔离环境", "starting the jail"),
+    "plain": Text("运行作业并固定结果", "running the job and freezing its values"),
+    "owners": Text("读取各行的主体编号", "reading the owners of rows"),
 }
+_KIND_STEPS: dict[str, Text] = {
+    "contributions": Text("计算每个主体的贡献", "adding up what each entity contributes"),
+    "cells": Text("汇总单元格证据", "writing the cell table"),
+}
+_PERTURBED: dict[str, Text] = {
+    "minimum": Text("取最小值", "set to the minimum"),
+    "maximum": Text("取最大值", "set to the maximum"),
+    "shuffle": Text("打乱", "shuffled"),
+    "domain": Text("换成同列的其他代码", "exchanged for other codes"),
+}
+_HALF = re.compile(r"half (\d+)")
 
 
 def step_words(name: str) -> Text | str:
@@ -75,8 +91,35 @@ def step_words(name: str) -> Text | str:
     if not name.startswith(_PROOF):
         return JOB_STEPS.get(name, name)
     place = name.removeprefix(_PROOF)
-    told = _PROOF_STEPS.get(place, Text(place, place))
+    told = _PROOF_STEPS.get(place) or _proof_step(place.split(":"))
     return Text(f"证明：{told.zh}", f"proof: {told.en}")
+
+
+def _proof_step(parts: list[str]) -> Text:
+    """Words for a step of `derive`: `kind:carry` or `cube:kind:stage`, where a stage is `contributions`, `half i`,
+    `cells` or `input.column:mode`; a column may have any name, of which the page shows what can be told apart."""
+    if len(parts) == 2 and parts[1] == "carry":
+        kind = _kind_words(parts[0])
+        return Text(f"{kind.zh}：携带归属", f"{kind.en}: carrying owners along")
+    if len(parts) < 3:
+        return Text("核对结果", "checking the result")
+    cube, kind, stage = parts[0], _kind_words(parts[1]), parts[2]
+    half = _HALF.fullmatch(stage)
+    if half:
+        told = Text(f"第 {half[1]} 次随机删半", f"random half {half[1]}")
+    elif stage in _KIND_STEPS:
+        told = _KIND_STEPS[stage]
+    else:
+        mode = _PERTURBED.get(parts[-1], Text("改变取值", "changing values"))
+        column = ":".join(parts[2:-1] or parts[2:])
+        told = Text(f"扰动 {column}（{mode.zh}）", f"perturbing {column} ({mode.en})")
+    if cube == "product":
+        return Text(f"{kind.zh}：{told.zh}", f"{kind.en}: {told.en}")
+    return Text(f"{cube}，{kind.zh}：{told.zh}", f"{cube}, {kind.en}: {told.en}")
+
+
+def _kind_words(kind: str) -> Text:
+    return KINDS.get(kind) or Text(f"主体 {kind}", f"entity {kind}")
 
 
 CHAIN_REASONS: dict[str, Text] = {

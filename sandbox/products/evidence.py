@@ -25,6 +25,7 @@ import polars as pl
 from policies.text import Text
 from sandbox.products import cells, perturb, proofs
 from sandbox.products import compile as sql
+from sandbox.products import evidence_values as values
 from sandbox.products.budget import Budget, Cancelled, Clock, OverBudget, Watch
 from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.contributions import (
@@ -195,8 +196,9 @@ class _Proof:
         try:
             with self.clock.step("plain"):
                 rows = self._frozen()
+            frozen = self._cubes(rows)
             self.clock.plain_run_ended(len(self.program.tasks) * len(self.program.kinds) * (self.halves + 2))
-            secret = draw(self.digests["output:product"])
+            secret = draw(self.digests["frozen"])
             with self.clock.step("owners"):
                 twins(self.con, self.program.sources, self.program.kinds, self.codes)
         except OverBudget as stopped:
@@ -210,7 +212,7 @@ class _Proof:
         for kind in self.program.kinds:
             for name, one in self._of_kind(kind, secret):
                 found[name].append(one)
-        made = [self._made(task, rows[task.name], found[task.name], secret) for task in self.program.tasks]
+        made = [self._made(task, *frozen[task.name], found[task.name], secret) for task in self.program.tasks]
         return _with_references(made, tuple(self.over))
 
     def _frozen(self) -> dict[str, list[Row]]:
@@ -231,6 +233,26 @@ class _Proof:
             if task.frozen:
                 self._frozen_is_its_cube(task, number)
         return rows
+
+    def _cubes(self, rows: Mapping[str, list[Row]]) -> dict[str, tuple[tuple[Row, ...], tuple[int, ...]]]:
+        """(values, groupings) of every cube. Their digest is told before the seed is known; outside, it is computed
+        again from what comes out, so that nobody in here can still change a value."""
+        found = {}
+        for task in self.program.tasks:
+            width, all_rows = len(task.cube.output_columns), rows[task.name]
+            groupings = tuple(int(row[width]) for row in all_rows) if task.cube.margins else (0,) * len(all_rows)
+            found[task.name] = tuple(row[:width] for row in all_rows), groupings
+        try:
+            self.digests["frozen"] = values.digest_of(
+                (task.name, task.cube.output_columns, *found[task.name]) for task in self.program.tasks
+            )
+        except ValueError:
+            raise EvidenceError(
+                "evidence.no_plain_value",
+                Text("结果中有列表等无法逐项核对的取值", "The result holds lists or other values that are not plain"),
+                Text("请把维度改为文字、数字或日期", "Let dimensions be texts, numbers or dates"),
+            ) from None
+        return found
 
     def _frozen_is_its_cube(self, task: Task, number: int) -> None:
         columns = ", ".join(sql.quote(c) for c in task.cube.output_columns)
@@ -280,15 +302,15 @@ class _Proof:
             self._stage(f"{name}:cells", one.table)
         return one.facts(tried, held)
 
-    def _made(self, task: Task, rows: list[Row], kinds: Sequence[KindEvidence], secret: str) -> Evidence:
-        cube, width = task.cube, len(task.cube.output_columns)
+    def _made(
+        self, task: Task, rows: tuple[Row, ...], groupings: tuple[int, ...], kinds: Sequence[KindEvidence], secret: str
+    ) -> Evidence:
+        cube = task.cube
         _, suspects = self.program.lineage(cube, task.name)
         used = {alias: source.digest for alias, source in self.program.sources.items()}
-        groupings = tuple(int(row[width]) for row in rows) if cube.margins else (0,) * len(rows)
         return Evidence(
             digest_of(self.spec), used, tuple(cube.output_columns), len(cube.dimensions),
-            tuple(row[:width] for row in rows) if cube.margins else tuple(rows), tuple(kinds), name=task.name,
-            groupings=groupings, suspects=suspects, record=self._record(secret),
+            rows, tuple(kinds), name=task.name, groupings=groupings, suspects=suspects, record=self._record(secret),
         )  # fmt: skip
 
     def _record(self, secret: str) -> ProofRecord:

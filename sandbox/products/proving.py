@@ -19,6 +19,7 @@ from typing import Any
 
 from policies.text import Text
 from sandbox.products import evidence_files, twin
+from sandbox.products import evidence_values as values
 from sandbox.products.carrier import Refusal
 from sandbox.products.entities import EntityCodes
 from sandbox.products.evidence import Budget, Evidence, Watch, drawn
@@ -40,7 +41,6 @@ _LONG, _MANY = 1000, 50
 _ANSWER_SECONDS = 5.0
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}(\.[a-z][a-z0-9_]{0,40})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_FROZEN = re.compile(r"([a-z0-9-]{1,16}:)?[0-9a-f]{16,128}")
 _NAME = re.compile(r"(?!code$|text$|fix$|refusals$)[a-z_]{1,40}")
 _STEP = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 
@@ -178,14 +178,17 @@ class Seeds:
 
     def draw(self, digest: object) -> str:
         """A new seed. Raises ProtocolError for what is no digest, and for a second one."""
-        if self._given is not None or not isinstance(digest, str) or not _FROZEN.fullmatch(digest):
+        if self._given is not None or not isinstance(digest, str) or not _HASH.fullmatch(digest):
             raise ProtocolError("a seed out of turn")
         self._given = digest, self._draw(digest)
         return self._given[1]
 
     def fit(self, evidence: Evidence) -> bool:
-        """Whether these are the values that were frozen, and proved with the seed that was given."""
-        return (evidence.record.digests.get("output:product"), evidence.record.seed) == self._given
+        """Whether these are the values that were frozen, and proved with the seed that was given. Their digest is
+        computed from the rows themselves: what the jail says of them is not asked."""
+        cubes = (*evidence.references, evidence)
+        frozen = values.digest_of((one.name, one.columns, one.rows, one.groupings) for one in cubes)
+        return all((frozen, one.record.seed) == self._given for one in cubes)
 
 
 def _in_jail(order: jail.Order, place: Place, seeds: Seeds) -> None:

@@ -1,8 +1,8 @@
 """The inside of a proof: derives evidence in the jail, over twins that hold granted columns and numbers of entities.
 
-It runs a merchant's statements, so nothing it says is believed further than `proving` can see. Random seeds come from
-outside, one by one, and only after the product's own result was reported by its digest: whoever wrote the job could not
-have known them.
+It runs a merchant's statements, so nothing it says is believed further than `proving` can see. The random seed comes
+from outside, once, and only after the values of every cube were reported by their digest: whoever wrote the job could
+not have known it.
 """
 
 from __future__ import annotations

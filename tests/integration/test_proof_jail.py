@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from policies.verdict import Outcome
+from sandbox.exports.gate import evaluate
 from sandbox.products import proving
 from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import Evidence, derive
@@ -22,12 +24,21 @@ from sandbox.products.spec import JobSpec, as_data, parse
 from sandbox.workspaces import jail, selftest, snapshot
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ProtocolError
-from tests.export_subjects import CLINIC, clinic_sources, job, source, write
+from tests.export_subjects import CLINIC, clinic_sources, edition, job, source, subject_of, write
 
 LIMITS = Limits(
     memory_mb=2048, cpu_seconds=60, wall_seconds=60, processes=64, file_mb=256, result_rows=1, result_mb=1, threads=2
 )
 ROOM = Room(LIMITS, 512, Caps(rows=10_000, cells=10_000, file_mb=64))
+TWO_CUBES = """
+job: two-cubes
+edition: 2
+inputs: {visit: {grant: G-1}, resident: {grant: G-2}}
+reference:
+  - {name: district, from: resident, dimensions: [区], measures: {人数: {op: count}}}
+product: {from: visit, dimensions: [就诊日期], measures: {人次: {op: count}, 费用: {op: sum, of: 费用}}}
+output: {kind: aggregate, format: csv}
+"""
 MARK = "绝不外泄"
 """part of every value of a hostile source; no error may hold it"""
 
@@ -115,14 +126,14 @@ def test_codes_come_from_the_register_and_its_secret_stays_outside(tmp_path: Pat
 
 
 S = "5" * 64
-D = "md5-sum:" + "d" * 32
+D = "d" * 64
 
 
 def test_the_seed_is_drawn_once_and_after_the_values_are_frozen(tmp_path: Path, place: Place) -> None:
     told: list[str] = []
     asked = Asked(2, seed=lambda output: told.append(output) or S)
     found = proving.prove(parse(CLINIC), clinic_sources(tmp_path), asked, codes=SessionCodes(), place=place)
-    assert told == [found.record.digests["output:product"]] and found.record.seed == S
+    assert told == [found.record.digests["frozen"]] and found.record.seed == S
 
 
 @pytest.mark.parametrize("digest", ["not a digest", None, 7, "d" * 200], ids=str)
@@ -139,13 +150,22 @@ def test_a_second_seed_is_refused() -> None:
 
 
 def test_evidence_with_another_seed_or_other_values_does_not_fit(tmp_path: Path) -> None:
-    found = derive(parse(CLINIC), clinic_sources(tmp_path), codes=SessionCodes(), halves=1, seed=lambda _output: S)
+    found = derive(parse(TWO_CUBES), clinic_sources(tmp_path), codes=SessionCodes(), halves=1, seed=lambda _output: S)
     seeds = proving.Seeds(lambda _output: S)
     assert not seeds.fit(found)
-    seeds.draw(found.record.digests["output:product"])
+    seeds.draw(found.record.digests["frozen"])
     assert seeds.fit(found)
     assert not seeds.fit(replace(found, record=replace(found.record, seed="6" * 64)))
-    assert not seeds.fit(replace(found, record=replace(found.record, digests={"output:product": D})))
+    assert seeds.fit(replace(found, record=replace(found.record, digests={})))  # what it says of itself is not asked
+    assert not seeds.fit(exchanged(found))
+    assert not seeds.fit(replace(found, references=(exchanged(found.references[0]),)))
+    assert not seeds.fit(replace(found, groupings=(1, *found.groupings[1:])))
+
+
+def exchanged(evidence: Evidence) -> Evidence:
+    """The same with one value that is another."""
+    first, *rest = evidence.rows
+    return replace(evidence, rows=((*first[:-1], first[-1] + 1), *rest))
 
 
 # ---- twins ----
@@ -309,3 +329,45 @@ def children() -> list[int]:
     for thread in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (thread / "children").read_text().split()]
     return [pid for pid in found if "bwrap" in (Path(f"/proc/{pid}/comm").read_text())]
+
+
+# ---- what a merchant's step may try ----
+
+ENDLESS = "SELECT a.区, a.费用 + b.费用 AS 费用 FROM t AS a JOIN u AS b ON a.k = b.k"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "code"),
+    [
+        (
+            "SELECT 区, 身份证号, sum(费用) OVER (ORDER BY 费用) AS 费用 FROM t WHERE error('绝不外泄') IS NULL",
+            {},
+            "evidence.refused",
+        ),
+        (ENDLESS, {"wall_seconds": 4}, "evidence.time_limit"),
+    ],
+    ids=["an error on purpose", "a time bomb"],
+)
+def test_a_hostile_step_ends_by_name_and_leaves_nothing(
+    text: str, room: dict[str, int], code: str, endless: Any, place: Place
+) -> None:
+    cube = {"from": "s", "dimensions": ["区"], "measures": {"和": {"op": "sum", "of": "费用"}}}
+    whole = {
+        "job": "hostile", "edition": 2, "inputs": {"t": {"grant": "G-1"}, "u": {"grant": "G-2"}},
+        "prepare": [{"name": "s", "sql": text}],
+        "product": cube, "output": {"kind": "aggregate", "format": "csv"},
+    }  # fmt: skip
+    limited = replace(place, room=replace(ROOM, limits=replace(LIMITS, **room)))
+    with pytest.raises(EvidenceError) as raised:
+        proved(parse(whole), endless[1], limited)
+    assert raised.value.code == code
+    assert left(place) == [] and MARK not in words(raised.value)
+
+
+def test_over_budget_comes_out_of_the_jail_as_what_a_person_decides(tmp_path: Path, place: Place) -> None:
+    spec, sources = parse(CLINIC), clinic_sources(tmp_path)
+    asked = Asked(1000, proving.Budget(times=20.0))  # a half costs as much as the plain run, about
+    found = proving.prove(spec, sources, asked, codes=SessionCodes(), place=place)
+    assert found.over_budget and found.rows
+    verdict = evaluate(replace(subject_of(spec, sources), evidence=found), edition())
+    assert [run.outcome for run in verdict.rules if run.rule == "EXP-PROOF-01"] == [Outcome.REVIEW]

@@ -28,6 +28,7 @@ from sandbox.kernel.steps import Step
 from sandbox.kernel.unit import Platform
 from sandbox.lake import Lake
 from sandbox.products import artefact, repository
+from sandbox.products.releasing import declared
 from sandbox.products.spec import parse
 from sandbox.workspaces import snapshot
 from tests.factories import World
@@ -75,10 +76,11 @@ def _product(world: World, workspace_id: str, spec: dict[str, Any]) -> str:
     with world.by(world.merchant) as unit:
         run_id = service.start_run(unit, workspace_id, spec).id
     with world.system() as unit:
-        for job in jobs.of_subject(unit.session, "run", run_id):
-            job.state = "cancelled"
+        for waiting in jobs.of_subject(unit.session, "run", run_id):
+            waiting.state = "cancelled"
     rows = duckdb.sql(f"SELECT 区, count(*) AS 人次 FROM ({ROWS}) GROUP BY 区 ORDER BY 区").fetchall()
-    made = artefact.write(parse(spec), rows, base=5)
+    job = parse(spec)
+    made = artefact.write(job.file_name, declared(job, rows, base=5))
     root = world.platform.settings.artefacts_root
     root.mkdir(parents=True, exist_ok=True)
     (root / made.sha256).write_bytes(made.content)
