@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from policies.text import Text
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import Cube, JobSpec, Reference
-from sandbox.products.spec_parts import Step
+from sandbox.products.spec_parts import Measure, Step
 
 if TYPE_CHECKING:
-    from sandbox.products.carrier import Carried, Frozen, Relation, Suspect
+    from sandbox.products.carrier import Carried, Frozen, Lineage, Relation, Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,29 @@ class Program:
 
     def lineage(self, cube: Cube, name: str) -> tuple[list[tuple[str, str]], tuple[Suspect, ...]]:
         """Source columns behind the measures and conditions of a cube, and its suspect expressions."""
+        found, suspects = self._lineage(cube, name)
+        return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+
+    def made_of(self, cube: Cube) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Measure → part → the source columns its amounts are computed from, whatever the steps called them.
+
+        Only columns of entities' own tables count: what a merchant uploads can have any name, and a reference is one
+        number for everybody. Nothing left means that an amount is the same for all: it counts people.
+        """
+        from sandbox.products import compile as sql
+
+        owned = {alias for alias, source in self.sources.items() if source.keys}
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for partial in sql.partials(cube):
+            columns: set[str] = set()
+            for column in sql.columns_of(partial):
+                alone = {"measures": {partial.measure: Measure(op="sum", of=column)}}
+                flow, _ = self._lineage(cube.model_copy(update=alone), "product")
+                columns |= {name.casefold() for alias, name in flow.values if alias in owned}
+            found.setdefault(partial.measure, {})[partial.part] = tuple(sorted(columns))
+        return found
+
+    def _lineage(self, cube: Cube, name: str) -> tuple[Lineage, tuple[Suspect, ...]]:
         from sandbox.products import compile as sql
         from sandbox.products.carrier import Program as Texts
         from sandbox.products.carrier import lineage
@@ -64,8 +87,7 @@ class Program:
         tables |= {i.name: tuple(i.output_columns) for i in self.items if isinstance(i, Reference)}
         steps = {i.name: str(i.sql) for i in self.items if isinstance(i, Step)}
         roles = {alias: {c: s.role(c) for c in column_names(s)} for alias, s in self.sources.items()}
-        found, suspects = lineage(Texts(tables, steps, sql.cube_sql(cube, numbered=False), name), roles)
-        return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+        return lineage(Texts(tables, steps, sql.cube_sql(cube, numbered=False), name), roles)
 
     def _add(self, item: Step | Reference) -> None:
         from sandbox.products.carrier import Refused, Relation, carry
