@@ -28,7 +28,6 @@ from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.matching import SharedRows, SourceMatch
-from sandbox.products.releasing import released
 from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
@@ -147,8 +146,9 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
     frame = pl.DataFrame(cells, schema=CELL_SCHEMA, orient="row")
     kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, PERTURBED)
     evidence = Evidence(
-        digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
-    )
+        digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows),
+        made_of={"人次": {"value": ()}, "金额": {"value": ("费用",)}},
+    )  # fmt: skip
     made = platform_file(spec, evidence)
     facts: dict[str, Any] = {
         "files": (ExportFile(made.name, made.content),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,9 @@ from policies.text import Text
 from policies.verdict import Outcome
 
 if TYPE_CHECKING:
+    from sandbox.exports.finishing import Post
     from sandbox.exports.standalone import Checked
+    from sandbox.products.spec import JobSpec
 
 _KIND = (
     Text("表", "table"), Text("主体", "entity"), Text("P1 重算", "P1 recomputed"), Text("P2 删半", "P2 halves"),
@@ -86,12 +89,25 @@ def _proved(
     from sandbox.products.spec import parse
 
     found = parse(spec.read_bytes())
-    with quiet():
-        checked = run_job(found, data, entities, audience, history)
+    with tempfile.TemporaryDirectory(prefix="pds-job-") as scratch, quiet():
+        checked = run_job(found, data, entities, audience, history, post=_post(found, Path(scratch)))
     document = _document(checked)
     if checked.subject.evidence is not None:
         _write(checked, targets, document)
     answer(document, as_json, lambda: _show(document, checked), finding=checked.verdict.outcome is not Outcome.PASS)
+
+
+def _post(spec: JobSpec, scratch: Path) -> Post:
+    """Runs the job's `post` in a jail of any tier: what it reads is one's own."""
+    from pipelines.running import limits_of
+    from policies.editions import load
+    from sandbox.products import post
+    from sandbox.workspaces.selftest import MEDIUM, STRONG, WEAK, selftest
+
+    bounds: Any = load("workspace").by_check("run_limits").parameters
+    tested, tiers = selftest(), frozenset({STRONG, MEDIUM, WEAK})
+    room = post.Room(limits_of(bounds), bounds.folder_mb, tested, scratch / "post.jsonl", tiers)
+    return lambda product, references: post.finish(spec, product, references, room)
 
 
 def _document(checked: Checked) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Released cells as the history keeps them: who was in each, under which variable, with which released interval.
 
 A recalled or expired release stays: it has been seen. Cells are compared within one kind of entity and one variable;
-counts of a kind are one variable whatever they count, because a reader can subtract any two of them.
+counts of a kind are one variable whatever they count, because a reader can subtract any two of them. An amount is named
+by what it is made of, never by what a step calls it: a cell stands once under every source column it is computed from,
+so that any two amounts over a common column are compared.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -15,10 +16,9 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from sandbox.products.compile import Partial, partials
 from sandbox.products.evidence import Evidence, KindEvidence
 from sandbox.products.releasing import count_interval
-from sandbox.products.spec import Cube, JobSpec
+from sandbox.products.spec import JobSpec
 
 COUNT = "count"
 COUNTS = ("count", "count_distinct")
@@ -52,40 +52,30 @@ def cells_of(
 
     Raises `ValueError` where a cell does not say how many entities it has.
     """
-    by_name = {(p.measure, p.part): p for p in partials(spec)}
     column_of = {name: i for i, name in enumerate(evidence.columns)}
     found = []
     for kind, row in _rows(evidence):
         if (row["cell"], row["measure"]) in hidden:
             continue
-        partial = by_name[row["measure"], row["part"]]
         low = high = None
-        if partial.op in COUNTS and row["part"] == "value":
+        if row["op"] in COUNTS and row["part"] == "value":
             low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
         place = cell_place(spec.file_name, row["cell"], row["measure"])
-        head = (release, place, kind.kind, variable(spec, partial), partial.op, row["n"], row["bitmap"])
-        found.append(ReleasedCell(*head, kind.bitmaps[row["bitmap"]], low, high))
-    return (*found, *_of_steps(spec, evidence, release))
-
-
-def _of_steps(spec: JobSpec, evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
-    """The cells of reference steps, taken as exact: the product was computed from them before rounding."""
-    cubes = {step.name: step for step in spec.reference}
-    for one in evidence.references:
-        cube = cubes.get(one.name)
-        by_name = {(p.measure, p.part): p for p in partials(cube)} if cube else {}
-        for kind, row in _rows(one):
-            partial = by_name.get((row["measure"], row["part"]))
-            name = variable(cube, partial) if cube and partial else _unnamed(row)
-            place = cell_place(f"reference:{one.name}", row["cell"], row["measure"])
+        for name in variables(evidence, row):
             head = (release, place, kind.kind, name, row["op"], row["n"], row["bitmap"])
-            yield ReleasedCell(*head, kind.bitmaps[row["bitmap"]])
-        yield from _of_steps(spec, one, release)
+            found.append(ReleasedCell(*head, kind.bitmaps[row["bitmap"]], low, high))
+    return (*found, *_of_steps(evidence, release))
 
 
-def _unnamed(row: Mapping[str, Any]) -> str:
-    """The variable of a sub-query that the job itself does not name."""
-    return COUNT if row["op"] in COUNTS else f"amount:{row['measure']}"
+def _of_steps(evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
+    """The cells of reference steps, taken as exact: the product was computed from them before rounding."""
+    for one in evidence.references:
+        for kind, row in _rows(one):
+            place = cell_place(f"reference:{one.name}", row["cell"], row["measure"])
+            for name in variables(one, row):
+                head = (release, place, kind.kind, name, row["op"], row["n"], row["bitmap"])
+                yield ReleasedCell(*head, kind.bitmaps[row["bitmap"]])
+        yield from _of_steps(one, release)
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:
@@ -101,15 +91,17 @@ def cell_place(file: str, cell: int, column: str) -> str:
     return f"{file}#row={cell + 1};column={column}"
 
 
-def variable(spec: Cube, partial: Partial) -> str:
-    """Numbers that may be subtracted from one another share this name."""
-    if not partial.is_amount:
-        return COUNT
-    column = str(partial.column)
-    if column in spec.derive:
-        column = json.dumps(spec.derive[column].model_dump(mode="json", exclude_none=True), sort_keys=True)
-        return f"amount:{column}"
-    return f"amount:{spec.split(column)[1]}"
+def variables(evidence: Evidence, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The variables of one row of a cell table: numbers that may be subtracted from one another share one of them.
+
+    Raises `ValueError` where the evidence does not say what an amount is made of.
+    """
+    if row["op"] in COUNTS:
+        return (COUNT,)
+    columns = evidence.made_of.get(row["measure"], {}).get(row["part"])
+    if columns is None:
+        raise ValueError("an amount that is made of nothing known")
+    return tuple(f"amount:{column}" for column in columns) or (COUNT,)
 
 
 def save(path: Path, cells: Iterable[ReleasedCell]) -> None:

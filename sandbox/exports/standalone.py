@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from policies.text import Text
 from sandbox.exports.contents import Table, read
-from sandbox.exports.finishing import finished
+from sandbox.exports.finishing import Post, finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched, refusals_of
@@ -93,8 +93,10 @@ def run_job(
     audience: Audience = "contract",
     history: Path | None = None,
     on: date | None = None,
+    post: Post | None = None,
 ) -> Checked:
-    """Run a job on a folder of tables, write its file as the platform would, and judge that file.
+    """Run a job on a folder of tables, write its file as the platform would, and judge that file. `post` runs the
+    job's last statement; without it a job that has one gets no file, and that is an error of the verdict.
 
     Raises `BadInput` where the folder does not hold what the job needs. A job whose evidence cannot be derived is no
     error: the verdict says why, with the place and a repair.
@@ -104,7 +106,7 @@ def run_job(
     with tempfile.TemporaryDirectory(prefix="pds-run-") as scratch:
         matcher = Matcher(facts.sources_in(data, spec, Path(scratch), entities), edition)
         subject = ExportSubject(files=(), audience=audience, lane="file", rounding_base=base)
-        subject = matcher.described(subject, spec, history, stated=True)
+        subject = matcher.described(subject, spec, history, stated=True, post=post)
         return Checked(subject, evaluate(subject, edition))
 
 
@@ -155,8 +157,9 @@ class Matcher:
         self._codes = SessionCodes()
 
     def described(
-        self, subject: ExportSubject, spec: JobSpec | None, history: Path | None, *, stated: bool = False
-    ) -> ExportSubject:
+        self, subject: ExportSubject, spec: JobSpec | None, history: Path | None, *, stated: bool = False,
+        post: Post | None = None,
+    ) -> ExportSubject:  # fmt: skip
         """`subject` with job, evidence, matches and history as far as the source gives them. `stated`: somebody has
         said whose records these are, even if it is nobody's. A subject without files gets the platform's own."""
         kinds = frozenset(key.kind for source in self._sources.values() for key in source.keys)
@@ -171,7 +174,7 @@ class Matcher:
         except EvidenceError as error:
             return matched(replace(subject, refusals=refusals_of(error)), self._sources)
         subject = replace(subject, evidence=evidence, history=self._history(history) if history else ())
-        return matched(finished(subject, self._edition), self._sources)
+        return matched(finished(subject, self._edition, post), self._sources)
 
     def evidence(self, spec: JobSpec) -> Evidence:
         """The evidence of a job on this source. Raises `SpecError` for columns that are not there."""

@@ -264,6 +264,12 @@ def partials(cube: Cube) -> list[Partial]:
     return found
 
 
+def columns_of(partial: Partial) -> tuple[str, ...]:
+    """The columns that the contributions of a partial are amounts of."""
+    weights = partial.op == "weighted_mean" and partial.part == "denominator"
+    return tuple(c for c in (None if weights else partial.column, partial.weight) if c is not None)
+
+
 def _numbered(cube: Cube, mask: str) -> str:
     """A grouping's number from the bits of `grouping()`, where a set bit is a dimension left out."""
     if not cube.margins:

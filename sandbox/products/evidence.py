@@ -116,7 +116,8 @@ class Evidence:
 
     `name` is `product`, or the name of a reference step; `references` are judged like the product itself. `groupings`
     has one number per row: 0 where every dimension is present, else the place of the row's margin, from 1.
-    `over_budget` names what was not finished: such evidence is for people, never a pass.
+    `made_of`: measure → part → the source columns that its amounts are computed from. `over_budget` names what was not
+    finished: such evidence is for people, never a pass.
     """
 
     job: str
@@ -131,6 +132,7 @@ class Evidence:
     suspects: tuple[Suspect, ...] = ()
     record: ProofRecord = field(default_factory=ProofRecord)
     over_budget: tuple[str, ...] = ()
+    made_of: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 def drawn(output: str) -> str:
@@ -311,6 +313,7 @@ class _Proof:
         return Evidence(
             digest_of(self.spec), used, tuple(cube.output_columns), len(cube.dimensions),
             rows, tuple(kinds), name=task.name, groupings=groupings, suspects=suspects, record=self._record(secret),
+            made_of=self.program.made_of(cube),
         )  # fmt: skip
 
     def _record(self, secret: str) -> ProofRecord:

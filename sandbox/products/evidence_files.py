@@ -74,6 +74,7 @@ def _written(evidence: Evidence, folder: Path, numbers: Iterator[int]) -> dict[s
         "forms": forms, "groupings": list(evidence.groupings), "kinds": [_facts(kind) for kind in evidence.kinds],
         "suspects": [{**asdict(s), "columns": list(s.columns)} for s in evidence.suspects],
         "record": asdict(evidence.record), "over_budget": list(evidence.over_budget),
+        "made_of": {name: {p: list(c) for p, c in parts.items()} for name, parts in evidence.made_of.items()},
         "references": [_written(one, folder, numbers) for one in evidence.references],
     }  # fmt: skip
 
@@ -154,6 +155,7 @@ def _cube(folder: Path, record: Any, caps: Caps, numbers: Iterator[int], expecte
         references=tuple(_cube(folder, one, caps, numbers, expected) for one in references),
         suspects=tuple(_suspect(one) for one in _typed(record, "suspects", list)),
         record=_proof(_typed(record, "record", dict)), over_budget=_texts(record, "over_budget"),
+        made_of={name: {p: _texts(parts, p) for p in parts} for name, parts in _typed(record, "made_of", dict).items()},
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.text import Text
-from sandbox.products.compile import cube_sql, partials
+from sandbox.products.compile import columns_of, cube_sql, partials
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import Cube, JobSpec, Reference
-from sandbox.products.spec_parts import Step
+from sandbox.products.spec_parts import Measure, Step
 
 if TYPE_CHECKING:
     from sandbox.products.carrier import Carried, Frozen, Lineage, Relation, Suspect
@@ -59,6 +59,23 @@ class Program:
         """Source columns behind the measures and conditions of a cube, and its suspect expressions."""
         found, suspects = self._lineage(cube, name)
         return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
+
+    def made_of(self, cube: Cube) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Measure → part → the source columns its amounts are computed from, whatever the steps called them.
+
+        Only columns of entities' own tables count: what a merchant uploads can have any name, and a reference is one
+        number for everybody. Nothing left means that an amount is the same for all: it counts people.
+        """
+        owned = {alias for alias, source in self.sources.items() if source.keys}
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for partial in partials(cube):
+            columns: set[str] = set()
+            for column in columns_of(partial):
+                alone = {"measures": {partial.measure: Measure(op="sum", of=column)}}
+                flow, _ = self._lineage(cube.model_copy(update=alone), "product")
+                columns |= {name.casefold() for alias, name in flow.values if alias in owned}
+            found.setdefault(partial.measure, {})[partial.part] = tuple(sorted(columns))
+        return found
 
     def _lineage(self, cube: Cube, name: str) -> tuple[Lineage, tuple[Suspect, ...]]:
         from sandbox.products.carrier import Program as Texts

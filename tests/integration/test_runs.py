@@ -20,17 +20,19 @@ from sandbox.applications import repository as applications
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.exports.gate import evaluate, verdict_for
+from sandbox.exports.subject import refusals_of
 from sandbox.kernel import jobs
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.jobs import Job, LocalExecutor
 from sandbox.kernel.unit import Unit
 from sandbox.products import reports, repository, service
+from sandbox.products.blackbox import Tried
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.repository import Run
 from sandbox.products.source import EvidenceError
-from sandbox.products.spec import parse
+from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces import snapshot, tiers
 from sandbox.workspaces.metering_record import UseEntry
 from sandbox.workspaces.selftest import selftest
@@ -424,30 +426,48 @@ def test_uploads_and_grants_of_others_are_refused(desk: Desk) -> None:
 
 SOUND = [("东区", [float(n % 7 + 1) for n in range(60)]), ("西区", [float(n % 5 + 1) for n in range(60)])]
 SCRIPTED = {"name": "v", "script": "result = 1", "reads": ["t"], "columns": {"区": "text", "费用": "number"}}
-BEYOND: dict[str, dict[str, Any]] = {
-    "prepare.v": {"prepare": [{"name": "v", "sql": "SELECT * FROM t"}]},
-    "prepare.v, post": {"prepare": [SCRIPTED], "post": {"sql": "SELECT * FROM product"}},
-    "post": {"post": {"sql": "SELECT * FROM product"}},
-    "inputs.u": {"inputs": {"t": {"grant": "G-1"}, "u": {"upload": "U-1"}}},
-}
+TRIED = Tried("person", 32, 2, fewest=32, largest=0.04, removed=32, perturbed=32)
 
 
-@pytest.mark.parametrize("parts", BEYOND)
-def test_what_no_machine_can_prove_never_passes_the_gate(parts: str) -> None:
-    """Not even with evidence in hand that would pass: it would be evidence of another job."""
+def scripted() -> JobSpec:
+    """A cube over what a script made."""
     base = job()
     cube = {name: base.pop(name) for name in ("from", "dimensions", "measures")}
-    spec = parse({**base, "edition": 2, "product": cube} | BEYOND[parts])
-    proved = subject_with(SOUND)
-    with pytest.raises(EvidenceError):
+    return parse({**base, "edition": 2, "product": {**cube, "from": "v"}, "prepare": [SCRIPTED]})
+
+
+def test_a_script_is_refused_with_its_place_and_a_repair() -> None:
+    spec = scripted()
+    with pytest.raises(EvidenceError, match=r"evidence\.beyond_proof") as refused:
         derive(spec, {}, codes=SessionCodes())
-    for subject in (replace(proved, unproved=tuple(spec.beyond_proof)),
-                    replace(proved, spec=spec, evidence=None, unproved=tuple(spec.beyond_proof))):  # fmt: skip
-        verdict = evaluate(subject, edition())
-        assert verdict.outcome is Outcome.ERROR
-        said = [f for f in verdict_for(verdict, "merchant").findings if "机器不能证明" in f.text.zh]
-        assert said and all("product" in f.repair.zh for f in said if f.repair)
-        assert any(f"not provable by machine: {parts}" in str(run.measured) for run in verdict.rules)
+    subject = replace(subject_with(SOUND), spec=spec, evidence=None, refusals=refusals_of(refused.value))
+    verdict = evaluate(subject, edition())
+    assert verdict.outcome is Outcome.BLOCK
+    said = [f for f in verdict_for(verdict, "merchant").findings if "机器不能证明" in f.text.zh]
+    assert said and all(f.repair and "SQL" in f.repair.zh for f in said)
+
+
+@pytest.mark.parametrize(("tried", "outcome"), [
+    (TRIED, Outcome.REVIEW),
+    (replace(TRIED, fewest=1, perturbed=1), Outcome.BLOCK),
+    (replace(TRIED, fewest=None, largest=None, steady=False), Outcome.BLOCK),
+    (replace(TRIED, fewest=None, largest=None, over_budget=True), Outcome.BLOCK),
+], ids=["every bucket moves it", "one bucket moves it", "never the same", "nothing was tried"])  # fmt: skip
+def test_what_no_machine_can_prove_never_passes_the_gate(tried: Tried, outcome: Outcome) -> None:
+    """The best a script can get is a person; what its trials show only makes it worse."""
+    subject = replace(subject_with(SOUND), spec=scripted(), evidence=None, black_box=(tried,))
+    assert evaluate(subject, edition()).outcome is outcome
+
+
+@pytest.mark.parametrize("parts", [
+    {"prepare": [SCRIPTED]}, {"post": {"sql": "SELECT * FROM product"}},
+    {"prepare": [{"name": "v", "sql": "SELECT * FROM t"}]},
+], ids=["script", "post", "step"])  # fmt: skip
+def test_evidence_of_another_job_is_no_evidence(parts: dict[str, Any]) -> None:
+    base = job()
+    cube = {name: base.pop(name) for name in ("from", "dimensions", "measures")}
+    spec = parse({**base, "edition": 2, "product": cube} | parts)
+    assert evaluate(replace(subject_with(SOUND), spec=spec), edition()).outcome is Outcome.ERROR
 
 
 def test_the_same_cube_without_such_parts_passes() -> None:

@@ -66,6 +66,7 @@ def evidence(sets: list[list[int]], rows: tuple[tuple[Any, ...], ...] | None = N
         "sha256:job", {"t": "sha256:t"}, tuple(f"列{i}" for i in range(width)), 1, rows, (kind,),
         groupings=tuple(i % 2 for i in range(len(rows))), suspects=(Suspect("v", "CASE WHEN x", ("x",)),),
         record=RECORD, over_budget=("person: halves",),
+        made_of={"人次": {"value": ()}, "均": {"numerator": ("费用", "次数"), "denominator": ()}},
     )  # fmt: skip
 
 

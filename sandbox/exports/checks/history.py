@@ -40,7 +40,7 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     if not pairs.complete:
         misses.append(Miss("history", pairs.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent"))
     smallest = min((p.distance for p in pairs.found), default=None)
-    return Measured(smallest, parameters.threshold, limited(misses))
+    return Measured(smallest, parameters.threshold, limited(list(dict.fromkeys(misses))))
 
 
 @check("linear_closure")
