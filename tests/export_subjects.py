@@ -28,7 +28,6 @@ from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.matching import SharedRows, SourceMatch
-from sandbox.products.releasing import released
 from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
