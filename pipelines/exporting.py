@@ -162,6 +162,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
         brought = runs.uploads_of(unit, run.workspace_id, spec)
+        runs.require_pins(unit, application.id, spec, brought)
         own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
@@ -314,10 +315,11 @@ def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
         now = unit.now
         reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
     expires = now + timedelta(days=allowed.expires_days)
+    written = subject.finished or facts.artefact  # without evidence the file of the run itself leaves, by people's word
     described = packaging.ReleaseFacts(
-        release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=facts.artefact.rows,
-        schema={c: "measure" if c in facts.spec.measures else "dimension" for c in facts.artefact.columns},
-        lineage=_lineage(facts), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
+        release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=written.rows,
+        schema={c: "measure" if c in facts.spec.measures else "dimension" for c in written.columns},
+        lineage=_lineage(facts, written.sha256), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
     )  # fmt: skip
     key = facts.platform.signing_key
@@ -336,10 +338,11 @@ def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
     )  # fmt: skip
 
 
-def _lineage(facts: Facts) -> dict[str, str]:
+def _lineage(facts: Facts, released: str) -> dict[str, str]:
+    """Where the released file of digest `released` comes from."""
     inputs = {f"snapshot.{alias}": source.digest for alias, source in facts.sources.items()}
     edition = {"policy.export": facts.edition.digest, "policy.edition": facts.edition.edition}
-    return {"job": facts.artefact.lineage["spec"], "artefact": facts.artefact.sha256, **inputs, **edition}
+    return {"job": facts.artefact.lineage["spec"], "artefact": released, **inputs, **edition}
 
 
 def _mark(facts: Facts, release_id: str) -> str:

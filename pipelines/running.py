@@ -142,6 +142,7 @@ def _bind(work: Work) -> Bound:
         bounds = policy.by_check("run_limits").parameters
         used = {alias: grants[i.grant] for alias, i in spec.inputs.items() if i.grant}
         brought = service.uploads_of(unit, run.workspace_id, spec)
+        service.require_pins(unit, run.application_id, spec, brought)
         own = {alias: uploads.table_of(unit, one) for alias, one in brought.items()}
         return Bound(
             run=run, spec=spec, limits=limits_of(bounds), folder_mb=bounds.folder_mb,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policies.text import Text
-from sandbox.products.carrier import Carried, Refusal, Refused, Relation, Suspect, allowed, carry, lineage
+from sandbox.products.carrier import Carried, Refusal, Refused, Relation, Suspect, allowed, carry, lineage, repeatable
 from sandbox.products.carrier.lineage import Program
 from sandbox.products.compile import cube_sql
+from sandbox.products.plan import POST, PRODUCT
 from sandbox.products.source import Source, column_names
 from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_parts import Step
@@ -111,7 +112,8 @@ def _step(kind: str, step: Step, known: dict[str, Relation], lost: set[str]) -> 
 
 
 def unprovable(spec: JobSpec) -> list[Refusal]:
-    """SQL steps that no catalogue can make provable: what they use is not on the second allow-list."""
+    """SQL steps that no catalogue can make provable: what they use is not on the second allow-list. Of `post`, what
+    it cannot reach and what would not give the same twice."""
     found: list[Refusal] = []
     names = list(spec.inputs)
     for step in spec.sequence:
@@ -121,6 +123,11 @@ def unprovable(spec: JobSpec) -> list[Refusal]:
             except Refused as refused:
                 found += refused.refusals
         names.append(step.name)
+    if spec.post is not None:
+        try:
+            repeatable(spec.post.sql, (PRODUCT, *(one.name for one in spec.reference)), step=POST)
+        except Refused as refused:
+            found += refused.refusals
     return found
 
 

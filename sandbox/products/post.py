@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
-from sandbox.kernel.errors import BadInput
+from sandbox.kernel.errors import BadInput, LimitExceeded, Unavailable
 from sandbox.products import artefact, plan
 from sandbox.products.artefact import Artefact
+from sandbox.products.carrier import Refused, repeatable
 from sandbox.products.releasing import Table
 from sandbox.products.spec import JobSpec
 from sandbox.workspaces import handover, run
@@ -49,11 +50,21 @@ def finish(
     is too weak.
     """
     require_tier(room.tested, room.accepted)
+    _readable(spec)
     with tempfile.TemporaryDirectory(prefix="pds-post-") as scratch:
         names, rows = _ran(spec, {one.name: one for one in (product, *references)}, room, Path(scratch))
     if columns is not None and list(columns) != names:
         raise _failed("other_columns")
     return artefact.write_post(spec, names, rows)
+
+
+def _readable(spec: JobSpec) -> None:
+    stage = plan.post_stage(spec)
+    try:
+        repeatable(stage.steps[0][1], stage.reads, step=plan.POST)
+    except Refused as error:
+        first = error.refusals[0]
+        raise BadInput("release.post", first.text, fix=first.repair, error_class=first.code) from None
 
 
 def _ran(spec: JobSpec, tables: Mapping[str, Table], room: Room, folder: Path) -> tuple[list[str], list[Any]]:
@@ -78,7 +89,12 @@ def _ran(spec: JobSpec, tables: Mapping[str, Table], room: Room, folder: Path) -
         raise _failed(str(outcome.error_class))
     made = order.output_folder / "0.parquet"
     made.chmod(0o444)  # for the jail that reads it, whose process has a UID of its own
-    found, _used = handover.rows_of(made, room.limits, room.folder_mb, room.tested.form)
+    try:
+        found, _used = handover.rows_of(made, room.limits, room.folder_mb, room.tested.form)
+    except (Unavailable, LimitExceeded) as error:
+        if error.code.partition(".")[0] != "handover":
+            raise  # no isolation on this host: nothing that the job could change
+        raise _failed(error.code) from error
     return found.column_names, list(pl.DataFrame(pl.from_arrow(found)).rows())
 
 

@@ -62,7 +62,7 @@ def start_run(unit: Unit, workspace_id: str, spec_text: str | dict[str, Any]) ->
     spec = specs.parse(spec_text)
     tier = require_tier(unit, spec)
     _require_inputs(unit, workspace.application_id, spec)
-    uploads_of(unit, workspace.id, spec)
+    require_pins(unit, workspace.application_id, spec, uploads_of(unit, workspace.id, spec))
     metering.require_quota(unit, workspace.id, "run")
     audit.hold(unit.session)  # two requests at once are counted one after the other
     granted = {g.id: g.resource_id for g in applications.grants(unit.session, workspace.application_id)}
@@ -110,6 +110,20 @@ def _require_provable(unit: Unit, granted: Grant) -> None:
     version = catalogue.version(unit.session, granted.resource_id, granted.version)
     if (why := subjects.unusable(unit.session, resource, version)) is not None:
         raise BadInput("run.input", why[0], fix=why[1], grant=granted.id)
+
+
+def require_pins(unit: Unit, application_id: str, spec: JobSpec, brought: Mapping[str, Upload]) -> None:
+    """Every input that pins its data is bound to just that. Raises `BadInput`: the job was written for other data."""
+    bound = {alias: f"sha256:{one.table_sha256}" for alias, one in brought.items()}
+    snapshots = {g.id: g.snapshot["real"]["digest"] for g in applications.grants(unit.session, application_id)
+                 if g.snapshot}  # fmt: skip
+    bound |= {alias: snapshots.get(one.grant, "") for alias, one in spec.inputs.items() if one.grant}
+    other = sorted(alias for alias, one in spec.inputs.items() if not one.pins(bound.get(alias, "")))
+    if other:
+        raise BadInput("run.pin", Text(f"作业锁定的数据版本与当前绑定的不同：{'、'.join(other)}",
+                       f"The job pins other data than its inputs are bound to: {', '.join(other)}"),
+                       fix=Text("请核对 snapshot，或删去后按当前数据提交",
+                                "Check `snapshot`, or drop it to run on the data that is bound now"))  # fmt: skip
 
 
 def uploads_of(unit: Unit, workspace_id: str, spec: JobSpec) -> dict[str, Upload]:

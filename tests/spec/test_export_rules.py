@@ -24,7 +24,7 @@ from sandbox.products.artefact import read_csv
 from sandbox.products.cells import packed
 from sandbox.products.matching import SharedRows, SourceMatch
 from sandbox.products.spec import parse
-from tests.export_subjects import clean, edition, job, platform_file, subject_with
+from tests.export_subjects import clean, edition, job, subject_with
 
 FAKE_ID = "11010519491231002X"  # the worked example of GB 11643; nobody holds it
 PASS, REVIEW, BLOCK, ERROR = Outcome.PASS, Outcome.REVIEW, Outcome.BLOCK, Outcome.ERROR

@@ -1,6 +1,6 @@
 """Carries a hidden owner column through merchants' SQL, or refuses with a repair. Pure: no table is ever read."""
 
-from sandbox.products.carrier.allowlist import allowed
+from sandbox.products.carrier.allowlist import allowed, repeatable
 from sandbox.products.carrier.carry import carry
 from sandbox.products.carrier.lineage import Lineage, Program, Suspect, lineage
 from sandbox.products.carrier.model import HIDDEN, Carried, Frozen, Relation
@@ -19,4 +19,5 @@ __all__ = [
     "allowed",
     "carry",
     "lineage",
+    "repeatable",
 ]

@@ -42,6 +42,22 @@ _FUNCTIONS = SCALARS | AGGREGATES | OPERATORS
 
 def allowed(text: str, tables: Collection[str], *, step: str = "") -> None:
     """Pass quietly if the text is one SELECT of known nodes and functions over `tables`; raises `Refused` else."""
+    _refuse(text, tables, step)
+
+
+def repeatable(text: str, tables: Collection[str], *, step: str = "") -> None:
+    """Pass quietly if the text reads `tables` alone and only calls functions that give the same every time.
+
+    For `post`, which may select, order and limit as it likes: it looks at released numbers. Raises `Refused` else.
+    """
+    _refuse(text, tables, step, only=_READS)
+
+
+_READS = frozenset({"function", "table_function", "table.unknown", "table.qualified"})
+"""Codes about what a text can reach and whether it gives the same twice; the others are about people's rows."""
+
+
+def _refuse(text: str, tables: Collection[str], step: str, only: Collection[str] = ()) -> None:
     tree = _tree(text, step)
     names = {fold(name) for name in tables} | {
         fold(str(entry["key"])) for node in _objects(tree) for entry in (node.get("cte_map") or {}).get("map", ())
@@ -49,7 +65,7 @@ def allowed(text: str, tables: Collection[str], *, step: str = "") -> None:
     found: list[Refusal] = []
     for node in _objects(tree):
         code, subject = judge(node, names)
-        if code:
+        if code and (not only or code in only):
             found.append(refusal(code, step, _place(text, node.get("query_location")), subject))
     if found:
         raise Refused(tuple(dict.fromkeys(sorted(found, key=lambda r: (r.line, r.column)))))
