@@ -79,7 +79,7 @@ def _texts(n: Mapping[str, int]) -> dict[str, str]:
         "tap": f"""
             SELECT i + 1 AS tid, 'C' || lpad(CAST({person} AS VARCHAR), 9, '0') AS card,
                    {_one_of(51, STATIONS)} AS o, {_one_of(52, STATIONS)} AS d,
-                   TIMESTAMP '2025-06-02 00:00:00' + INTERVAL (hash(i, 53) % 86400) SECOND AS at FROM r""",
+                   TIMESTAMP '2025-06-02 00:00:00' + INTERVAL (hash(i, 53) % 86400) SECOND AS tapped FROM r""",
     }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ PRODUCTS: dict[str, dict[str, Any]] = {
     }),
     "od-by-hour": _job("od-by-hour", "tap", {
         "from": "t", "dimensions": ["o", "d", "h"], "measures": {"人次": _COUNT},
-    }, prepare=[{"name": "t", "sql": "SELECT o, d, CAST(hour(at) AS INTEGER) AS h FROM tap"}]),
+    }, prepare=[{"name": "t", "sql": "SELECT o, d, CAST(hour(tapped) AS INTEGER) AS h FROM tap"}]),
     "visits-per-person": _job("visits-per-person", "visit resident", {
         "from": "n", "dimensions": ["sex", "visits"], "measures": {"人数": _COUNT},
     }, prepare=[

@@ -20,7 +20,8 @@ PASSED = [
 REFUSED = [
     ("SELECT 1; SELECT 2", "unreadable", (0, 0)),
     ("INSERT INTO person VALUES (1)", "unreadable", (0, 0)),
-    ("SELEC 1", "unreadable", (0, 0)),
+    ("SELEC 1", "unreadable", (1, 1)),
+    ("SELECT pid,\n hour(at) AS 时 FROM person", "unreadable", (2, 9)),
     ("SELECT a FROM people", "table.unknown", (1, 15)),
     ("SELECT pid\nFROM main.person", "table.qualified", (2, 6)),
     ("SELECT a.b.c FROM person", "table.qualified", (1, 8)),

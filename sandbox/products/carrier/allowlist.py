@@ -89,7 +89,8 @@ def _tree(text: str, step: str) -> Node:
     except (duckdb.Error, ValueError, RecursionError):
         raise Refused((refusal("unreadable", step),)) from None
     if tree.get("error") is not False or len(tree.get("statements", ())) != 1:
-        raise Refused((refusal("unreadable", step),))
+        at = str(tree.get("position", ""))
+        raise Refused((refusal("unreadable", step, _place(text, int(at)) if at.isdecimal() else (0, 0)),))
     return dict(tree)
 
 
