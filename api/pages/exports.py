@@ -19,6 +19,7 @@ from api.pages.views import Choice, Crumb
 from api.pages.words import text
 from api.pages.words_applications import AUDIENCES
 from api.pages.words_exports import DECISIONS
+from api.pages.words_subjects import kind_words
 from api.routes.shapes import Line, Prose
 from policies.text import Text, UserError
 from policies.verdict import Verdict
@@ -219,7 +220,7 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     return {
         "file": artefact, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
-        "near": runs.standing(unit, run), "evidence": basis["summary"] if basis else None,
+        "near": runs.standing(unit, run), "kind_words": kind_words, "evidence": basis["summary"] if basis else None,
         "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found, artefact.name),
     }  # fmt: skip
 

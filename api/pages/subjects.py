@@ -11,7 +11,7 @@ from api.deps import Acting
 from api.pages import frame, inputs
 from api.pages.views import Choice, Label
 from api.pages.words import text
-from api.pages.words_subjects import KINDS, PERTURBATIONS, ROLE_HELP, ROLES
+from api.pages.words_subjects import PERTURBATIONS, ROLE_HELP, ROLES, kind_words
 from policies.text import Text
 from sandbox.catalog import subjects
 from sandbox.catalog.entityfacts import EntityFact, Facts
@@ -73,14 +73,10 @@ def subjects_tab(request: Request, unit: Unit, resource: Resource) -> dict[str, 
 def _kind(standing: Standing, kind: str, fact: EntityFact) -> KindRow:
     found = (standing.check.kinds if standing.check else {}).get(kind)
     failures = [Failure(*subjects.words_of(f)) for f in found["failures"]] if found else []
-    shared = [(n["count"], _name(n["kind"]).zh) for n in found["notes"]] if found else []
+    shared = [(n["count"], kind_words(n["kind"]).zh) for n in found["notes"]] if found else []
     notes = [text("subject.shared", count=count, kind=name) for count, name in shared]
     share = _percent(found["missing"] / found["rows"]) if found and found["rows"] else "0"
-    return KindRow(kind, _name(kind), fact, found, failures, notes, share, _percent(fact.missing_share_max))
-
-
-def _name(kind: str) -> Text:
-    return KINDS.get(kind, Text(kind, kind))
+    return KindRow(kind, kind_words(kind), fact, found, failures, notes, share, _percent(fact.missing_share_max))
 
 
 def _percent(share: float) -> str:
@@ -88,7 +84,7 @@ def _percent(share: float) -> str:
 
 
 def _proposal(found: dict[str, Any]) -> Proposal:
-    kind, named = _name(found["kind"]), {"column": found["column"], "resource": found.get("resource", "")}
+    kind, named = kind_words(found["kind"]), {"column": found["column"], "resource": found.get("resource", "")}
     said = text(f"subject.offer_{found['why']}", **named, kind="{kind}")
     fields = {"kind": found["kind"], "column": found["column"], "domain": found.get("domain", "")}
     return Proposal(Text(said.zh.replace("{kind}", kind.zh), said.en.replace("{kind}", kind.en)), fields)

@@ -13,6 +13,13 @@ KINDS: dict[str, Text] = {
     "card": Text("卡", "card"),
     "vehicle": Text("车辆", "vehicle"),
 }
+
+
+def kind_words(kind: str) -> Text:
+    """What people call a kind of entity; one that a department named itself goes by that name."""
+    return KINDS.get(kind, Text(kind, kind))
+
+
 ROLES: dict[str, Text] = {
     "key": Text("主体标识", "key"),
     "quasi": Text("准标识", "quasi-identifier"),
