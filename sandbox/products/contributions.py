@@ -7,7 +7,7 @@ half, and with perturbed values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -162,13 +162,19 @@ def contribute(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube
 
 
 def companions(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Any, schema: str = "__k", to: str = "__v"
+    con: duckdb.DuckDBPyConnection,
+    program: Program,
+    kind: str,
+    cube: Any,
+    schema: str = "__k",
+    to: str = "__v",
+    only: Collection[int] | None = None,
 ) -> None:
-    """The values behind every holistic partial i as table `{to}{i}`, read from `schema`."""
+    """The values behind every holistic partial i (of those in `only`) as table `{to}{i}`, read from `schema`."""
     owners = cast("sql.Owners", program.owners(kind))
     with within(con, schema):
         for i, partial in enumerate(sql.partials(cube)):
-            if partial.is_holistic:
+            if partial.is_holistic and (only is None or i in only):
                 con.execute(f"CREATE OR REPLACE TEMP TABLE {to}{i} AS {sql.companion_sql(cube, owners, i)}")
 
 

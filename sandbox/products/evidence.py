@@ -364,6 +364,7 @@ class _Kind:
         import duckdb
 
         columns, _ = self.program.lineage(self.task.cube, self.task.name)
+        behind = self.program.behind(self.task.cube, self.task.name)
         found, impossible = perturb.plan(self.con, self.program, columns)
         keys = self.program.key_columns(self.task.cube, self.task.name)
         self.not_perturbed += [*impossible, *(f"{alias}.{column}" for alias, column in keys)]
@@ -374,7 +375,8 @@ class _Kind:
             for mode in modes:
                 name = f"{alias}.{column}:{mode}"
                 seed = seed_of(self.secret, self.task.name, self.kind, name)
-                args = (self.con, self.program, self.kind, self.task, alias, column, mode, seed)
+                concerned: set[int] = behind.get((alias, column), set())
+                args = (self.con, self.program, self.kind, self.task, alias, column, mode, seed, concerned)
                 try:
                     done = self.proof._stage(f"{self.task.name}:{self.kind}:{name}", partial(perturb.perturbed, *args))
                 except duckdb.InterruptException:

@@ -7,7 +7,7 @@ as well. A shuffle alone misses threshold attacks. An entity that enters or leav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.products import compile as sql
@@ -82,19 +82,22 @@ def perturbed(
     column: str,
     mode: str,
     seed: int,
+    behind: Collection[int],
 ) -> None:
-    """Contributions under one perturbation; whoever moved goes to `__moved`. Raises DuckDB's error where the job
-    cannot run on such values."""
+    """Contributions under one perturbation; whoever moved goes to `__moved`. `behind`: the partials that the column has
+    a part in; the values behind other holistic ones are not read again. Raises DuckDB's error where the job cannot run
+    on such values."""
     carried_schema(con, program, kind, "__p", {alias: twin(f"__t.{quote(alias)}", column, mode, seed)})
     contribute(con, program, kind, task.cube, "__p", "__t2")
-    companions(con, program, kind, task.cube, "__p", "__y")
+    again = [i for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic and i in behind]
+    companions(con, program, kind, task.cube, "__p", "__y", again)
     keys = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g", "__e"]
     chosen = ", ".join(f"coalesce(c.{k}, t.{k}) AS {k}" for k in keys)
     on = " AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
-    changes = list(_changes(task))
+    changes = list(_changes(task, again))
     values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(changes))
     some = " OR ".join(f"m{i} IS NOT NULL" for i in range(len(changes)))
-    others = "".join(_others(con, i, keys) for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic)
+    others = "".join(_others(con, i, keys) for i in again)
     text = f"SELECT * FROM (SELECT {chosen}, {values} FROM __c c FULL JOIN __t2 t ON {on}{others}) WHERE {some}"
     there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
     con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
@@ -118,8 +121,8 @@ def _others(con: duckdb.DuckDBPyConnection, i: int, keys: list[str]) -> str:
     return f" LEFT JOIN (SELECT *, TRUE AS other FROM ({moved})) q{i} ON {on}"
 
 
-def _changes(task: Task) -> Iterator[str]:
-    """Per partial, the size of a contribution's change, NULL where nothing changed."""
+def _changes(task: Task, again: Collection[int]) -> Iterator[str]:
+    """Per partial, the size of a contribution's change, NULL where nothing changed. `again`: see `perturbed`."""
     for i, p in enumerate(sql.partials(task.cube)):
         n, s = ((f"coalesce(c.__{x}{i}, 0)", f"coalesce(t.__{x}{i}, 0)") for x in "ns")
         old, new = (f"CAST({x} AS DOUBLE)" for x in s)
@@ -132,7 +135,7 @@ def _changes(task: Task) -> Iterator[str]:
             # sums of floats differ in their last bits from run to run: only a real change counts as information
             moved += f" OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
             size = f"abs({old} - {new})" if p.is_amount else f"greatest(abs({old} - {new}), 1)"
-        if p.is_holistic:
+        if i in again:
             moved += f" OR q{i}.other"
         yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
 

@@ -60,6 +60,16 @@ class Program:
         found, suspects = self._lineage(cube, name)
         return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
 
+    def behind(self, cube: Cube, name: str) -> dict[tuple[str, str], set[int]]:
+        """Source column → the partials that it has a part in, by value, by condition or by a dimension."""
+        found: dict[tuple[str, str], set[int]] = {}
+        for i, partial in enumerate(partials(cube)):
+            alone = {"measures": {partial.measure: cube.measures[partial.measure]}}
+            flow, _ = self._lineage(cube.model_copy(update=alone), name)
+            for column in flow.values | flow.conditions | flow.dimensions:
+                found.setdefault(column, set()).add(i)
+        return found
+
     def made_of(self, cube: Cube) -> dict[str, dict[str, tuple[str, ...]]]:
         """Measure → part → the source columns its amounts are computed from, whatever the steps called them.
 
