@@ -29,6 +29,7 @@ from api.routes import (
     refreshing,
     runs,
     simulated,
+    subjects,
     workspace_files,
     workspaces,
 )
@@ -40,8 +41,8 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, simulated, deliveries, corrections, plans, refreshing, applications, workspaces,
-    queries, workspace_files, reading, preview, runs, metering, exports, oversight,
+    accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing, applications,
+    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, oversight,
 )  # fmt: skip
 
 

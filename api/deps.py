@@ -42,8 +42,8 @@ def actor_of(request: Request) -> Actor:
         return VISITOR
     platform = platform_of(request)
     try:
-        with platform.database.transaction() as session:
-            return accounts.authenticate(session, secret, platform.clock.now())
+        with platform.database.reading() as connection:
+            return accounts.authenticate(connection, secret, platform.clock.now())
     except Unauthenticated as refused:
         platform.record_refusal(VISITOR, request.state.request_id, refused)
         if request.url.path.startswith("/api/"):

@@ -98,7 +98,7 @@ def _delivered(home: Path, content: bytes) -> tuple[Any, str, str]:
     digest, size = deliveries.store_delivery(platform.settings.inbox, io.BytesIO(content), 1 << 40)
     with platform.begin(person) as unit:
         made = service.register(
-            unit, name="登记", description="", update_cycle="每日", registration_code="B-1", entity_keys={}
+            unit, name="登记", description="", update_cycle="每日", registration_code="B-1"
         )
         deliveries.deliver(unit, made.id, file_name="a.csv", sha256=digest, size=size)
         return platform, made.id, jobs.outbox(unit.session)[0].id

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipelines import granting
+from pipelines import proving
+from pipelines.granted import graded, kinds_of, require_provable, source_of
+from pipelines.running import limits_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.catalog.repository import ResourceColumn, ResourceVersion
 from sandbox.exports import release as packaging
 from sandbox.exports import repository, service
+from sandbox.exports.checks.proofs import mismatches
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.repository import ExportRequest, LedgerCell, Release
+from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
     REAL_LABEL,
     ApplicationFacts,
@@ -28,7 +32,9 @@ from sandbox.exports.subject import (
     GrantFacts,
     VolumeFacts,
     matched,
+    refusals_of,
 )
+from sandbox.exports.summary import record_of, summary
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.ids import new_id
@@ -36,14 +42,20 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
+from sandbox.products import post, repeating, reports
 from sandbox.products import repository as products
+from sandbox.products import service as runs
+from sandbox.products.artefact import Artefact as Written
 from sandbox.products.compile import columns_read
-from sandbox.products.entities import EntityRegister
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Budget, Evidence
+from sandbox.products.proving import BROKEN, Asked
+from sandbox.products.releasing import Table
 from sandbox.products.repository import Artefact
-from sandbox.products.source import EntityKey, Source, column_names
+from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, parse
-from sandbox.workspaces import snapshot
+from sandbox.workspaces import tiers, uploads
+from sandbox.workspaces.own_record import Upload
+from sandbox.workspaces.selftest import selftest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,8 @@ class Facts:
     sources: dict[str, Source]
     kinds: frozenset[str] | None
     """kinds of entities in the inputs; None when nobody has said whose records they are"""
+    refused: EvidenceError | None
+    """why nothing can be proved on these inputs"""
     history: tuple[ReleasedCell, ...]
     rows_released: int
     edition: Any
@@ -73,11 +87,13 @@ class Checking:
         with work.platform.system() as unit:
             service.begin_check(unit, request_id)
         facts = _facts(work.platform, request_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
-        verdict = work.step("rules", 60, lambda: evaluate(_subject(facts, evidence), facts.edition))
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
+        subject = _subject(facts, proved)
+        verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
+        basis = work.step("record", 90, lambda: _keep(facts, subject))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.conclude_check(unit, request_id, verdict)
+            service.conclude_check(unit, request_id, verdict, basis)
             return {"outcome": verdict.outcome}
 
         return effect
@@ -94,14 +110,17 @@ class Releasing:
 
     def run(self, work: Work) -> Effect:
         facts = _facts(work.platform, work.job.subject_id)
-        evidence = work.step("evidence", 10, lambda: _evidence(facts))
-        verdict = work.step("last_check", 50, lambda: evaluate(_subject(facts, evidence), facts.edition))
-        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) or evidence is None:
-            return _withholding(facts, verdict)
+        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 50)))
+        subject = _subject(facts, proved)
+        verdict = work.step("last_check", 50, lambda: evaluate(subject, facts.edition))
+        if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
+            return _withholding(facts, verdict, _keep(facts, subject))
         release_id = new_id("rel")
         base = facts.edition.by_check("rounding").parameters.base
-        cells = cells_of(facts.spec, evidence, release=release_id, base=base)
-        made = work.step("package", 80, lambda: _package(facts, release_id))
+        cells: tuple[ReleasedCell, ...] = ()
+        if proved.evidence is not None:  # what people let out without evidence has no cells to compare with later
+            cells = cells_of(facts.spec, proved.evidence, release=release_id, base=base, hidden=subject.hidden)
+        made = work.step("package", 80, lambda: _package(facts, subject, release_id))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             if _history(unit, facts.request, facts.kinds) != facts.history:
@@ -127,9 +146,9 @@ def _raced() -> UserError:
     )
 
 
-def _withholding(facts: Facts, verdict: Verdict) -> Effect:
+def _withholding(facts: Facts, verdict: Verdict, basis: Basis) -> Effect:
     def effect(unit: Unit) -> Mapping[str, Any]:
-        service.withhold(unit, facts.request.id, verdict)
+        service.withhold(unit, facts.request.id, verdict, basis)
         return {"outcome": verdict.outcome}
 
     return effect
@@ -142,14 +161,17 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         run = products.get(unit.session, artefact.run_id)
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
+        brought = runs.uploads_of(unit, run.workspace_id, spec)
+        own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
         lake = Lake(unit.settings.lake_root)
-        sources = {alias: _source(unit, lake, g) for alias, g in used.items()}
-        kinds = _kinds(unit, used.values())
+        sources = own | {alias: source_of(unit, lake, g) for alias, g in used.items()}
+        kinds = kinds_of(unit, used.values())
         edition = editions.in_force(unit, "export")
         return Facts(
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
+            refused=_refused(unit, used.values()),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             history=_history(unit, request, kinds), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
@@ -157,62 +179,26 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         )  # fmt: skip
 
 
+def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
+    try:
+        require_provable(unit, used)
+    except EvidenceError as refused:
+        return refused
+    return None
+
+
+def _upload(unit: Unit, one: Upload) -> Source:
+    """The merchant's own table: nobody's records, and read inside the proof's jail only."""
+    return Source((str(uploads.table_of(unit, one)),), f"sha256:{one.table_sha256}")
+
+
 def _live(application: Application, unit: Unit) -> bool:
     return application.state == "active" and application.expires_at is not None and application.expires_at > unit.now
 
 
-def _source(unit: Unit, lake: Lake, granted: Grant) -> Source:
-    """The granted columns of the granted version, its entity keys beside them, readable by the gate only."""
-    resource = catalogue.get(unit.session, granted.resource_id)
-    version = catalogue.version(unit.session, granted.resource_id, granted.version)
-    held = {c.name for c in catalogue.columns(unit.session, resource.id, granted.version)}
-    direct = {c.name for c in _graded(unit, granted) if c.identifier_role == "direct"} & held
-    return Source(
-        files=tuple(lake.files(resource.typed_table, version.lake_version)),
-        digest=_digest_of_source(unit, lake, granted, version),
-        columns=tuple(granted.columns),
-        rows=granting.rows_of(unit, granted),
-        keys=tuple(EntityKey(kind, column) for kind, column in resource.entity_keys.items()),
-        identifiers=tuple(sorted(direct)),
-    )
-
-
-def _digest_of_source(unit: Unit, lake: Lake, granted: Grant, version: ResourceVersion) -> str:
-    """The snapshot's digest if its bytes and the lake's are still what was ingested; a name no grant has otherwise."""
-    if granted.snapshot is None:
-        return "no snapshot"
-    made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
-    table = f"{granted.resource_id}/typed"
-    same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
-    whole = bool(granted.rows) or made.rows == lake.rows(table, version.lake_version)
-    return made.digest if same and whole else "source changed"
-
-
-def _kinds(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:
-    """Kinds of entities in these tables; None when one holds direct identifiers and names no entity key."""
-    kinds: set[str] = set()
-    for one in granted:
-        resource = catalogue.get(unit.session, one.resource_id)
-        named = any(c.identifier_role == "direct" for c in _graded(unit, one))
-        if named and not resource.entity_keys:
-            return None
-        kinds |= set(resource.entity_keys)
-    return frozenset(kinds)
-
-
-def _graded(unit: Unit, granted: Grant) -> list[ResourceColumn]:
-    """The columns of the granted version and of the published one, with the grades that each gives them.
-
-    A grant keeps its rows while its resource goes on: what counts is the strictest that either version says, so that
-    a column later found to name people is one here too.
-    """
-    own = catalogue.columns(unit.session, granted.resource_id, granted.version)
-    return [*own, *catalogue.columns(unit.session, granted.resource_id)]
-
-
 def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
     levels: dict[str, int] = {}
-    for column in _graded(unit, granted):
+    for column in graded(unit, granted):
         levels[column.name] = max(column.level, levels.get(column.name, 1))
     declared = catalogue.get(unit.session, granted.resource_id).declared
     return GrantFacts(
@@ -240,41 +226,87 @@ def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
     )  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Evidence | None:
-    """Who is behind every cell, derived from the source and proved, with secret halves drawn now; None where parts of
-    the job cannot be proved by machine."""
-    if facts.spec.beyond_proof:
-        return None
-    settings = facts.platform.settings
-    register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    halves = facts.edition.by_check("evidence_proofs").parameters.halves
-    return derive(facts.spec, facts.sources, codes=register, halves=halves)
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who is behind every cell, or why nobody can say."""
+
+    evidence: Evidence | None = None
+    refused: EvidenceError | None = None
 
 
-def _subject(facts: Facts, evidence: Evidence | None) -> ExportSubject:
+def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
+    """Derive the evidence from the source and prove it in a jail, with secret seeds drawn then; or the reason why the
+    job or its inputs do not let it be. Raises `EvidenceError` where the jail broke: that says nothing about the job."""
+    if facts.refused is not None:
+        return Proved(refused=facts.refused)
+    proofs = facts.edition.by_check("evidence_proofs").parameters
+    asked = Asked(proofs.halves_for(_level(facts)), Budget(seconds=proofs.budget_seconds, times=proofs.budget_times))
+    try:
+        return Proved(proving.evidence(work, facts.spec, facts.sources, asked, span))
+    except EvidenceError as error:
+        if error.code in BROKEN:
+            raise
+        return Proved(refused=error)
+
+
+def _level(facts: Facts) -> int:
+    return max((source.level for source in facts.sources.values()), default=4)
+
+
+def _keep(facts: Facts, subject: ExportSubject) -> Basis:
+    """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
+    evidence, settings = subject.evidence, facts.platform.settings
+    document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    if evidence is not None:
+        document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
+    wrong = mismatches(evidence) if evidence else []
+    return Basis(service.keep_basis(settings, document), tuple(wrong))
+
+
+def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     request, application = facts.request, facts.application
-    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
-    file = ExportFile(facts.artefact.name, content)
-    columns = {alias: column_names(source) for alias, source in facts.sources.items()}
-    read = columns if evidence is None else columns_read(facts.spec, columns)  # free text may read all that is granted
+    columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
+    free = facts.spec.prepare or len(columns) < len(facts.sources)
+    read = columns if free else columns_read(facts.spec, columns)  # free text may read all that it is granted
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
-        files=(file,), audience=request.audience, form="aggregate", lane="platform", today=today,  # type: ignore[arg-type]
+        files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
+        form="aggregate", lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
             application.id, facts.live, frozenset({application.product_form}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
-        spec=facts.spec, evidence=evidence, entity_kinds=facts.kinds, history=facts.history,
+        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=facts.history,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
-        unproved=tuple(facts.spec.beyond_proof),
+        refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
     )  # fmt: skip
-    return matched(subject, facts.sources)
+    subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
+    return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
-def _package(facts: Facts, release_id: str) -> Release:
+def _inside(facts: Facts) -> ExportFile:
+    """The file that the run left inside: what people look at where no evidence lets the platform write another."""
+    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
+    return ExportFile(facts.artefact.name, content)
+
+
+def _post(facts: Facts, product: Table, references: list[Table]) -> Written:
+    """The job's last statement over what is released, in a jail with nothing else."""
+    with facts.platform.system() as unit:
+        bounds = editions.in_force(unit, "workspace").by_check("run_limits").parameters
+        accepted = tiers.accepted(unit)
+        run = products.get(unit.session, facts.artefact.run_id)
+    room = post.Room(
+        limits_of(bounds), bounds.folder_mb, selftest(),
+        reports.place(facts.platform.settings, facts.artefact.run_id, "post"), accepted,
+    )  # fmt: skip
+    return post.finish(facts.spec, product, references, room, [str(c[0]) for c in run.dry_run["columns"]])
+
+
+def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
     """Build, sign and store the package; it gets its name only when it is whole."""
     settings, request = facts.platform.settings, facts.request
     allowed = terms(facts.edition, request.audience)  # type: ignore[arg-type]
@@ -282,7 +314,6 @@ def _package(facts: Facts, release_id: str) -> Release:
         now = unit.now
         reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
     expires = now + timedelta(days=allowed.expires_days)
-    content = (settings.artefacts_root / facts.artefact.sha256).read_bytes()
     described = packaging.ReleaseFacts(
         release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=facts.artefact.rows,
         schema={c: "measure" if c in facts.spec.measures else "dimension" for c in facts.artefact.columns},
@@ -290,7 +321,7 @@ def _package(facts: Facts, release_id: str) -> Release:
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
     )  # fmt: skip
     key = facts.platform.signing_key
-    files = [ExportFile(facts.artefact.name, content)]
+    files = list(subject.files)
     packed = packaging.package(described, files, key)
     sha256 = hashlib.sha256(packed).hexdigest()
     settings.releases_root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -57,7 +57,9 @@ T = TypeVar("T")
 UPKEEP_EVERY = timedelta(minutes=1)
 CONCURRENT = 3
 """runs at a time; each is a process of its own"""
-KINDS = ("grant", "dispose", "run", "import", "check_export", "release", "upkeep", "refresh_summary")
+KINDS = (
+    "grant", "dispose", "run", "import", "check_export", "release", "upkeep", "refresh_summary", "check_subjects",
+)  # fmt: skip
 """kinds of jobs whose runs nothing limits but the machine"""
 TABLE_KINDS = ("ingest", "regrade", "refresh")
 """kinds of jobs on one table, limited per department"""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines import fieldplan, quality
+from pipelines import fieldplan, quality, subjects
 from pipelines.grading import ColumnInfo, TableGrade, grade
 from pipelines.landed import Landed
 from pipelines.quality.samples import Places, set_apart
@@ -23,9 +23,11 @@ from pipelines.reading.preview import decisions, preview
 from policies.schema.quality import ResourceRules
 from policies.text import Text, UserError
 from sandbox.catalog import comments, deliveries, repository, versions
+from sandbox.catalog import subjects as catalogued
 from sandbox.catalog.grades import GradedColumn
 from sandbox.catalog.model import DELIVERY
 from sandbox.catalog.repository import Resource
+from sandbox.catalog.subjects import Checked
 from sandbox.catalog.versions import TakenIn
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
@@ -96,10 +98,14 @@ class Ingest:
             "quality", 70, lambda: _quality(lake, delivery, landed, texts, graded, around, work),
             kept=Kept(_quality_key(content, delivery, landed, graded, around), dict),
         )  # fmt: skip
+        checked = work.step("subjects", 90, lambda: _verified(lake, delivery, landed, scan, work))
         taken = _taken(lake, delivery, landed, measured, scan, graded)
+        taken.findings.extend(subjects.findings(checked))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
+            catalogued.record(unit, delivery.resource_id, landed.typed, checked)
             row = versions.take_in(unit, delivery.id, taken)
+            _verify_again(unit, row.resource_id, checked)
             fieldplan.propose(unit, row.resource_id, row.number)
             return {"version": row.number, "rows": row.rows_loaded, "quarantined": row.rows_quarantined}
 
@@ -376,6 +382,24 @@ def _grade(scan: TableScan, landed: Landed, delivery: Delivery) -> TableGrade:
     comments = _comments(delivery)
     columns = [ColumnInfo(c.name, c.type, comments.get(c.name, "")) for c in landed.columns]
     return grade(scan, columns, delivery.grading, table=delivery.resource_name)
+
+
+def _verified(lake: Lake, delivery: Delivery, landed: Landed, scan: TableScan, work: Work) -> Checked:
+    """The facts about entities as they are declared now, over every row of the new version."""
+    with work.platform.system() as unit:
+        beside = subjects.around(unit, repository.get(unit.session, delivery.resource_id), lake)
+    seen = {c.name: scan.column(c.name) for c in landed.columns}
+    columns = [subjects.Column(c.name, c.type, seen[c.name].distinct, seen[c.name].missing) for c in landed.columns]
+    return subjects.verify(lake.files(f"{delivery.resource_id}/typed", landed.typed), columns, beside, work.folder)
+
+
+def _verify_again(unit: Unit, resource_id: str, checked: Checked) -> None:
+    """Facts that were declared anew while the rows were read, and those of tables that look owners up in these rows,
+    are verified by jobs of their own."""
+    resource = repository.get(unit.session, resource_id)
+    catalogued.verify_dependants(unit, resource)
+    if resource.facts.digest != checked.facts:
+        catalogued.verify_again(unit, resource)
 
 
 def _taken(

@@ -11,8 +11,10 @@ from pipelines.refresh import Round as RefreshRound
 from pipelines.regrade import Regrade
 from pipelines.running import Running
 from pipelines.simulation import Simulation
+from pipelines.subjects import CheckSubjects
 from pipelines.upkeep import Round
 from sandbox.catalog.schedules import ROUND
+from sandbox.catalog.subjects import JOB as CHECK_SUBJECTS
 from sandbox.kernel.jobs import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -21,6 +23,7 @@ HANDLERS: dict[str, Handler] = {
     "refresh": Refresh(),
     ROUND: RefreshRound(),
     SUMMARY: Summary(),
+    CHECK_SUBJECTS: CheckSubjects(),
     "simulate": Simulation(),
     "grant": Granting(),
     "dispose": Disposal(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from sandbox.kernel.ids import new_id
 from sandbox.kernel.jobs import RUNNING, ClaimLost, Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
+from sandbox.products.artefact import Artefact as Written
+from sandbox.products.releasing import declared
 from sandbox.products.repository import Artefact, Run
 from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces import handover, metering, snapshot, staged, tiers, uploads
@@ -251,10 +253,7 @@ def require_columns(twin: list[str], real: list[str]) -> None:
 
 def _write(work: Work, bound: Bound, rows: list[tuple[Any, ...]], facts: Mapping[str, Any]) -> Any:
     """The platform writes the product's bytes itself, from the run's values, rounded and in fixed order."""
-    if bound.spec.post is None:
-        made = artefact.write(bound.spec, rows, base=bound.base)
-    else:
-        made = artefact.write_table(bound.spec.file_name, [str(c[0]) for c in facts["columns"]], rows)
+    made = artefact_of(bound.spec, [str(c[0]) for c in facts["columns"]], rows, bound.base)
     root = work.platform.settings.artefacts_root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = root / f".{new_id('part')}"
@@ -276,6 +275,20 @@ def _write(work: Work, bound: Bound, rows: list[tuple[Any, ...]], facts: Mapping
         )  # fmt: skip
 
     return record
+
+
+def artefact_of(spec: JobSpec, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], base: int) -> Written:
+    """The file of a run: the job's own rounding, nothing suppressed. It stays inside; what may leave is written by the
+    gate, which knows who is behind the numbers. `rows` come sorted by their columns, margins among the others."""
+    if spec.post is not None:
+        return artefact.write_post(spec, columns, rows)
+    if not spec.margins:
+        return artefact.write(spec.file_name, declared(spec, rows, base=base))
+    at = columns.index("__g")
+    ordered = sorted(rows, key=lambda row: int(row[at]))
+    plain = [row[:at] + row[at + 1 :] for row in ordered]
+    table = declared(spec, plain, base=base, groupings=[int(row[at]) for row in ordered])
+    return artefact.write(spec.file_name, table)
 
 
 def _failure(bound: Bound, outcome: dict[str, Any], dry: dict[str, Any], used: Usage) -> Effect:

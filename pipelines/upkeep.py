@@ -1,5 +1,5 @@
 """What the platform does by itself as time passes: deemed consent, expiry, recall of expired releases, a look again at
-grades under a new edition, checkpoints."""
+grades under a new edition, facts about entities nobody has verified, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.text import UserError
 from sandbox.applications import service as applications
-from sandbox.catalog import regrading
+from sandbox.catalog import regrading, subjects
 from sandbox.exports import service as exports
 from sandbox.kernel import clocks, oversight
 from sandbox.kernel.jobs import Effect, Job, Work
@@ -29,6 +29,7 @@ class Upkeep:
     reminded: list[str]
     regraded: list[str]
     reports_disposed: list[str]
+    verified: list[str]
 
 
 def run(platform: Platform) -> Upkeep:
@@ -50,7 +51,9 @@ def run(platform: Platform) -> Upkeep:
         regraded = regrading.regrade_outdated(unit)
     with platform.system() as unit:
         disposed = reports.dispose_due(unit)
-    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded, disposed)
+    with platform.system() as unit:
+        verified = subjects.verify_unverified(unit)
+    return Upkeep(lapsed, expired, undisposed, ended, reminded, regraded, disposed, verified)
 
 
 class Round:

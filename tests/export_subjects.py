@@ -22,16 +22,18 @@ from sandbox.exports.subject import (
     GrantFacts,
     VolumeFacts,
 )
-from sandbox.products import artefact
+from sandbox.products import artefact, releasing
 from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.matching import SharedRows, SourceMatch
+from sandbox.products.releasing import released
 from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
 TODAY = date(2026, 6, 1)
+PERTURBED = ("t.费用:minimum", "t.费用:maximum", "t.费用:shuffle")
 PERSON = (EntityKey("person", "身份证号"),)
 
 CLINIC = """
@@ -87,6 +89,12 @@ def edition() -> Any:
     return load("export", "2026-01")
 
 
+def platform_file(spec: JobSpec, evidence: Evidence) -> artefact.Artefact:
+    """The file that the platform writes of a product."""
+    shown = releasing.released(spec, evidence, edition().by_check("rounding").parameters)
+    return artefact.write(spec.file_name, shown)
+
+
 def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes | None = None) -> ExportSubject:
     """A platform subject whose every fact is established and in order."""
     evidence = derive(spec, sources, codes=codes or SessionCodes(), halves=8)
@@ -95,7 +103,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         alias: GrantFacts(spec.inputs[alias].grant, "A-1", True, frozenset(read[alias]), 3, False, s.digest)
         for alias, s in sources.items()
     }
-    made = artefact.write(spec, evidence.rows, base=5)
+    made = platform_file(spec, evidence)
     return ExportSubject(
         files=(ExportFile(made.name, made.content),),
         audience="contract",
@@ -113,6 +121,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         match=SourceMatch(dict.fromkeys(("raw", "md5", "sha1", "sha256", "sm3", "base64", "hex"), 0), ()),
         history=(),
         volume=VolumeFacts(0),
+        level=3,
     )
 
 
@@ -130,16 +139,17 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         top = [*sorted((abs(x) for x in xs), reverse=True), 0.0, 0.0]
         moved, some = len(xs), sum(x != 0 for x in xs)
         n, sides = len(xs), (None, None, None, None, name)
-        cells.append((cell, "人次", "value", "count", n, n, n, None, None, 1.0, 1.0, float(n), *sides))
+        each = 1 / n if n else None
+        cells.append((cell, "人次", "value", "count", n, n, n, n, each, 1.0, 1.0, float(n), *sides))
         total = float(sum(map(abs, xs)))
         share = top[0] / total if total else None
         cells.append((cell, "金额", "value", "sum", n, n, some, moved, share, top[0], top[1], total, *sides))
     frame = pl.DataFrame(cells, schema=CELL_SCHEMA, orient="row")
-    kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, ("minimum", "maximum", "shuffle"))
+    kind = KindEvidence("person", True, False, frame, bitmaps, True, 8, 8, PERTURBED)
     evidence = Evidence(
         digest(spec), {"t": "sha256:t"}, ("区", "人次", "金额"), 1, values, (kind,), groupings=(0,) * len(rows)
     )
-    made = artefact.write(spec, values, base=5)
+    made = platform_file(spec, evidence)
     facts: dict[str, Any] = {
         "files": (ExportFile(made.name, made.content),),
         "audience": "contract",
@@ -159,6 +169,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
         ),
         "history": (),
         "volume": VolumeFacts(0),
+        "level": 3,
     }
     return ExportSubject(**facts | changes)
 
@@ -170,7 +181,24 @@ def clean(**changes: Any) -> ExportSubject:
     )
 
 
+def with_cells(subject: ExportSubject, **values: Any) -> ExportSubject:
+    """`subject` with columns of its cell table set to a value or an expression."""
+    assert subject.evidence is not None
+    kinds = tuple(
+        replace(kind, cells=kind.cells.with_columns(**values).cast(dict(kind.cells.schema)))  # type: ignore[arg-type]
+        for kind in subject.evidence.kinds
+    )
+    return replace(subject, evidence=replace(subject.evidence, kinds=kinds))
+
+
+def with_kind(subject: ExportSubject, **changes: Any) -> ExportSubject:
+    """`subject` with facts of its evidence about persons changed."""
+    assert subject.evidence is not None
+    kinds = tuple(replace(kind, **changes) for kind in subject.evidence.kinds)
+    return replace(subject, evidence=replace(subject.evidence, kinds=kinds))
+
+
 __all__ = [
     "CLINIC", "PERSON", "TODAY", "clean", "clinic_sources", "edition", "job", "replace", "source", "subject_of",
-    "subject_with", "write",
+    "subject_with", "with_cells", "with_kind", "write",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from policies import editions as shipped
 from policies.verdict import Outcome, RuleRun, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
-from sandbox.catalog import deliveries, twins, versions
+from sandbox.catalog import deliveries, subjects, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
@@ -167,7 +167,7 @@ class World:
         with self.by(owner) as unit:
             made = catalog.register(
                 unit, name=name or f"门诊就诊{next(_numbers)}", description="门诊就诊记录", update_cycle="每月",
-                entity_keys={"person": "身份证号"}, registration_code=f"SF-{next(_numbers):04d}",
+                entities={"person": {"column": "身份证号"}}, registration_code=f"SF-{next(_numbers):04d}",
             )  # fmt: skip
         self.deliver(made.id, owner)
         return made.id
@@ -215,6 +215,7 @@ class World:
                 grading=grading, columns=graded,
             )  # fmt: skip
             deliveries.begin_reading(unit, waiting.id)
+            self.verified(unit, resource_id)
             number = versions.take_in(unit, waiting.id, taken).number
             fieldplan.propose(unit, resource_id, number)
             return number
@@ -225,6 +226,12 @@ class World:
         resource_id = self.delivered(name=name, department=owner)
         self.republish(resource_id, owner)
         return resource_id
+
+    def verified(self, unit: Unit, resource_id: str, lake_version: int = 0) -> None:
+        """Put on record that the rows bear out the facts as they are declared now."""
+        facts = catalogue.get(unit.session, resource_id).facts
+        kinds = {kind: subjects.KindCheck(99, 0, 90, [], []).as_dict() for kind in facts.entities}
+        subjects.record(unit, resource_id, lake_version, subjects.Checked(facts.digest, 99, kinds, []))
 
     def republish(self, resource_id: str, owner: Actor) -> None:
         """Take in the waiting delivery and bring the resource (back) into the catalogue."""

@@ -32,8 +32,11 @@ def command(
         list[str] | None,
         typer.Option(help="来源文件；多个输入写 别名=文件 · source file, or alias=file for each input"),
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="来源文件夹（可附 catalog.yaml），须与 --job 同用 · folder of the job's inputs")
+    ] = None,
     entity: Annotated[
-        str | None, typer.Option(help="来源中的主体列 · the column that names the protected entity")
+        list[str] | None, typer.Option(help="主体列，或 种类=输入.列 · COLUMN, or kind=alias.column")
     ] = None,
     job: Annotated[Path | None, typer.Option(help="作业说明 · the job spec")] = None,
     audience: Annotated[Audience, typer.Option(help="面向谁 · for whom")] = "contract",
@@ -47,12 +50,15 @@ def command(
 
     for file in (*path, *([job] if job else [])):
         require_file(file)
-    if history is not None and not history.is_dir():
-        raise WrongUse("usage.no_folder", Text(f"没有文件夹 {history}", f"there is no folder {history}"))
+    for folder in filter(None, (data, history)):
+        if not folder.is_dir():
+            raise WrongUse("usage.no_folder", Text(f"没有文件夹 {folder}", f"there is no folder {folder}"))
+    if data is not None and source:
+        raise WrongUse("usage.sources", Text("--source 与 --data 只能给一个", "give --source or --data, not both"))
     with quiet():
-        verdict = check_files(path, _sources(source or []), entity, job, audience, history)
-    document = {**_document(verdict), "rules_out_of_scope": rules_out_of_scope()}
-    answer(document, as_json, lambda: _show(verdict), finding=verdict.outcome is not Outcome.PASS)
+        verdict = check_files(path, _sources(source or []), entity or (), job, audience, history, data=data)
+    document = {**as_document(verdict), "rules_out_of_scope": rules_out_of_scope()}
+    answer(document, as_json, lambda: show_verdict(verdict), finding=verdict.outcome is not Outcome.PASS)
 
 
 def _sources(given: list[str]) -> Path | dict[str, Path] | None:
@@ -68,13 +74,15 @@ def _sources(given: list[str]) -> Path | dict[str, Path] | None:
     return found
 
 
-def _document(verdict: Verdict) -> dict[str, Any]:
+def as_document(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as the command answers it."""
     whole = verdict.as_dict()
     rules = whole.pop("rules")
     return {**whole, "rules_evaluated": rules}
 
 
-def _show(verdict: Verdict) -> None:
+def show_verdict(verdict: Verdict) -> None:
+    """Print outcome, findings and repairs."""
     words = {
         Outcome.PASS: Text("通过", "pass"),
         Outcome.REVIEW: Text("须人工复核", "goes to review"),

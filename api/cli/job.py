@@ -39,7 +39,7 @@ def show(
 def _print(job: JobRecordOut, events: Sequence[EventOut]) -> None:
     """The same as the portal's page of the job, for a terminal."""
     from api.pages.words_events import event_words
-    from api.pages.words_oversight import JOB_KINDS, JOB_STEPS
+    from api.pages.words_oversight import JOB_KINDS, step_words
     from api.pages.words_states import fixed_state
 
     print(f"{say(JOB_KINDS[job.kind])}  {job.id}  {say(fixed_state('job', job.state).label)}  {job.progress} %")
@@ -51,7 +51,7 @@ def _print(job: JobRecordOut, events: Sequence[EventOut]) -> None:
         table(
             [Text("步骤", "step"), Text("状态", "state"), Text("开始", "started"), Text("用时", "took"),
              Text("数量", "parts"), Text("沿用", "reused"), Text("代码", "code")],
-            [[JOB_STEPS.get(s.name, s.name), fixed_state("step", s.state).label, _at(s.started_at), _took(s), s.parts,
+            [[step_words(s.name), fixed_state("step", s.state).label, _at(s.started_at), _took(s), s.parts,
               s.reused, s.error_code] for s in attempt.steps],
         )  # fmt: skip
     heading(say(Text("平台留痕", "log")))

@@ -1,9 +1,12 @@
-"""`pds job schema | lint | explain | run`: a job before it is submitted. Nothing here needs a server or real data."""
+"""`pds job schema | lint | explain | from-select | run`: a job before it is submitted.
+
+Nothing here needs a server or real data.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,17 +17,21 @@ from api.cli.tables import require_file
 from policies.text import Text, UserError
 
 if TYPE_CHECKING:
+    from sandbox.products.carrier import Refusal
     from sandbox.products.spec import JobSpec
+    from sandbox.products.spec_select import Table
     from sandbox.workspaces.run import RunOutcome
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="作业说明（YAML 或 JSON）· the job, YAML or JSON")]
 _PROBLEM = (Text("行", "line"), Text("位置", "place"), Text("问题", "problem"))
+_NOTE = (Text("位置", "place"), Text("说明", "note"), Text("怎么改", "what to do"))
+_FORECAST = (Text("主体", "entity"), Text("步骤", "step"), Text("结果", "what becomes of it"), Text("说明", "note"))
 _STEP = (Text("步骤", "step"), Text("读取", "reads"), Text("隔离环境", "jail"))
 
 
 def schema() -> None:
     """作业说明的 JSON Schema，供编辑器补全和检查 · JSON schema of a job, for editors"""
-    from sandbox.products.spec import json_schema
+    from sandbox.products.spec_schema import json_schema
 
     answer(json_schema(), True, lambda: None)
 
@@ -42,12 +49,77 @@ def lint(spec: SpecFile, as_json: AsJson = False) -> None:
         rows = [[p["line"] or "", p["path"], p["text"]] for p in problems]
         answer({"problems": problems}, as_json, lambda: table(_PROBLEM, rows), finding=True)
         return
-    document = {"problems": [], "edition": found.edition, "digest": digest(found)}
-    answer(document, as_json, lambda: print(f"✔ {found.job}  {digest(found)}"))
+    from sandbox.products.forecast import unprovable
+
+    notes = _refusals(unprovable(found))
+    document = {"problems": [], "notes": notes, "edition": found.edition, "digest": digest(found)}
+
+    def shown() -> None:
+        print(f"✔ {found.job}  {digest(found)}")
+        table(_NOTE, [[n["place"], n["text"], n["repair"]] for n in notes])
+
+    answer(document, as_json, shown)
 
 
-def explain(spec: SpecFile, as_json: AsJson = False) -> None:
-    """说明作业会怎样运行：每一步看到什么、哪些部分机器不能证明 · What a job will do, step by step"""
+def _refusals(found: Iterable[Refusal]) -> list[dict[str, Any]]:
+    return [
+        {"place": f"{r.step}:{r.line}:{r.column}", "code": r.code, "text": r.text, "repair": r.repair} for r in found
+    ]
+
+
+def from_select(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="一条 SELECT 的文件 · a file with one SELECT")],
+    source: Annotated[
+        list[str] | None, typer.Option("--table", help="表=授权编号，或 表=Parquet 文件 · table=grant or Parquet file")
+    ] = None,
+    name: Annotated[str, typer.Option("--job", help="作业名 · name of the job")] = "job",
+    as_json: AsJson = False,
+) -> None:
+    """把一条 SELECT 写成作业说明，并列出不能转换之处（不能成为作业即退出码 1）· Make a job from a SELECT"""
+    from api.pages.examples import written
+    from sandbox.products.spec import as_data
+    from sandbox.products.spec_select import from_select as translated
+
+    require_file(file)
+    found = translated(file.read_text("utf-8-sig"), dict(map(_table, source or [])), job=name)
+    notes = [{"line": n.line, "column": n.column, "text": n.text, "repair": n.repair} for n in found.notes]
+    data = as_data(found.spec) if found.spec is not None else None
+
+    def shown() -> None:
+        if data is not None:
+            print(written(data), end="")
+        rows = [[f"{n['line'] or '-'}:{n['column'] or '-'}", n["text"], n["repair"]] for n in notes]
+        table(_NOTE, rows)
+
+    answer({"job": data, "notes": notes}, as_json, shown, finding=data is None)
+
+
+def _table(text: str) -> tuple[str, Table]:
+    """`table=grant`, or `table=file.parquet`, whose columns tell which names a sub-query takes from outside."""
+    from sandbox.products.spec_select import Table
+
+    alias, mark, place = text.partition("=")
+    if not (alias and mark and place):
+        raise WrongUse(
+            "usage.tables", Text(f"看不懂 {text}", f"{text} is not understood"),
+            fix=Text("写成 --table 表=授权编号，或 表=文件.parquet", "write --table name=grant or name=file.parquet"),
+        )  # fmt: skip
+    if not place.endswith(".parquet"):
+        return alias, Table(place)
+    import pyarrow.parquet as pq
+
+    require_file(Path(place))
+    return alias, Table(alias, tuple(pq.read_schema(place).names))
+
+
+def explain(
+    spec: SpecFile,
+    data: Annotated[
+        Path | None, typer.Option(help="各输入的文件夹（含 catalog.yaml）：逐类主体说明能否推导 · folder of the inputs")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """说明作业会怎样运行：每一步看到什么，哪些能由机器证明，哪些须人工决定 · What a job will do, step by step"""
     from policies.editions import load
     from sandbox.products import plan
     from sandbox.products.spec import digest, parse
@@ -64,9 +136,33 @@ def explain(spec: SpecFile, as_json: AsJson = False) -> None:
     ]  # fmt: skip
     document = {
         "job": found.job, "digest": digest(found), "text": plan.digest_of(planned), "steps": steps,
-        "beyond_proof": found.beyond_proof, "most_bits": _bits(len(names)),
+        "beyond_proof": found.beyond_proof, "most_bits": _bits(len(names)), **_proofs(found, data),
     }  # fmt: skip
     answer(document, as_json, lambda: _explained(document))
+
+
+def _proofs(spec: JobSpec, folder: Path | None) -> dict[str, Any]:
+    """What the machine can prove of each step, for every kind of entity the catalogue names, and what people decide."""
+    from sandbox.products import forecast
+    from sandbox.products.carrier import Refused
+    from sandbox.products.facts import sources_in
+
+    found: dict[str, Any] = {"review": [{"place": r.path, "text": r.text} for r in forecast.reviews(spec)]}
+    if folder is None:
+        return found
+    with tempfile.TemporaryDirectory(prefix="pds-job-") as scratch:
+        sources = sources_in(folder, spec, Path(scratch))
+        found["forecast"] = [
+            {"kind": one.kind, "step": one.step, "fate": one.fate, "words": forecast.FATES[one.fate],
+             "owner": one.owner, "frozen": list(one.frozen), "refusals": _refusals(one.refusals)}
+            for one in forecast.forecast(spec, sources)
+        ]  # fmt: skip
+        try:
+            shown = forecast.suspects(spec, sources)
+        except Refused:
+            shown = ()  # the step that cannot be read is in the forecast, with its repair
+    found["suspects"] = [{"step": s.step, "expression": s.expression, "columns": list(s.columns)} for s in shown]
+    return found
 
 
 def _bits(steps: int) -> float:
@@ -89,9 +185,29 @@ def _explained(document: Mapping[str, Any]) -> None:
         print(step["text"])
     if document["beyond_proof"]:
         parts = "、".join(document["beyond_proof"])
-        print(say(Text(f"机器不能证明：{parts}；出域核查不会通过", f"Not provable: {parts}; an export does not pass")))
+        print(say(Text(f"机器不能证明：{parts}；出域须由人决定", f"No machine proves {parts}: people decide")))
+    _foreseen(document.get("forecast", ()))
+    people = [[r["place"], r["text"], ""] for r in document["review"]]
+    telling = Text("按主体区分的表达式，会出示给合规人员", "tells entities apart: the officer is shown it")
+    people += [[s["step"], s["expression"], telling] for s in document.get("suspects", ())]
+    if people:
+        heading(say(Text("须人工决定", "For people to decide")))
+        table(_NOTE, people)
     bits = document["most_bits"]
     print(say(Text(f"一次真实运行至多透露 {bits} 比特", f"One real run tells {bits} bits at most")))
+
+
+def _foreseen(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        return
+    heading(say(Text("逐类主体能否推导", "What can be derived for each kind of entity")))
+    rows = []
+    for one in found:
+        n = len(one["frozen"])
+        frozen = say(Text(f"冻结 {n} 个子查询，按发布核查", f"{n} sub-queries frozen and judged")) if n else ""
+        rows.append([one["kind"], one["step"], one["words"], frozen])
+    table(_FORECAST, rows)
+    table(_NOTE, [[r["place"], r["text"], r["repair"]] for one in found for r in one["refusals"]])
 
 
 def run(
@@ -101,7 +217,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """在仿真数据上试运行，报错写明步骤和行列（未完成即退出码 1）· Try a job on simulated files, in the jail"""
-    from sandbox.products import artefact
     from sandbox.products.spec import parse
     from sandbox.workspaces.run import State
 
@@ -115,7 +230,7 @@ def run(
         if done and out is not None:
             import polars as pl
 
-            from pipelines.running import limits_of
+            from pipelines.running import artefact_of, limits_of
             from policies.editions import load
             from sandbox.workspaces import handover
             from sandbox.workspaces.selftest import selftest
@@ -124,8 +239,7 @@ def run(
             table, _used = handover.rows_of(product, limits_of(bounds), bounds.folder_mb, selftest().form)
             rows = pl.DataFrame(pl.from_arrow(table)).rows()
             names = [n for n, _ in outcome.schemas[next(iter(outcome.rows))]]
-            made = artefact.write_table(found.file_name, names, rows) if found.post else artefact.write(
-                found, rows, base=base)  # fmt: skip
+            made = artefact_of(found, names, rows, base)
             out.mkdir(parents=True, exist_ok=True)
             place = out / f"仿真数据-{made.name}"
             place.write_bytes(made.content)

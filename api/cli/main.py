@@ -66,6 +66,11 @@ COMMANDS: dict[str, Entry] = {
         "隔离等级", "isolation tier",
         decide=_command("isolation", "书面接受较弱等级", "accept a weaker tier in writing", "decide"),
     ),
+    "subjects": _group(
+        "主体与角色", "entities and roles",
+        show=_command("subjects", "查看声明与校验结果", "what is declared and borne out", "show"),
+        declare=_command("subjects", "按文件声明", "declare them from a file", "declare"),
+    ),
     "schedule": _group(
         "更新计划", "refresh schedules",
         list=_command("schedule", "列出", "list them", "show"),
@@ -82,7 +87,9 @@ COMMANDS: dict[str, Entry] = {
         schema=_command("job_spec", "作业说明的 JSON Schema", "JSON schema of a job", "schema"),
         lint=_command("job_spec", "检查作业说明", "check a job", "lint"),
         explain=_command("job_spec", "说明作业会怎样运行", "what a job will do", "explain"),
-        run=_command("job_spec", "在仿真数据上试运行作业", "try a job on simulated files", "run"),
+        from_select=_command("job_spec", "由一条 SELECT 写出作业说明", "make a job from a SELECT", "from_select"),
+        run=_command("job_run", "运行作业：证据与核查，或仿真试运行", "run a job with its evidence, or try it", "run"),
+        repeat=_command("job_repeat", "重做已保存的证明", "repeat a kept proof", "repeat"),
     ),
     "twin": _group(
         "已发布资源的仿真数据", "simulated twins of published resources",

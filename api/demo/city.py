@@ -43,6 +43,20 @@ STAFF: tuple[tuple[str, OrganisationKind, Role, str, str], ...] = (
 LOGIN_OF_DEPARTMENT = {name: login for name, kind, _, login, _ in STAFF if kind is OrganisationKind.DEPARTMENT}
 PROTECTED_KINDS = frozenset({"person", "organisation", "card"})
 """kinds of entities whose records need protection; public institutions (clinics, schools, stations) do not"""
+KINDS = {"organisation": "enterprise"}
+"""kind in the city's own records → as the platform calls it"""
+DETERMINED: dict[str, dict[str, dict[str, Any]]] = {
+    "门诊就诊": {"person": {"determined_by": {"就诊流水号": "就诊"}, "missing_share_max": 0.02}},
+    "社保缴费": {
+        "person": {"determined_by": {"缴费流水号": "缴费"}, "missing_share_max": 0.02},
+        "enterprise": {"determined_by": {"缴费流水号": "缴费"}, "missing_share_max": 0.02},
+    },
+    "公交刷卡": {"card": {"determined_by": {"交易流水号": "乘车"}, "missing_share_max": 0.02}},
+    "许可处罚": {"enterprise": {"determined_by": {"文书号": "文书"}, "missing_share_max": 0.1}},
+    "居民登记": {"person": {"missing_share_max": 0.02}},
+    "企业登记": {"enterprise": {"missing_share_max": 0.02}},
+}
+"""table → kind → what else determines its entities, and the share of rows that may lack a key"""
 
 REFERENCES: dict[str, list[tuple[str, str, str]]] = {
     "门诊就诊": [
@@ -132,10 +146,17 @@ def _table(folder: Path, entry: dict[str, Any]) -> CityTable:
         registration={
             "name": name, "description": f"{entry['department']}{name}，{entry['grain']}", "update_cycle": "每月",
             "registration_code": f"SF-2026-{entry['key'].upper()}",
-            "entity_keys": {k: c for k, c in entry["entities"].items() if k in PROTECTED_KINDS},
+            "entities": _entities(name, entry["entities"]),
             "declared": _declared(name, entry["columns"]),
         },
     )  # fmt: skip
+
+
+def _entities(name: str, keys: dict[str, str]) -> dict[str, Any]:
+    """Whose records a table holds, as its department declares it: protected kinds with what else determines them."""
+    kinds = {KINDS.get(kind, kind): column for kind, column in keys.items() if kind in PROTECTED_KINDS}
+    further = DETERMINED.get(name, {})
+    return {kind: {"column": column, **further.get(kind, {})} for kind, column in kinds.items()}
 
 
 def _declared(name: str, columns: list[dict[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from api.pages import (
     runs,
     schedules,
     session,
+    subjects,
     twins,
     viewer,
     workspace_files,
@@ -35,9 +36,9 @@ from api.pages import (
 )
 
 MODULES = (
-    home, session, catalog, resources, twins, grading, plans, deliveries, corrections, onboarding, applications,
-    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, audit, jobs, job, schedules,
-    policies, reports, demonstration,
+    home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, audit, jobs, job,
+    schedules, policies, reports, demonstration,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(viewer.seat)])

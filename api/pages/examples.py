@@ -45,7 +45,7 @@ def granted(unit: Unit, workspace: Workspace) -> list[Granted]:
         resource = catalogue.get(unit.session, grant.resource_id)
         known = {c.name: c for c in catalogue.columns(unit.session, resource.id)}
         columns = tuple((n, known[n].type, known[n].identifier_role) for n in grant.columns if n in known)
-        keys = tuple(str(k) for k in resource.entity_keys.values() if k in grant.columns)
+        keys = tuple(k for k in resource.facts.keys.values() if k in grant.columns)
         found.append(Granted(grant.id, resource.name, keys, columns))
     return found
 
@@ -72,24 +72,30 @@ def specification(tables: Sequence[Granted]) -> str:
 
 
 def stepwise(tables: Sequence[Granted]) -> str:
-    """The YAML of a job of the second edition: a SQL step, the cube over it, and a statement on the rounded cube."""
+    """The YAML of a job in the full form: a SQL step, a reference, the cube a total, suppression and `post`."""
     if not tables:
         return ""
     table = tables[0]
     label, amount = table.first(("text",)), table.first(_AMOUNT)
-    kept = [c for c in (label, amount) if c] or [table.columns[0][0]]
-    listed = ", ".join(_quoted(c) for c in kept)
+    kept = list(dict.fromkeys([*(c for c in (label, amount) if c), *table.keys[:1]])) or [table.columns[0][0]]
     where = f"\nWHERE {_quoted(label)} IS NOT NULL" if label else ""
     measures: dict[str, Any] = {"记录数": {"op": "count"}}
+    if table.keys:
+        measures["主体数"] = {"op": "count_distinct", "of": table.keys[0]}
+    product: dict[str, Any] = {"from": "准备", "dimensions": [label] if label else []}
+    if label:
+        product["margins"] = [[]]
+    whole: dict[str, Any] = {"job": "分步作业", "edition": 2, "inputs": {"main": {"grant": table.grant}}}
+    whole["prepare"] = [{"name": "准备", "sql": f"SELECT {', '.join(map(_quoted, kept))}\nFROM main{where}\n"}]
+    post = "SELECT *, rank() OVER (ORDER BY 记录数 DESC) AS 名次\nFROM product\n"
     if amount:
-        measures[f"平均{amount}"] = {"op": "mean", "of": amount, "round": 1}
-    return written({
-        "job": "分步作业", "edition": 2, "inputs": {"main": {"grant": table.grant}},
-        "prepare": [{"name": "准备", "sql": f"SELECT {listed}\nFROM main{where}\n"}],
-        "product": {"from": "准备", "dimensions": [label] if label else [], "measures": measures},
-        "post": {"sql": "SELECT *, rank() OVER (ORDER BY 记录数 DESC) AS 名次\nFROM product\n"},
-        "output": {"kind": "aggregate", "format": "csv"},
-    })  # fmt: skip
+        average = {"op": "mean", "of": amount, "round": 1}
+        measures["平均"] = {"op": "ratio", "of": amount, "per": "count", "round": 1}
+        whole["reference"] = [{"name": "总体", "from": "准备", "dimensions": [], "measures": {"平均": average}}]
+        post = "SELECT *, round(平均 / (SELECT 平均 FROM 总体), 2) AS 与总体之比\nFROM product\n"
+    product |= {"measures": measures, "suppress": {"below": "policy", "as": "*"}}
+    output = {"kind": "aggregate", "format": "csv", "order": "dimensions"}
+    return written({**whole, "product": product, "post": {"sql": post}, "output": output})
 
 
 EXAMPLES: dict[str, Callable[[Sequence[Granted]], str]] = {"declared": specification, "stepwise": stepwise}

@@ -147,7 +147,7 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
         events=common.trail(unit, record.id, hide_names=blinded), audience=AUDIENCES[record.audience],
         application=applications.get(unit.session, record.application_id),
         crumbs=[Crumb(text("export.title"), "/exports"), Crumb(record.title)],
-        **(_evidence(unit, record, verdict) if officer else {"file": None}),
+        **(_evidence(unit, record, verdict) if officer else {"file": None, "evidence": None}),
     )  # fmt: skip
 
 
@@ -213,12 +213,14 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     found = sheets.preview(content, verdict.findings if verdict else ())
     if record.state != "draft":
         unit.audit("export:preview", "export", record.id, artefact=artefact.sha256)
+    basis = service.basis_of(unit, record)
     run = products.get(unit.session, artefact.run_id)
     inputs_of = artefact.lineage.get("inputs", {})
     return {
         "file": artefact, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
-        "near": runs.standing(unit, run),
+        "near": runs.standing(unit, run), "evidence": basis["summary"] if basis else None,
+        "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found, artefact.name),
     }  # fmt: skip
 
 

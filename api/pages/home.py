@@ -11,6 +11,8 @@ from api.deps import Open
 from api.pages import frame
 from api.pages.desk import Desk, by_urgency
 from api.pages.reports import report_figures
+from sandbox.exports import service as exports
+from sandbox.exports.repository import ExportRequest
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.identity import Role
 from sandbox.kernel.jobs import FAILED, Job
@@ -32,7 +34,7 @@ def show_home(request: Request, unit: Annotated[Unit, Open()]) -> Response:
     return frame.render(
         request, "home/desk.html", waiting=waiting, flight=[item for item in items if not item.turn.mine],
         overdue=sum(item.clock.overdue for item in waiting), failed_jobs=_failed_jobs(unit),
-        proposed=_proposed(unit), outside=_outside(unit),
+        proposed=_proposed(unit), incidents=_incidents(unit), outside=_outside(unit),
     )  # fmt: skip
 
 
@@ -40,6 +42,11 @@ def _failed_jobs(unit: Unit) -> int:
     if not permissions.permitted(unit.actor, "job:retry"):
         return 0
     return unit.session.scalar(select(func.count()).select_from(Job).where(Job.state == FAILED)) or 0
+
+
+def _incidents(unit: Unit) -> list[ExportRequest]:
+    """Requests in which a proof contradicted the evidence, for those who can look into it."""
+    return exports.incidents(unit) if permissions.permitted(unit.actor, "job:retry") else []
 
 
 def _proposed(unit: Unit) -> int:

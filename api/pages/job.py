@@ -13,7 +13,7 @@ from api.pages.jobs import error_words, row_of, seconds, words_have
 from api.pages.views import Crumb, Label
 from api.pages.words import text
 from api.pages.words_events import EVENTS
-from api.pages.words_oversight import JOB_STEPS
+from api.pages.words_oversight import JOB_STEPS, step_words
 from policies.text import Text
 from sandbox.catalog import work
 from sandbox.catalog.repository import Resource
@@ -76,7 +76,7 @@ def _attempt(unit: Unit, attempt: work.Attempt) -> dict[str, Any]:
     took = seconds(record.started_at, record.finished_at, unit.now)
     return {
         "record": record, "text": what, "fix": fix, "seconds": took,
-        "reached": JOB_STEPS.get(record.reached, record.reached),
+        "reached": step_words(record.reached),
         "steps": [_step(unit, step, took or 0.0) for step in attempt.steps],
     }  # fmt: skip
 
@@ -85,7 +85,7 @@ def _step(unit: Unit, step: JobStep, whole: float) -> dict[str, Any]:
     took = seconds(step.started_at, step.finished_at, unit.now) or 0.0
     about = unit.session.get(Resource, step.about) if step.about else None
     return {
-        "record": step, "name": JOB_STEPS.get(step.name, step.name), "seconds": took,
+        "record": step, "name": step_words(step.name), "seconds": took,
         "share": min(took / whole, 1.0) if whole else 0.0, "note": _note(step), "about": about,
     }  # fmt: skip
 

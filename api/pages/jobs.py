@@ -14,7 +14,7 @@ from api.deps import Acting
 from api.pages import frame
 from api.pages.views import Choice, Label, PageOf, Tab
 from api.pages.words import text
-from api.pages.words_oversight import JOB_KINDS, JOB_STEPS, RESULT_COUNTS, TABLE_OUTCOMES
+from api.pages.words_oversight import JOB_KINDS, RESULT_COUNTS, TABLE_OUTCOMES, step_words
 from api.pages.words_states import FIXED_STATES
 from policies.text import Text
 from sandbox.catalog import work
@@ -109,7 +109,7 @@ def row_of(unit: Unit, job: Job, usual: Mapping[str, float], names: Mapping[str,
     name, href = _subject(unit, job, names)
     what, fix = error_words(job.error)
     return {
-        "job": job, "kind": JOB_KINDS.get(job.kind, job.kind), "step": JOB_STEPS.get(job.step, job.step),
+        "job": job, "kind": JOB_KINDS.get(job.kind, job.kind), "step": step_words(job.step),
         "text": what, "fix": fix, "subject": name, "href": href, "outcome": _outcome(job),
         "department": names.get(job.department_id or "", ""), "offers": _offers(unit, job),
         "seconds": seconds(job.started_at, job.finished_at, unit.now), "usual": usual.get(job.kind),

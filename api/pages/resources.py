@@ -14,6 +14,7 @@ from api.pages.desk import Desk
 from api.pages.grading import columns_tab
 from api.pages.plans import plan_tab
 from api.pages.quality import quality_tab
+from api.pages.subjects import subjects_tab
 from api.pages.views import Choice, Crumb, Tab
 from api.pages.words import text
 from api.pages.words_deliveries import MODE_HELP, MODES
@@ -34,7 +35,7 @@ Typed = Annotated[str, Form()]
 STEPS: dict[str, Step] = {"withdraw": service.withdraw}
 DELIVERY_STEPS = ("confirm", "publish", "withdraw")
 """steps of a delivery that have their button on the resource's page"""
-TABS = ("overview", "columns", "quality", "plan", "versions", "trail")
+TABS = ("overview", "columns", "subjects", "quality", "plan", "versions", "trail")
 
 
 @router.get("/resources")
@@ -76,7 +77,7 @@ def register(
     frame.show_again(request, partial(_form, request, again))
     declared = {"columns": {n: {"comment": c} for n, c in _comments(meanings).items()}}
     body = inputs.checked(
-        ResourceIn, typed | {"entity_keys": {k: v for k, v in keys.items() if v}, "declared": declared}
+        ResourceIn, typed | {"entities": {k: {"column": v} for k, v in keys.items() if v}, "declared": declared}
     )
     made = service.register(unit, **body.model_dump())
     return frame.go(f"/resources/{made.id}", "resource:register")
@@ -117,6 +118,7 @@ def _page(request: Request, unit: Unit, resource: Resource, tab: str) -> Respons
         latest=shown, quality=quality_tab(unit, resource, versions, shown), verdict=_verdict(shown),
         recipe=_recipe(shown), accounting=accounting(shown), columns=columns,
         grading=columns_tab(request, unit, resource, shown, columns) if tab == "columns" and shown else None,
+        subjects=subjects_tab(request, unit, resource) if tab == "subjects" else None,
         deliveries=[(d, DELIVERY.state(d.state)) for d in delivered], waiting=waiting,
         waiting_state=DELIVERY.state(waiting.state) if waiting else None, sent_back=_sent_back(delivered),
         busy=waiting is not None and waiting.state in BUSY, mine=_mine(unit, waiting),

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from api.pages.views import Mark, Sheet
 from policies.text import Text
@@ -40,6 +40,13 @@ def preview(content: bytes, findings: Sequence[Finding]) -> Preview | None:
     marks = _marks(findings, header, len(kept))
     anchors = {rule: f"cell-{m.row}-{m.column}" for m in reversed(marks) for rule in m.rules}
     return Preview(Sheet(header, kept, tuple(marks)), len(body), anchors)
+
+
+def spot(preview: Preview | None, file: str, place: str, cell: Mapping[str, Any]) -> str:
+    """The anchor of a cell of the evidence in the file that is shown; empty where it is not shown."""
+    if preview is None or place != file or cell["row"] > len(preview.sheet.rows):
+        return ""
+    return f"row-{cell['row']}"
 
 
 def _padded(row: Sequence[str], width: int) -> list[str]:

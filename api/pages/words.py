@@ -24,6 +24,7 @@ from api.pages.words_queries import WORDS as QUERIES
 from api.pages.words_reading import WORDS as READING
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_runs import WORDS as RUNS
+from api.pages.words_subjects import WORDS as SUBJECTS
 from api.pages.words_twins import WORDS as TWINS
 from api.pages.words_workspaces import WORDS as WORKSPACES
 from policies.text import Text
@@ -194,6 +195,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     PREVIEW,
     READING,
     RESOURCES,
+    SUBJECTS,
     DELIVERIES,
     PLANS,
     QUALITY,

@@ -35,6 +35,7 @@ _OTHERS: dict[str, Text] = {
     "delivery:receive": Text("交付数据", "delivered data"),
     "delivery:regrade": Text("要求重新分级", "asked for a look again at the grades"),
     "export:draft": Text("起草出域申请", "drafted the request"),
+    "export:incident": Text("证明与结果不一致，列为事件", "a proof contradicted the evidence: filed as an incident"),
     "export:preview": Text("查看出域文件", "looked at the file"),
     "grant:dispose": Text("销毁授权数据", "destroyed the granted data"),
     "file:delete": Text("删除文件", "deleted a file"),
@@ -73,6 +74,8 @@ _OTHERS: dict[str, Text] = {
     "resource:lower": Text("放宽列分级", "lowered a column's grade"),
     "resource:describe": Text("登记来源自带的说明", "registered comments of the source"),
     "resource:classify": Text("调整列分类", "changed a column's category"),
+    "resource:subjects": Text("声明主体与角色", "declared entities and roles"),
+    "resource:verify": Text("逐行校验主体声明", "verified the facts about entities"),
     "resource:raise": Text("从严调整列分级", "made a column's grade stricter"),
     "run:diagnose": Text("查看报错原文", "looked at the engine's own words"),
     "run:dispose_reports": Text("按期限删除报错原文", "deleted the engine's words when their time was over"),
@@ -108,7 +111,7 @@ _GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "appr
          "take_effect", "pass_check", "activate", "verify", "release", "succeed", "lapse", "resume",
          "unfreeze")  # fmt: skip
 _BAD = ("reject", "reject_check", "refuse", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",
-        "revoke", "freeze", "alarm", "reopen")  # fmt: skip
+        "revoke", "freeze", "alarm", "reopen", "incident")  # fmt: skip
 
 
 def event_words(event: str) -> Text | None:

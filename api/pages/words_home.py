@@ -15,6 +15,10 @@ WORDS: dict[str, Text] = {
     "home.nothing": Text("没有轮到您的事项", "Nothing waits for you"),
     "home.nothing_next": Text("有新的待办时会出现在这里", "New tasks will show up here"),
     "home.failed_jobs": Text("有 {count} 个治理任务失败，需要处理", "{count} jobs have failed and need attention"),
+    "home.incidents": Text(
+        "有 {count} 份出域申请的证明与结果不一致，需要查明",
+        "In {count} export requests a proof contradicted the evidence",
+    ),
     "home.open_jobs": Text("查看失败的任务", "Show failed jobs"),
     "home.proposed_policies": Text("有 {count} 个规则版本待第二人启用", "{count} editions wait for a second person"),
     "home.open_policies": Text("查看规则", "Show policies"),

@@ -11,6 +11,7 @@ JOB_KINDS: dict[str, Text] = {
     "upkeep": Text("定时处理", "upkeep"),
     "ingest": Text("读取交付文件", "take in a delivery"),
     "regrade": Text("重新分级", "look at grades again"),
+    "check_subjects": Text("校验主体声明", "verify facts about entities"),
     "simulate": Text("生成仿真数据", "make simulated data"),
     "grant": Text("生成授权快照", "build granted snapshots"),
     "dispose": Text("销毁授权数据", "destroy granted data"),
@@ -31,6 +32,7 @@ RESULT_COUNTS: dict[str, Text] = {
     "rows": Text("载入行", "rows loaded"),
     "quarantined": Text("隔离行", "rows set apart"),
     "level": Text("级别", "level"),
+    "failures": Text("不符的声明", "facts not borne out"),
     "grants": Text("授权", "grants"),
     "departments": Text("部门", "departments"),
 }
@@ -41,6 +43,7 @@ JOB_STEPS: dict[str, Text] = {
     "quality": Text("计算质量指标", "measuring quality"),
     "detect": Text("检测个人信息", "detecting personal data"),
     "grade": Text("提出分级建议", "proposing grades"),
+    "subjects": Text("逐行校验主体声明", "verifying facts about entities"),
     "simulate": Text("建模和抽样", "modelling and sampling"),
     "prepare": Text("准备数据", "preparing"),
     "fit": Text("学习分布", "learning"),
@@ -60,6 +63,22 @@ JOB_STEPS: dict[str, Text] = {
     "record": Text("提交结果", "committing the result"),
     "package": Text("签名打包", "signing the package"),
 }
+_PROOF = "proof:"
+_PROOF_STEPS: dict[str, Text] = {
+    "twins": Text("为各行编上主体编号", "numbering the owners of rows"),
+    "start": Text("启动隔离环境", "starting the jail"),
+}
+
+
+def step_words(name: str) -> Text | str:
+    """The words for a step of a job. A proof says itself where it is: the kind of entity, the proof, how many of it."""
+    if not name.startswith(_PROOF):
+        return JOB_STEPS.get(name, name)
+    place = name.removeprefix(_PROOF)
+    told = _PROOF_STEPS.get(place, Text(place, place))
+    return Text(f"证明：{told.zh}", f"proof: {told.en}")
+
+
 CHAIN_REASONS: dict[str, Text] = {
     "missing": Text("缺少一条记录", "a row is missing"),
     "altered": Text("记录被改动", "a row was altered"),

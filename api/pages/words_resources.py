@@ -56,6 +56,7 @@ WORDS: dict[str, Text] = {
     "resource.create": Text("登记", "Register"),
     "resource.tab_overview": Text("概况", "Overview"),
     "resource.tab_columns": Text("列与分级", "Columns and grades"),
+    "resource.tab_subjects": Text("主体与角色", "Entities and roles"),
     "resource.tab_quality": Text("质量", "Quality"),
     "resource.tab_plan": Text("仿真方案", "Simulation plan"),
     "resource.tab_versions": Text("交付与版本", "Deliveries"),

@@ -19,7 +19,7 @@ WORDS: dict[str, Text] = {
     "run.step_post": Text("后处理（只见取整后的产品）", "sees the rounded product only"),
     "run.stopped_here": Text("停在这里", "stopped here"),
     "run.stopped_at": Text("停在步骤", "Stopped at step"),
-    "run.beyond": Text("以下部分机器不能证明，出域核查不会通过", "No machine can prove these parts: no export"),
+    "run.beyond": Text("以下部分机器不能证明，出域须走黑盒核查，由人决定", "No machine proves these: people decide"),
     "run.cancel": Text("取消运行", "Cancel the run"),
     "run.cancel_note": Text("取消后不留下任何结果，仍计一次", "Nothing is kept; it counts as a run"),
     "run.near": Text("相近作业", "Near-equal jobs"),

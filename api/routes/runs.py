@@ -11,7 +11,7 @@ from api.deps import Acting
 from api.routes.shapes import In, Prose, RunIn, RunOut
 from policies.text import Text
 from sandbox.kernel.unit import Unit
-from sandbox.products import plan, reports, service, spec
+from sandbox.products import plan, reports, service, spec, spec_schema
 from sandbox.products.model import RUN
 from sandbox.products.reports import Report
 from sandbox.products.repository import Run
@@ -69,7 +69,7 @@ class ReportOut(BaseModel):
 @router.get("/job-schema", summary="作业说明的 JSON Schema · JSON schema of a job")
 def job_schema(unit: Annotated[Unit, Acting("catalogue:browse")]) -> dict[str, Any]:
     """For editors: completion and errors while a job is written."""
-    return spec.json_schema()
+    return spec_schema.json_schema()
 
 
 @router.post("/workspaces/{workspace_id}/runs", status_code=202, summary="在真实数据上运行 · Run on real data, unseen")

@@ -154,7 +154,10 @@ class ResourceIn(In):
     description: Annotated[str, Field(max_length=2000)] = Field(examples=["各医疗机构门诊就诊记录"])
     registration_code: Annotated[str, Field(min_length=1, max_length=80)] = Field(examples=["SF-2026-0001"])
     update_cycle: Annotated[str, Field(min_length=1, max_length=40)] = Field(examples=["每月"])
-    entity_keys: dict[str, Line] = Field(default_factory=dict, examples=[{"person": "身份证号"}])
+    entities: dict[str, Any] = Field(
+        default_factory=dict, description="kind → whose records its rows are",
+        examples=[{"person": {"column": "身份证号", "determined_by": {"就诊流水号": "就诊"}}}],
+    )  # fmt: skip
     declared: dict[str, Any] = Field(default_factory=dict, description="comments, quality rules, references")
 
 
@@ -174,7 +177,7 @@ class ResourceOut(Standing):
     description: str
     registration_code: str
     update_cycle: str
-    entity_keys: dict[str, Any]
+    subjects: dict[str, Any] = Field(description="whose records its rows are, and what its columns are")
     level: int | None
     current_version: int | None
     simulated_version: int | None

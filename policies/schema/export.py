@@ -102,17 +102,65 @@ class CellThreshold(Strict):
     threshold: Threshold
 
 
-class Dominance(Strict):
+class Largest(Strict):
     """A cell fails when its `n` largest entities give at least `k_percent` of it (absolute contributions)."""
 
-    n: Annotated[int, Field(ge=1, le=5)]
+    n: Annotated[int, Field(ge=1, le=2)]
     k_percent: Annotated[float, Field(ge=50, le=95)]
 
 
+class Dominance(Strict):
+    """(n,k) rules for every kind of entity, and stricter ones in their place for the kinds named."""
+
+    every: Annotated[tuple[Largest, ...], Field(min_length=1)]
+    kinds: dict[Name, Annotated[tuple[Largest, ...], Field(min_length=1)]]
+
+    def of(self, kind: str) -> tuple[Largest, ...]:
+        """The rules that judge contributions of `kind`."""
+        return self.kinds.get(kind, self.every)
+
+
 class PPercent(Strict):
-    """A cell fails when what is left without its two largest is below `p_percent` of the largest."""
+    """A cell fails when what is left without its two largest is below `p_percent` of the largest.
+
+    `q_percent`: how well anybody knows the others beforehand (pq rule); 100 is: not at all.
+    """
 
     p_percent: Annotated[float, Field(ge=5, le=50)]
+    q_percent: Annotated[float, Field(gt=0, le=100)]
+
+    @property
+    def of_largest(self) -> float:
+        """Percent of the largest contribution that must be left: 100 p / q."""
+        return 100 * self.p_percent / self.q_percent
+
+    @model_validator(mode="after")
+    def _prior(self) -> Self:
+        if self.q_percent <= self.p_percent:
+            raise ValueError("q 须大于 p / q must be above p")
+        return self
+
+
+class Extremes(Strict):
+    """Entities that share a minimum or maximum, and that lie on each side of a quantile: below `threshold` it fails,
+    below `review_below` a person looks."""
+
+    threshold: Threshold
+    review_below: Positive
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.review_below < self.threshold:
+            raise ValueError("review_below 不应小于 threshold / review_below is below threshold")
+        return self
+
+
+class Perturbation(Strict):
+    """With one column's values changed, none or at least `threshold` entities of a cell move, and no single one makes
+    up `max_change_share` of all movement."""
+
+    threshold: Threshold
+    max_change_share: Annotated[float, Field(ge=0.3, le=0.9)]
 
 
 class MaxShare(Strict):
@@ -143,17 +191,38 @@ class Suppression(Strict):
 
 
 class Rounding(Strict):
-    """Released counts are multiples of `base`; totals are recomputed from rounded cells."""
+    """Released counts are multiples of `base`; totals are recomputed from rounded cells.
+
+    An amount's step is at least `effect_percent` of the largest effect one entity has on any cell of its column, so
+    that this effect spans at most 1 + 100 / `effect_percent` steps.
+    """
 
     base: Annotated[int, Field(ge=3, le=100)]
+    effect_percent: Annotated[float, Field(ge=5, le=100)]
 
 
 class Proofs(Strict):
-    """Proofs of the evidence table: random halves deleted (P2) and perturbations of sensitive values (P3)."""
+    """Proofs of the evidence table: random halves deleted (P2) and perturbations of sensitive values (P3).
 
-    halves: Annotated[int, Field(ge=2, le=20)]
+    `halves`: how many, for data of level 1, 2, 3 and 4. A proof that takes longer than `budget_times` plain runs and
+    `budget_seconds` stops, and a person decides.
+    """
+
+    halves: Annotated[tuple[Annotated[int, Field(ge=2, le=20)], ...], Field(min_length=4, max_length=4)]
     perturbations: tuple[Literal["minimum", "maximum", "shuffle"], ...]
     float_tolerance: Annotated[float, Field(gt=0, le=1e-6)]
+    budget_times: Annotated[float, Field(ge=5, le=1000)]
+    budget_seconds: Positive
+
+    def halves_for(self, level: int) -> int:
+        """Halves for data whose highest level is `level` (1 to 4)."""
+        return self.halves[level - 1]
+
+    @model_validator(mode="after")
+    def _no_fewer_above(self) -> Self:
+        if list(self.halves) != sorted(self.halves):
+            raise ValueError("级别越高，次数不应越少 / a higher level has no fewer halves")
+        return self
 
     @model_validator(mode="after")
     def _all_three(self) -> Self:
@@ -162,6 +231,14 @@ class Proofs(Strict):
                 "三种扰动缺一不可：只打乱查不出门限攻击 / all three are needed: shuffle alone misses attacks"
             )
         return self
+
+
+class BlackBox(Strict):
+    """What is tried where no evidence can be derived: `buckets` of entities left out and changed one after another, for
+    at most `max_times` plain runs. It supports a person and never passes."""
+
+    buckets: Annotated[int, Field(ge=8, le=256)]
+    max_times: Annotated[float, Field(ge=10, le=2000)]
 
 
 class RecordLevel(Strict):
@@ -325,13 +402,15 @@ Rule = Annotated[
     | Gate[Literal["p_percent"], PPercent]
     | Gate[Literal["zero_cells"], NoParameters]
     | Gate[Literal["group_disclosure"], MaxShare]
-    | Gate[Literal["extremes"], CellThreshold]
+    | Gate[Literal["extremes"], Extremes]
     | Gate[Literal["differencing"], Differencing]
     | Gate[Literal["linear_closure"], Closure]
     | Gate[Literal["suppression_audit"], Suppression]
     | Gate[Literal["rounding"], Rounding]
     | Gate[Literal["evidence_proofs"], Proofs]
-    | Gate[Literal["no_evidence"], NoParameters]
+    | Gate[Literal["perturbation"], Perturbation]
+    | Gate[Literal["suspect_expressions"], NoParameters]
+    | Gate[Literal["no_evidence"], BlackBox]
     | Gate[Literal["record_level"], RecordLevel]
     | Gate[Literal["equivalence_classes"], Classes]
     | Gate[Literal["overall_risk"], OverallRisk]
@@ -355,13 +434,14 @@ ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere"
 
 MUST_BLOCK = ALWAYS | {
     "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
-    "suppression_audit", "rounding", "evidence_proofs", "record_level", "equivalence_classes", "overall_risk",
+    "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation",
+    "record_level", "equivalence_classes", "overall_risk",
     "raw_rows", "archives", "formula_cells", "label", "reviewers", "release_terms",
 }  # fmt: skip
 
 MAY_REVIEW = frozenset(
     {
-        "possible_identifiers", "free_text", "zero_cells", "group_disclosure", "extremes", "no_evidence",
+        "possible_identifiers", "free_text", "zero_cells", "group_disclosure", "suspect_expressions", "no_evidence",
         "sensitive_diversity", "sensitive_closeness", "row_per_entity", "coordinates",
     }
 )  # fmt: skip

@@ -36,6 +36,16 @@ class Limits(Strict):
         return self
 
 
+class ProofLimits(Limits):
+    """Limits of the proof of a product: it runs the job some twenty times over, in a jail of its own.
+
+    `result_rows` are the cells of a product and `result_mb` any one file of its evidence; `measured_cells` the rows of
+    a cell table (cells times measures).
+    """
+
+    measured_cells: Annotated[int, Field(ge=1)]
+
+
 class Bounds(Strict):
     """Rising edges between the coarse buckets a run reports, six at most. What lies on an edge belongs to the bucket
     above it; below the first and from the last on there is one bucket each."""
@@ -194,6 +204,7 @@ class AggregatePreview(Strict):
 
 Rule = Annotated[
     Judging[Literal["develop_limits", "run_limits", "inspect_limits", "script_limits", "import_limits"], Limits]
+    | Judging[Literal["proof_limits"], ProofLimits]
     | Judging[Literal["row_buckets"], RowBuckets]
     | Judging[Literal["duration_buckets"], Bounds]
     | Judging[Literal["mode_by_level"], Modes]
@@ -221,7 +232,7 @@ class WorkspaceEdition(Edition[Rule]):
     def _complete(self) -> Self:
         needed = {"develop_limits", "run_limits", "inspect_limits", "row_buckets", "duration_buckets"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices"}
-        needed |= {"saved_queries"}
+        needed |= {"saved_queries", "proof_limits"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "quotas", "prices", "saved_queries"}
         needed |= {"job_families", "report_retention"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}

@@ -161,7 +161,7 @@ def wanted_changes(
     grade = Grade.of(column)
     changes = grade.changes(override.applied(grade))
     if "sensitive" in changes and column.sensitive is False and override.level is None:
-        floor = floor_of(column, "person" in resource.entity_keys, policy, sensitive=True)
+        floor = floor_of(column, "person" in resource.facts.entities, policy, sensitive=True)
         changes |= {"level": (column.level, floor)} if column.level < floor else {}
     _check_floor(resource, column, changes, policy)
     return changes
@@ -259,7 +259,7 @@ def _check_floor(resource: Resource, column: ResourceColumn, changes: dict[str, 
     lowered = "level" in changes and weakens("level", changes["level"])
     if not lowered and not ("sensitive" in changes and grade.sensitive):
         return
-    floor = floor_of(column, "person" in resource.entity_keys, policy, sensitive=grade.sensitive)
+    floor = floor_of(column, "person" in resource.facts.entities, policy, sensitive=grade.sensitive)
     if grade.level < floor:
         raise BadInput(
             "grade.below_floor",

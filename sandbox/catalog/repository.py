@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, String, UniqueConstraint, and_, exists, func, or_, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
+from sandbox.catalog.entityfacts import Facts
 from sandbox.catalog.model import OPEN, SETTLED
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import NotFound
@@ -24,8 +25,8 @@ class Resource(StatefulMixin, Base):
     description: Mapped[str] = short(2000)
     registration_code: Mapped[str] = short(80)
     update_cycle: Mapped[str] = short(40)
-    entity_keys: Mapped[dict[str, Any]]
-    """entity kind → column that names the entity, e.g. {"person": "身份证号"}"""
+    subjects: Mapped[dict[str, Any]]
+    """whose records its rows are and what its columns are: `entityfacts.Facts`"""
     declared: Mapped[dict[str, Any]]
     """what the department declares: column comments, quality rules, references to other resources"""
     current_version: Mapped[int | None]
@@ -35,6 +36,11 @@ class Resource(StatefulMixin, Base):
     """lake version of the published simulated twin"""
 
     __table_args__ = (UniqueConstraint("organisation_id", "name"),)
+
+    @property
+    def facts(self) -> Facts:
+        """What the department declares of entities and columns."""
+        return Facts.of(self.subjects)
 
     @property
     def raw_table(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from policies.text import Text
 from sandbox.catalog import deliveries
+from sandbox.catalog.entityfacts import Facts
 from sandbox.catalog.model import BUSY, RESOURCE
 from sandbox.catalog.repository import Resource, by_name, every, get, pending
 from sandbox.kernel import permissions
@@ -17,10 +18,14 @@ from sandbox.kernel.unit import Unit
 
 def register(
     unit: Unit, *, name: str, description: str, update_cycle: str, registration_code: str,
-    entity_keys: Mapping[str, str], declared: Mapping[str, Any] | None = None,
+    entities: Mapping[str, Any] | None = None, declared: Mapping[str, Any] | None = None,
 ) -> Resource:  # fmt: skip
-    """A department registers a resource. Raises `Conflict` when it already has one of that name."""
+    """A department registers a resource; `entities`: kind → `entityfacts.EntityFact`.
+
+    Raises `Conflict` when it already has one of that name, `BadInput` for facts that do not hold.
+    """
     permissions.check(unit.actor, "resource:register")
+    facts = Facts.read({"entities": entities or {}})
     if by_name(unit.session, unit.actor.organisation_id, name):
         raise Conflict(
             "resource.exists",
@@ -30,7 +35,7 @@ def register(
     resource = Resource(
         id=new_id("res"), organisation_id=unit.actor.organisation_id, state=RESOURCE.initial, state_since=unit.now,
         created_at=unit.now, name=name, description=description, registration_code=registration_code,
-        update_cycle=update_cycle, entity_keys=dict(entity_keys), declared=dict(declared or {}),
+        update_cycle=update_cycle, subjects=facts.stored(), declared=dict(declared or {}),
         current_version=None, level=None, simulated_version=None,
     )  # fmt: skip
     unit.session.add(resource)

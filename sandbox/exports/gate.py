@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict, worst_of
-from sandbox.exports.checks import CHECKS, Measured
-from sandbox.exports.subject import CannotRun, ExportSubject, NotProvable
-from sandbox.exports.wording import CANNOT_RUN, NOT_PROVABLE, WORDINGS, Wording
+from sandbox.exports.checks import CHECKS, Measured, Miss
+from sandbox.exports.subject import CannotRun, ExportSubject, NoEvidence
+from sandbox.exports.wording import CANNOT_RUN, wording_of
 
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
@@ -73,8 +73,8 @@ def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
         if registered is None:
             raise CannotRun("no such check on this platform")
         return _result(rule, registered.run(subject, rule.parameters))
-    except NotProvable as parts:
-        return _error(rule, f"not provable by machine: {parts}", NOT_PROVABLE)
+    except NoEvidence as known:
+        return RuleResult(RuleRun(rule.id, known.outcome, str(known), None), ())
     except CannotRun as missing:
         return _error(rule, f"missing: {missing}")
     except Exception as error:
@@ -83,21 +83,20 @@ def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
 
 
 def _result(rule: Any, measured: Measured) -> RuleResult:
-    wording = WORDINGS[rule.check]
-    findings = tuple(
-        Finding(
-            rule.id, miss.severity or rule.on_fail, miss.place, miss.measured,
-            measured.threshold if miss.threshold is None else miss.threshold, wording.text, wording.repair,
-            miss.evidence,
-        )
-        for miss in measured.misses
-    )  # fmt: skip
+    findings = tuple(_finding(rule, measured, miss) for miss in measured.misses)
     outcome = worst_of([Outcome.PASS, *(f.severity for f in findings)])
     return RuleResult(RuleRun(rule.id, outcome, measured.measured, measured.threshold), findings)
 
 
-def _error(rule: Any, reason: str, wording: Wording = CANNOT_RUN) -> RuleResult:
-    finding = Finding(rule.id, Outcome.ERROR, "request", reason, None, wording.text, wording.repair)
+def _finding(rule: Any, measured: Measured, miss: Miss) -> Finding:
+    wording = miss.wording or wording_of(rule.check, miss.about)
+    threshold = measured.threshold if miss.threshold is None else miss.threshold
+    severity = miss.severity or rule.on_fail
+    return Finding(rule.id, severity, miss.place, miss.measured, threshold, wording.text, wording.repair, miss.evidence)
+
+
+def _error(rule: Any, reason: str) -> RuleResult:
+    finding = Finding(rule.id, Outcome.ERROR, "request", reason, None, CANNOT_RUN.text, CANNOT_RUN.repair)
     return RuleResult(RuleRun(rule.id, Outcome.ERROR, reason, None), (finding,))
 
 

@@ -7,7 +7,7 @@ counts of a kind are one variable whatever they count, because a reader can subt
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from sandbox.products.artefact import count_interval
 from sandbox.products.compile import Partial, partials
-from sandbox.products.evidence import Evidence
-from sandbox.products.spec import JobSpec
+from sandbox.products.evidence import Evidence, KindEvidence
+from sandbox.products.releasing import count_interval
+from sandbox.products.spec import Cube, JobSpec
 
 COUNT = "count"
+COUNTS = ("count", "count_distinct")
 
 
 @dataclass(frozen=True)
@@ -43,26 +44,56 @@ class ReleasedCell:
         return BitMap.deserialize(self.members)
 
 
-def cells_of(spec: JobSpec, evidence: Evidence, *, release: str, base: int) -> tuple[ReleasedCell, ...]:
-    """What a release of this product adds to the history; empty sets add nothing.
+def cells_of(
+    spec: JobSpec, evidence: Evidence, *, release: str, base: int, hidden: Container[tuple[int, str]] = ()
+) -> tuple[ReleasedCell, ...]:
+    """What a release of this product adds to the history: its cells without the `hidden` ones, and those of the
+    reference steps it rests on and may show; empty sets add nothing.
 
     Raises `ValueError` where a cell does not say how many entities it has.
     """
-    found = []
     by_name = {(p.measure, p.part): p for p in partials(spec)}
     column_of = {name: i for i, name in enumerate(evidence.columns)}
+    found = []
+    for kind, row in _rows(evidence):
+        if (row["cell"], row["measure"]) in hidden:
+            continue
+        partial = by_name[row["measure"], row["part"]]
+        low = high = None
+        if partial.op in COUNTS and row["part"] == "value":
+            low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
+        place = cell_place(spec.file_name, row["cell"], row["measure"])
+        head = (release, place, kind.kind, variable(spec, partial), partial.op, row["n"], row["bitmap"])
+        found.append(ReleasedCell(*head, kind.bitmaps[row["bitmap"]], low, high))
+    return (*found, *_of_steps(spec, evidence, release))
+
+
+def _of_steps(spec: JobSpec, evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
+    """The cells of reference steps, taken as exact: the product was computed from them before rounding."""
+    cubes = {step.name: step for step in spec.reference}
+    for one in evidence.references:
+        cube = cubes.get(one.name)
+        by_name = {(p.measure, p.part): p for p in partials(cube)} if cube else {}
+        for kind, row in _rows(one):
+            partial = by_name.get((row["measure"], row["part"]))
+            name = variable(cube, partial) if cube and partial else _unnamed(row)
+            place = cell_place(f"reference:{one.name}", row["cell"], row["measure"])
+            head = (release, place, kind.kind, name, row["op"], row["n"], row["bitmap"])
+            yield ReleasedCell(*head, kind.bitmaps[row["bitmap"]])
+        yield from _of_steps(spec, one, release)
+
+
+def _unnamed(row: Mapping[str, Any]) -> str:
+    """The variable of a sub-query that the job itself does not name."""
+    return COUNT if row["op"] in COUNTS else f"amount:{row['measure']}"
+
+
+def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:
     for kind in evidence.kinds:
         if kind.cells["n"].null_count():
             raise ValueError("a cell without a number of entities")
         for row in kind.cells.filter(kind.cells["n"] > 0).iter_rows(named=True):
-            partial = by_name[row["measure"], row["part"]]
-            low = high = None
-            if not partial.is_amount:
-                low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
-            place = cell_place(spec.file_name, row["cell"], row["measure"])
-            head = (release, place, kind.kind, variable(spec, partial), partial.op, row["n"], row["bitmap"])
-            found.append(ReleasedCell(*head, kind.bitmaps[row["bitmap"]], low, high))
-    return tuple(found)
+            yield kind, row
 
 
 def cell_place(file: str, cell: int, column: str) -> str:
@@ -70,7 +101,7 @@ def cell_place(file: str, cell: int, column: str) -> str:
     return f"{file}#row={cell + 1};column={column}"
 
 
-def variable(spec: JobSpec, partial: Partial) -> str:
+def variable(spec: Cube, partial: Partial) -> str:
     """Numbers that may be subtracted from one another share this name."""
     if not partial.is_amount:
         return COUNT

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from sandbox.exports.repository import (
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted
 from sandbox.kernel.ids import new_id
+from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
@@ -149,10 +153,56 @@ def begin_check(unit: Unit, request_id: str) -> ExportRequest:
     return record
 
 
-def conclude_check(unit: Unit, request_id: str, verdict: Verdict) -> ExportRequest:
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a verdict rests on: the digest of the document kept about it, and where a proof contradicted it."""
+
+    digest: str
+    mismatches: tuple[str, ...] = ()
+
+
+def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
+    """Write what a verdict rests on under the digest of its bytes; for the platform only."""
+    raw = json.dumps(document, ensure_ascii=False, sort_keys=True, default=str).encode()
+    name = hashlib.sha256(raw).hexdigest()
+    settings.evidence_root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = settings.evidence_root / f".{new_id('part')}"
+    part.touch(mode=0o600)
+    part.write_bytes(raw)
+    part.replace(settings.evidence_root / f"{name}.json")
+    return name
+
+
+def basis_of(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
+    """The document the last verdict rests on, for officers and auditors; None where there was none, or it changed."""
+    permissions.check(unit.actor, "export:evidence")
+    name = str((record.verdict or {}).get("basis", ""))
+    path = unit.settings.evidence_root / f"{name}.json"
+    raw = path.read_bytes() if name and path.is_file() else b""
+    if hashlib.sha256(raw).hexdigest() != name:
+        return None
+    found: dict[str, Any] = json.loads(raw)
+    return found
+
+
+def _set_verdict(unit: Unit, record: ExportRequest, verdict: Verdict, basis: Basis | None) -> None:
+    """Keep the verdict and its basis. A contradicted proof is an incident: our rewriting or the job is wrong."""
+    kept = {"basis": basis.digest, "incident": list(basis.mismatches)} if basis else {}
+    record.verdict = verdict.as_dict() | kept
+    if basis and basis.mismatches:
+        unit.audit("export:incident", "export", record.id, places=list(basis.mismatches), basis=basis.digest)
+
+
+def incidents(unit: Unit) -> list[ExportRequest]:
+    """Requests whose last verdict is an incident, for those who run the platform."""
+    permissions.check(unit.actor, "export:read")
+    return [r for r in every(unit.session) if r.state == "blocked" and (r.verdict or {}).get("incident")]
+
+
+def conclude_check(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None = None) -> ExportRequest:
     """Record the machine's verdict: block and error stop the request, pass and review go to people."""
     record = get(unit.session, request_id)
-    record.verdict = verdict.as_dict()
+    _set_verdict(unit, record, verdict, basis)
     step = "block" if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) else "to_review"
     EXPORT.advance(unit, record, step, outcome=verdict.outcome, edition=verdict.edition,
                    findings=sorted({f.rule for f in verdict.findings}))  # fmt: skip
@@ -188,10 +238,10 @@ def release(unit: Unit, request_id: str, made: Release, cells: list[LedgerCell])
     return made
 
 
-def withhold(unit: Unit, request_id: str, verdict: Verdict) -> ExportRequest:
+def withhold(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None = None) -> ExportRequest:
     """The last check inside the release found something (another release came first): back to blocked."""
     record = get(unit.session, request_id)
-    record.verdict = verdict.as_dict()
+    _set_verdict(unit, record, verdict, basis)
     EXPORT.advance(unit, record, "withhold", outcome=verdict.outcome)
     return record
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -18,58 +18,100 @@ from typing import TYPE_CHECKING, cast
 
 from policies.text import Text
 from sandbox.exports.contents import Table, read
+from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
-from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched
+from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched, refusals_of
 from sandbox.kernel.errors import BadInput
+from sandbox.products import facts
 from sandbox.products.artefact import differences, neutral
 from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.source import EntityKey, EvidenceError, Source, column_names, opened
+from sandbox.products.releasing import declared
+from sandbox.products.source import EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
 from sandbox.products.spec_errors import SpecError
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from policies.schema.export import ExportEdition
     from policies.verdict import Verdict
 
-KIND = "entity"
-"""The one kind of protected unit a file check knows: whatever `entity` names."""
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A verdict and everything it rests on."""
+
+    subject: ExportSubject
+    verdict: Verdict
 
 
 def check_files(
     path: Path | Sequence[Path],
     source: Path | Mapping[str, Path] | None = None,
-    entity: str | None = None,
+    entity: str | Sequence[str] = (),
     job: Path | str | JobSpec | None = None,
     audience: Audience = "contract",
     history: Path | None = None,
     on: date | None = None,
+    data: Path | None = None,
 ) -> Verdict:
     """Verdict on a file (or files) under the export edition in force on `on` (today when left out).
 
-    `source`: a parquet or UTF-8 CSV file, or one per input alias of the job. `entity`: the column whose distinct values
-    are the protected entities. `history`: a directory of earlier released CSV files; a job beside one (`name.yaml`) is
-    used, others are matched by value. Raises `BadInput` where an argument cannot be used.
+    `source`: a parquet or UTF-8 CSV file, or one per input alias of the job; or `data`, a folder of them as
+    `sandbox.products.facts` describes it. `entity`: the column whose distinct values are the protected entities, or
+    `kind=alias.column`. `history`: a directory of earlier released CSV files; a job beside one (`name.yaml`) is used,
+    others are matched by value. Raises `BadInput` where an argument cannot be used.
     """
+    paths = [path] if isinstance(path, Path) else list(path)
+    entities = [entity] if isinstance(entity, str) else list(entity)
+    edition = _edition(on)
+    subject = ExportSubject(
+        files=tuple(ExportFile(p.name, p.read_bytes()) for p in paths), audience=audience, lane="file",
+        rounding_base=edition.by_check("rounding").parameters.base,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="pds-check-") as scratch:
+        spec = _job(job)
+        if data is not None and spec is None:
+            raise BadInput("check.no_job", Text("用数据文件夹核查时须给出作业", "a data folder is read for a job"),
+                           fix=Text("请加 --job", "add --job"))  # fmt: skip
+        if data is not None and spec is not None:
+            sources: Mapping[str, Source] = facts.sources_in(data, spec, Path(scratch), entities)
+        elif source is not None:
+            sources = _sources(source, spec, entities, Path(scratch))
+        else:
+            return evaluate(subject, edition)
+        stated = data is not None
+        return evaluate(Matcher(sources, edition).described(subject, spec, history, stated=stated), edition)
+
+
+def run_job(
+    spec: JobSpec,
+    data: Path,
+    entities: Sequence[str] = (),
+    audience: Audience = "contract",
+    history: Path | None = None,
+    on: date | None = None,
+) -> Checked:
+    """Run a job on a folder of tables, write its file as the platform would, and judge that file.
+
+    Raises `BadInput` where the folder does not hold what the job needs. A job whose evidence cannot be derived is no
+    error: the verdict says why, with the place and a repair.
+    """
+    edition = _edition(on)
+    base = edition.by_check("rounding").parameters.base
+    with tempfile.TemporaryDirectory(prefix="pds-run-") as scratch:
+        matcher = Matcher(facts.sources_in(data, spec, Path(scratch), entities), edition)
+        subject = ExportSubject(files=(), audience=audience, lane="file", rounding_base=base)
+        subject = matcher.described(subject, spec, history, stated=True)
+        return Checked(subject, evaluate(subject, edition))
+
+
+def _edition(on: date | None) -> ExportEdition:
     from policies.editions import load
 
-    edition = cast("ExportEdition", load("export", on=on))
-    base = edition.by_check("rounding").parameters.base
-    halves = edition.by_check("evidence_proofs").parameters.halves
-    paths = [path] if isinstance(path, Path) else list(path)
-    files = tuple(ExportFile(p.name, p.read_bytes()) for p in paths)
-    subject = ExportSubject(files=files, audience=audience, lane="file", rounding_base=base)
-    with tempfile.TemporaryDirectory(prefix="pds-check-") as scratch:
-        if source is not None:
-            spec = _job(job)
-            sources = _sources(source, spec, entity, Path(scratch))
-            subject = _Matcher(sources, base, halves).described(subject, spec, history)
-        return evaluate(subject, edition)
+    return cast("ExportEdition", load("export", on=on))
 
 
 def rules_out_of_scope() -> tuple[str, ...]:
@@ -86,7 +128,7 @@ def _job(job: Path | str | JobSpec | None) -> JobSpec | None:
 
 
 def _sources(
-    source: Path | Mapping[str, Path], spec: JobSpec | None, entity: str | None, scratch: Path
+    source: Path | Mapping[str, Path], spec: JobSpec | None, entities: Sequence[str], scratch: Path
 ) -> dict[str, Source]:
     if isinstance(source, Path):
         aliases = list(spec.inputs) if spec else ["source"]
@@ -99,77 +141,44 @@ def _sources(
         source = {aliases[0]: source}
     if spec and set(source) != set(spec.inputs):
         raise BadInput("check.sources", Text("来源的别名与作业不一致", "the source aliases differ from the job's"))
-    found = {}
-    for number, (alias, path) in enumerate(source.items()):
-        plain = Source((str(_parquet(path, scratch / f"{number}.parquet")),), f"file:{path.name}")
-        keys = (EntityKey(KIND, entity),) if entity and entity in column_names(plain) else ()
-        found[alias] = replace(plain, keys=keys)
-    if entity and not any(s.keys for s in found.values()):
-        raise BadInput("check.entity", Text(f"来源中没有主体列 {entity}", f"no source has the entity column {entity}"))
-    return found
+    return facts.described(source, scratch, entities)
 
 
-def _parquet(path: Path, target: Path) -> Path:
-    """A copy of the source as parquet under a name of our own. CSV columns become numbers or dates only where every
-    value is one; codes (leading zeros, more than 15 digits) stay text."""
-    import polars as pl
-
-    if path.suffix.lower() == ".parquet":
-        target.write_bytes(path.read_bytes())
-        return target
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError):
-        text = Text(f"来源 {path.name} 须是 parquet 或 UTF-8 CSV", f"source {path.name} must be parquet or UTF-8 CSV")
-        raise BadInput("check.source", text) from None
-    frame.select(_typed(frame[name]) for name in frame.columns).write_parquet(target)
-    return target
-
-
-def _typed(column: pl.Series) -> pl.Series:
-    import polars as pl
-
-    plain = column.str.strip_chars().replace("", None)
-    forms = {
-        r"^-?(0|[1-9][0-9]{0,14})$": pl.Int64,
-        r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?$": pl.Float64,
-        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": pl.Date,
-    }
-    for form, dtype in forms.items():
-        if plain.len() > plain.null_count() and plain.str.contains(form).all():
-            typed = plain.str.to_date(strict=False) if dtype == pl.Date else plain.cast(dtype)
-            return typed if typed.null_count() == plain.null_count() else column
-    return column
-
-
-class _Matcher:
+class Matcher:
     """One source, looked at for a file and for every file of its history, with one numbering of the entities."""
 
-    def __init__(self, sources: Mapping[str, Source], base: int, halves: int) -> None:
+    def __init__(self, sources: Mapping[str, Source], edition: ExportEdition) -> None:
         self._sources = sources
-        self._base = base
-        self._halves = halves
+        self._edition = edition
+        self._base = edition.by_check("rounding").parameters.base
+        self._level = max((s.level for s in sources.values()), default=4)
         self._codes = SessionCodes()
 
-    def described(self, subject: ExportSubject, spec: JobSpec | None, history: Path | None) -> ExportSubject:
-        """`subject` with job, evidence, matches and history as far as the source gives them."""
-        if any(s.keys for s in self._sources.values()):
-            spec = spec or (self.guess(subject.files[0]) if len(subject.files) == 1 else None)
-            if spec is not None and spec.beyond_proof:
-                return matched(replace(subject, unproved=tuple(spec.beyond_proof)), self._sources)
-            if spec is not None:
-                subject = replace(
-                    subject,
-                    spec=spec,
-                    evidence=self.evidence(spec),
-                    entity_kinds=frozenset({KIND}),
-                    history=self._history(history) if history else (),
-                )
-        return matched(subject, self._sources)
+    def described(
+        self, subject: ExportSubject, spec: JobSpec | None, history: Path | None, *, stated: bool = False
+    ) -> ExportSubject:
+        """`subject` with job, evidence, matches and history as far as the source gives them. `stated`: somebody has
+        said whose records these are, even if it is nobody's. A subject without files gets the platform's own."""
+        kinds = frozenset(key.kind for source in self._sources.values() for key in source.keys)
+        if not kinds and not stated:
+            return matched(subject, self._sources)
+        spec = spec or (self.guess(subject.files[0]) if len(subject.files) == 1 else None)
+        if spec is None:
+            return matched(subject, self._sources)
+        subject = replace(subject, spec=spec, entity_kinds=kinds, level=self._level)
+        try:
+            evidence = self.evidence(spec)
+        except EvidenceError as error:
+            return matched(replace(subject, refusals=refusals_of(error)), self._sources)
+        subject = replace(subject, evidence=evidence, history=self._history(history) if history else ())
+        return matched(finished(subject, self._edition), self._sources)
 
     def evidence(self, spec: JobSpec) -> Evidence:
-        columns_read(spec, {alias: column_names(source) for alias, source in self._sources.items()})
-        return derive(spec, self._sources, codes=self._codes, halves=self._halves)
+        """The evidence of a job on this source. Raises `SpecError` for columns that are not there."""
+        if not spec.prepare:
+            columns_read(spec, {alias: column_names(source) for alias, source in self._sources.items()})
+        halves = self._edition.by_check("evidence_proofs").parameters.halves_for(self._level)
+        return derive(spec, self._sources, codes=self._codes, halves=halves)
 
     def _history(self, directory: Path) -> tuple[ReleasedCell, ...] | None:
         """Cells of every CSV in the directory; None (not established) where one of them cannot be matched."""
@@ -179,9 +188,15 @@ class _Matcher:
             spec = (
                 parse(beside.read_bytes()) if beside.exists() else self.guess(ExportFile(path.name, path.read_bytes()))
             )
-            if spec is None or spec.beyond_proof:
+            try:
+                found = (
+                    None if spec is None else cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
+                )
+            except EvidenceError:
+                found = None
+            if found is None:
                 return None
-            cells += cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
+            cells += found
         return tuple(cells)
 
     def guess(self, file: ExportFile) -> JobSpec | None:
@@ -235,7 +250,8 @@ class _Matcher:
                     rows = con.execute(compile_job(spec)[-1].sql).fetchall()
             except (SpecError, EvidenceError):
                 continue
-            if not differences(spec, rows, _projection(table, [*dimensions, name]), base=base):
+            found = differences(declared(spec, rows, base=base), _projection(table, [*dimensions, name]))
+            if all(m.what == "order" for m in found):
                 return measure
         return None
 

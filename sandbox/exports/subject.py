@@ -8,21 +8,28 @@ at best.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.exports.history import ReleasedCell
+from policies.verdict import Outcome
+from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
+from sandbox.exports.wording import wording_of
+from sandbox.products.artefact import Artefact
+from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import Evidence
 from sandbox.products.matching import SourceMatch, match
-from sandbox.products.source import Source
+from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sandbox.exports.contents import Contents
     from sandbox.exports.scan import Hits
+    from sandbox.products.carrier import Refusal
 
 Audience = Literal["public", "contract", "enclave"]
 Form = Literal["aggregate", "record", "report"]
@@ -36,8 +43,12 @@ class CannotRun(Exception):
     """A check lacks a fact it needs; the gate turns this into an error run. Holds the name of the fact only."""
 
 
-class NotProvable(CannotRun):
-    """The job has parts whose evidence the platform cannot derive; holds their paths."""
+class NoEvidence(CannotRun):
+    """No evidence can be derived for this job, and another rule says why: its outcome is this rule's too."""
+
+    def __init__(self, why: str, outcome: Outcome) -> None:
+        super().__init__(why)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,45 @@ class VolumeFacts:
     rows_released: int
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One table that is judged as released: the product itself, or a reference step whose values it may show.
+
+    `hidden`: cells (row from 0, measure) that the platform suppresses in the file.
+    """
+
+    place: str
+    evidence: Evidence
+    hidden: frozenset[tuple[int, str]] = frozenset()
+
+    def cell(self, row: int, column: str) -> str:
+        """Where a cell is, without saying any value."""
+        return cell_place(self.place, row, column)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The measures that count rows or entities."""
+        found = (kind.cells for kind in self.evidence.kinds)
+        names = (c.filter(c["op"].is_in(COUNTS) & (c["part"] == "value"))["measure"] for c in found)
+        return tuple(dict.fromkeys(name for one in names for name in one.unique(maintain_order=True)))
+
+    def shown(self, cells: pl.DataFrame) -> pl.DataFrame:
+        """The cells that the file shows."""
+        if not self.hidden:
+            return cells
+        import polars as pl
+
+        schema = {name: cells.schema[name] for name in ("cell", "measure")}
+        return cells.join(pl.DataFrame(list(self.hidden), schema=schema, orient="row"), on=list(schema), how="anti")
+
+
+def _steps(evidence: Evidence) -> Iterator[Judged]:
+    """The reference steps an evidence rests on, and those that they rest on."""
+    for one in evidence.references:
+        yield Judged(f"reference:{one.name}", one)
+        yield from _steps(one)
+
+
 @dataclass(frozen=True, eq=False)
 class ExportSubject:
     """Everything about one export request that rules may look at.
@@ -87,8 +137,10 @@ class ExportSubject:
     `texts`: place → text typed by people (title, description, remark). `grants` and `columns_read`: by input alias.
     `real_inputs`: whether any input is real data. `entity_kinds`: the kinds the catalogue says the inputs are about (an
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
-    to. `match`: what of the files was found again in the source. `unproved`: parts of the job that no evidence covers
-    (free SQL, scripts, uploads, `post`): with one of them no rule about cells can run, so nothing passes by machine.
+    to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
+    cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
+    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
+    none can be (scripts).
     """
 
     files: tuple[ExportFile, ...]
@@ -109,7 +161,11 @@ class ExportSubject:
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
     volume: VolumeFacts | None = None
-    unproved: tuple[str, ...] = ()
+    level: int | None = None
+    hidden: frozenset[tuple[int, str]] = frozenset()
+    finished: Artefact | None = None
+    refusals: tuple[Refusal, ...] = ()
+    black_box: tuple[Tried, ...] | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:
@@ -133,17 +189,34 @@ class ExportSubject:
     @property
     def by_file(self) -> bool:
         """Whether cells have to be judged on the file alone."""
-        return self.lane == "file" and (self.evidence is None or self.spec is None)
+        judged_otherwise = self.refusals or self.black_box is not None
+        return self.lane == "file" and (self.evidence is None or self.spec is None) and not judged_otherwise
 
     def need_evidence(self) -> tuple[JobSpec, Evidence]:
         """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
-        if self.unproved:
-            raise NotProvable(", ".join(self.unproved))
+        if self.refusals:
+            raise NoEvidence("refused", Outcome.BLOCK)
+        if self.black_box is not None:
+            raise NoEvidence("black box", Outcome.REVIEW)
         if self.spec is None or self.evidence is None:
             raise CannotRun("evidence")
         if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:
             raise CannotRun("entity kinds")
         return self.spec, self.evidence
+
+    def judged(self) -> list[Judged]:
+        """Product and references, each judged as if it were released; `CannotRun` as in `need_evidence`."""
+        spec, evidence = self.need_evidence()
+        return [Judged(spec.file_name, evidence, self.hidden), *_steps(evidence)]
+
+
+def refusals_of(error: EvidenceError) -> tuple[Refusal, ...]:
+    """Why no evidence could be derived: the carrier's refusals, or the error's own words about the whole job."""
+    from sandbox.products.carrier import Refusal
+
+    given: tuple[Refusal, ...] = error.detail.get("refusals", ())
+    repair = error.fix or wording_of("evidence_proofs").repair
+    return given or (Refusal(error.code, "job", 0, 0, error.text, repair),)
 
 
 def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubject:

@@ -12,6 +12,8 @@ from policies.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Wording:
+    """What happened, and what helps."""
+
     text: Text
     repair: Text
 
@@ -98,10 +100,10 @@ WORDINGS: dict[str, Wording] = {
     ),
     "group_disclosure": _w("整组几乎都落在同一格", "Nearly a whole group falls into one cell", *_MERGE),
     "extremes": _w(
-        "含最小值、最大值或分位数",
-        "Contains a minimum, maximum or quantile",
-        "请改用均值或分组区间",
-        "Use means or bands",
+        "最小值、最大值或分位数依据的主体过少",
+        "A minimum, maximum or quantile rests on too few entities",
+        "请改用均值或分组区间，或合并分组",
+        "Use means or bands, or merge groups",
     ),
     "differencing": _w(
         "与已放行产品相减可得到极少数主体", "Differs from a released product by a few entities only", *_WAIT
@@ -129,7 +131,55 @@ WORDINGS: dict[str, Wording] = {
         "请简化作业后重试；平台已记录此事",
         "Simplify the job and try again; the platform has recorded this",
     ),
+    "evidence_proofs/mismatch": _w(
+        "重算或删去一半主体后的结果与证据不一致，已作为事件上报",
+        "Recomputing, or deleting half of the entities, did not give what the evidence predicts; filed as an incident",
+        "请把有疑问的步骤改写为逐行或按主体的语句；平台会查明原因",
+        "Rewrite the steps as row-wise or per-entity statements; the platform will look into the cause",
+    ),
+    "evidence_proofs/budget": _w(
+        "证明用时超出预算，须人工判断",
+        "The proof ran out of its budget: a person decides",
+        "请减少分组或缩小范围后重试",
+        "Use fewer groups or a smaller range and try again",
+    ),
+    "evidence_proofs/several": _w(
+        "有步骤的记录同时属于多个主体，须人工判断",
+        "A step's rows belong to several entities at once: a person decides",
+        "如非必要，请去掉 owners: several，按同一主体连接各表",
+        "If you can, drop `owners: several` and join the tables on one entity",
+    ),
+    "evidence_proofs/untouched": _w(
+        "申请所列的某类主体没有进入任何单元格，须人工判断",
+        "A kind of entity named for the inputs is reached by no cell: a person decides",
+        "请去掉用不到的输入，或核对连接条件",
+        "Remove inputs that are not used, or check the join",
+    ),
+    "evidence_proofs/perturbation": _w(
+        "有取值无法做扰动试验，须人工判断",
+        "Some values could not be perturbed: a person decides",
+        "请避免用主键或只有一种取值的列作度量",
+        "Do not measure keys, or columns with a single value",
+    ),
+    "perturbation": _w(
+        "有单元格的数值实际上只取决于极少数主体",
+        "A cell's value really depends on a few entities only",
+        "请去掉挑选个别主体的条件和常数替换，或合并分组",
+        "Remove conditions and constants that single entities out, or merge groups",
+    ),
+    "suspect_expressions": _w(
+        "表达式涉及主键或准标识符，须人工审阅",
+        "An expression mentions a key or a quasi-identifier: a person reads it",
+        "如非必要，请在条件和度量中去掉这些列的比较与计算",
+        "If you can, keep these columns out of comparisons and calculations",
+    ),
     "no_evidence": _w("无法对应到源数据，转人工", "Not matched to the source: goes to a person", *_SOURCE),
+    "no_evidence/script": _w(
+        "含脚本步骤，证据只有分桶试验，转人工",
+        "A step is a script: there is only what trying buckets of entities showed, so it goes to a person",
+        "可行时请把脚本改写为 SQL 步骤",
+        "Where possible, write the script as SQL steps",
+    ),
     "raw_rows": _w(
         "含与源数据相同的行",
         "Contains a row equal to one of the source",
@@ -171,9 +221,7 @@ CANNOT_RUN = _w(
 )
 """Said for any rule that raised, whatever the reason: the reason is in the run's measured value."""
 
-NOT_PROVABLE = _w(
-    "作业含有机器不能证明的部分（自由 SQL、脚本、上传数据或后处理），不予通过",
-    "The job has parts the machine cannot prove (free SQL, a script, an upload, or `post`), so it does not pass",
-    "请改用只有 product 的声明式作业后重新运行",
-    "Run it as a declared job with nothing but `product`",
-)
+
+def wording_of(check: str, about: str = "") -> Wording:
+    """The words of a check; `about` names a case of it that has words of its own."""
+    return WORDINGS[f"{check}/{about}" if about else check]

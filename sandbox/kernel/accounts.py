@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text
@@ -207,26 +207,34 @@ def _issue(unit: Unit, account: Account, kind: str, label: str, lifetime: timede
     return secret
 
 
-def authenticate(session: Session, secret: str, now: datetime) -> Actor:
+_BEHIND = (
+    select(
+        Account.id, Account.name, Account.role, Account.organisation_id, Account.disabled, Credential.expires_at,
+        Credential.revoked_at,
+    )
+    .join(Account, Account.id == Credential.account_id)
+    .where(Credential.digest == bindparam("digest"))
+)  # fmt: skip
+
+
+def authenticate(database: Session | Connection, secret: str, now: datetime) -> Actor:
     """The actor behind a session cookie or API token; `now` is the machine's time, not a moved demonstration clock's.
 
     Raises `Unauthenticated` when unknown, expired or revoked.
     """
-    wanted = select(Credential, Account).join(Account, Account.id == Credential.account_id)
-    found = session.execute(wanted.where(Credential.digest == _digest(secret))).first()
-    credential, account = found or (None, None)
-    if credential is None or account is None or account.disabled or credential.revoked_at is not None:
+    found = database.execute(_BEHIND, {"digest": _digest(secret)}).first()
+    if found is None or found.disabled or found.revoked_at is not None:
         raise Unauthenticated(
             "session.unknown",
             Text("登录状态无效", "This sign-in is not valid"),
             fix=Text("请重新登录", "Sign in again"),
         )
-    if credential.expires_at <= now:
+    if found.expires_at <= now:
         raise Unauthenticated(
             "session.expired", Text("登录已过期", "This sign-in has expired"), fix=Text("请重新登录", "Sign in again"),
-            id=account.id,
+            id=found.id,
         )  # fmt: skip
-    return account.actor()
+    return Actor(found.id, found.name, Role(found.role), found.organisation_id)
 
 
 def sign_out(unit: Unit, secret: str) -> None:

@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Dialect, Engine, MetaData, String, TypeDecorator, create_engine, event, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    TypeDecorator,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 _NAMING = {
@@ -17,6 +28,9 @@ _NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+_READING = "reading"
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -55,7 +69,8 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        looks = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
 
 
 class Database:
@@ -76,6 +91,12 @@ class Database:
         """A session that commits when the block ends well and rolls back when it does not."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for one look: it takes no lock, and what it would write is lost."""
+        with self.engine.connect().execution_options(**{_READING: True}) as connection:
+            yield connection
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Safe to repeat; refuses a database newer than this program."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text as LongText
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies import editions as shipped_editions
@@ -42,6 +42,17 @@ class PolicyEdition(Base):
     proposed_at: Mapped[datetime]
     activated_by: Mapped[str | None] = short(80, nullable=True)
     activated_at: Mapped[datetime | None]
+
+
+_IN_FORCE = (
+    select(PolicyEdition.edition, PolicyEdition.text, PolicyEdition.digest)
+    .where(
+        PolicyEdition.kind == bindparam("kind"), PolicyEdition.state == ACTIVE,
+        PolicyEdition.effective_from <= bindparam("today"),
+    )
+    .order_by(PolicyEdition.effective_from.desc(), PolicyEdition.activated_at.desc())
+    .limit(1)
+)  # fmt: skip
 
 
 def install_shipped(unit: Unit) -> int:
@@ -105,20 +116,14 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
     force, or does not load: nothing is then decided, and never by an older edition instead.
     """
     today = city_date(unit.now).isoformat()
-    rows = unit.session.scalars(
-        select(PolicyEdition)
-        .where(PolicyEdition.kind == kind, PolicyEdition.state == ACTIVE, PolicyEdition.effective_from <= today)
-        .order_by(PolicyEdition.effective_from.desc(), PolicyEdition.activated_at.desc())
-        .limit(1)
-    )
-    row = rows.first()
+    row = unit.session.execute(_IN_FORCE, {"kind": kind, "today": today}).first()
     if row is None:
         raise NotFound(
             "policy.none_in_force",
             Text(f"没有生效的“{kind}”规则", f"No {kind} edition is in force"),
             fix=Text("请合规人员启用一个版本", "An officer must activate one"),
         )
-    return _checked(row)
+    return _checked(kind, row.edition, row.text, row.digest)
 
 
 def named(session: Session, kind: str, edition: str) -> Edition[Any]:
@@ -127,7 +132,7 @@ def named(session: Session, kind: str, edition: str) -> Edition[Any]:
     row = session.scalars(wanted).first()
     if row is None:
         raise NotFound.of("policy", f"{kind} {edition}")
-    return _checked(row)
+    return _checked(kind, edition, row.text, row.digest)
 
 
 @lru_cache(maxsize=64)
@@ -136,15 +141,14 @@ def _loaded(text: str, name: str) -> Edition[Any]:
     return shipped_editions.load_text(text, name)
 
 
-def _checked(row: PolicyEdition) -> Edition[Any]:
-    kind = row.kind
-    found = _loaded(row.text, f"{kind} {row.edition}")
-    if found.digest != row.digest:
+def _checked(kind: str, edition: str, text: str, digest: str) -> Edition[Any]:
+    found = _loaded(text, f"{kind} {edition}")
+    if found.digest != digest:
         raise PolicyError(
             "policy.changed",
-            Text(f"生效的“{kind}”规则 {row.edition} 版被改动", f"{kind} edition {row.edition} in force was changed"),
+            Text(f"生效的“{kind}”规则 {edition} 版被改动", f"{kind} edition {edition} in force was changed"),
             fix=Text("请运维人员恢复原文，或由合规人员启用新版", "Restore its text, or activate a new edition"),
-            kind=kind, edition=row.edition,
+            kind=kind, edition=edition,
         )  # fmt: skip
     return found
 

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         return self.home / "artefacts"
 
     @property
+    def evidence_root(self) -> Path:
+        return self.home / "evidence"
+
+    @property
     def releases_root(self) -> Path:
         return self.home / "releases"
 

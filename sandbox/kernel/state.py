@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON
+from sqlalchemy import JSON, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -28,8 +28,11 @@ class PlatformState(Base):
     value: Mapped[Any] = mapped_column(JSON)
 
 
+_VALUE = select(PlatformState.value).where(PlatformState.key == bindparam("key"))
+
+
 def read(session: Session, key: str, default: Any = None) -> Any:
-    row = session.get(PlatformState, key)
+    row = session.execute(_VALUE, {"key": key}).first()
     return default if row is None else row.value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.applications import repository as applications
-from sandbox.catalog import corrections, plans, schedules, twins
+from sandbox.catalog import corrections, plans, schedules, subjects, twins
 from sandbox.catalog import repository as catalog
 from sandbox.exports import repository as exports
 from sandbox.kernel import accounts, attempts, audit, clocks, editions, jobs, state
@@ -18,6 +18,6 @@ from sandbox.workspaces import repository as workspaces
 MODULES = (
     accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, merchants,
     metering_record, notebook, own_work, plans, preview_record, products, reading_record, reporting, schedules, state,
-    twins, workspaces,
+    subjects, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

@@ -1,8 +1,7 @@
-"""The released file: written by the platform from the values it recomputed, in fixed bytes.
+"""The released file: written by the platform from the numbers of `releasing`, in fixed bytes.
 
-Rows sorted by dimensions, counts rounded to the policy's base, measures to their declared decimals, UTF-8 with BOM, LF.
-A submitted file is only ever compared with it (`differences`), so nothing hidden in low digits, row order or layout
-can leave.
+Rows by grouping, then dimensions; UTF-8 with BOM, LF. A submitted file is only ever compared with it (`differences`),
+so nothing hidden in low digits, row order or layout can leave.
 """
 
 from __future__ import annotations
@@ -12,24 +11,29 @@ import datetime
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any
+from typing import Any, Literal
 
+from sandbox.products.releasing import Table
 from sandbox.products.spec import JobSpec
-from sandbox.products.spec_parts import DIGITS, Measure
+from sandbox.products.spec_parts import DIGITS
 
 FORMULA_PREFIXES = "=+-@\t\r\n＝＋－＠"
 """First characters that make spreadsheets run a cell; full-width forms are read as such in Chinese locales."""
 MISSING = "（缺失）"
 """Written for a missing dimension value, so that it differs from an empty text."""
-
+MARGIN = "合计"
+"""Written for a dimension that a margin sums over."""
+_AS_IS = "（原值）"
+"""Follows a value of the data that is one of these words itself."""
+_TAKEN = re.compile(f"({MISSING}|{MARGIN})({_AS_IS})*")
 _CONTEXT = Context(prec=400)
-"""Wide enough for any double with its decimals."""
-_GUARD = 3
-"""Floats are rounded to this many more decimals first: the last bits depend on the order of additions, and a value that
-is half a step in decimal must not fall to either side by them."""
+_BELIEVED = 15
+"""Digits of a float that a decimal number of as many digits survives: more would be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,86 +49,97 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A place where a submitted file differs: data row counted from 1 (0: header or layout) and column."""
+    """A place where a submitted file differs: data row counted from 1 (0: the file as a whole) and column.
+
+    `what`: header or width (`layout`), a cell (`value`), a row that we do not have or have once (`row`), rows of ours
+    that are not there (`missing`), rows in another order (`order`).
+    """
 
     row: int
     column: str
+    what: Literal["layout", "value", "row", "missing", "order"] = "value"
 
 
-def write(spec: JobSpec, rows: Sequence[Sequence[Any]], *, base: int) -> Artefact:
-    """The product's file from recomputed rows (in the order of the product statement); `base` rounds the counts."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([neutral(name) for name in spec.output_columns])
-    for row in rows:
-        writer.writerow(released_row(spec, row, base))
-    content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
-    digest = hashlib.sha256(content).hexdigest()
-    return Artefact(spec.file_name, content, digest, tuple(spec.output_columns), len(rows))
+def write(name: str, table: Table) -> Artefact:
+    """A cube's file, of the name `name`."""
+    return _written(name, table.columns, lines(table))
 
 
-def write_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Artefact:
-    """The file of a `post` statement's rows, in their fixed order. Its numbers come from values rounded before, so that
-    they are written as they are, to at most `DIGITS` decimals."""
+def write_post(spec: JobSpec, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Artefact:
+    """The file of a `post` statement's rows, in their fixed order.
+
+    Its numbers come from rounded values. A column that has the name of a measure is written with the decimals that the
+    measure declares, any other number with at most `DIGITS`, which is the most that a job can declare.
+    """
+    most = {name: 0 if m.is_count else max(0, m.digits) for name, m in spec.measures.items()}
+    digits = [most.get(column, DIGITS) for column in columns]
+    texts = [[_plain_text(v, d) for v, d in zip(row, digits, strict=True)] for row in rows]
+    return _written(spec.file_name, columns, texts)
+
+
+def _written(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Artefact:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([neutral(c) for c in columns])
-    writer.writerows([neutral(_plain_text(value)) for value in row] for row in rows)
+    writer.writerows([neutral(text) for text in row] for row in rows)
     content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
     return Artefact(name, content, hashlib.sha256(content).hexdigest(), tuple(columns), len(rows))
 
 
-def _plain_text(value: Any) -> str:
-    if isinstance(value, float | Decimal) and math.isfinite(value):
-        exact = Decimal(value).quantize(Decimal(1).scaleb(-DIGITS), rounding=ROUND_HALF_UP, context=_CONTEXT)
-        text = format(exact, "f").rstrip("0").rstrip(".")
+def _plain_text(value: Any, digits: int) -> str:
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return ""
+    if isinstance(value, float):
+        value = Decimal(f"{value:.{_BELIEVED - 1}e}")
+    if isinstance(value, Decimal):
+        exact = value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_CONTEXT)
+        text = format(exact, "f")
+        text = text.rstrip("0").rstrip(".") if "." in text else text
         return "0" if text == "-0" else text
-    return "" if value is None or isinstance(value, float) else dimension_text(value)
+    return "" if value is None else _text(value)
 
 
-def released_row(spec: JobSpec, row: Sequence[Any], base: int) -> list[str]:
-    """One row as text, as it is released."""
-    split = len(spec.dimensions)
-    measures = zip(spec.measures.values(), row[split:], strict=True)
-    return [*(neutral(dimension_text(v)) for v in row[:split]), *(measure_text(m, v, base) for m, v in measures)]
+def lines(table: Table) -> list[list[str]]:
+    """The rows of a table as they are written, before `neutral`."""
+    keys, measures = table.keys, list(table.cube.measures)
+    mark = table.cube.suppress.as_ if table.cube.suppress else ""
+    found = []
+    for place, (row, grouping) in enumerate(zip(table.rows, table.groupings, strict=True)):
+        numbers = zip(measures, row[keys:], strict=True)
+        texts = [mark if (place, n) in table.hidden else _number_text(v, table.cube, n) for n, v in numbers]
+        found.append(dimension_texts(table, row[:keys], grouping) + texts)
+    return found
+
+
+def dimension_texts(table: Table, values: Sequence[Any], grouping: int) -> list[str]:
+    """The words for one row's cell: a margin and a missing value have their own, which no value of the data shares."""
+    left = table.left_out(grouping)
+    return [MARGIN if i in left else dimension_text(v) for i, v in enumerate(values)]
 
 
 def dimension_text(value: Any) -> str:
     """A dimension value as text."""
     if value is None:
         return MISSING
+    text = _text(value)
+    return text + _AS_IS if _TAKEN.fullmatch(text) else text
+
+
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ")
+    if isinstance(value, float) and value == 0:
+        return "0.0"
     return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
-def measure_text(measure: Measure, value: Any, base: int) -> str:
-    """A measure as released: counts to multiples of `base`, others to declared decimals; nothing where there is
-    none."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if measure.is_count:
-        return str(rounded_count(int(value), base))
-    exact = value if isinstance(value, Decimal) else Decimal(value)
-    if isinstance(value, float):
-        exact = exact.quantize(Decimal(1).scaleb(-measure.digits - _GUARD), rounding=ROUND_HALF_UP, context=_CONTEXT)
-    step = Decimal(1).scaleb(-measure.digits)
-    released = exact.quantize(step, rounding=ROUND_HALF_UP, context=_CONTEXT)
-    return format(abs(released) if released == 0 else released, "f")
-
-
-def rounded_count(value: int, base: int) -> int:
-    """The nearest multiple of `base`, halves up."""
-    return (2 * value + base) // (2 * base) * base
-
-
-def count_interval(value: int, base: int) -> tuple[int, int]:
-    """Smallest and largest count that are released as `value` is: what a reader learns."""
-    released = rounded_count(value, base)
-    low = released - base // 2
-    return max(low, 0), low + base - 1
+def _number_text(value: Any, cube: Any, name: str) -> str:
+    """A rounded number with the decimals that its job declares; nothing where there is none."""
+    if value is None or isinstance(value, int):
+        return "" if value is None else str(value)
+    return format(value, f".{max(0, cube.measures[name].digits)}f")
 
 
 def neutral(text: str) -> str:
@@ -143,27 +158,48 @@ def is_formula(text: str, prefixes: str = FORMULA_PREFIXES) -> bool:
         return True
 
 
-def differences(spec: JobSpec, rows: Sequence[Sequence[Any]], submitted: bytes, *, base: int) -> list[Mismatch]:
-    """Where a submitted CSV says something else than the platform's file would.
+def differences(table: Table, submitted: bytes) -> list[Mismatch]:
+    """Where a submitted CSV says something else than the platform's file of this table would.
 
-    Encoding mark, line ends, row order and trailing zeros are not compared: the platform writes its own bytes anyway.
+    Encoding mark, line ends and trailing zeros are not compared: the platform writes its own bytes anyway. What a row
+    says is: its cell by dimensions (a blank one is a missing value), every number exactly, its place among the rows.
+    Raises `UnicodeDecodeError` or `csv.Error` where it is no UTF-8 CSV.
     """
     theirs = read_csv(submitted)
-    header = [neutral(name) for name in spec.output_columns]
+    header = [neutral(name) for name in table.columns]
     if not theirs or theirs[0] != header or any(len(row) != len(header) for row in theirs):
-        return [Mismatch(0, "")]
-    keys = len(spec.dimensions)
-    ours = {tuple(row[:keys]): row for row in (released_row(spec, row, base) for row in rows)}
-    found, seen = [], set()
-    for number, row in enumerate(theirs[1:], start=1):
-        key = tuple(v or MISSING for v in row[:keys])
-        if key in seen or key not in ours:
-            found.append(Mismatch(number, ""))
+        return [Mismatch(0, "", "layout")]
+    keys = table.keys
+    written = [[neutral(text) for text in row] for row in lines(table)]
+    ours = {tuple(row[:keys]): (place, row) for place, row in enumerate(written)}
+    cells = [tuple(text or MISSING for text in row[:keys]) for row in theirs[1:]]
+    return [*_by_row(theirs[1:], cells, ours, header), *_by_place([ours[c][0] for c in cells if c in ours], len(ours))]
+
+
+Ours = Mapping[tuple[str, ...], tuple[int, list[str]]]
+"""Our rows by cell, each with its place."""
+
+
+def _by_row(
+    theirs: Sequence[Sequence[str]], cells: Sequence[tuple[str, ...]], ours: Ours, header: Sequence[str]
+) -> Iterator[Mismatch]:
+    seen = Counter[tuple[str, ...]]()
+    for number, (cell, row) in enumerate(zip(cells, theirs, strict=True), start=1):
+        seen[cell] += 1
+        if cell not in ours or seen[cell] > 1:
+            yield Mismatch(number, "", "row")
             continue
-        seen.add(key)
-        pairs = zip(header[keys:], row[keys:], ours[key][keys:], strict=True)
-        found += [Mismatch(number, name) for name, a, b in pairs if not _same_number(a, b)]
-    return found + [Mismatch(0, "")] * (len(seen) < len(ours))
+        for name, a, b in list(zip(header, row, ours[cell][1], strict=True))[len(cell) :]:
+            if not _same_number(a, b):
+                yield Mismatch(number, name)
+
+
+def _by_place(places: Sequence[int], count: int) -> Iterator[Mismatch]:
+    turned = next((n for n in range(1, len(places)) if places[n] < places[n - 1]), None)
+    if turned is not None:
+        yield Mismatch(turned + 1, "", "order")
+    if len(set(places)) < count:
+        yield Mismatch(0, "", "missing")
 
 
 def _same_number(a: str, b: str) -> bool:

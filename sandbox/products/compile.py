@@ -7,7 +7,7 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -322,31 +322,39 @@ def entities_of(keys: Mapping[str, Iterable[EntityKey]]) -> list[Entity]:
 
 
 def columns_read(spec: JobSpec, columns: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Which columns of which input the job reads, given the columns each input has.
+    """Which columns of which input the job reads, given the columns each input has; free steps may read them all.
 
-    Raises `SpecError` for every reference that is unknown or could mean two inputs, and for a derived column that
-    hides a real one.
+    Raises `SpecError` for every reference of a declared cube that is unknown or could mean two inputs, and for a
+    derived column that hides a real one.
     """
     available = {alias: set(columns.get(alias, ())) for alias in spec.inputs}
-    writer = _Writer(spec)
-    read: dict[str, set[str]] = {alias: set() for alias in spec.inputs}
-    problems = []
-    for reference in spec.source_columns():
+    if spec.prepare:
+        return available
+    tables = available | {one.name: set(one.output_columns) for one in spec.reference}
+    read: dict[str, set[str]] = {name: set() for name in tables}
+    problems = [p for cube in (*spec.reference, spec) for p in _reads(cube, tables, read)]
+    if problems:
+        raise SpecError(problems)
+    return {alias: read[alias] for alias in spec.inputs}
+
+
+def _reads(cube: Cube, tables: Mapping[str, set[str]], read: dict[str, set[str]]) -> Iterator[SpecProblem]:
+    """Note the columns a cube reads; what is wrong with its references."""
+    available = {alias: tables[alias] for alias in cube.used}
+    writer = _Writer(cube)
+    for reference in cube.source_columns():
         alias, name = writer.resolve(reference)
         owners = [alias] if alias else [a for a, names in available.items() if name in names]
         if len(owners) == 1 and name in available[owners[0]]:
             read[owners[0]].add(name)
         elif len(owners) > 1:
             zh = f"列 {name} 在 {'、'.join(owners)} 中都有，请写成 别名.列名"
-            problems.append(SpecProblem(reference, None, zh, f"{name} is in {', '.join(owners)}: write alias.column"))
+            yield SpecProblem(reference, None, zh, f"{name} is in {', '.join(owners)}: write alias.column")
         else:
-            problems.append(SpecProblem(reference, None, "所选输入中没有这一列", "no such column in the inputs"))
-    for name in spec.derive:
+            yield SpecProblem(reference, None, "所选输入中没有这一列", "no such column in the inputs")
+    for name in cube.derive:
         if any(name in names for names in available.values()):
-            problems.append(SpecProblem(f"derive.{name}", None, "与已有列重名", "an input has a column of this name"))
-    if problems:
-        raise SpecError(problems)
-    return read
+            yield SpecProblem(f"derive.{name}", None, "与已有列重名", "an input has a column of this name")
 
 
 def group_by(count: int) -> str:
@@ -412,8 +420,8 @@ class _Writer:
         """A measure that is one aggregate of one value."""
         if m.op == "count_distinct":
             return f"count(DISTINCT {of})"
-        if m.op == "quantile":
-            return f"quantile_cont({of}, {m.q!r})"
+        if m.op in ("median", "quantile"):  # interpolated between decimals, the result would be cut to their scale
+            return f"quantile_cont(CAST({of} AS DOUBLE), {0.5 if m.q is None else m.q!r})"
         return f"{'stddev_samp' if m.op == 'stddev' else m.op}({of})"
 
     def value(self, p: Partial) -> str:

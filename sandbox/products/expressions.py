@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def tree_of(text: str) -> exp.Expr:
     """The tree of a condition over columns; callers copy it before they change it.
 
-    Raises the specification's error where the text is not one expression, or holds a sub-query, an aggregate, a
-    window, a placeholder or a star.
+    Raises the specification's error where the text is not one expression, holds a sub-query, an aggregate, a window, a
+    placeholder or a star, or uses what the allow-list does not know.
     """
     from sqlglot import errors, exp, parse_one
 
@@ -28,7 +28,20 @@ def tree_of(text: str) -> exp.Expr:
     for kind, (zh, en) in _kinds().items():
         if tree.find(kind) is not None:
             raise refuse("expression_part", f"条件中不能有{zh}", f"a condition cannot hold {en}")
+    _allow(tree)
     return tree
+
+
+def _allow(tree: exp.Expr) -> None:
+    """Only functions and operators of the second allow-list, as DuckDB itself reads them."""
+    from sandbox.products.carrier import Refused, allowed
+
+    try:
+        allowed(f"SELECT 1 FROM t WHERE {tree.sql('duckdb')}", ["t"])
+    except Refused as refused:
+        first = refused.refusals[0]
+        zh, en = (f"{first.text.zh}；{first.repair.zh}", f"{first.text.en}; {first.repair.en}")
+        raise refuse("expression_allowed", zh, en) from None
 
 
 def _kinds() -> dict[type[exp.Expr], tuple[str, str]]:

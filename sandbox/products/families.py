@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.text import Text
+from sandbox.products.expressions import tree_of
 from sandbox.products.spec import Cube, JobSpec
+from sandbox.products.spec_parts import Condition
+from sandbox.products.spec_tree import conditions
 
 CLAUSE = 8
 """Words of free text that count as one part: about a condition with its column, operator and connective."""
@@ -118,8 +121,8 @@ def _constants(spec: JobSpec, names: Mapping[str, str]) -> Iterator[tuple[str, s
 
 def _texts(spec: JobSpec) -> list[tuple[str, str]]:
     found = [(step.name, str(step.sql or step.script)) for step in spec.prepare]
-    found += [(f"{one.name}.where", one.where) for one in spec.reference if isinstance(one.where, str)]
-    found += [("where", spec.where)] if isinstance(spec.where, str) else []
+    named = [*((f"{one.name}.where", one) for one in spec.reference), ("where", spec)]
+    found += [(label, cube.where) for label, cube in named if isinstance(cube.where, str) and not _conditions(cube)]
     return [*found, *([("post", spec.post.sql)] if spec.post else [])]
 
 
@@ -151,6 +154,13 @@ def _parts(spec: JobSpec, names: Mapping[str, str]) -> Iterator[tuple[str, str, 
         yield "step", "post", None
 
 
+def _conditions(cube: Cube) -> list[Condition]:
+    """The filter as conditions, also where it is written as an expression that is nothing else."""
+    if isinstance(cube.where, list):
+        return cube.where
+    return [Condition.model_validate(c) for c in conditions(tree_of(cube.where)) or ()]
+
+
 def _cube_parts(cube: Cube, tables: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
     def expression(column: str) -> str:
         if column not in cube.derive:
@@ -165,7 +175,7 @@ def _cube_parts(cube: Cube, tables: Mapping[str, str]) -> Iterator[tuple[str, st
     for join in cube.join:
         pairs = ", ".join(f"{cube.split(a)[1]}={b}" for a, b in sorted(join.on.items()))
         yield "join", f"{tables[join.input]} {pairs}", None
-    for c in cube.where if isinstance(cube.where, list) else ():
+    for c in _conditions(cube):
         yield "where", f"{expression(c.column)} {c.op}", c.value
     for dimension in cube.dimensions:
         argument = cube.derive[dimension].call[1] if dimension in cube.derive else ""

@@ -9,6 +9,9 @@ from typing import Any
 
 from policies.text import Text
 from sandbox.applications import repository as applications
+from sandbox.applications.repository import Grant
+from sandbox.catalog import repository as catalogue
+from sandbox.catalog import subjects
 from sandbox.kernel import audit, cancellation, editions, jobs, permissions
 from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, Unavailable
 from sandbox.kernel.identity import SYSTEM
@@ -96,6 +99,17 @@ def _require_inputs(unit: Unit, application_id: str, spec: JobSpec) -> None:
         raise BadInput("run.grant", Text(f"作业引用了不属于本申请或已失效的授权：{'、'.join(foreign)}",
                        f"The job names grants that are not this application's, or have ended: {', '.join(foreign)}"),
                        fix=Text("请使用本空间列出的授权编号", "Use the grants listed in this workspace"))  # fmt: skip
+    for one in applications.grants(unit.session, application_id):
+        if one.id in spec.grants:
+            _require_provable(unit, one)
+
+
+def _require_provable(unit: Unit, granted: Grant) -> None:
+    """A job on data that was withdrawn, or whose declared entities were not borne out, could never be released."""
+    resource = catalogue.get(unit.session, granted.resource_id)
+    version = catalogue.version(unit.session, granted.resource_id, granted.version)
+    if (why := subjects.unusable(unit.session, resource, version)) is not None:
+        raise BadInput("run.input", why[0], fix=why[1], grant=granted.id)
 
 
 def uploads_of(unit: Unit, workspace_id: str, spec: JobSpec) -> dict[str, Upload]:

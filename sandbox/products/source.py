@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MEMORY = "2GB"
 THREADS = 2
+_room: dict[str, str | int] = {"memory_limit": MEMORY, "threads": THREADS}
 
 Role = Literal["key", "quasi", "sensitive", "open"]
 Perturbation = Literal["shuffle", "domain"]
@@ -100,6 +101,11 @@ class EvidenceError(BadInput):
         super().__init__(code, text, fix=fix, **detail)
 
 
+def within(memory_mb: int, threads: int) -> None:
+    """What each connection that this process opens from now on may use; a proof's jail has a process of its own."""
+    _room.update(memory_limit=f"{memory_mb}MB", threads=threads)
+
+
 @contextmanager
 def opened(sources: Mapping[str, Source], *, whole: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that can read these files and nothing else.
@@ -114,8 +120,7 @@ def opened(sources: Mapping[str, Source], *, whole: bool = False) -> Iterator[du
     through = [f for s in sources.values() for key in s.keys if key.through for f in key.through.files]
     files = [literal(f) for f in [*(f for s in sources.values() for f in s.files), *through]]
     with tempfile.TemporaryDirectory(prefix="pds-evidence-") as scratch:
-        options = {"threads": THREADS, "memory_limit": MEMORY, "temp_directory": scratch}
-        con = duckdb.connect(":memory:", config=options)
+        con = duckdb.connect(":memory:", config={**_room, "async_threads": 1, "temp_directory": scratch})
         try:
             in_city_time(con)
             con.execute(f"SET allowed_paths=[{', '.join(files)}]")

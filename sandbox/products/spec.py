@@ -27,6 +27,7 @@ from pydantic import (
 from sandbox.products.spec_errors import SpecError, SpecProblem, as_problems, line_of, load_text
 from sandbox.products.spec_parts import (
     LATER_MEASURES,
+    MAX_CONDITIONS,
     ROWS,
     Alias,
     Column,
@@ -59,7 +60,7 @@ def _form(value: Any) -> str:
     return "text" if isinstance(value, str) else "list"
 
 
-Conditions = Annotated[list[Condition], Field(max_length=20)]
+Conditions = Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)]
 Expression = Annotated[SqlText, AfterValidator(_condition)]
 """One SQL expression over the columns of a row."""
 Where = Annotated[Annotated[Conditions, Tag("list")] | Annotated[Expression, Tag("text")], Discriminator(_form)]
@@ -305,11 +306,11 @@ class JobSpec(Cube):
 
     @property
     def beyond_proof(self) -> list[str]:
-        """The parts whose evidence the platform cannot derive, as paths; none: the whole job is the declared cube."""
-        parts = [f"inputs.{alias}" for alias, one in self.inputs.items() if one.upload]
-        parts += [f"prepare.{step.name}" for step in self.prepare]
-        parts += [f"reference.{one.name}" for one in self.reference]
-        return parts + ["post"] * (self.post is not None)
+        """The parts that no evidence can be derived for, as paths: scripts, which go the black-box lane and to people.
+
+        A SQL step may still turn out to be one, when the carrier refuses it.
+        """
+        return [f"prepare.{step.name}" for step in self.prepare if step.script is not None]
 
     def per_rows(self, measure: Measure) -> bool:
         # the first edition had no such word: there it is a column's name
@@ -324,7 +325,8 @@ CUBE = ("from", "join", "where", "derive", "dimensions", "margins", "measures", 
 """Fields of the cube: at the top in the first edition, under `product` in the second."""
 RESERVED = ("product", "post")
 _FIRST = ("from", "join", "where", "derive", "dimensions", "measures")
-_LATER = ("prepare", "reference", "product", "post", "margins", "suppress")
+LATER = ("prepare", "reference", "product", "post", "margins", "suppress")
+"""Fields that the first edition did not have."""
 _ORDER = ("job", "edition", "inputs", "prepare", "reference", *_FIRST, "product", "post", "output")
 
 
@@ -366,7 +368,7 @@ def _misplaced(data: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _too_early(data: dict[str, Any]) -> Iterator[str]:
     """Paths of what the first edition does not have."""
-    yield from (name for name in _LATER if name in data)
+    yield from (name for name in LATER if name in data)
     if isinstance(data.get("where"), str):
         yield "where"
     for group, later in (("inputs", "snapshot"), ("output", "order")):
@@ -386,11 +388,13 @@ def as_data(spec: JobSpec) -> dict[str, Any]:
     data = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     del data["output"]["order"]
     if spec.edition == 1:
-        return {name: data[name] for name in _ORDER if name in data and name not in _LATER}
+        return {name: data[name] for name in _ORDER if name in data and name not in LATER}
     cube = {name: data.pop(name) for name in CUBE if name in data}
     data["product"] = _filled(cube) | {"dimensions": list(spec.dimensions)}
     data["prepare"] = [_filled(step, owners="one") for step in data["prepare"]]
-    data["reference"] = [_filled(one) | {"dimensions": one["dimensions"]} for one in data["reference"]]
+    data["reference"] = [
+        {"name": one["name"], **_filled(one), "dimensions": one["dimensions"]} for one in data["reference"]
+    ]
     return {name: data[name] for name in _ORDER if name in data and data[name] != []}
 
 
@@ -415,32 +419,3 @@ def canonical(spec: JobSpec) -> bytes:
 def digest(spec: JobSpec) -> str:
     """`sha256:` and the hex digest of the canonical form: names the job in runs, evidence and manifests."""
     return "sha256:" + hashlib.sha256(canonical(spec)).hexdigest()
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON schema of both editions, for editors: completion and errors while a job is written."""
-    whole = JobSpec.model_json_schema(by_alias=True)
-    shared, fields = whole.pop("$defs"), whole["properties"]
-    both = {name: fields[name] for name in ("job", "inputs", "output")}
-    cube = {name: fields[name] for name in CUBE}
-    needed = [name for name in CUBE if name in whole["required"]]
-
-    def form(edition: int, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-        return {
-            "type": "object", "additionalProperties": False, "title": f"edition {edition}",
-            "properties": {"edition": {"const": edition}, **both, **properties},
-            "required": ["job", "edition", "inputs", *required, "output"],
-        }  # fmt: skip
-
-    product = {"type": "object", "additionalProperties": False, "properties": cube, "required": needed}
-    second = {
-        "prepare": fields["prepare"],
-        "reference": fields["reference"],
-        "product": product,
-        "post": fields["post"],
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "作业说明 · job",
-        "description": whole["description"], "oneOf": [form(1, cube, needed), form(2, second, ["product"])],
-        "$defs": shared,
-    }  # fmt: skip

@@ -83,6 +83,7 @@ class Core:
     def __init__(
         self, select: exp.Select, tables: Sequence[str], own: Mapping[str, Any], *, taken: Sequence[str]
     ) -> None:
+        _refuse_clauses(select)
         self.notes: list[Note] = []
         self.measures: dict[str, dict[str, Any]] = {}
         self.step: dict[str, Any] | None = None
@@ -174,7 +175,11 @@ class Core:
         from sqlglot import exp
 
         item: exp.Expr | None = None
-        if isinstance(tree, exp.Literal) and not tree.is_string:
+        if (
+            isinstance(tree, exp.Literal)
+            and tree.name.isdigit()
+            and 0 < int(tree.name) <= len(self._select.expressions)
+        ):
             item = self._select.expressions[int(tree.name) - 1]
         elif isinstance(tree, exp.Alias):
             item = tree
@@ -209,6 +214,10 @@ class Core:
         if whole is not None:
             return _shown(whole, name or whole)
         made = self._over(inner)
+        for column in _own_columns(made):
+            if column.name not in self._dims and column.name not in self.measures:
+                words = Text(f"{column.name} 既未分组也未聚合", f"{column.name} is neither grouped by nor aggregated")
+                raise Untranslatable(note(tree, words, Text("把它写进 GROUP BY", "put it into the GROUP BY")))
         return exp.alias_(made, name, quoted=True) if name else made
 
     def _measure(self, tree: exp.Expr, name: str) -> str | None:
@@ -254,7 +263,7 @@ class Core:
         for name in ("having", "qualify", "distinct", "order", "limit", "offset"):
             part = self._select.args.get(name)
             if part is not None:
-                found[name] = self._over(part) if name in ("having", "qualify", "order") else part
+                found[name] = part if name in ("limit", "offset") else self._over(part)
         if "order" in found and "limit" not in found and self._ordered_by_dimensions(found["order"]):
             del found["order"]
         return found
@@ -334,13 +343,50 @@ class Core:
         step = self._select.copy()
         for part in ("having", "group", "qualify", "distinct", "order", "limit", "offset"):
             step.set(part, None)
-        named = [exp.alias_(tree.copy(), name, quoted=True) for name, tree in columns.items()]
+        named = [
+            tree.copy() if tree.output_name == name else exp.alias_(tree.copy(), name, quoted=True)
+            for name, tree in columns.items()
+        ]
         step.set("expressions", named or [exp.alias_(exp.true(), "row", quoted=True)])
         name = "rows"
         while name in self._taken:
             name += "_"
         self.step = {"name": name, "sql": step.sql("duckdb", pretty=True, comments=False)}
         return given
+
+
+_CLAUSES = frozenset({
+    "expressions", "from_", "joins", "where", "group", "having", "qualify", "distinct", "order", "limit", "offset",
+})  # fmt: skip
+
+
+def _refuse_clauses(select: exp.Select) -> None:
+    """A clause nobody thought of would be lost without a word."""
+    from sqlglot import exp
+
+    for name in sorted(k for k, v in select.args.items() if v and k not in _CLAUSES):
+        clause = name.rstrip("_").upper()
+        words = Text(
+            f"聚合语句中的 {clause} 子句不能转换", f"the clause {clause} of the aggregate cannot be translated"
+        )
+        raise Untranslatable(
+            note(select, words, Text("放进 WITH 中的一步，或去掉", "put it into a WITH step, or drop it"))
+        )
+    for item in select.expressions:
+        if isinstance(item.unalias(), exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
+            words = Text("聚合语句中不能写星号", "an aggregate cannot select a star")
+            raise Untranslatable(note(select, words, Text("逐一写出列名", "name the columns")))
+
+
+def _own_columns(tree: exp.Expr) -> Iterable[exp.Column]:
+    """Columns of an expression, without those of its sub-queries."""
+    from sqlglot import exp
+
+    if isinstance(tree, exp.Column):
+        yield tree
+    elif not isinstance(tree, exp.Query):
+        for one in tree.iter_expressions():
+            yield from _own_columns(one)
 
 
 def _listed(tree: exp.Expr) -> list[exp.Expr]:

@@ -155,6 +155,9 @@ class Join(Part):
     on: Annotated[dict[Column, Column], Field(min_length=1, max_length=8)]
 
 
+MAX_CONDITIONS = 20
+
+
 class Condition(Part):
     """One filter over rows; all conditions of a job hold together."""
 

@@ -8,7 +8,7 @@ what comes after (HAVING, expressions over aggregates, windows, ORDER BY, LIMIT)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,7 @@ _RECORDS = (
     Text("聚合产品须有分组和指标；请写明按什么统计、统计什么", "say by what it is grouped and what is measured"),
 )
 _EDIT = Text("请改写语句，或直接编辑作业说明", "rewrite the statement, or edit the specification")
+_AFTER = Text("聚合之后只能看到产品和参照：写成标量聚合子查询", "write it as a scalar sub-query over an aggregate")
 _UNKNOWN = Text("用 --table 为它写明授权", "name its grant with --table")
 
 
@@ -111,7 +112,7 @@ class _Work:
 
     def whole(self, select: exp.Select) -> dict[str, Any]:
         """Steps, references, product and post of the statement."""
-        ctes = {cte.alias: _select(cte.this) for cte in _ctes(select)}
+        ctes = {str(cte.alias): _select(cte.this) for cte in _ctes(select)}
         select.set("with_", None)
         own = "product" in self.head.get("cubes", {}) and "product" in ctes
         data = self._own(ctes) if own else self._any(select, ctes)
@@ -147,9 +148,21 @@ class _Work:
         self._keep(core)
         post = core.post()
         if outer is not None:
+            self._constants(outer, {name})
             post = _above(outer, name, post)
+        self._check_post(post, name)
         self.notes += core.notes
         return {"product": core.cube(), **({"post": {"sql": _sql(post)}} if post is not None else {})}
+
+    def _check_post(self, post: exp.Select | None, name: str) -> None:
+        """What comes after the cube sees nothing but it and the references."""
+        from sqlglot import exp
+
+        seen = {"product", name, *(one["name"] for one in self.reference)}
+        for table in post.find_all(exp.Table) if post is not None else ():
+            if table.name not in seen:
+                words = Text(f"聚合之后还要读 {table.name}", f"{table.name} is read after the aggregate")
+                raise Untranslatable(note(table, words, _AFTER))
 
     def _inner(self, outer: exp.Select, ctes: Mapping[str, exp.Select]) -> tuple[str, exp.Select]:
         """The aggregate that a SELECT without one is written over, and its name there."""
@@ -162,8 +175,7 @@ class _Work:
             name, found = str(source.alias), source.this
         elif isinstance(source, exp.Table):
             name, found = str(source.name), ctes.get(source.name)
-        read = {t.name for t in outer.find_all(exp.Table) if found is None or not _within(t, found)}
-        if found is not None and is_aggregate(found) and read <= {name}:
+        if found is not None and is_aggregate(found) and not outer.args.get("joins"):
             return name, found
         raise Untranslatable(note(outer, *_RECORDS))
 
@@ -192,7 +204,7 @@ class _Work:
         self.reference.append({"name": name, **cube})
         self.steps[name] = tuple(cube["measures"])
 
-    def _constants(self, select: exp.Select) -> None:
+    def _constants(self, select: exp.Select, product: Collection[str] = ()) -> None:
         """Scalar sub-queries over aggregates become references, innermost first; in our own text they already are."""
         from sqlglot import exp
 
@@ -204,7 +216,7 @@ class _Work:
                 continue
             if inner.args.get("group") or self._reaches_out(inner):
                 continue
-            if {t.name for t in inner.find_all(exp.Table)} <= {one["name"] for one in self.reference}:
+            if {t.name for t in inner.find_all(exp.Table)} <= {*product, *(one["name"] for one in self.reference)}:
                 continue
             name = _free(f"r{len(self.reference) + 1}", [*self.steps, *self.tables])
             core = self._core(inner.copy(), name)
@@ -266,7 +278,10 @@ def _ctes(select: exp.Select) -> Sequence[exp.CTE]:
         raise Untranslatable(note(with_, words, Text("展开为有限的几步", "write a fixed number of steps")))
     found = with_.expressions if with_ is not None else ()
     for cte in found:
-        if not hasattr(cte.this, "selects") or cte.this.key != "select":
+        if cte.args["alias"].args.get("columns"):
+            words = Text(f"WITH {cte.alias}(…) 的列名写在括号里", f"WITH {cte.alias}(…) names its columns in brackets")
+            raise Untranslatable(note(cte, words, Text("在 SELECT 中用 AS 命名", "name them with AS in the SELECT")))
+        if cte.this.key != "select":
             words = Text(f"WITH {cte.alias} 不是一条 SELECT", f"WITH {cte.alias} is not one SELECT")
             raise Untranslatable(note(cte, words, Text("写成 SELECT * FROM (… UNION ALL …)", "wrap it in a SELECT")))
     return list(found)
@@ -300,13 +315,15 @@ def _above(outer: exp.Select, name: str, post: exp.Select | None) -> exp.Select:
 
     source = outer.args["from_"].this
     if isinstance(source, exp.Subquery):
-        source.replace(exp.to_table(name))
+        source.replace(exp.to_table(name or "product"))
+        name = name or "product"
     if post is not None:
         return outer.with_(name, post)
     for table in list(outer.find_all(exp.Table)):
         if table.name == name:
             alias = table.alias or name
-            table.replace(exp.alias_(exp.to_table("product"), alias, table=True))
+            put = exp.to_table("product")
+            table.replace(put if alias == "product" else exp.alias_(put, alias, table=True))
     return outer
 
 

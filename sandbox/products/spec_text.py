@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from sandbox.products.compile import cube_sql, quote, resolved
 from sandbox.products.expressions import tree_of
 from sandbox.products.spec import Cube, JobSpec, as_data, parse
 from sandbox.products.spec_errors import SpecError, SpecProblem
+from sandbox.products.spec_parts import Alias, Derive, Input, Name, Output, Part, Suppress
 from sandbox.products.spec_tree import conditions
 
 _HEAD = re.compile(r"^-- (job|inputs|owners|cubes|output): (.*)$", re.MULTILINE)
@@ -39,9 +42,25 @@ def text_of(spec: JobSpec) -> str:
     return f"{_head(spec)}\nWITH {parts}\nSELECT * FROM {steps[-1][0]}\n"
 
 
+class _CubeHead(Part):
+    derive: Annotated[dict[Name, Derive], Field(default_factory=dict)]
+    suppress: Suppress | None = None
+    round: Annotated[dict[Name, int], Field(default_factory=dict)]
+
+
+class _Head(Part):
+    job: str | None = None
+    inputs: Annotated[dict[Alias, Input], Field(default_factory=dict)]
+    owners: Annotated[dict[Alias, Literal["several"]], Field(default_factory=dict)]
+    cubes: Annotated[dict[Alias, _CubeHead], Field(default_factory=dict)]
+    output: Output | None = None
+
+
 def head_of(text: str) -> dict[str, Any]:
     """What the comment lines of such a text say; empty for any other text. Raises `ValueError` where they are torn."""
-    return {name: json.loads(value) for name, value in _HEAD.findall(text)}
+    head = {name: json.loads(value) for name, value in _HEAD.findall(text)}
+    _Head.model_validate(head)
+    return head
 
 
 def cube_text(cube: Cube) -> str:
@@ -95,6 +114,9 @@ def _resolve(data: dict[str, Any], cube: Cube) -> None:
     for one in data["measures"].values():
         one |= {k: name(one[k]) for k in ("of", "per", "weight") if k in one and not (k == "per" and one[k] == "count")}
         one |= {"margin": list(map(name, one["margin"]))} if "margin" in one else {}
+        if one.get("q") == 0.5:
+            del one["q"]
+            one["op"] = "median"
     if isinstance(data.get("where"), str):
         data["where"] = _where(cube, data["where"], name)
     for one in data.get("where", ()) if isinstance(data.get("where"), list) else ():

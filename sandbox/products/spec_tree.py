@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandbox.products.compile import derived_sql
-from sandbox.products.spec_parts import Derive, Operator
+from sandbox.products.spec_parts import MAX_CONDITIONS, Derive, Operator
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -46,7 +46,7 @@ def conjuncts(tree: exp.Expr) -> list[exp.Expr]:
 def conditions(tree: exp.Expr) -> list[dict[str, Any]] | None:
     """A WHERE as a list of conditions, if it is nothing but simple ones that hold together."""
     found = [_condition(one) for one in conjuncts(tree)]
-    return None if None in found else found  # type: ignore[return-value]
+    return None if None in found or len(found) > MAX_CONDITIONS else found  # type: ignore[return-value]
 
 
 def _condition(tree: exp.Expr) -> dict[str, Any] | None:
@@ -125,6 +125,8 @@ def _familiar(tree: exp.Expr, name: str) -> dict[str, Any] | None:
     familiar: dict[type[exp.Expr], str] = {
         exp.Year: "year", exp.Month: "month_of_year", exp.Upper: "upper", exp.Lower: "lower",
     }  # fmt: skip
+    if isinstance(tree, exp.TimeToStr) and tree.args["format"].name == "%Y-%m":
+        return {"month": name} if spelled(tree.this) == name else None
     found = familiar.get(type(tree))
     return {found: name} if found and spelled(tree.this) == name else None
 
@@ -165,7 +167,8 @@ def _quantile(share: exp.Expr, of: exp.Expr) -> tuple[dict[str, Any], dict[str, 
     share = bare(share)
     if not isinstance(share, exp.Literal) or share.is_string or not 0 < float(share.name) < 1:
         return None
-    return {"op": "quantile", "q": float(share.name)}, {"of": of}
+    q = float(share.name)
+    return {"op": "median"} if q == 0.5 else {"op": "quantile", "q": q}, {"of": _plain(of)}
 
 
 def _plain(tree: exp.Expr) -> exp.Expr:

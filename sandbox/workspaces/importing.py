@@ -133,7 +133,7 @@ def _in_jail(
     with tempfile.TemporaryDirectory(prefix="import-") as home:
         order = jail.Order(
             "import", Path(home), settings.limits, "simulated", {"file": file}, output=output, extra=extra,
-            detection=extra["phase"] == "detect",
+            code=("sandbox/detection",) if extra["phase"] == "detect" else (),
         )  # fmt: skip
         jailed = jail.start(order, form)
         try:

@@ -22,8 +22,14 @@ from sandbox.workspaces.limits import Limits, apply
 from sandbox.workspaces.protocol import Channel
 
 OWN_UID, USER_NAMESPACE, LANDLOCK, LIMITS_ONLY = "bwrap-own-uid", "bwrap-userns", "landlock", "limits-only"
-TASKS = {"worker": "worker", "run": "runner", "attacks": "attacks", "script": "script_inside",
-         "import": "import_inside", "transform": "transform"}  # fmt: skip
+TASKS = {
+    **{task: f"sandbox.workspaces.{module}" for task, module in (
+        ("worker", "worker"), ("run", "runner"), ("attacks", "attacks"), ("script", "script_inside"),
+        ("import", "import_inside"), ("transform", "transform"),
+    )},
+    "proof": "sandbox.products.proving_inside",
+}  # fmt: skip
+"""The module of each task; one of another package is mounted by the order's `code`."""
 
 _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWUTS = 0x40000000, 0x08000000, 0x04000000
 _PR_CAPBSET_DROP, _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 24, 1, 4
@@ -62,13 +68,13 @@ def main(data_fd: int, control_fd: int) -> None:
     control = Channel(socket.socket(fileno=control_fd))
     first = data.receive(timeout=30)
     if first is not None and "prepare" in first[0]:  # a spare: ready for a task, of no workspace yet (spares.py)
-        importlib.import_module(f"sandbox.workspaces.{TASKS[first[0]['prepare']]}")
+        importlib.import_module(TASKS[first[0]["prepare"]])
         data.send({"is": "prepared"})
         first = data.receive()
     if first is None:
         os._exit(3)
     setting = Setting.of(first[0])
-    task = importlib.import_module(f"sandbox.workspaces.{TASKS[setting.task]}")
+    task = importlib.import_module(TASKS[setting.task])
     notes = close_walls(setting)
     _silence()
     data.send({"is": "ready", **notes})

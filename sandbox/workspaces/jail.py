@@ -62,7 +62,8 @@ class Order:
     """What to start. `folder` is the process's own and becomes HOME.
 
     `tables` name → snapshot (its Parquet file, or the folder holding it), mounted read-only; `output` a second
-    writable folder; `extra` goes to the task as it is; `detection`: the task needs the platform's detection code too.
+    writable folder; `extra` goes to the task as it is; `code`: files and folders of the platform's own code that the
+    task needs beside this package, such as "sandbox/detection".
     """
 
     task: str
@@ -72,7 +73,7 @@ class Order:
     tables: Mapping[str, Path] = field(default_factory=dict)
     output: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    detection: bool = False
+    code: tuple[str, ...] = ()
 
 
 class JailFailed(UserError):
@@ -249,7 +250,7 @@ def _setting(order: Order, form: str, uid: int | None, *, mounted: bool) -> dict
         "limits": order.limits.as_dict(),
         "mode": order.mode,
         "uid": uid,
-        "readable": [*system.read_only(), str(system.PACKAGE), *([str(system.DETECTION)] if order.detection else [])],
+        "readable": [*system.read_only(), str(system.PACKAGE), *(str(system.ROOT / part) for part in order.code)],
         "extra": dict(order.extra),
     }
 
@@ -272,7 +273,7 @@ def _spawn_bwrap(
     try:
         os.write(filters, seccomp.program(machine, programs=True))
         os.lseek(filters, 0, os.SEEK_SET)
-        paths = ["/platform", *system.libraries()]
+        paths = [system.INSIDE_ROOT, *system.libraries()]
         command = [*bwrap_arguments(order, form, filters, bare=bare), *_python(descriptors, paths)]
         return _popen(command, [*descriptors, filters], group, log)
     finally:
@@ -280,7 +281,7 @@ def _spawn_bwrap(
 
 
 def _spawn_plain(descriptors: list[int], group: cgroup.Group | None, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = _python(descriptors, [str(system.PACKAGE.parents[1]), *system.libraries()])
+    command = _python(descriptors, [str(system.ROOT), *system.libraries()])
     return _popen(command, descriptors, group, log)
 
 
@@ -317,16 +318,17 @@ def bwrap_arguments(order: Order, form: str, filter_fd: int, *, bare: bool = Fal
     room = str(order.limits.file_mb * MEGABYTE)
     # first of all mounts: an interpreter that lives below /tmp is mounted into it, not hidden under it
     arguments += ["--perms", "1777", "--size", room, "--tmpfs", TEMPORARY]
-    seen = [*system.read_only(), system.INSIDE_PACKAGE, system.INSIDE_DETECTION, f"{GRANTED}/x", HOME]
+    code = {str(system.PACKAGE): system.INSIDE_PACKAGE}
+    code |= {str(system.ROOT / part): f"{system.INSIDE_ROOT}/{part}" for part in order.code}
+    seen = [*system.read_only(), *code.values(), f"{GRANTED}/x", HOME]
     for folder in system.parents(seen):
         arguments += ["--perms", "0755", "--dir", folder]
     for target, name in system.links():
         arguments += ["--symlink", target, name]
     for path in system.read_only():
         arguments += ["--ro-bind", path, path]
-    arguments += ["--ro-bind", str(system.PACKAGE), system.INSIDE_PACKAGE]
-    if order.detection:
-        arguments += ["--ro-bind", str(system.DETECTION), system.INSIDE_DETECTION]
+    for path, place in code.items():
+        arguments += ["--ro-bind", path, place]
     # no /dev/zero: mapped shared it is memory that RLIMIT_DATA does not count
     arguments += ["--perms", "0755", "--tmpfs", "/dev"]
     for device in system.DEVICES:

@@ -42,6 +42,10 @@ STOPPED_BY: dict[Kind, tuple[str, ...]] = {
 }
 
 
+_REPEATED = ("script", "run", "upload", "download")
+"""kinds whose outcome may be recorded twice, because a job is tried again; a query's number is made with its record"""
+
+
 class QuotaExhausted(TooManyAttempts):
     """Nothing is wrong with what was asked; the workspace has used what it may."""
 
@@ -81,7 +85,7 @@ def record(
     unit: Unit, workspace_id: str, kind: Kind, usage: Usage | None = None, *, subject: str = "", rows: int = 0,
     size: int = 0,
 ) -> UseEntry:  # fmt: skip
-    """Put one use into the ledger; the same `subject` (statement, run) again changes nothing.
+    """Put one use into the ledger; the same `subject` (script, run) again changes nothing.
 
     `rows` came back to a person, `size` bytes were downloaded. An audit event is written when this use brings a daily
     measure to the warning line.
@@ -89,7 +93,7 @@ def record(
     number = f"{kind}:{subject or new_id('use')}"
     # one at a time for each workspace, so that no crossing of a line is missed
     workspace = unit.session.get_one(Workspace, workspace_id, with_for_update=True)
-    known = unit.session.get(UseEntry, number)
+    known = unit.session.get(UseEntry, number) if kind in _REPEATED else None
     if known is not None:
         return known
     rules, day = editions.in_force(unit, "workspace"), city_date(unit.now).isoformat()

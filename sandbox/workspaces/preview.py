@@ -89,7 +89,7 @@ def limits(unit: Unit) -> Any:
 
 def _table(unit: Unit, name: str, granted: Grant) -> PreviewTable:
     policy, resource = limits(unit), catalogue.get(unit.session, granted.resource_id)
-    keys = tuple(dict.fromkeys(str(column) for column in resource.entity_keys.values()))
+    keys = tuple(dict.fromkeys(resource.facts.keys.values()))
     columns = tuple(
         c for c in readable.of_grant(unit, granted).columns
         if c.level in policy.levels and not c.direct and c.name not in keys

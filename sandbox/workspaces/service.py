@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import bindparam, select
+
 from policies.text import Text
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
-from sandbox.applications.repository import Grant
+from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import editions, permissions
-from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
+from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotFound
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
+from sandbox.merchants.service import Merchant
 from sandbox.workspaces import snapshot, tiers
 from sandbox.workspaces.model import WORKSPACE
 from sandbox.workspaces.repository import Workspace, every, get, of_application
+
+_WITH_ITS_OWNER = (
+    select(Workspace, Application, Merchant)
+    .join(Application, Application.id == Workspace.application_id)
+    .outerjoin(Merchant, Merchant.id == Workspace.organisation_id)
+    .where(Workspace.id == bindparam("id"))
+)
 
 
 def open_workspace(unit: Unit, application_id: str) -> Workspace:
@@ -36,7 +46,11 @@ def open_workspace(unit: Unit, application_id: str) -> Workspace:
 
 def require_usable(unit: Unit, workspace_id: str, action: str) -> Workspace:
     """The workspace, if the actor may use it now: own, open, grants live. Raises otherwise."""
-    workspace = get(unit.session, workspace_id)
+    # asked before every statement: one query for what the checks below look up one by one
+    known = unit.session.execute(_WITH_ITS_OWNER, {"id": workspace_id}).first()
+    if known is None:
+        raise NotFound.of("workspace", workspace_id)
+    workspace: Workspace = known.Workspace
     permissions.check(unit.actor, action, owner=workspace.organisation_id)
     if workspace.state != "open":
         raise InvalidTransition("workspace.not_open", Text("开发空间已冻结或关闭", "The workspace is frozen or closed"),

@@ -33,6 +33,7 @@ from sandbox.workspaces.jail import DATA
 
 MANIFEST = "manifest.json"
 BUILDING, LEAVING = ".building-", ".leaving-"
+_TWINS = ".twins-"
 _ABANDONED_SECONDS = 86_400.0
 _FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 2000"
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -132,8 +133,15 @@ def verify(snapshot: Snapshot) -> bool:
     return snapshot.sha256 == _sha256(snapshot.path)
 
 
+def twins_of(out_root: Path, digest: str) -> Path:
+    """The folder of what the export gate derives from the snapshot's source (`products.twin`). It is mounted into no
+    workspace and goes with the snapshot."""
+    return out_root / f"{_TWINS}{digest}"
+
+
 def set_aside(out_root: Path, digest: str) -> None:
     """Take the snapshot's name away: from now on nobody mounts it anew. Repeating does no harm."""
+    _delete(twins_of(out_root, digest))
     if (out_root / digest).exists():
         _delete(out_root / f"{LEAVING}{digest}")
         (out_root / digest).rename(out_root / f"{LEAVING}{digest}")
@@ -150,11 +158,12 @@ def bring_back(out_root: Path, digest: str) -> None:
 
 def dispose(out_root: Path, digest: str) -> bool:
     """Delete a snapshot that was set aside; True when neither name exists. Repeating after a crash ends the work."""
-    aside = out_root / f"{LEAVING}{digest}"
+    aside, twins = out_root / f"{LEAVING}{digest}", twins_of(out_root, digest)
     _delete(aside)
+    _delete(twins)
     if out_root.exists():
         _sync(out_root)
-    return not aside.exists() and not (out_root / digest).exists()
+    return not any(place.exists() for place in (aside, twins, out_root / digest))
 
 
 def sweep(out_root: Path) -> None:

@@ -39,7 +39,8 @@ _MISFITS = frozenset({"binding", "bad_value", "out_of_range", "refused", "failed
 class Stage:
     """One jail: its steps (name, text), the number people know each by, the tables it reads and hands on.
 
-    `script`: its one step is a Python script. `reading`: it casts what the script step of this number left.
+    `script`: its one step is a Python script. `reading`: it casts what the script step of this number left. `given`:
+    a table it reads → the table handed on that it gets under this name, where they differ.
     """
 
     steps: tuple[tuple[str, str], ...]
@@ -48,10 +49,12 @@ class Stage:
     reads: tuple[str, ...]
     script: bool = False
     reading: int = 0
+    given: tuple[tuple[str, str], ...] = ()
 
     def as_facts(self) -> list[Any]:
         """What is run, without where anything lies."""
-        return [self.script, [list(s) for s in self.steps], list(self.outputs), list(self.reads)]
+        facts = [self.script, [list(s) for s in self.steps], list(self.outputs), list(self.reads)]
+        return facts + [list(pair) for pair in self.given]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ def _order_of(order: StagedOrder, stage: Stage, place: int, tables: Mapping[str,
         expected = dict.fromkeys(stage.outputs, ())  # a script's own word about its table counts for nothing
     elif order.expected is not None:
         expected = {name: order.expected[name] for name in stage.outputs}
+    given = {name: tables[dict(stage.given).get(name, name)] for name in stage.reads}
     return replace(
-        order.shared, steps=stage.steps, outputs=stage.outputs, tables={n: tables[n] for n in stage.reads},
+        order.shared, steps=stage.steps, outputs=stage.outputs, tables=given,
         output_folder=order.folder / str(place), expected=expected, script=stage.script,
     )  # fmt: skip
 

@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-DETECTION = PACKAGE.with_name("detection")
-INSIDE_PACKAGE, INSIDE_DETECTION = "/platform/sandbox/workspaces", "/platform/sandbox/detection"
+ROOT = PACKAGE.parents[1]
+INSIDE_ROOT = "/platform"
+INSIDE_PACKAGE = f"{INSIDE_ROOT}/sandbox/workspaces"
 _LINKS = ("/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 _FILES = ("/etc/ld.so.cache", "/etc/localtime")

@@ -55,7 +55,7 @@ class Operations:
         owner = self.actor(login)
         with self.platform.begin(owner) as unit:
             made = catalog.register(
-                unit, name=name, description="", update_cycle="每日", registration_code=f"T-{name}", entity_keys={},
+                unit, name=name, description="", update_cycle="每日", registration_code=f"T-{name}",
                 declared=declared,
             )  # fmt: skip
             sources.declare(unit, made.id, {"kind": "drop"})

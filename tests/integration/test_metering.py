@@ -47,10 +47,10 @@ def test_same_use_is_counted_once(any_world: World) -> None:
     place = any_world.workspace()
     for _again in range(3):
         with any_world.system() as unit:
-            metering.record(unit, place, "query", Usage(1.5, 300.25), subject="stm_one", rows=7)
+            metering.record(unit, place, "script", Usage(1.5, 300.25), subject="stm_one", rows=7)
     with any_world.by(any_world.merchant) as unit:
         (day,) = metering.days(unit, place, "2026-03-01", "2026-03-31").values()
-    assert (day.counts, day.cpu_us, day.memory_mb_ms, day.rows) == ({"query": 1}, 1_500_000, 300_250, 7)
+    assert (day.counts, day.cpu_us, day.memory_mb_ms, day.rows) == ({"script": 1}, 1_500_000, 300_250, 7)
 
 
 @pytest.mark.parametrize("change", ["UPDATE use_entry SET cpu_us = 0", "DELETE FROM use_entry"])

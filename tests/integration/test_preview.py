@@ -79,7 +79,7 @@ def without_key(stage: Stage, workspace: str) -> None:
     """Its table is registered without the key of an entity."""
     resource = only_table(stage, workspace).grant.resource_id
     with stage.world.system() as unit:
-        catalogue.get(unit.session, resource).entity_keys = {}
+        catalogue.get(unit.session, resource).subjects = {"entities": {}}
 
 
 def ask(stage: Stage, workspace: str, groups: list[str], measures: list[tuple[str, str]], *conditions: Any) -> Any:

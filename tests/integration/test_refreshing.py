@@ -34,7 +34,7 @@ def fed(world: World, name: str, *, cycle: str = "每日", owner: Actor | None =
     who = owner or world.department
     with world.by(who) as unit:
         made = catalog.register(
-            unit, name=name, description="", update_cycle=cycle, registration_code=name, entity_keys={}
+            unit, name=name, description="", update_cycle=cycle, registration_code=name
         )
         sources.declare(unit, made.id, {"kind": "drop"})
     return made.id

@@ -139,7 +139,7 @@ def test_a_run_leaves_one_immutable_artefact_with_its_whole_lineage(desk: Desk) 
     assert lineage["steps"][0]["text"] == "SELECT 区, 费用 FROM t"
     assert (lineage["spec"], lineage["tier"]) == (run.spec_digest, "strong")
     assert lineage["limits"]["wall_seconds"] and lineage["policies"]["workspace"]
-    assert lineage["inputs"]["t"]["snapshot"] and lineage["beyond_proof"] == ["prepare.v", "post"]
+    assert lineage["inputs"]["t"]["snapshot"] and lineage["beyond_proof"] == []
     assert lineage["text"] == run.dry_run["text"]
 
 

@@ -12,7 +12,8 @@ from alembic import command
 from alembic.config import Config
 
 import sandbox.migrations
-from sandbox.catalog import repository, twins
+from sandbox.catalog import repository, subjects, twins
+from sandbox.catalog.entityfacts import EntityFact, Facts
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
@@ -114,6 +115,20 @@ def test_a_published_twin_becomes_a_record_that_counts_as_stale(old: Platform) -
     assert (one.current.engine, one.current.seed, one.current.rows, one.current.outcome) == ("tree", 5, 40, "review")
     assert (one.current.public, one.stale, one.releases) == (manifest, ("unbound",), 1)
     assert (other.current, other.stale, other.releases) == (None, (), 0)
+    old.database.dispose()
+
+
+def test_a_key_column_becomes_a_fact_that_is_not_verified_yet(old: Platform) -> None:
+    """What was registered as a name of a column is declared from now on; nobody has looked at the rows for it."""
+    resource(old, "visits", "published", 1)
+    keys = json.dumps({"person": "身份证号"})
+    with old.database.transaction() as session:
+        session.execute(sa.text("UPDATE resource SET entity_keys = :keys"), {"keys": keys})
+    old.database.migrate()
+    with old.system() as unit:
+        found = repository.get(unit.session, "visits")
+        assert found.facts == Facts(entities={"person": EntityFact(column="身份证号")})
+        assert subjects.verified(unit.session, found, repository.version(unit.session, "visits", 1)) is None
     old.database.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,3 +106,40 @@ def test_changes_name_the_constant_that_moved() -> None:
     assert [c.zh for c in families.changes(one, two)] == ["语句 v 30 → 31"]
     assert [c.zh for c in families.changes(one, three)] == ["增加语句 v '女'", "步骤 v 的语句改动约 3 个词"]
     assert families.distance(*(families.shape_of(s, RESOURCES).as_dict() for s in (one, three))) == 1
+
+
+def full(**cube: Any) -> dict[str, Any]:
+    """A job of the full form whose product is changed by `cube`; `reference` and `owners` belong beside it."""
+    more = {name: cube.pop(name) for name in ("reference",) if name in cube}
+    step = {
+        "name": "v",
+        "sql": "SELECT 区, 费用 FROM t",
+        **({"owners": cube.pop("owners")} if "owners" in cube else {}),
+    }
+    product = {"from": "v", "dimensions": ["区"], "measures": {"n": {"op": "count"}}, **cube}
+    return {"job": "j", "edition": 2, "inputs": {"t": {"grant": "G-1"}}, "prepare": [step], "product": product,
+            "output": {"kind": "aggregate", "format": "csv"}, **more}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [
+        ({}, {"margins": [[]]}, 1),
+        ({}, {"suppress": {"below": "policy", "as": "*"}}, 1),
+        ({"suppress": {"below": "policy", "as": "*"}}, {"suppress": {"below": "policy", "as": "…"}}, 0),
+        ({}, {"owners": "several"}, 1),
+        ({}, {"where": "费用 > 3"}, 1),
+        ({"where": "费用 > 3"}, {"where": "费用 > 4"}, 0),
+        ({"where": "费用 > 3"}, {"where": [{"column": "费用", "op": ">", "value": 9}]}, 0),
+        ({"where": "费用 * 2 > 3 OR 区 = 'a'"}, {"where": "费用 * 7 > 4 OR 区 = 'b'"}, 0),
+        ({}, {"reference": [{"name": "r", "from": "v", "dimensions": [], "measures": {"m": {"op": "count"}}}]}, 3),
+        ({"measures": {"m": {"op": "quantile", "of": "费用", "q": 0.5}}},
+         {"measures": {"m": {"op": "quantile", "of": "费用", "q": 0.6}}}, 0),
+        ({"measures": {"m": {"op": "ratio", "of": "费用", "per": "count"}}},
+         {"measures": {"m": {"op": "ratio", "of": "费用", "per": "费用"}}}, 1),
+    ],
+)  # fmt: skip
+def test_parts_of_the_full_form_count_and_their_constants_do_not(before: Any, after: Any, parts: int) -> None:
+    one, other = full(**before), full(**after)
+    assert families.distance(shape(one), shape(other)) == parts
+    assert bool(families.changes(parse(one), parse(other))) == (one != other)

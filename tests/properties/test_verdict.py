@@ -26,7 +26,7 @@ ORDER = list(Outcome)
 OPTIONAL = [
     f.name for f in fields(ExportSubject)
     if f.name in {"today", "label", "real_inputs", "application", "grants", "columns_read", "spec", "evidence",
-                  "entity_kinds", "rounding_base", "match", "history", "volume"}
+                  "entity_kinds", "rounding_base", "match", "history", "volume", "level"}
 ]  # fmt: skip
 CONTRIBUTIONS = st.lists(st.lists(st.integers(0, 60).map(float), min_size=1, max_size=25), min_size=1, max_size=4)
 FEW = settings(max_examples=15, deadline=None)
@@ -53,7 +53,9 @@ def test_a_missing_fact_never_passes(name: str) -> None:
     assert gate.evaluate(replace(clean(), **{name: None}), edition()).outcome is Outcome.ERROR
 
 
-@pytest.mark.parametrize("column", ["n", "n_non_missing", "n_non_zero", "x1", "x2", "x_total", "bitmap"])
+@pytest.mark.parametrize("column", [
+    "n", "n_non_missing", "n_non_zero", "n_informative", "change_share", "x1", "x2", "x_total", "bitmap"
+])
 def test_taking_a_measured_value_away_improves_no_rule(column: str) -> None:
     subject = table([[100.0] * 20, [50.0, 41.0] + [0.9] * 10, [5.0] * 3, [7.0] * 4 + [0.0] * 20])
     assert subject.evidence is not None

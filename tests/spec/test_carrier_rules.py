@@ -72,7 +72,7 @@ CARRIED = [
     "SELECT street, (SELECT sum(fee) FROM visit v WHERE v.pid = p.pid) AS fees FROM person p",
     "SELECT street FROM person p WHERE 9 > (SELECT avg(fee) FROM visit JOIN tap USING (pid) WHERE tap.pid = p.pid)",
     "SELECT fee FROM visit v WHERE fee < (SELECT max(o.fee) FROM visit o WHERE o.pid = v.pid AND o.vid <> v.vid)",
-    "SELECT d FROM visit WHERE EXISTS (FROM person p WHERE p.pid = visit.pid AND EXISTS (FROM tap t WHERE t.pid = p.pid))",
+    "SELECT d FROM visit v WHERE EXISTS (FROM person p WHERE p.pid = v.pid AND EXISTS (FROM tap WHERE pid = v.pid))",
     "SELECT street FROM person WHERE pid IN (SELECT pid FROM visit WHERE fee > 10)",
     "SELECT street FROM person WHERE pid IN (SELECT pid FROM visit GROUP BY pid HAVING count(*) > 1) OR age = 70",
     "SELECT d FROM visit WHERE pid IS NOT NULL AND fee IN (SELECT o.fee FROM visit o WHERE o.pid = visit.pid)",

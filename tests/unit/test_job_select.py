@@ -140,6 +140,15 @@ def test_an_aggregate_over_an_aggregate_keeps_the_inner_one_as_a_step() -> None:
         ("WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x FROM r) SELECT count(*) FROM r", "recursive"),
         ("SELECT 区, count(*) AS a, sum(费) AS A FROM t GROUP BY 区", "share a name"),
         ("-- cubes: {\nSELECT count(*) FROM t", "cannot be read"),
+        ("-- cubes: [1]\nSELECT count(*) FROM t", "cannot be read"),
+        ('-- cubes: {"product": {"derive": {"x": 1}}}\nSELECT count(*) FROM t', "cannot be read"),
+        ('-- cubes: {"product": {}}\nWITH product AS (SELECT sum(费) + 1 FROM t) SELECT * FROM product', "no declared"),
+        ("SELECT 街, count(*) FROM t GROUP BY 区", "neither grouped"),
+        ("SELECT *, count(*) FROM t GROUP BY ALL", "star"),
+        ("SELECT count(*) FROM t USING SAMPLE 10%", "clause"),
+        ("SELECT 区, rank() OVER w, count(*) FROM t GROUP BY 区 WINDOW w AS (ORDER BY 区)", "clause"),
+        ("WITH m(a) AS (SELECT 区 FROM t) SELECT a, count(*) FROM m GROUP BY a", "brackets"),
+        ("SELECT 区, count(*) FROM t GROUP BY 区 HAVING 区 IN (SELECT 级 FROM u)", "after the aggregate"),
     ],
 )
 def test_what_cannot_be_said_is_listed_with_a_repair(text: str, words: str) -> None:
@@ -156,6 +165,16 @@ def test_a_grouping_that_is_missing_is_said() -> None:
     assert found.spec is not None and [n.text.en for n in found.notes] == [
         "no grouping has all dimensions: rows are added"
     ]
+
+
+@given(st.sampled_from(sorted(QUERIES)), st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_text_makes_it_fall(number: int, data: st.DataObject) -> None:
+    words = QUERIES[number].split()
+    first = data.draw(st.integers(0, len(words)))
+    cut = words[:first] + words[first + data.draw(st.integers(0, 6)) :]
+    found = from_select(" ".join(cut), {n: Table(f"G-{n}") for n in TABLES})
+    assert found.spec is not None or found.notes
 
 
 @pytest.mark.parametrize("text", [CLINIC, FULL])

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.products.spec import as_data, canonical, digest, json_schema, parse
+from sandbox.products.spec import as_data, canonical, digest, parse
 from sandbox.products.spec_errors import SpecError
+from sandbox.products.spec_parts import Derive
+from sandbox.products.spec_schema import json_schema
 from tests.export_subjects import CLINIC, job
 
 
@@ -154,11 +156,22 @@ def test_the_first_edition_keeps_its_digest() -> None:
     assert digest(parse(job())) == "sha256:4600ade70932815f2246e81120b3fdac68c1208d3c811ccc9d051d0d24d20bea"
 
 
+def test_the_second_edition_keeps_its_digest_where_it_uses_nothing_newer() -> None:
+    """Recorded before there were references and margins."""
+    assert digest(parse(SECOND)) == "sha256:2241ae86b17d01054c303ead8979d29971c18dfc2aaaf55e5690ec0d794ecf0f"
+    cube = {"from": "t", "join": [{"input": "u", "on": {"a": "b"}}], "derive": {"月": {"month": "d"}},
+            "where": [{"column": "a", "op": "in", "value": [1, 2]}], "dimensions": ["月"],
+            "measures": {"r": {"op": "ratio", "of": "a", "per": "c", "round": 1}}}  # fmt: skip
+    whole = {"job": "j", "edition": 2, "inputs": {"t": {"grant": "G-1"}, "u": {"grant": "G-2"}}, "product": cube,
+             "output": {"kind": "aggregate", "format": "csv"}}  # fmt: skip
+    assert digest(parse(whole)) == "sha256:66bac262c95ecec8db42ec501a114f0e89c983f571b76235e510aaa8c6becd74"
+
+
 def test_the_second_edition_comes_back_as_it_was_written() -> None:
     spec = parse(SECOND)
     assert parse(as_data(spec)) == spec
     assert digest(parse(json.dumps(as_data(spec)))) == digest(spec)
-    assert spec.beyond_proof == ["inputs.权重", "prepare.v", "prepare.s", "post"]
+    assert spec.beyond_proof == ["prepare.s"]
     assert spec.tables == ["visit", "权重", "v", "s"]
 
 
@@ -324,5 +337,24 @@ def test_the_schema_for_editors_accepts_both_editions_and_refuses_unknown_keys()
     checker = Draft202012Validator(json_schema())
     for data in (job(), as_data(parse(CLINIC)), as_data(parse(SECOND)), as_data(parse(FULL))):
         assert list(checker.iter_errors(data)) == []
-    for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, {**as_data(parse(SECOND)), "edition": 1}):
+    for wrong in (job(sql="x"), {**as_data(parse(SECOND)), "from": "s"}, job(margins=[[]]), job(edition=2)):
         assert list(checker.iter_errors(wrong))
+
+
+def test_the_schema_for_editors_has_a_chinese_sentence_for_every_field() -> None:
+    schema = json_schema()
+    described = {name for one in _objects(schema) for name, field in one["properties"].items() if _chinese(field)}
+    every = {name for one in _objects(schema) for name in one["properties"]}
+    assert every - described == set(Derive.model_fields)  # functions, and their names say what they do
+
+
+def _objects(node: Any) -> list[dict[str, Any]]:
+    if isinstance(node, list):
+        return [found for one in node for found in _objects(one)]
+    if not isinstance(node, dict):
+        return []
+    return [node] * isinstance(node.get("properties"), dict) + [f for one in node.values() for f in _objects(one)]
+
+
+def _chinese(field: dict[str, Any]) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in field.get("description", ""))

@@ -677,7 +677,7 @@ def test_names_and_reasons_are_shown_as_text(fresh: City) -> None:
     world = fresh.world
     with world.by(world.department) as unit:
         made = catalog.register(
-            unit, name=HOSTILE, description=HOSTILE, update_cycle=HOSTILE, registration_code=HOSTILE, entity_keys={},
+            unit, name=HOSTILE, description=HOSTILE, update_cycle=HOSTILE, registration_code=HOSTILE,
         )  # fmt: skip
     world.deliver(made.id, world.department)
     world.take_in(made.id, columns={HOSTILE: 2, "x": 1})

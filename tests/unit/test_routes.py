@@ -39,6 +39,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/onboardings/{onboarding_id}/materials"): {"materials": {}},
     ("POST", "/resources"): {"name": "x", "description": "x", "registration_code": "x", "update_cycle": "x"},
     ("POST", "/resources/{resource_id}/grades"): {"column": "x", "level": 2, "reason": "x"},
+    ("POST", "/resources/{resource_id}/subjects"): {"entities": {}, "columns": {}, "reason": "x"},
     ("POST", "/deliveries/{delivery_id}/recipe"): {"recipe": {}},
     ("POST", "/resources/{resource_id}/comments"): {"columns": ["x"]},
     ("POST", "/resources/{resource_id}/source"): {"source": {"kind": "drop"}},

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from policies.verdict import Outcome
 from sandbox.exports.subject import CannotRun, ExportSubject, Lane
+from sandbox.exports.wording import Wording
 
 T = TypeVar("T")
 
@@ -17,13 +18,16 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One thing a rule holds against the request. `severity` None: what the policy says (`on_fail`)."""
+    """One thing a rule holds against the request. `severity` None: what the policy says (`on_fail`). `about`: which of
+    the rule's wordings fits; `wording`: words of its own, such as a refusal's."""
 
     place: str
     measured: Any
     threshold: Any = None
     severity: Outcome | None = None
     evidence: str | None = None
+    about: str = ""
+    wording: Wording | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from policies.verdict import Outcome
-from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
+from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, not_assessed
 from sandbox.exports.contents import Table
-from sandbox.exports.history import cell_place
-from sandbox.exports.subject import CannotRun, ExportSubject
-from sandbox.products.evidence import Evidence
-from sandbox.products.spec import JobSpec
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged
+from sandbox.products.blackbox import Tried
+from sandbox.products.evidence import KindEvidence
+
+NOT_ADDED = ("count_distinct", "median", "quantile", "min", "max")
+"""Measures whose value is not a sum of contributions."""
+SIDES = {
+    "min": ("n_min",), "max": ("n_max",), "median": ("n_below", "n_above"), "quantile": ("n_below", "n_above"),
+}  # fmt: skip
+"""The columns of the cell table that say who shares an extreme, or lies on each side of it."""
 
 _COUNT_NAME = re.compile(r"人次|人数|数量|户数|家数|次数|件数|笔数|计数|个数|例数|count|^n$|^num", re.IGNORECASE)
 _NOT_A_COUNT = re.compile(r"年|月|日|时|码|编号|序号|code|year|month|date|hour|id$", re.IGNORECASE)
@@ -24,14 +30,45 @@ _EXTREME_NAME = re.compile(
 )
 
 
-def cells_of(subject: ExportSubject) -> tuple[JobSpec, list[dict[str, Any]]]:
-    """Every row of the cell tables of all kinds of entity; an unknown number of anybody stops the rule."""
-    spec, evidence = subject.need_evidence()
-    rows = [row for kind in evidence.kinds for row in kind.cells.iter_rows(named=True)]
-    for row in rows:
-        for name in ("n", "n_non_missing", "n_non_zero"):
-            need(row[name], name)
-    return spec, rows
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """The cells of one table that is judged as released, for one kind of entity."""
+
+    judged: Judged
+    kind: KindEvidence
+    cells: pl.DataFrame
+
+    def misses(self, bad: pl.Expr, measured: pl.Expr, threshold: Any, severity: Outcome | None = None) -> list[Miss]:
+        """The worst `MOST` cells for which `bad` holds, those with the smallest `measured` first."""
+        found = self.cells.filter(bad).select("cell", "measure", "part", "op", _measured=measured)
+        return [
+            Miss(self.judged.cell(row["cell"], row["measure"]), row["_measured"], threshold, severity,
+                 _evidence(self.kind.kind, row))
+            for row in found.sort("_measured").head(MOST).iter_rows(named=True)
+        ]  # fmt: skip
+
+
+def _evidence(kind: str, row: dict[str, Any]) -> str:
+    return kind if row["part"] == "value" else f"{kind}, {row['part']}"
+
+
+def cell_tables(subject: ExportSubject) -> list[CellTable]:
+    """The cell tables of product and references, for all kinds; an unknown number of anybody stops the rule.
+
+    A cell that the platform hides is not judged as released.
+    """
+    found = []
+    for judged in subject.judged():
+        for kind in judged.evidence.kinds:
+            _known(kind.cells, "n", "n_non_missing", "n_non_zero")
+            found.append(CellTable(judged, kind, judged.shown(kind.cells)))
+    return found
+
+
+def _known(cells: pl.DataFrame, *names: str) -> None:
+    for name in names:
+        if cells[name].null_count():
+            raise CannotRun(name)
 
 
 def whole_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, bool, list[int | None]]]:
@@ -53,21 +90,32 @@ def is_suppressed(cell: str) -> bool:
 
 @check("cell_threshold")
 def cell_threshold(subject: ExportSubject, parameters: Any) -> Measured:
-    """Every cell rests on at least `threshold` distinct entities with a value, with a non-zero contribution, and with a
-    contribution that moves when amounts are perturbed (R1; none at all is left to other rules)."""
+    """Every cell rests on at least `threshold` distinct entities with a value and with a non-zero contribution (R1),
+    on both sides of a ratio; a cell in which nobody contributes anything is left to other rules."""
     t = parameters.threshold
     if subject.by_file:
         return _small_numbers(subject, t)
-    spec, cells = cells_of(subject)
-    misses, smallest = [], None
-    for row in cells:
-        if not row["n_non_missing"]:
-            continue
-        counts = [row["n"], *(c for c in (row["n_non_zero"], row["n_informative"]) if c)]
-        smallest = min(counts) if smallest is None else min(smallest, *counts)
-        if min(counts) < t:
-            misses.append(Miss(cell_place(spec.file_name, row["cell"], row["measure"]), min(counts), t))
+    if subject.black_box is not None:
+        return _certified(subject.black_box, t)
+    misses: list[Miss] = []
+    smallest = None
+    for table in cell_tables(subject):
+        present = pl.col("n_non_missing") > 0
+        fewest = pl.min_horizontal("n", pl.col("n_non_zero").replace(0, None))
+        misses += table.misses(present & (fewest < t), fewest, t)
+        smallest = least(smallest, table.cells.filter(present).select(fewest.min()).item())
     return Measured(smallest, t, limited(misses))
+
+
+def _certified(tried: tuple[Tried, ...], t: int) -> Measured:
+    """Without evidence: buckets of entities that change a cell are a lower bound on the entities behind it."""
+    misses = [Miss(f"black box#{one.kind}", one.fewest, t) for one in tried if one.fewest is None or one.fewest < t]
+    return Measured(least(*(one.fewest for one in tried)), t, tuple(misses))
+
+
+def least(*values: Any) -> Any:
+    """The smallest value that is known, or None."""
+    return min((v for v in values if v is not None), default=None)
 
 
 def _small_numbers(subject: ExportSubject, t: int) -> Measured:
@@ -81,113 +129,80 @@ def _small_numbers(subject: ExportSubject, t: int) -> Measured:
     return Measured(smallest, t, limited(misses))
 
 
-def _contributions(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float, float, float]]:
-    """(row, x1, x2, X) of cells whose value adds up contributions; an unknown contribution stops the rule."""
-    for row in cells:
-        if row["op"] == "count_distinct" or not row["n_non_missing"]:
-            continue
-        x1, x2, total = row["x1"], row["x2"], row["x_total"]
-        if any(x is None or not math.isfinite(x) for x in (x1, x2, total)):
-            raise CannotRun("contributions")
-        yield row, x1, x2, total
+def added_up(table: CellTable) -> CellTable:
+    """Cells whose value adds up contributions; an unknown contribution stops the rule."""
+    summed = table.cells.filter(~pl.col("op").is_in(NOT_ADDED) & (pl.col("n_non_missing") > 0))
+    _known(summed, "x1", "x2", "x_total")
+    if not summed.select(pl.all_horizontal(pl.col("x1", "x2", "x_total").is_finite().all())).item():
+        raise CannotRun("contributions")
+    return replace(table, cells=summed)
 
 
 @check("dominance")
 def dominance(subject: ExportSubject, parameters: Any) -> Measured:
-    """(n,k): the n largest entities give less than k % of the cell's absolute contributions (R2; equal fails)."""
+    """(n,k): the n largest entities give less than k % of the cell's absolute contributions (R2; equal fails). The
+    contributions of one holding count as one (R5): the evidence has merged them."""
     if subject.by_file:
         return not_assessed(_file(subject))
-    if parameters.n > 2:
-        raise CannotRun("third largest contribution")
-    spec, cells = cells_of(subject)
-    k, misses, worst = parameters.k_percent, [], 0.0
-    for row, x1, x2, total in _contributions(cells):
-        largest = x1 + (x2 if parameters.n == 2 else 0.0)
-        percent = 100 * largest / total if total else 0.0
-        worst = max(worst, percent)
-        if total and 100 * largest >= k * total:
-            misses.append(Miss(cell_place(spec.file_name, row["cell"], row["measure"]), round(percent, 2), k))
-    return Measured(round(worst, 2), k, limited(misses))
+    misses: list[Miss] = []
+    worst, strictest = 0.0, None
+    for table in map(added_up, cell_tables(subject)):
+        total = pl.col("x_total")
+        for rule in parameters.of(table.kind.kind):
+            largest = pl.col("x1") + (pl.col("x2") if rule.n == 2 else 0.0)
+            percent = pl.when(total > 0).then(100 * largest / total).otherwise(0.0)
+            bad = (total > 0) & (100 * largest >= rule.k_percent * total)
+            misses += table.misses(bad, percent.round(2), rule.k_percent)
+            strictest = least(strictest, rule.k_percent)
+            worst = max(worst, table.cells.select(percent.max()).item() or 0.0)
+    return Measured(round(worst, 2), strictest, limited(misses))
 
 
 @check("p_percent")
 def p_percent(subject: ExportSubject, parameters: Any) -> Measured:
-    """p %: what is left without the two largest is at least p % of the largest (R3)."""
+    """p %: what is left without the two largest is at least p % of the largest (R3), with prior knowledge 100 p/q %
+    (R4)."""
     if subject.by_file:
         return not_assessed(_file(subject))
-    spec, cells = cells_of(subject)
-    p, misses, worst = parameters.p_percent, [], None
-    for row, x1, x2, total in _contributions(cells):
-        if not x1:
-            continue
-        rest = 100 * (total - x1 - x2) / x1
-        worst = rest if worst is None else min(worst, rest)
-        if 100 * (total - x1 - x2) < p * x1:
-            misses.append(Miss(cell_place(spec.file_name, row["cell"], row["measure"]), round(rest, 2), p))
+    p, worst = parameters.of_largest, None
+    misses: list[Miss] = []
+    for table in map(added_up, cell_tables(subject)):
+        rest = 100 * (pl.col("x_total") - pl.col("x1") - pl.col("x2"))
+        some, percent = pl.col("x1") > 0, rest / pl.col("x1")
+        misses += table.misses(some & (rest < p * pl.col("x1")), percent.round(2), p)
+        worst = least(worst, table.cells.filter(some).select(percent.min()).item())
     return Measured(None if worst is None else round(worst, 2), p, limited(misses))
-
-
-@check("zero_cells")
-def zero_cells(subject: ExportSubject, parameters: Any) -> Measured:
-    """Combinations of released dimension values that hold nobody: a person decides whether that is structural (R6)."""
-    if subject.by_file:
-        zeros = [Miss(f"{t.place}#row={n};column={t.header[i]}", 0) for t, i, surely, values in whole_columns(subject)
-                 for n, v in enumerate(values, start=1) if surely and v == 0]  # fmt: skip
-        return Measured(len(zeros), 0, limited(zeros))
-    spec, evidence = subject.need_evidence()
-    k = evidence.dimensions
-    possible = math.prod(len({row[i] for row in evidence.rows}) for i in range(k)) if k else len(evidence.rows)
-    empty = possible - len(evidence.rows)
-    return Measured(empty, 0, (Miss(spec.file_name, empty, 0),) if empty else ())
-
-
-@check("group_disclosure")
-def group_disclosure(subject: ExportSubject, parameters: Any) -> Measured:
-    """No cell holds (nearly) the whole of its row or column: that would tell about every member of the group (R7)."""
-    if subject.by_file:
-        return not_assessed(_file(subject))
-    spec, evidence = subject.need_evidence()
-    g, misses, worst = parameters.max_share, [], 0.0
-    counts = [name for name, m in spec.measures.items() if m.is_count]
-    for share, cell, measure in _shares(evidence, counts):
-        worst = max(worst, share)
-        if share >= g:
-            misses.append(Miss(cell_place(spec.file_name, cell, measure), round(share, 3), g))
-    return Measured(round(worst, 3), g, limited(misses))
-
-
-def _shares(evidence: Evidence, counts: list[str]) -> Iterator[tuple[float, int, str]]:
-    """The largest cell's share of each group that leaves one dimension free; dimensions with one value are not free."""
-    k = evidence.dimensions
-    free = [i for i in range(k) if len({row[i] for row in evidence.rows}) > 1]
-    for measure in counts:
-        values = pl.Series([row[evidence.columns.index(measure)] for row in evidence.rows], dtype=pl.Int64)
-        for i in free:
-            groups: dict[tuple[Any, ...], list[int]] = {}
-            for cell, row in enumerate(evidence.rows):
-                groups.setdefault((*row[:i], *row[i + 1 : k]), []).append(cell)
-            for members in groups.values():
-                total = int(values[members].sum())
-                top = max(members, key=lambda c: values[c])
-                if total:
-                    yield int(values[top]) / total, top, measure
 
 
 @check("extremes")
 def extremes(subject: ExportSubject, parameters: Any) -> Measured:
-    """Minimum, maximum and quantiles: a declared job cannot ask for them; in a file alone their names are looked
-    for."""
-    if not subject.by_file:
-        subject.need_evidence()
-        return Measured(0, parameters.threshold)
+    """A minimum or maximum is shared by `threshold` entities, and as many lie on each side of a quantile (R9); near the
+    threshold a person looks. In a file alone their names are looked for."""
+    t = parameters.threshold
+    if subject.by_file:
+        return _extreme_names(subject, t)
+    misses: list[Miss] = []
+    smallest = None
+    for table in cell_tables(subject):
+        for op, columns in SIDES.items():
+            own = replace(table, cells=table.cells.filter((pl.col("op") == op) & (pl.col("n_non_missing") > 0)))
+            _known(own.cells, *columns)
+            fewest = pl.min_horizontal(*columns)
+            misses += own.misses(fewest < t, fewest, t)
+            misses += own.misses(fewest.is_between(t, parameters.review_below - 1), fewest, t, Outcome.REVIEW)
+            smallest = least(smallest, own.cells.select(fewest.min()).item())
+    return Measured(smallest, t, limited(misses))
+
+
+def _extreme_names(subject: ExportSubject, t: int) -> Measured:
     misses = [
-        Miss(f"{table.place}#column={i + 1}", None, parameters.threshold)
+        Miss(f"{table.place}#column={i + 1}", None, t, Outcome.REVIEW)
         for contents in subject.contents
         for table in contents.tables
         for i, name in enumerate(table.header)
         if _EXTREME_NAME.search(name)
     ]
-    return Measured(len(misses), parameters.threshold, limited(misses))
+    return Measured(len(misses), t, limited(misses))
 
 
 def _file(subject: ExportSubject) -> str:

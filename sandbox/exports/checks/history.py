@@ -17,7 +17,8 @@ def _cells(subject: ExportSubject) -> tuple[tuple[ReleasedCell, ...], tuple[Rele
     """The cells of this product and those of the history."""
     spec, evidence = subject.need_evidence()
     base = need(subject.rounding_base, "rounding base")
-    return cells_of(spec, evidence, release="this", base=base), need(subject.history, "history")
+    cells = cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden)
+    return cells, need(subject.history, "history")
 
 
 @check("differencing")
@@ -65,11 +66,13 @@ def linear_closure(subject: ExportSubject, parameters: Any) -> Measured:
 
 @check("suppression_audit")
 def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
-    """Suppressed values cannot be derived from totals. The platform's own files suppress nothing; a file alone that
-    does goes to a person."""
+    """Suppressed values cannot be derived from totals. Where the platform hides cells, a person decides unless nothing
+    released adds up to them; a file alone that hides some goes to a person."""
+    width = parameters.min_interval_width
     if not subject.by_file:
-        subject.need_evidence()
-        return Measured(0, parameters.min_interval_width)
+        hidden = len(subject.judged()[0].hidden)
+        safe = not hidden or _nothing_adds_up(subject)
+        return Measured(hidden, width, () if safe else (Miss("request", hidden, width, Outcome.REVIEW),))
     misses = [
         Miss(f"{table.place}#row={number};column={i + 1}", None, parameters.min_interval_width, Outcome.REVIEW)
         for contents in subject.contents
@@ -79,3 +82,16 @@ def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
         if is_suppressed(cell)
     ]
     return Measured(len(misses), parameters.min_interval_width, limited(misses))
+
+
+def _nothing_adds_up(subject: ExportSubject) -> bool:
+    """Whether hidden rows are hidden whole and no total, share, reference or earlier release could give them back."""
+    spec, evidence = subject.need_evidence()
+    earlier = need(subject.history, "history")
+    rows: dict[int, set[str]] = {}
+    for row, measure in subject.hidden:
+        rows.setdefault(row, set()).add(measure)
+    whole = all(measures == set(spec.measures) for measures in rows.values())
+    sums = len(set(evidence.groupings)) > 1 or evidence.references or not evidence.dimensions
+    shares = any(measure.op == "share_of_margin" for measure in spec.measures.values())
+    return whole and not (sums or shares or earlier)

@@ -33,6 +33,8 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
         if until is not None and until < today:
             yield f"application#{name}"
     for alias, declared in spec.inputs.items():
+        if declared.upload:
+            continue  # the merchant's own data, checked when it was brought in
         grant = grants.get(alias)
         if grant is None or not grant.active or grant.id != declared.grant or grant.application != application.id:
             yield f"input={alias}"
@@ -49,9 +51,9 @@ def level_allowed(subject: ExportSubject, parameters: Any) -> Measured:
     grants = need(subject.grants, "grants")
     spec = need(subject.spec, "job")
     highest = getattr(parameters, f"max_level_{subject.form}")
-    levels = {alias: _level(need(grants.get(alias), "grant")) for alias in spec.inputs}
+    levels = {alias: _level(need(grants.get(alias), "grant")) for alias, one in spec.inputs.items() if one.grant}
     misses = [Miss(f"input={alias}", level, highest) for alias, level in levels.items() if level > highest]
-    return Measured(max(levels.values()), highest, tuple(misses))
+    return Measured(max(levels.values(), default=0), highest, tuple(misses))
 
 
 def _level(grant: GrantFacts) -> int:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import polars as pl
 from pyroaring import BitMap
 
 from policies.schema.base import Strict
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
-from sandbox.exports.checks.cells import whole_columns
-from sandbox.exports.subject import CannotRun, ExportSubject
-from sandbox.products import artefact
-from sandbox.products.evidence import TOLERANCE, KindEvidence
+from sandbox.exports.checks.cells import cell_tables, least, whole_columns
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged
+from sandbox.exports.wording import Wording
+from sandbox.products import artefact, releasing
+from sandbox.products.blackbox import Tried
+from sandbox.products.carrier import Refusal
+from sandbox.products.evidence import TOLERANCE, Evidence, KindEvidence
 from sandbox.products.spec import digest
 
 
@@ -34,12 +39,14 @@ def rounding(subject: ExportSubject, parameters: Any) -> Measured:
     if len(subject.files) != 1:
         return Measured(None, base, (Miss("request#files", len(subject.files), 1),))
     file = subject.files[0]
+    shown = releasing.released(spec, evidence, parameters, subject.hidden)
     if subject.lane == "platform":
-        ours = artefact.write(spec, evidence.rows, base=base)
+        ours = need(subject.finished, "what post gives") if spec.post else artefact.write(spec.file_name, shown)
         same = file.name == ours.name and file.content == ours.content
         return Measured(base, base, () if same else (Miss(file.name, "not the platform's rendering", base),))
-    try:
-        found = artefact.differences(spec, evidence.rows, file.content, base=base)
+    plain = releasing.declared(spec, evidence.rows, base=base, groupings=evidence.groupings)
+    try:  # a file of the merchant's own may know the job's decimals and not yet the platform's steps
+        found = min((artefact.differences(table, file.content) for table in (shown, plain)), key=len)
     except ValueError as error:
         raise CannotRun("csv file") from error
     misses = [
@@ -59,35 +66,127 @@ def _unrounded(subject: ExportSubject, base: int) -> Measured:
 
 @check("evidence_proofs")
 def evidence_proofs(subject: ExportSubject, parameters: Any) -> Measured:
-    """P1 reproduces, P2 predicts enough deleted halves, P3 ran every perturbation; what cannot be perturbed is looked
-    at."""
+    """P1 reproduces, P2 predicts enough deleted halves, P3 ran every perturbation, for product and references. What was
+    not proved for a good reason (owners several, nothing to perturb, budget, a kind never reached) goes to a person; a
+    job that no evidence can be derived for is refused with its reasons."""
     if subject.by_file:
         return not_assessed("evidence")
-    _, evidence = subject.need_evidence()
+    if subject.refusals:
+        return Measured(len(subject.refusals), 0, tuple(map(_refused, subject.refusals)))
+    halves = parameters.halves_for(need(subject.level, "level of the inputs"))
     if parameters.float_tolerance < TOLERANCE:
         raise CannotRun("a finer comparison of floats")
-    misses = [miss for kind in evidence.kinds for miss in _unproved(kind, parameters)]
-    held = min((k.halves_as_predicted for k in evidence.kinds), default=None)
-    return Measured(held, parameters.halves, tuple(misses))
+    judged = subject.judged()
+    misses = [m for one in judged for m in _unproved(one, halves, parameters.perturbations)]
+    kinds = [kind for one in judged for kind in one.evidence.kinds]
+    return Measured(min((k.halves_as_predicted for k in kinds), default=None), halves, limited(misses))
 
 
-def _unproved(kind: KindEvidence, parameters: Any) -> Iterator[Miss]:
-    if not kind.reproduced:
-        yield Miss(f"evidence#{kind.kind}", "P1", "reproduced")
-    if kind.halves < parameters.halves or kind.halves_as_predicted < kind.halves:
-        yield Miss(f"evidence#{kind.kind}", f"P2 {kind.halves_as_predicted}/{kind.halves}", parameters.halves)
-    missing = [mode for mode in parameters.perturbations if mode not in kind.perturbed]
-    if missing:
-        yield Miss(f"evidence#{kind.kind}", f"P3 without {', '.join(missing)}", None, Outcome.REVIEW)
+def _refused(refusal: Refusal) -> Miss:
+    place = f"step:{refusal.step}#line={refusal.line};column={refusal.column}"
+    words = Wording(refusal.text, refusal.repair)
+    return Miss(place, refusal.code, None, Outcome.BLOCK, wording=words)
+
+
+def _unproved(judged: Judged, halves: int, perturbations: Iterable[str]) -> Iterator[Miss]:
+    for part in judged.evidence.over_budget:
+        yield Miss(f"{judged.place}#{part}", "over budget", None, Outcome.REVIEW, about="budget")
+    for kind in judged.evidence.kinds:
+        place = f"{judged.place}#{kind.kind}"
+        if not kind.reproduced:
+            yield Miss(place, "P1", "reproduced", Outcome.BLOCK, about="mismatch")
+        if kind.halves_as_predicted < kind.halves:
+            held = f"P2 {kind.halves_as_predicted}/{kind.halves}"
+            yield Miss(place, held, halves, Outcome.BLOCK, about="mismatch")
+        elif kind.halves < halves:
+            yield Miss(place, f"P2 {kind.halves}", halves, REVIEW_IF_STOPPED[bool(judged.evidence.over_budget)])
+        if kind.several:
+            yield Miss(place, "owners: several", None, Outcome.REVIEW, about="several")
+        if not kind.touched:
+            yield Miss(place, "no record reached", None, Outcome.REVIEW, about="untouched")
+        yield from _perturbed(place, kind, perturbations)
+
+
+REVIEW_IF_STOPPED = {True: Outcome.REVIEW, False: Outcome.BLOCK}
+"""Halves that were not tried: because the budget was spent, or for no reason that anybody gave."""
+
+
+def _perturbed(place: str, kind: KindEvidence, perturbations: Iterable[str]) -> Iterator[Miss]:
+    """What P3 could not try; of a kind that no record reaches there is nothing to try."""
+    if not kind.touched:
+        return
+    tried = {entry.rpartition(":")[2] for entry in kind.perturbed}
+    missing = [mode for mode in perturbations if mode not in tried]
+    if missing or kind.not_perturbed:
+        what = ", ".join([*missing, *kind.not_perturbed])
+        yield Miss(place, f"P3 without {what}", None, Outcome.REVIEW, about="perturbation")
+
+
+def mismatches(evidence: Evidence) -> list[str]:
+    """Product and references whose evidence a proof contradicted, by kind: an incident, because either our rewriting
+    or the job is wrong."""
+    own = [f"{evidence.name}#{k.kind}" for k in evidence.kinds if _contradicted(k)]
+    return own + [place for one in evidence.references for place in mismatches(one)]
+
+
+def _contradicted(kind: KindEvidence) -> bool:
+    return not kind.reproduced or kind.halves_as_predicted < kind.halves
+
+
+@check("perturbation")
+def perturbation(subject: ExportSubject, parameters: Any) -> Measured:
+    """With one column's values changed, none or at least `threshold` entities of a cell move, and no single one makes
+    up most of what moves (P3). What could not be perturbed at all goes to a person."""
+    if subject.by_file:
+        return not_assessed("evidence")
+    t, most = parameters.threshold, parameters.max_change_share
+    misses: list[Miss] = []
+    fewest, moved = None, pl.col("n_informative")
+    for table in cell_tables(subject):
+        if table.cells["n_informative"].null_count() and not table.kind.not_perturbed:
+            raise CannotRun("n_informative")
+        some = moved > 0
+        if table.cells.filter(some)["change_share"].null_count():
+            raise CannotRun("change_share")
+        misses += table.misses(some & (moved < t), moved, t)
+        misses += table.misses(some & (pl.col("change_share") > most), pl.col("change_share").round(3), most)
+        misses += table.misses(moved.is_null(), pl.lit("not perturbed"), t, Outcome.REVIEW)
+        fewest = least(fewest, table.cells.filter(some).select(moved.min()).item())
+    return Measured(fewest, t, limited(misses))
+
+
+@check("suspect_expressions")
+def suspect_expressions(subject: ExportSubject, parameters: Strict) -> Measured:
+    """Conditions and calculations inside measures that mention a key or a quasi-identifier: a person reads them, as the
+    honest complement of trying perturbations."""
+    if subject.by_file:
+        return not_assessed("evidence")
+    found = [(one, suspect) for one in subject.judged() for suspect in one.evidence.suspects]
+    misses = [
+        Miss(f"{one.place}#step={suspect.step}", ", ".join(suspect.columns), 0, evidence=suspect.expression)
+        for one, suspect in found
+    ]
+    return Measured(len(found), 0, limited(misses))
 
 
 @check("no_evidence")
-def no_evidence(subject: ExportSubject, parameters: Strict) -> Measured:
-    """A table that was not matched to the source, or whose inputs name no entity at all, is never passed by machine."""
+def no_evidence(subject: ExportSubject, parameters: Any) -> Measured:
+    """A table that was not matched to the source, one made by a script, or one whose inputs name no entity at all, is
+    never passed by machine."""
     if subject.by_file:
         return Measured(False, True, (Miss(subject.files[0].name if subject.files else "request", False, True),))
+    if subject.black_box is not None:
+        return _black_box(subject.black_box, parameters)
     _, evidence = subject.need_evidence()
     return Measured(bool(evidence.kinds), True, () if evidence.kinds else (Miss("evidence", "no entity kind", True),))
+
+
+def _black_box(tried: tuple[Tried, ...], parameters: Any) -> Measured:
+    misses = [Miss(f"black box#{t.kind}", f"{t.fewest} of {t.buckets} buckets", parameters.buckets, Outcome.REVIEW,
+                   f"largest change by one bucket: {t.largest}", "script") for t in tried]  # fmt: skip
+    nobody = Miss("black box", "no entity kind", parameters.buckets, Outcome.REVIEW, about="script")
+    return Measured(min((t.fewest for t in tried if t.fewest is not None), default=None), parameters.buckets,
+                    tuple(misses) or (nobody,))  # fmt: skip
 
 
 @check("raw_rows")
@@ -105,10 +204,19 @@ def row_per_entity(subject: ExportSubject, parameters: Any) -> Measured:
     """A summary with about as many rows as entities is person-level data in disguise (E11)."""
     if subject.by_file:
         return not_assessed("source")
-    spec, evidence = subject.need_evidence()
-    worst = 0.0
-    for kind in evidence.kinds:
-        everyone = BitMap.union(*map(BitMap.deserialize, kind.bitmaps.values())) if kind.bitmaps else BitMap()
-        worst = max(worst, len(evidence.rows) / len(everyone) if everyone else float(bool(evidence.rows)))
-    misses = (Miss(spec.file_name, round(worst, 3), parameters.max_ratio),) if worst >= parameters.max_ratio else ()
-    return Measured(round(worst, 3), parameters.max_ratio, misses)
+    worst, misses = 0.0, []
+    for judged in subject.judged():
+        rows = max(Counter(judged.evidence.groupings).values(), default=0)
+        for kind in judged.evidence.kinds:
+            ratio = _per_entity(rows, kind)
+            worst = max(worst, ratio)
+            if ratio >= parameters.max_ratio:
+                misses.append(Miss(judged.place, round(ratio, 3), parameters.max_ratio))
+    return Measured(round(worst, 3), parameters.max_ratio, tuple(misses))
+
+
+def _per_entity(rows: int, kind: KindEvidence) -> float:
+    if not kind.touched:
+        return 0.0
+    everyone = BitMap.union(*map(BitMap.deserialize, kind.bitmaps.values())) if kind.bitmaps else BitMap()
+    return rows / len(everyone) if everyone else float(bool(rows))

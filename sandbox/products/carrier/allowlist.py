@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sandbox.products.carrier.functions import AGGREGATES, OPERATORS, SCALARS, WINDOWS
 from sandbox.products.carrier.grammar import fold
 from sandbox.products.carrier.refusals import Refusal, Refused, refusal
+
+if TYPE_CHECKING:
+    import duckdb
 
 Node = dict[str, Any]
 
@@ -51,11 +55,19 @@ def allowed(text: str, tables: Collection[str], *, step: str = "") -> None:
         raise Refused(tuple(dict.fromkeys(sorted(found, key=lambda r: (r.line, r.column)))))
 
 
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """An empty database that reads texts and nothing else; opening one takes longer than all the rest."""
+    import duckdb
+
+    return duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1})
+
+
 def _tree(text: str, step: str) -> Node:
     import duckdb
 
     try:
-        with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+        with _parser().cursor() as con:
             answer = con.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0]
         tree = json.loads(answer)
     except (duckdb.Error, ValueError, RecursionError):

@@ -1,0 +1,82 @@
+"""What the shape of a table tells about whole groups: empty combinations, and groups that are all in one cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from sandbox.exports.checks.base import Measured, Miss, check, limited, not_assessed
+from sandbox.exports.checks.cells import whole_columns
+from sandbox.exports.subject import ExportSubject, Judged
+
+
+@check("zero_cells")
+def zero_cells(subject: ExportSubject, parameters: Any) -> Measured:
+    """Combinations of released dimension values that hold nobody: a person decides whether that is structural (R6).
+    Each set of margins is a table of its own."""
+    if subject.by_file:
+        zeros = [Miss(f"{t.place}#row={n};column={t.header[i]}", 0) for t, i, surely, values in whole_columns(subject)
+                 for n, v in enumerate(values, start=1) if surely and v == 0]  # fmt: skip
+        return Measured(len(zeros), 0, limited(zeros))
+    misses, empty = [], 0
+    for judged in subject.judged():
+        found = sum(_empty(judged, cells) for cells in _groupings(judged).values())
+        empty += found
+        misses += [Miss(judged.place, found, 0)] if found else []
+    return Measured(empty, 0, tuple(misses))
+
+
+def _groupings(judged: Judged) -> dict[int, list[int]]:
+    """Grouping set → its rows."""
+    found: dict[int, list[int]] = {}
+    for cell, grouping in enumerate(judged.evidence.groupings):
+        found.setdefault(grouping, []).append(cell)
+    return found
+
+
+def _empty(judged: Judged, cells: list[int]) -> int:
+    rows = [judged.evidence.rows[cell] for cell in cells]
+    possible = math.prod(len({row[i] for row in rows}) for i in range(judged.evidence.dimensions))
+    return possible - len(rows)
+
+
+@check("group_disclosure")
+def group_disclosure(subject: ExportSubject, parameters: Any) -> Measured:
+    """No cell holds (nearly) the whole of its row or column: that would tell about every member of the group (R7).
+
+    Looked at with every dimension free in turn, in the cells of all dimensions and in those of each set of margins; a
+    cell with a large part of a wider group has a larger part of the narrower ones.
+    """
+    if subject.by_file:
+        return not_assessed(subject.files[0].name if subject.files else "request")
+    g, misses, worst = parameters.max_share, [], 0.0
+    for judged in subject.judged():
+        for cells in _groupings(judged).values():
+            for share, cell, measure in _shares(judged, cells):
+                worst = max(worst, share)
+                if share >= g:
+                    misses.append(Miss(judged.cell(cell, measure), round(share, 3), g))
+    return Measured(round(worst, 3), g, limited(misses))
+
+
+def _shares(judged: Judged, cells: list[int]) -> Iterator[tuple[float, int, str]]:
+    """The largest cell's share of each group that leaves one dimension free; dimensions with one value are not free."""
+    evidence = judged.evidence
+    k = evidence.dimensions
+    free = [i for i in range(k) if len({evidence.rows[cell][i] for cell in cells}) > 1]
+    for measure in judged.counts:
+        place = evidence.columns.index(measure)
+        values = pl.Series([evidence.rows[cell][place] for cell in cells], dtype=pl.Int64)
+        for i in free:
+            groups: dict[tuple[Any, ...], list[int]] = {}
+            for number, cell in enumerate(cells):
+                row = evidence.rows[cell]
+                groups.setdefault((*row[:i], *row[i + 1 : k]), []).append(number)
+            for members in groups.values():
+                total = int(values[members].sum())
+                top = max(members, key=lambda n: values[n])
+                if total:
+                    yield int(values[top]) / total, cells[top], measure
