@@ -200,9 +200,6 @@ class _Proof:
                 rows = self._frozen()
             frozen = self._cubes(rows)
             self.clock.plain_run_ended(len(self.program.tasks) * len(self.program.kinds) * (self.halves + 2))
-            secret = draw(self.digests["frozen"])
-            with self.clock.step("owners"):
-                twins(self.con, self.program.sources, self.program.kinds, self.codes)
         except OverBudget as stopped:
             raise EvidenceError(
                 "evidence.over_budget",
@@ -210,9 +207,11 @@ class _Proof:
                 Text("请缩小作业范围", "Make the job smaller"),
                 step=str(stopped),
             ) from None
+        secret = draw(self.digests["frozen"])
+        owned = self._stage("owners", partial(twins, self.con, self.program.sources, self.program.kinds, self.codes))
         found: dict[str, list[KindEvidence]] = {task.name: [] for task in self.program.tasks}
         for kind in self.program.kinds:
-            for name, one in self._of_kind(kind, secret):
+            for name, one in self._of_kind(kind, secret, owned):
                 found[name].append(one)
         made = [self._made(task, *frozen[task.name], found[task.name], secret) for task in self.program.tasks]
         return _with_references(made, tuple(self.over))
@@ -270,9 +269,10 @@ class _Proof:
                 Text("请把它写成 reference 中的一项", "Write it as an entry of `reference`"),
             )
 
-    def _of_kind(self, kind: str, secret: str) -> list[tuple[str, KindEvidence]]:
+    def _of_kind(self, kind: str, secret: str, owned: bool) -> list[tuple[str, KindEvidence]]:
         made: list[tuple[str, KindEvidence]] = []
-        ready = self._stage(f"{kind}:carry", lambda: carried_schema(self.con, self.program, kind, "__k", {}))
+        carry = partial(carried_schema, self.con, self.program, kind, "__k", {})
+        ready = owned and self._stage(f"{kind}:carry", carry)
         for number, task in enumerate(self.program.tasks):
             made.append((task.name, self._judged(kind, task, number, secret, ready)))
         return made
@@ -292,7 +292,7 @@ class _Proof:
         touched = self.program.touched(kind, task.cube)
         owner = "several" if any(self.program.relations[kind][a].owner == "several" for a in task.cube.used) else "one"
         one = _Kind(self, kind, task, number, secret, owner == "several", touched)
-        if touched and not (ready and self._stage(f"{name}:contributions", one.contribute)):
+        if not ready or (touched and not self._stage(f"{name}:contributions", one.contribute)):
             return one.facts(0, 0)
         tried = held = 0
         for i in range(self.halves):
