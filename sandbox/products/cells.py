@@ -48,11 +48,11 @@ def packed(owners: Sequence[int] | Codes) -> tuple[str, bytes]:
 
 
 def table_of(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int, perturbed: bool
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, perturbed: bool
 ) -> tuple[pl.DataFrame, dict[str, bytes]]:
-    """The cell table of one cube and the entity sets it names, from the contributions `__c` and the moves `__i`."""
+    """The cell table of one cube and the entity sets it names, from the numbered cells, the contributions `__c` and the
+    moves `__i`."""
     cube, several = task.cube, "several" in (program.relations[kind][a].owner for a in task.cube.used)
-    _number_cells(con, cube, number)
     parts = sql.partials(cube)
     _owned(con, cube, several)
     _holders(con, program, kind)
@@ -66,7 +66,7 @@ def table_of(
             seen[presence] = _sets(con, cube, presence)
         names, found = seen[presence]
         bitmaps |= found
-        moved = con.sql(_moves(cube, i)).pl()
+        moved = con.sql(_moves(i)).pl()
         if not perturbed:
             moved = moved.with_columns(n_informative=None)
         sides = con.sql(_sides(cube, partial, i)).pl()
@@ -81,8 +81,9 @@ def _keys(cube: Cube) -> list[str]:
     return [*(f"__d{i}" for i in range(len(cube.dimensions))), "__g"]
 
 
-def _number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
-    """Cell numbers in the order of the product, by dimensions and grouping: a margin's NULL is not a missing value."""
+def number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
+    """`__cells`: the cells numbered in the order of the product, by dimensions and grouping: a margin's NULL is not a
+    missing value."""
     width = len(cube.output_columns)
     names = [f"c{i}" for i in range(width)] + (["__g"] if cube.margins else [])
     dims = "".join(f"c{i} AS __d{i}, " for i in range(len(cube.dimensions)))
@@ -158,13 +159,15 @@ def _figures(con: duckdb.DuckDBPyConnection, cube: Cube, partial: Partial, i: in
     ])  # fmt: skip
 
 
-def _moves(cube: Cube, i: int) -> str:
-    keys = ", ".join(_keys(cube))
+def _moves(i: int) -> str:
     inner = (
-        f"SELECT {keys}, min(moved) FILTER (WHERE moved > 0) AS moved, max(share) AS share "
-        f"FROM __i WHERE __p = {i} GROUP BY {keys}"
+        "SELECT __cell, min(moved) FILTER (WHERE moved > 0) AS moved, max(share) AS share "
+        f"FROM __i WHERE __p = {i} GROUP BY __cell"
     )
-    return _joined(cube, inner, ["coalesce(a.moved, 0) AS n_informative", "a.share AS change_share"])
+    return (
+        "SELECT o.cell, coalesce(a.moved, 0) AS n_informative, a.share AS change_share "
+        f"FROM __cells o LEFT JOIN ({inner}) a ON o.cell = a.__cell ORDER BY o.cell"
+    )
 
 
 def _sides(cube: Cube, partial: Partial, i: int) -> str:

@@ -191,9 +191,8 @@ def digest(con: duckdb.DuckDBPyConnection, table: str) -> str:
         f"format('{{:.5e}}', {quote(n)})" if t in ("DOUBLE", "FLOAT") else f"CAST({quote(n)} AS VARCHAR)"
         for n, t in described
     ]
-    row = " || '|' || ".join(f"coalesce({t}, '~')" for t in texts)
-    parts = ", ".join(
-        f"sum(CAST(md5_number_{half}({row}) AS HUGEINT)) % 18446744073709551616" for half in ("upper", "lower")
-    )
-    upper, lower = con.execute(f"SELECT {parts} FROM {table}").fetchall()[0]
-    return f"md5-sum:{int(upper or 0):016x}{int(lower or 0):016x}"
+    values = ", ".join(f"coalesce({t}, '~')" for t in texts)
+    parts = "sum(CAST(m >> 64 AS HUGEINT)), sum(CAST(m & 18446744073709551615::UHUGEINT AS HUGEINT))"
+    rows = f"SELECT md5_number(concat_ws('|', {values})) AS m FROM {table}"
+    upper, lower = con.execute(f"SELECT {parts} FROM ({rows})").fetchall()[0]
+    return f"md5-sum:{int(upper or 0) % 2**64:016x}{int(lower or 0) % 2**64:016x}"

@@ -348,6 +348,7 @@ class _Kind:
         contribute(self.con, self.program, self.kind, self.task.cube, "__k", "__c")
         companions(self.con, self.program, self.kind, self.task.cube)
         self.reproduced = proofs.reproduced(self.con, self.task, self.number)
+        cells.number_cells(self.con, self.task.cube, self.number)
         missing = f"list_has_any(__e, [{MISSING_KEY}])" if self.several else f"__e = {MISSING_KEY}"
         self.rows, self.ownerless = map(int, self.con.execute(
             f"SELECT coalesce(sum(__rows), 0), coalesce(sum(__rows) FILTER (WHERE __e IS NULL OR {missing}), 0) "
@@ -388,7 +389,7 @@ class _Kind:
 
     def table(self) -> None:
         some = bool(self.perturbed)
-        self.cells, self.bitmaps = cells.table_of(self.con, self.program, self.kind, self.task, self.number, some)
+        self.cells, self.bitmaps = cells.table_of(self.con, self.program, self.kind, self.task, some)
         raw = hashlib.sha256(self.cells.write_json().encode()).hexdigest()
         self.proof.digests[f"cells:{self.task.name}:{self.kind}"] = f"sha256:{raw}"
 

@@ -65,12 +65,21 @@ def twin(table: str, column: str, mode: str, seed: int) -> str:
 
 
 def begin(con: duckdb.DuckDBPyConnection, task: Task) -> None:
-    """An empty `__i`: per cell, partial and column, how many entities moved, and the largest one's share."""
-    dims = "".join(f"__d{i}, " for i in range(len(task.cube.dimensions)))
+    """`__b`: the contributions by number of their cell (`__cells`), without rows that nobody owns. An empty `__i`: per
+    cell, partial and column, how many entities moved, and the largest one's share."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __b AS {_by_cell(task, '__c')}")
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE __i AS SELECT {dims}__g, 0 AS __p, 0::UINTEGER AS moved, 0.5::DOUBLE AS share "
-        "FROM __c LIMIT 0"
+        "CREATE OR REPLACE TEMP TABLE __i (__cell BIGINT, __p INTEGER, moved UINTEGER, share DOUBLE)"
     )
+
+
+def _by_cell(task: Task, table: str) -> str:
+    """Rows of contributions with the number of their cell. What falls into no cell of the product is left out: it has
+    left the cell that it was in."""
+    dims = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g"]
+    on = " AND ".join(f"k.{d} IS NOT DISTINCT FROM x.{d}" for d in dims)
+    rows = f"SELECT k.cell AS __cell, x.* EXCLUDE ({', '.join(dims)}) FROM {table} x JOIN __cells k ON {on}"
+    return f"{rows} WHERE x.__e IS NOT NULL"
 
 
 def perturbed(
@@ -91,19 +100,17 @@ def perturbed(
     contribute(con, program, kind, task.cube, "__p", "__t2")
     again = [i for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic and i in behind]
     companions(con, program, kind, task.cube, "__p", "__y", again)
-    keys = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g", "__e"]
-    chosen = ", ".join(f"coalesce(c.{k}, t.{k}) AS {k}" for k in keys)
-    on = " AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
-    changes = list(_changes(task, again))
-    values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(changes))
-    some = " OR ".join(f"m{i} IS NOT NULL" for i in range(len(changes)))
-    others = "".join(_others(con, i, keys) for i in again)
-    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM __c c FULL JOIN __t2 t ON {on}{others}) WHERE {some}"
+    values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(_changes(task, again)))
+    some = " OR ".join(f"m{i} IS NOT NULL" for i, _ in enumerate(sql.partials(task.cube)))
+    others = "".join(_others(con, task, i) for i in again)
+    chosen = "coalesce(c.__cell, t.__cell) AS __cell, coalesce(c.__e, t.__e) AS __e"
+    rows = f"__b c FULL JOIN ({_by_cell(task, '__t2')}) t ON c.__cell = t.__cell AND c.__e = t.__e{others}"
+    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM {rows}) WHERE {some}"
     there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
     con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
 
 
-def _others(con: duckdb.DuckDBPyConnection, i: int, keys: list[str]) -> str:
+def _others(con: duckdb.DuckDBPyConnection, task: Task, i: int) -> str:
     """A join to those whose values behind holistic partial i are others now, though their number may be the same."""
     of_value = "SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})".replace("{i}", str(i))
     if fetch(con, of_value) in ("DOUBLE", "FLOAT"):  # a step may have added them up: their last bits are not fixed
@@ -113,11 +120,14 @@ def _others(con: duckdb.DuckDBPyConnection, i: int, keys: list[str]) -> str:
     else:
         parts, equal = {"a": "bit_xor(hash(__v, __n))"}, "v.a = y.a"
     sums = ", ".join(f"{value} AS {name}" for name, value in parts.items())
-    sides = [f"(SELECT {', '.join(keys)}, {sums} FROM {table}{i} GROUP BY ALL) {table[2:]}" for table in ("__v", "__y")]
-    same_key = " AND ".join(f"v.{k} IS NOT DISTINCT FROM y.{k}" for k in keys)
-    chosen = ", ".join(f"coalesce(v.{k}, y.{k}) AS {k}" for k in keys)
-    moved = f"SELECT {chosen} FROM {sides[0]} FULL JOIN {sides[1]} ON {same_key} WHERE ({equal}) IS NOT TRUE"
-    on = " AND ".join(f"coalesce(c.{k}, t.{k}) IS NOT DISTINCT FROM q{i}.{k}" for k in keys)
+    sides = [
+        f"(SELECT __cell, __e, {sums} FROM ({_by_cell(task, f'{table}{i}')}) GROUP BY ALL) {table[2:]}"
+        for table in ("__v", "__y")
+    ]
+    chosen = "coalesce(v.__cell, y.__cell) AS __cell, coalesce(v.__e, y.__e) AS __e"
+    both = f"{sides[0]} FULL JOIN {sides[1]} ON v.__cell = y.__cell AND v.__e = y.__e"
+    moved = f"SELECT {chosen} FROM {both} WHERE ({equal}) IS NOT TRUE"
+    on = f"coalesce(c.__cell, t.__cell) = q{i}.__cell AND coalesce(c.__e, t.__e) = q{i}.__e"
     return f" LEFT JOIN (SELECT *, TRUE AS other FROM ({moved})) q{i} ON {on}"
 
 
@@ -144,14 +154,16 @@ def settle(con: duckdb.DuckDBPyConnection, task: Task, several: bool) -> None:
     """One column is done: from the entities that moved under any of its modes to numbers per cell."""
     if not fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'"):
         return
-    dims = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g"]
-    keys = ", ".join(dims)
-    for i, _ in enumerate(sql.partials(task.cube)):
-        owner = "unnest(__e) AS __e" if several else "__e"
-        rows = f"SELECT {keys}, {owner}, m{i} AS m FROM __moved WHERE m{i} IS NOT NULL AND __e IS NOT NULL"
-        each = f"SELECT {keys}, __e, max(m) AS m FROM ({rows}) GROUP BY ALL"
-        con.execute(
-            f"INSERT INTO __i SELECT {keys}, {i}, count(*) FILTER (WHERE __e <> {MISSING_KEY}), "
-            f"coalesce(max(m) / nullif(sum(m), 0), 1 / count(*)) FROM ({each}) GROUP BY {keys}"
-        )
+    numbers = range(len(sql.partials(task.cube)))
+    owner = "unnest(__e) AS __e" if several else "__e"
+    rows = f"SELECT __cell, {owner}, COLUMNS('^m[0-9]+$') FROM __moved"
+    largest = ", ".join(f"max(m{i}) AS m{i}" for i in numbers)
+    each = f"SELECT __cell, __e, {largest} FROM ({rows}) GROUP BY __cell, __e"
+    told = ", ".join(
+        f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS all{i}, "
+        f"coalesce(max(m{i}) / nullif(sum(m{i}), 0), 1 / count(m{i})) AS share{i}" for i in numbers
+    )  # fmt: skip
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({each}) GROUP BY __cell")
+    for i in numbers:
+        con.execute(f"INSERT INTO __i SELECT __cell, {i}, moved{i}, share{i} FROM __told WHERE all{i} > 0")
     con.execute("DROP TABLE __moved")
