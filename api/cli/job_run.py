@@ -170,7 +170,7 @@ def _show(document: Mapping[str, Any], checked: Checked) -> None:
         table(_KIND, [_kind_row(place, kind) for place, kind in kinds])
         heading(say(Text("依据最弱的单元格", "weakest cells")))
         worst = [(kind["kind"], cell) for _, kind in kinds for cell in kind["worst"]]
-        worst.sort(key=lambda pair: pair[1]["n"])
+        worst.sort(key=lambda pair: _fewest(pair[1]))
         table(_CELL, [_cell_row(kind, cell) for kind, cell in worst[:_SHOWN]])
     for one in evidence["tables"]:
         for suspect in one["suspects"]:
@@ -179,6 +179,11 @@ def _show(document: Mapping[str, Any], checked: Checked) -> None:
     show_verdict(checked.verdict)
     if "file" in document:
         print(f"  {document['file']}")
+
+
+def _fewest(cell: Mapping[str, Any]) -> int:
+    """The smallest number of entities that a cell rests on in any sense; nobody comes first."""
+    return min((cell[name] for name in ("n", "n_non_zero", "n_informative") if cell[name]), default=0)
 
 
 def _kind_row(place: str, kind: Mapping[str, Any]) -> list[Any]:

@@ -52,7 +52,7 @@ def _table(judged: Judged, worst: int) -> dict[str, Any]:
 
 def _kind(judged: Judged, kind: KindEvidence, worst: int) -> dict[str, Any]:
     cells = judged.shown(kind.cells).filter(pl.col("n_non_missing") > 0).with_columns(_share().alias("largest_share"))
-    order = ["n", "n_informative", "largest_share"]
+    order = [_fewest(), pl.col("n"), pl.col("largest_share")]
     found = cells.sort(order, descending=[False, False, True], nulls_last=True).head(worst)
     return {
         "kind": kind.kind, "touched": kind.touched, "several": kind.several,
@@ -63,6 +63,12 @@ def _kind(judged: Judged, kind: KindEvidence, worst: int) -> dict[str, Any]:
         "cells": kind.cells.height, "entity_sets": len(kind.bitmaps), "smallest": _smallest(cells),
         "worst": [_cell(judged, row) for row in found.iter_rows(named=True)],
     }  # fmt: skip
+
+
+def _fewest() -> pl.Expr:
+    """The smallest number of entities that a cell rests on in any sense: with a value, not zero, moved by a change."""
+    some = [pl.col(name).replace(0, None) for name in ("n", "n_non_zero", "n_informative")]
+    return pl.min_horizontal(*some)
 
 
 def _share() -> pl.Expr:

@@ -19,7 +19,8 @@ _MB = 2**20
 @check("file_types")
 def file_types(subject: ExportSubject, parameters: Any) -> Measured:
     """Every file is of an allowed type, told by its bytes, named so, and readable to the end."""
-    misses = [] if subject.files else [Miss("request#files", 0, 1)]
+    # a job that is refused has no file; its refusal says why
+    misses = [] if subject.files or subject.refusals else [Miss("request#files", 0, 1)]
     names = [f.name for f in subject.files]
     misses += [Miss("request#files", "name used twice")] * (len(set(names)) < len(names))
     for contents in subject.contents:
