@@ -190,9 +190,10 @@ def test_a_cancelled_job_stops_within_seconds_leaves_nothing_and_can_be_tried_ag
     assert (first["state"], first["error_code"]) == ("cancelled", "job.cancelled")
     before, again = ({s["name"]: s for s in attempt["steps"]} for attempt in (first, second))
     assert (before["land"]["state"], again["land"]["state"]) == ("done", "reused")
-    assert first["steps"][-1]["state"] == "stopped"
+    last = first["steps"][-1]
+    assert last["state"] == "stopped" or (last["name"], last["state"]) == ("quality", "done"), "stopped in or behind it"
     assert again["detect"]["parts"] == 4
-    if before["detect"]["state"] == "done":
+    if before.get("detect", {}).get("state") == "done":
         assert again["detect"]["reused"] == 4, "what was found in columns is not looked for again"
     landings = [r["state_name"] for r in _task_runs(ops, "land", job_id)]
     assert sorted(landings) == ["Cached", "Completed"], "what had landed is not landed again"
