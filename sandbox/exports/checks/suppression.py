@@ -7,6 +7,7 @@ from typing import Any
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import is_suppressed
+from sandbox.exports.places import within
 from sandbox.exports.subject import ExportSubject
 
 
@@ -20,10 +21,10 @@ def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
         safe = not hidden or _nothing_adds_up(subject)
         return Measured(hidden, width, () if safe else (Miss("request", hidden, width, Outcome.REVIEW),))
     misses = [
-        Miss(f"{table.place}#row={number};column={i + 1}", None, parameters.min_interval_width, Outcome.REVIEW)
+        Miss(within(table.place, row=number, column=i + 1), None, parameters.min_interval_width, Outcome.REVIEW)
         for contents in subject.contents
         for table in contents.tables
-        for number, row in enumerate(table.rows, start=1)
+        for number, row in table.lines()
         for i, cell in enumerate(row)
         if is_suppressed(cell)
     ]
