@@ -13,10 +13,10 @@ from policies.text import Text
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
+from sandbox.exports import ledger
 from sandbox.exports.model import EXPORT
 from sandbox.exports.repository import (
     ExportRequest,
-    LedgerCell,
     Release,
     Review,
     every,
@@ -223,17 +223,19 @@ def review(unit: Unit, request_id: str, decision: str, reason: str = "") -> Expo
                decision=decision, reason=reason, at=unit.now)
     )  # fmt: skip
     unit.session.flush()
+    if record.state in ("returned", "rejected"):
+        ledger.forget_pending(unit.session, record.id)
     if record.state == "approved":
         unit.enqueue("release", "export", record.id, round=record.round)
     return record
 
 
-def release(unit: Unit, request_id: str, made: Release, cells: list[LedgerCell]) -> Release:
+def release(unit: Unit, request_id: str, made: Release, entry: ledger.Entry) -> Release:
     """Record the signed package and put its cells into the ledger, in one transaction."""
     record = get(unit.session, request_id)
-    EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(cells))
+    EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(entry.cells))
     unit.session.add(made)
-    unit.session.add_all(cells)
+    ledger.append(unit.session, record, entry)
     unit.session.flush()
     return made
 
@@ -243,6 +245,7 @@ def withhold(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None 
     record = get(unit.session, request_id)
     _set_verdict(unit, record, verdict, basis)
     EXPORT.advance(unit, record, "withhold", outcome=verdict.outcome)
+    ledger.forget_pending(unit.session, record.id)
     return record
 
 
@@ -250,6 +253,9 @@ def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
     """Stop further downloads; the cells stay in the ledger, because what was seen cannot be unseen."""
     record = get(unit.session, request_id)
     EXPORT.advance(unit, record, "recall", reason=reason)
+    made = release_of(unit.session, request_id)
+    if made is not None:
+        ledger.recalled(unit.session, made.id, unit.now)
     return record
 
 
@@ -265,6 +271,7 @@ def expire_due(unit: Unit) -> list[str]:
 def withdraw(unit: Unit, request_id: str) -> ExportRequest:
     record = get(unit.session, request_id)
     EXPORT.advance(unit, record, "withdraw")
+    ledger.forget_pending(unit.session, record.id)
     return record
 
 

@@ -140,7 +140,8 @@ class ExportSubject:
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
-    none can be (scripts).
+    none can be (scripts). `history`: cells that this reader has seen or that wait; `elsewhere`: near cells of other
+    readers; `lost_kinds`: kinds whose history is empty though it should not be.
     """
 
     files: tuple[ExportFile, ...]
@@ -160,6 +161,8 @@ class ExportSubject:
     rounding_base: int | None = None
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
+    elsewhere: tuple[ReleasedCell, ...] = ()
+    lost_kinds: tuple[str, ...] = ()
     volume: VolumeFacts | None = None
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()

@@ -17,7 +17,8 @@ def _cells(subject: ExportSubject) -> tuple[tuple[ReleasedCell, ...], tuple[Rele
     spec, evidence = subject.need_evidence()
     base = need(subject.rounding_base, "rounding base")
     cells = cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden)
-    return cells, need(subject.history, "history")
+    history = need(subject.history, "history")
+    return tuple(c for c in cells if c.seen), tuple(c for c in history if c.seen)
 
 
 @check("differencing")
