@@ -29,10 +29,10 @@ from sandbox.exports.subject import (
     matched,
     refusals_of,
 )
+from sandbox.products.blackbox import Tried
 from sandbox.products.compile import columns_read
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import derive
-from sandbox.products.blackbox import Tried
 from sandbox.products.source import EntityKey, EvidenceError, Role, Source, column_names
 from sandbox.products.spec import parse
 
@@ -50,7 +50,7 @@ class Town:
 
     def rng(self, name: str) -> random.Random:
         """A stream of its own for each case."""
-        return random.Random(f"{self.seed}/{name}")  # noqa: S311 - drawn for a benchmark
+        return random.Random(f"{self.seed}/{name}")
 
     def _table(self, key: str, rows: int) -> pl.DataFrame:
         from synthetic.city import TABLES
@@ -82,8 +82,8 @@ class Town:
         )
 
     def source(
-        self, frame: pl.DataFrame, key: str | None = None, kind: str = "person", roles: Mapping[str, Role] | None = None,
-        identifiers: Sequence[str] = (), holding: str | None = None,
+        self, frame: pl.DataFrame, key: str | None = None, kind: str = "person", *,
+        roles: Mapping[str, Role] | None = None, identifiers: Sequence[str] = (), holding: str | None = None,
     ) -> Source:  # fmt: skip
         """`frame` as an input whose column `key` names the entity (None: nobody's records)."""
         digest = hashlib.sha256(frame.write_ipc(None).getvalue()).hexdigest()
