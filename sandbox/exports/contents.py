@@ -13,8 +13,12 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from sandbox.exports.subject import ExportFile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Rows = list[list[str]]
 
@@ -37,6 +41,16 @@ class Table:
     place: str
     header: tuple[str, ...]
     rows: Rows
+
+    def frame(self) -> pl.LazyFrame:
+        """The rows as text columns "1", "2", … in file order; an empty cell is missing."""
+        import polars as pl
+
+        width = range(len(self.header))
+        return pl.LazyFrame(
+            {str(i + 1): [(row[i] or None) if i < len(row) else None for row in self.rows] for i in width},
+            schema={str(i + 1): pl.String for i in width},
+        )
 
 
 @dataclass(slots=True)

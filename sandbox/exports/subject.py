@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sandbox.exports.contents import Contents
+    from sandbox.exports.records import RecordFacts
     from sandbox.exports.scan import Hits
     from sandbox.products.carrier import Refusal
 
@@ -140,7 +141,7 @@ class ExportSubject:
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
-    none can be (scripts).
+    none can be (scripts). `records`: roles of the columns of tables that no evidence is behind.
     """
 
     files: tuple[ExportFile, ...]
@@ -166,6 +167,7 @@ class ExportSubject:
     finished: Artefact | None = None
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
+    records: RecordFacts | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:
@@ -227,5 +229,9 @@ def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubj
     for table in tables:
         wanted = [i for i, name in enumerate(table.header) if name not in subject.measure_columns]
         values |= {*table.header, *(row[i] for row in table.rows for i in wanted if i < len(row))}
+    if subject.evidence is None and not subject.refusals:
+        from sandbox.exports.records import facts_of
+
+        subject = replace(subject, records=facts_of(tables, sources))
     biggest = max(tables, key=lambda t: len(t.rows), default=None)
     return replace(subject, match=match(sources, values, *((biggest.header, biggest.rows) if biggest else ())))
