@@ -32,8 +32,8 @@ Threshold = Annotated[int, Field(ge=3)]
 CARRIES_CODE = frozenset(
     {
         "svg", "svgz", "gph", "pkl", "pickle", "joblib", "dill", "pt", "pth", "bin", "exe", "dll", "so", "sh", "bat",
-        "ps1", "py", "js", "html", "htm", "xhtml", "xml", "xls", "xlsm", "xlsb", "docm", "pptm", "jar", "class", "whl",
-        "ipynb", "rds", "rdata", "npy", "npz",
+        "ps1", "py", "js", "xhtml", "xml", "xls", "xlsm", "xlsb", "docm", "pptm", "jar", "class", "whl",
+        "rds", "rdata", "npy", "npz",
     }
 )  # fmt: skip
 """Types that can carry code, hidden layers or raw rows: no edition may let them out."""
@@ -334,11 +334,25 @@ class Coordinates(Strict):
     max_decimals: Annotated[int, Field(ge=0, le=3)]
 
 
+class Reading(Strict):
+    """How much one file may take to be read, in a jail: seconds, memory, megabytes it unfolds to and of all its texts;
+    sheets and the like, and columns of one table."""
+
+    seconds: Annotated[int, Field(ge=5, le=3600)]
+    memory_mb: Annotated[int, Field(ge=512, le=16384)]
+    unpacked_mb: Annotated[int, Field(ge=16, le=16384)]
+    tables: Annotated[int, Field(ge=1, le=1000)]
+    columns: Annotated[int, Field(ge=10, le=16384)]
+    text_mb: Annotated[int, Field(ge=1, le=32)]
+
+
 class FileTypes(Strict):
-    """Suffixes that may leave, told by content; `review` ones only after a person has looked at them."""
+    """Suffixes that may leave, told by content; `review` ones only after a person has looked at them. A file that
+    cannot be read to its end within `reading` does not leave."""
 
     allowed: Annotated[tuple[Suffix, ...], Field(min_length=1)]
     review: tuple[Suffix, ...]
+    reading: Reading
 
     @model_validator(mode="after")
     def _no_code(self) -> Self:
@@ -447,6 +461,7 @@ Rule = Annotated[
     | Gate[Literal["coordinates"], Coordinates]
     | Gate[Literal["file_types"], FileTypes]
     | Gate[Literal["archives"], Archives]
+    | Gate[Literal["hidden_content"], NoParameters]
     | Gate[Literal["formula_cells"], Formulas]
     | Gate[Literal["volume"], Volume]
     | Gate[Literal["label"], NoParameters]
@@ -462,7 +477,7 @@ MUST_BLOCK = ALWAYS | {
     "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
     "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation", "residual_freedom",
     "record_level", "equivalence_classes", "overall_risk",
-    "raw_rows", "archives", "formula_cells", "label", "reviewers", "release_terms",
+    "raw_rows", "archives", "hidden_content", "formula_cells", "label", "reviewers", "release_terms",
 }  # fmt: skip
 
 MAY_REVIEW = frozenset(

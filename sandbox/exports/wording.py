@@ -247,6 +247,12 @@ WORDINGS: dict[str, Wording] = {
         "请直接提交未压缩的文件",
         "Submit the files unpacked",
     ),
+    "hidden_content": _w(
+        "文件中有隐藏、嵌入或会自动运行的内容",
+        "Something in the file is hidden, embedded or runs by itself",
+        "请去掉批注、隐藏的表和行列、附件、脚本、外部链接和嵌入对象，另存后再提交",
+        "Remove comments, hidden sheets, rows and columns, attachments, scripts, links and embedded objects",
+    ),
     "formula_cells": _w(
         "含会被表格软件执行的单元格",
         "A cell would run as a formula in a spreadsheet",

@@ -76,7 +76,7 @@ def whole_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, bool, li
     for contents in subject.contents:
         for table in contents.tables:
             for i, name in enumerate(table.header):
-                cells = [row[i].strip() if i < len(row) else "" for row in table.rows]
+                cells = [(cell or "").strip() for cell in table.column(i)]
                 values = [int(c) if re.fullmatch(r"[0-9]{1,15}", c) else None for c in cells]
                 numeric = all(v is not None or not c or is_suppressed(c) for v, c in zip(values, cells, strict=True))
                 if numeric and any(v is not None for v in values) and not _NOT_A_COUNT.search(name):

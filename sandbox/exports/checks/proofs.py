@@ -226,7 +226,7 @@ def _records_per_entity(subject: ExportSubject, most: float) -> Measured:
     facts = subject.records
     if facts is None or not facts.entities:
         return not_assessed("source")
-    rows = max((len(table.rows) for contents in subject.contents for table in contents.tables), default=0)
+    rows = max((table.rows for contents in subject.contents for table in contents.tables), default=0)
     ratio = round(rows / facts.entities, 3)
     return Measured(ratio, most, (Miss("request#rows", ratio, most),) if ratio >= most else ())
 
