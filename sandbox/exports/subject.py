@@ -8,7 +8,7 @@ at best.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from policies.schema.export import ExportEdition
-    from sandbox.exports.contents import Contents
+    from sandbox.exports.contents import Contents, Table
     from sandbox.exports.reading.bounds import Bounds
+    from sandbox.exports.records import RecordFacts
     from sandbox.exports.scan import Hits
     from sandbox.products.carrier import Refusal
 
@@ -144,7 +145,7 @@ class ExportSubject:
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
     none can be (scripts). `bounds`: how much a file may hold; None is what the edition in force says. `history`: cells
     that this reader has seen or that wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history
-    is empty though it should not be.
+    is empty though it should not be. `records`: roles of the columns of tables that no evidence is behind.
     """
 
     files: tuple[ExportFile, ...]
@@ -173,6 +174,7 @@ class ExportSubject:
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
     bounds: Bounds | None = None
+    records: RecordFacts | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:
@@ -237,9 +239,19 @@ def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubj
         values |= {*table.header, *(row[i] for _, row in table.lines() for i in wanted)}
     biggest = max(tables, key=lambda t: t.rows, default=None)
     rows = [row for _, row in biggest.lines()] if biggest else []
-    answer = replace(subject, match=match(sources, values, biggest.header if biggest else (), rows))
+    found = match(sources, values, biggest.header if biggest else (), rows)
+    answer = replace(subject, match=found, records=_records(subject, tables, sources))
     answer.contents  # noqa: B018 - what is in use is not read again
     return answer
+
+
+def _records(subject: ExportSubject, tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFacts | None:
+    """What the columns of tables are that no evidence is behind."""
+    if subject.evidence is not None or subject.refusals:
+        return None
+    from sandbox.exports.records import facts_of
+
+    return facts_of(tables, sources)
 
 
 def bounds_in_force() -> Bounds:

@@ -176,6 +176,20 @@ def p_percent(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(None if worst is None else round(worst, 2), p, limited(misses))
 
 
+@check("residual_freedom")
+def residual_freedom(subject: ExportSubject, parameters: Any) -> Measured:
+    """A standard deviation leaves at least `min_residual` entities beyond the mean it is taken around (R8)."""
+    if subject.by_file:
+        return not_assessed(_file(subject))
+    least_left, misses = None, []
+    for table in cell_tables(subject):
+        own = replace(table, cells=table.cells.filter((pl.col("op") == "stddev") & (pl.col("n_non_missing") > 0)))
+        left = pl.col("n").cast(pl.Int64) - 1
+        misses += own.misses(left < parameters.min_residual, left, parameters.min_residual)
+        least_left = least(least_left, own.cells.select(left.min()).item())
+    return Measured(least_left, parameters.min_residual, limited(misses))
+
+
 @check("extremes")
 def extremes(subject: ExportSubject, parameters: Any) -> Measured:
     """A minimum or maximum is shared by `threshold` entities, and as many lie on each side of a quantile (R9); near the
