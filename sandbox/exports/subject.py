@@ -139,8 +139,8 @@ class ExportSubject:
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
-    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
-    none can be (scripts).
+    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities instead
+    (scripts, SQL that the carrier cannot follow): it supports a person, and the refusals are its reasons.
     """
 
     files: tuple[ExportFile, ...]
@@ -194,10 +194,10 @@ class ExportSubject:
 
     def need_evidence(self) -> tuple[JobSpec, Evidence]:
         """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
-        if self.refusals:
-            raise NoEvidence("refused", Outcome.BLOCK)
         if self.black_box is not None:
             raise NoEvidence("black box", Outcome.REVIEW)
+        if self.refusals:
+            raise NoEvidence("refused", Outcome.BLOCK)
         if self.spec is None or self.evidence is None:
             raise CannotRun("evidence")
         if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:
