@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +16,14 @@ from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
+from sandbox.exports import marks, repository, service
 from sandbox.exports import release as packaging
-from sandbox.exports import repository, service
 from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.repository import ExportRequest, LedgerCell, Release
+from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
     REAL_LABEL,
@@ -35,11 +36,11 @@ from sandbox.exports.subject import (
     refusals_of,
 )
 from sandbox.exports.summary import record_of, summary
+from sandbox.exports.tracing import marks_secret
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.jobs import Effect, Job, Work
-from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import post, repeating, reports
@@ -91,9 +92,10 @@ class Checking:
         subject = _subject(facts, proved)
         verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
         basis = work.step("record", 90, lambda: _keep(facts, subject))
+        stakes = _stakes(facts, subject)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.conclude_check(unit, request_id, verdict, basis)
+            service.conclude_check(unit, request_id, verdict, basis, stakes)
             return {"outcome": verdict.outcome}
 
         return effect
@@ -120,12 +122,17 @@ class Releasing:
         cells: tuple[ReleasedCell, ...] = ()
         if proved.evidence is not None:  # what people let out without evidence has no cells to compare with later
             cells = cells_of(facts.spec, proved.evidence, release=release_id, base=base, hidden=subject.hidden)
-        made = work.step("package", 80, lambda: _package(facts, subject, release_id))
+        made = work.step("package", 80, lambda: _package(facts, subject, verdict, release_id))
+        basis = work.step("record", 95, lambda: _keep(facts, subject))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             if _history(unit, facts.request, facts.kinds) != facts.history:
                 raise _raced()
-            service.release(unit, facts.request.id, made, [_ledger_row(c, facts) for c in cells])
+            why = service.reopens(unit, facts.request.id, verdict)
+            if why:
+                service.reopen(unit, facts.request.id, verdict, why, basis)
+                return {"reopened": why}
+            service.release(unit, facts.request.id, made, [_ledger_row(c, facts) for c in cells], verdict)
             return {"release": release_id, "cells": len(cells)}
 
         return effect
@@ -254,6 +261,17 @@ def _level(facts: Facts) -> int:
     return max((source.level for source in facts.sources.values()), default=4)
 
 
+def _stakes(facts: Facts, subject: ExportSubject) -> Stakes:
+    """What decides how many officers review: see `policies.schema.export.Reviewers`."""
+    volume = facts.edition.by_check("volume").parameters
+    rows = facts.rows_released + sum(contents.rows for contents in subject.contents)
+    single = 100 * sum(contents.rows for contents in subject.contents) / volume.max_rows
+    return Stakes(
+        subject.form, subject.level, any(f.name.casefold().endswith(MODELS) for f in subject.files),
+        round(max(single, 100 * rows / volume.cumulative_rows), 1),
+    )  # fmt: skip
+
+
 def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
     evidence, settings = subject.evidence, facts.platform.settings
@@ -307,23 +325,29 @@ def _post(facts: Facts, product: Table, references: list[Table]) -> Written:
     return post.finish(facts.spec, product, references, room, [str(c[0]) for c in run.dry_run["columns"]])
 
 
-def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
-    """Build, sign and store the package; it gets its name only when it is whole."""
+def _package(facts: Facts, subject: ExportSubject, verdict: Verdict, release_id: str) -> Release:
+    """Mark, sign and store the package; it gets its name only when it is whole."""
     settings, request = facts.platform.settings, facts.request
-    allowed = terms(facts.edition, request.audience)  # type: ignore[arg-type]
+    allowed = terms(facts.edition)
     with facts.platform.system() as unit:
         now = unit.now
-        reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
+        signers = [
+            {"account": r.reviewer_id, "at": r.at.isoformat(), "verdict": r.verdict}
+            for r in repository.reviews(unit.session, request.id, request.round) if r.decision == "approve"
+        ]  # fmt: skip
+    mark = marks.key_of(marks_secret(settings), release_id, request.organisation_id)
+    files = [replace(one, content=marks.marked(one.name, one.content, mark)) for one in subject.files]
     expires = now + timedelta(days=allowed.expires_days)
     written = subject.finished or facts.artefact  # without evidence the file of the run itself leaves, by people's word
     described = packaging.ReleaseFacts(
-        release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=written.rows,
+        release=release_id, request=request.id, form=subject.form, audience=request.audience, rows=written.rows,
         schema={c: "measure" if c in facts.spec.measures else "dimension" for c in written.columns},
-        lineage=_lineage(facts, written.sha256), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
+        lineage=_lineage(facts, written.sha256), verdict=packaging.told(verdict), signers=signers,
+        reviewed={one.name: hashlib.sha256(one.content).hexdigest() for one in subject.files},
+        recipient=request.organisation_id, recipient_mark=marks.name_of(mark),
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
     )  # fmt: skip
     key = facts.platform.signing_key
-    files = list(subject.files)
     packed = packaging.package(described, files, key)
     sha256 = hashlib.sha256(packed).hexdigest()
     settings.releases_root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -343,12 +367,6 @@ def _lineage(facts: Facts, released: str) -> dict[str, str]:
     inputs = {f"snapshot.{alias}": source.digest for alias, source in facts.sources.items()}
     edition = {"policy.export": facts.edition.digest, "policy.edition": facts.edition.edition}
     return {"job": facts.artefact.lineage["spec"], "artefact": released, **inputs, **edition}
-
-
-def _mark(facts: Facts, release_id: str) -> str:
-    """Who received this copy, as a short mark that only the platform can make."""
-    secret = load_secret(facts.platform.settings.keys_root / "marks.key")
-    return hashlib.sha256(secret + f"{release_id}:{facts.request.organisation_id}".encode()).hexdigest()[:16]
 
 
 def _ledger_row(cell: ReleasedCell, facts: Facts) -> LedgerCell:

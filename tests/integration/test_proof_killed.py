@@ -31,7 +31,7 @@ from sandbox.products import artefact, repository
 from sandbox.products.releasing import declared
 from sandbox.products.spec import parse
 from sandbox.workspaces import snapshot
-from tests.factories import World
+from tests.factories import CONTEXT, World
 
 T = TypeVar("T")
 ROWS = "SELECT '人' || range AS 身份证号, '区' || (range % 3) AS 区, (50 + range % 40)::DOUBLE AS 费用 FROM range(600)"
@@ -60,7 +60,9 @@ def waiting(world: World, tmp_path: Path) -> str:
         grant_id = held.id
     artefact_id = _product(world, workspace_id, world.spec(grant_id))
     with world.by(world.merchant) as unit:
-        request = exports.draft(unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public")
+        request = exports.draft(
+            unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public", context=CONTEXT
+        )
         exports.submit(unit, request.id)
     return request.id
 
