@@ -19,7 +19,7 @@ from sandbox.products import artefact, repository, service
 from sandbox.products.releasing import declared
 from sandbox.products.spec import parse
 from sandbox.workspaces import snapshot
-from tests.factories import World
+from tests.factories import CONTEXT, World
 
 ROWS = "SELECT '人' || range AS 身份证号, '区' || (range % 3) AS 区, (50 + range % 40)::DOUBLE AS 费用 FROM range(600)"
 
@@ -76,7 +76,9 @@ def product(world: World, workspace_id: str, spec: dict[str, Any], values: str =
 def submitted(world: World, artefact_id: str) -> str:
     """An export of it whose check waits in the outbox; the request's id."""
     with world.by(world.merchant) as unit:
-        request = exports.draft(unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public")
+        request = exports.draft(
+            unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public", context=CONTEXT
+        )
         exports.submit(unit, request.id)
         return request.id
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from policies.text import Text
 
-DECISIONS: dict[str, Text] = {
-    "approve": Text("同意", "approved"),
-    "return": Text("退回修改", "returned"),
-    "reject": Text("不予出域", "rejected"),
-}
-
 WORDS: dict[str, Text] = {
     "export.title": Text("出域", "Export"),
     "export.lead": Text(
-        "产品先由机器按规则核查，再由两位合规人员复核；机器阻断的任何人都不能放行，逾期不视为同意",
-        "Machine checks first, then two officers; nobody overrides a block, and silence never counts as consent",
+        "产品先由机器按规则核查，再由合规人员复核，风险较高的由两人互不知情分别复核；机器阻断的任何人都不能放行，逾期不视为同意",
+        "Machine checks first, then officers, two of them blind where more is at stake; nobody overrides a block"
+        ", and silence is never consent",
     ),
     "export.new": Text("申请出域", "Request export"),
     "export.none": Text("还没有出域申请", "There are no export requests"),
@@ -39,8 +34,7 @@ WORDS: dict[str, Text] = {
     "export.steps": Text("出域进度", "Progress"),
     "export.step_draft": Text("起草", "Draft"),
     "export.step_check": Text("机器核查", "Machine checks"),
-    "export.step_first": Text("第一人复核", "First review"),
-    "export.step_second": Text("第二人复核", "Second review"),
+    "export.step_review": Text("人工复核", "Review"),
     "export.step_release": Text("放行", "Release"),
     "export.checking": Text("机器核查正在进行，页面会自动更新", "Machine checks are running; this page updates itself"),
     "export.not_checked": Text("提交后由机器核查", "Checked by the machine after submission"),
@@ -117,17 +111,6 @@ WORDS: dict[str, Text] = {
     "export.lineage": Text("来源", "Lineage"),
     "export.lineage_input": Text("{table} 第 {version} 版", "{table}, version {version}"),
     "export.spec": Text("作业说明", "Job specification"),
-    "export.reviews": Text("复核意见", "Reviews"),
-    "export.reviews_hidden": Text(
-        "第一位复核人已提交意见，您提交后可以看到", "The first reviewer has decided; you see it after your own decision"
-    ),
-    "export.reviews_two": Text(
-        "须由两位不同的合规人员复核，提交人及其单位的人员不能复核",
-        "Two different officers review; neither the author nor the author's organisation may",
-    ),
-    "export.reviews_count": Text("本轮已有 {count} 位合规人员提交意见", "{count} officers have decided in this round"),
-    "export.approve_reason": Text("复核意见", "Your grounds"),
-    "export.approve_help": Text("写明您核对了什么，将留痕", "Say what you checked; it stays on record"),
     "export.revise": Text("修改后重新提交", "Revise and submit again"),
     "export.revise_lead": Text(
         "可以换一个产品，或修改标题和说明；修改后回到草稿",

@@ -38,7 +38,7 @@ from sandbox.workspaces.metering_record import UseEntry
 from sandbox.workspaces.selftest import selftest
 from sandbox.workspaces.snapshot import Content, Room
 from tests.export_subjects import edition, job, subject_with
-from tests.factories import World
+from tests.factories import CONTEXT, World
 
 MARK = "真名"
 
@@ -488,7 +488,9 @@ def test_a_request_with_a_free_step_is_blocked(desk: Desk) -> None:
     run = desk.ran(desk.stepped())
     assert run.state == "succeeded", run.outcome
     with desk.world.by(desk.world.merchant) as unit:
-        request = exports.draft(unit, artefact_id=str(run.artefact_id), title="按区", remark="", audience="public")
+        request = exports.draft(
+            unit, artefact_id=str(run.artefact_id), title="按区", remark="", audience="public", context=CONTEXT
+        )
         exports.submit(unit, request.id)
     desk.work()
     with desk.world.system() as unit:
