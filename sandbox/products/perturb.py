@@ -7,18 +7,22 @@ as well. A shuffle alone misses threshold attacks. An entity that enters or leav
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
-from sandbox.products.contributions import carried_schema, companions, contribute, fetch
+from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.program import Program, Task
+from sandbox.products.kept import Kept, alike, keys
+from sandbox.products.program import Program
 
 if TYPE_CHECKING:
     import duckdb
 
+AT_ONCE = 2_000_000
+"""Contributions that are compared at once: under four states each, they fit the memory of a proof"""
 MODES = ("minimum", "maximum", "shuffle")
 _FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
@@ -64,106 +68,154 @@ def twin(table: str, column: str, mode: str, seed: int) -> str:
     )
 
 
-def begin(con: duckdb.DuckDBPyConnection, task: Task) -> None:
-    """`__b`: the contributions by number of their cell (`__cells`), without rows that nobody owns. An empty `__i`: per
-    cell, partial and column, how many entities moved, and the largest one's share."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __b AS {_by_cell(task, '__c')}")
+def begin(con: duckdb.DuckDBPyConnection) -> None:
+    """An empty `__i`: per cell, partial and column, how many entities moved (`moved`, with rows without a key `most`),
+    and their largest and summed movement. Entities of one cell may be spread over several rows."""
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE __i (__cell BIGINT, __p INTEGER, moved UINTEGER, share DOUBLE)"
+        "CREATE OR REPLACE TEMP TABLE __i (__cell UINTEGER, __p INTEGER, __column VARCHAR, moved BIGINT, most BIGINT, "
+        "largest DOUBLE, whole DOUBLE)"
     )
 
 
-def _by_cell(task: Task, table: str) -> str:
-    """Rows of contributions with the number of their cell. What falls into no cell of the product is left out: it has
-    left the cell that it was in."""
-    dims = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g"]
-    on = " AND ".join(f"k.{d} IS NOT DISTINCT FROM x.{d}" for d in dims)
-    rows = f"SELECT k.cell AS __cell, x.* EXCLUDE ({', '.join(dims)}) FROM {table} x JOIN __cells k ON {on}"
-    return f"{rows} WHERE x.__e IS NOT NULL"
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One column in every mode, against the values as they are, in one pass over the rows of all of them.
 
+    Only the partials that the column has a part in (`behind`) are looked at. An entity has moved under any mode.
+    """
 
-def perturbed(
-    con: duckdb.DuckDBPyConnection,
-    program: Program,
-    kind: str,
-    task: Task,
-    alias: str,
-    column: str,
-    mode: str,
-    seed: int,
-    behind: Collection[int],
-) -> None:
-    """Contributions under one perturbation; whoever moved goes to `__moved`. `behind`: the partials that the column has
-    a part in; the values behind other holistic ones are not read again. Raises DuckDB's error where the job cannot run
-    on such values."""
-    carried_schema(con, program, kind, "__p", {alias: twin(f"__t.{quote(alias)}", column, mode, seed)})
-    contribute(con, program, kind, task.cube, "__p", "__t2")
-    again = [i for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic and i in behind]
-    companions(con, program, kind, task.cube, "__p", "__y", again)
-    values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(_changes(task, again)))
-    some = " OR ".join(f"m{i} IS NOT NULL" for i, _ in enumerate(sql.partials(task.cube)))
-    others = "".join(_others(con, task, i) for i in again)
-    chosen = "coalesce(c.__cell, t.__cell) AS __cell, coalesce(c.__e, t.__e) AS __e"
-    rows = f"__b c FULL JOIN ({_by_cell(task, '__t2')}) t ON c.__cell = t.__cell AND c.__e = t.__e{others}"
-    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM {rows}) WHERE {some}"
-    there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
-    con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
+    con: duckdb.DuckDBPyConnection
+    program: Program
+    kind: str
+    kept: Kept
+    alias: str
+    column: str
+    behind: Collection[int]
 
+    def run(self, seeds: Mapping[str, int]) -> list[str]:
+        """The modes that the job can be run on; their movements go to `__i`."""
+        import duckdb
 
-def _others(con: duckdb.DuckDBPyConnection, task: Task, i: int) -> str:
-    """A join to those whose values behind holistic partial i are others now, though their number may be the same."""
-    of_value = "SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})".replace("{i}", str(i))
-    if fetch(con, of_value) in ("DOUBLE", "FLOAT"):  # a step may have added them up: their last bits are not fixed
-        parts = {"a": "sum(__v * __n)", "b": "sum(__v * __v * __n)"}
-        near = "abs(v.{x} - y.{x}) <= 1e-9 * greatest(abs(v.{x}), abs(y.{x}))"
-        equal = " AND ".join(f"(v.{x} = y.{x} OR {near.format(x=x)})" for x in parts)
-    else:
-        parts, equal = {"a": "bit_xor(hash(__v, __n))"}, "v.a = y.a"
-    sums = ", ".join(f"{value} AS {name}" for name, value in parts.items())
-    sides = [
-        f"(SELECT __cell, __e, {sums} FROM ({_by_cell(task, f'{table}{i}')}) GROUP BY ALL) {table[2:]}"
-        for table in ("__v", "__y")
-    ]
-    chosen = "coalesce(v.__cell, y.__cell) AS __cell, coalesce(v.__e, y.__e) AS __e"
-    both = f"{sides[0]} FULL JOIN {sides[1]} ON v.__cell = y.__cell AND v.__e = y.__e"
-    moved = f"SELECT {chosen} FROM {both} WHERE ({equal}) IS NOT TRUE"
-    on = f"coalesce(c.__cell, t.__cell) = q{i}.__cell AND coalesce(c.__e, t.__e) = q{i}.__e"
-    return f" LEFT JOIN (SELECT *, TRUE AS other FROM ({moved})) q{i} ON {on}"
+        try:
+            self._together(seeds)
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error:
+            if len(seeds) == 1:
+                return []
+            able = [mode for mode, seed in seeds.items() if self._is_able(mode, seed)]
+            return self.run({mode: seeds[mode] for mode in able}) if 0 < len(able) < len(seeds) else []
+        return list(seeds)
 
+    def _is_able(self, mode: str, seed: int) -> bool:
+        import duckdb
 
-def _changes(task: Task, again: Collection[int]) -> Iterator[str]:
-    """Per partial, the size of a contribution's change, NULL where nothing changed. `again`: see `perturbed`."""
-    for i, p in enumerate(sql.partials(task.cube)):
-        n, s = ((f"coalesce(c.__{x}{i}, 0)", f"coalesce(t.__{x}{i}, 0)") for x in "ns")
-        old, new = (f"CAST({x} AS DOUBLE)" for x in s)
-        moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
-        if p.op in ("min", "max"):
-            end = "lo" if p.op == "min" else "hi"
-            moved += f" OR c.__{end}{i} IS DISTINCT FROM t.__{end}{i}"
-            size = "1"
-        elif p.is_amount or p.op == "count_distinct":
-            # sums of floats differ in their last bits from run to run: only a real change counts as information
-            moved += f" OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
-            size = f"abs({old} - {new})" if p.is_amount else f"greatest(abs({old} - {new}), 1)"
-        if i in again:
-            moved += f" OR q{i}.other"
-        yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
+        try:
+            self._rows("__p1", self._twin(mode, seed))
+            self.con.execute("SELECT count(COLUMNS(*)) FROM __p1.__rows").fetchall()
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error:
+            return False
+        return True
 
+    def _together(self, seeds: Mapping[str, int]) -> None:
+        self._rows("__p0", {})
+        for k, (mode, seed) in enumerate(seeds.items(), start=1):
+            self._rows(f"__p{k}", self._twin(mode, seed))
+        contributions = fetch(self.con, "SELECT count(*) FROM __x")
+        # of several owners a part of the entities is no part of the rows
+        parts = 1 if self.kept.several else 1 + contributions // AT_ONCE
+        some = [f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE" for part in range(parts)]
+        if not all(self._moved(len(seeds), part, alone=True) for part in some):
+            self.con.execute("DELETE FROM __i WHERE __column = ?", [f"{self.alias}.{self.column}"])
+            for part in some:
+                self._moved(len(seeds), part, alone=False)
 
-def settle(con: duckdb.DuckDBPyConnection, task: Task, several: bool) -> None:
-    """One column is done: from the entities that moved under any of its modes to numbers per cell."""
-    if not fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'"):
-        return
-    numbers = range(len(sql.partials(task.cube)))
-    owner = "unnest(__e) AS __e" if several else "__e"
-    rows = f"SELECT __cell, {owner}, COLUMNS('^m[0-9]+$') FROM __moved"
-    largest = ", ".join(f"max(m{i}) AS m{i}" for i in numbers)
-    each = f"SELECT __cell, __e, {largest} FROM ({rows}) GROUP BY __cell, __e"
-    told = ", ".join(
-        f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS all{i}, "
-        f"coalesce(max(m{i}) / nullif(sum(m{i}), 0), 1 / count(m{i})) AS share{i}" for i in numbers
-    )  # fmt: skip
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({each}) GROUP BY __cell")
-    for i in numbers:
-        con.execute(f"INSERT INTO __i SELECT __cell, {i}, moved{i}, share{i} FROM __told WHERE all{i} > 0")
-    con.execute("DROP TABLE __moved")
+    def _twin(self, mode: str, seed: int) -> dict[str, str]:
+        return {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
+
+    def _rows(self, schema: str, inputs: Mapping[str, str]) -> None:
+        """`{schema}.__rows`: the rows of the cube where inputs are others."""
+        carried_schema(self.con, self.program, self.kind, schema, inputs)
+        owners = cast("sql.Owners", self.program.owners(self.kind))
+        with within(self.con, schema):
+            self.con.execute(f"CREATE VIEW {schema}.__rows AS {sql.rows_sql(self.kept.cube, owners)}")
+
+    def _moved(self, modes: int, part: str, *, alone: bool) -> bool:
+        """Add the movements of a part of the entities to `__i`. With `alone`, the partials of `kept.alone` are taken to
+        have one value a cell and owner in all modes together: False, where it is not so."""
+        cube = self.kept.cube
+        single = self.kept.alone & set(self.behind) if alone else frozenset()
+        states = [s for i in self.behind for s in self._states(i, modes, i in single)]
+        rows = " UNION ALL ".join(f"SELECT {k}::UTINYINT AS __mode, * FROM __p{k}.__rows" for k in range(modes + 1))
+        each = sql.grouped_sql(cube, states, f"({rows}) WHERE __e IS NOT NULL AND {part}")
+        changes = [f"greatest(NULL, {', '.join(self._changes(i, modes, i in single))}) AS m{i}" for i in self.behind]
+        odd = " OR ".join(["FALSE", *(f"lo{i} <> hi{i}" for i in sorted(single))])
+        text = (
+            f"SELECT k.__cell, x.__e, ({odd}) IS TRUE AS odd, {', '.join(changes)} FROM ({each}) x "
+            f"JOIN __cells k ON {alike(keys(cube), 'k', 'x')}"
+        )
+        if self.kept.several:
+            largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
+            owned = f"SELECT * EXCLUDE (__e), unnest(__e) AS __e FROM ({text})"
+            text = f"SELECT __cell, __e, bool_or(odd) AS odd, {largest} FROM ({owned}) GROUP BY __cell, __e"
+        told = ", ".join(
+            f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS most{i}, "
+            f"max(m{i}) AS largest{i}, sum(m{i}) AS whole{i}" for i in self.behind
+        )  # fmt: skip
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, bool_or(odd) AS odd, {told} FROM ({text}) "
+            "GROUP BY __cell"
+        )
+        for i in self.behind:
+            numbers = f"moved{i}, most{i}, largest{i}, whole{i} FROM __told WHERE most{i} > 0"
+            self.con.execute(f"INSERT INTO __i SELECT __cell, {i}, ?, {numbers}", [f"{self.alias}.{self.column}"])
+        return not fetch(self.con, "SELECT count(*) FROM __told WHERE odd")
+
+    def _states(self, i: int, modes: int, single: bool) -> Iterator[str]:
+        """What is kept of the values of partial i in every mode."""
+        p = sql.partials(self.kept.cube)[i]
+        x = f"__c{i}" if p.column else "*"
+        if single:
+            yield from (f"min({x}) AS lo{i}", f"max({x}) AS hi{i}")
+        for k in range(modes + 1):
+            mode = f"FILTER (WHERE __mode = {k})"
+            yield f"count({x}) {mode} AS n{i}_{k}"
+            if p.op in ("min", "max"):
+                yield f"{p.op}({x}) {mode} AS v{i}_{k}"
+            elif p.is_amount:
+                yield f"sum({x}) {mode} AS s{i}_{k}"
+            elif p.op == "count_distinct" and not single:
+                yield f"count(DISTINCT {x}) {mode} AS s{i}_{k}"
+            if p.is_holistic and not single:
+                if self._is_float(i):
+                    yield f"sum({x} * {x}) {mode} AS v{i}_{k}"
+                else:
+                    yield f"sum(hash({x})) FILTER (WHERE __mode = {k} AND {x} IS NOT NULL) AS v{i}_{k}"
+
+    def _is_float(self, i: int) -> bool:
+        return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __c{i} FROM __p0.__rows)") in (
+            "DOUBLE", "FLOAT")  # fmt: skip
+
+    def _changes(self, i: int, modes: int, single: bool) -> Iterator[str]:
+        """Per mode, the size of a contribution's change, NULL where nothing changed."""
+        p = sql.partials(self.kept.cube)[i]
+        # sums of floats differ in their last bits from run to run: only a real change counts as information
+        unlike = "abs({a} - {b}) > 1e-9 * greatest(abs({a}), abs({b}))"
+        for k in range(1, modes + 1):
+            n, v = (f"n{i}_0", f"n{i}_{k}"), (f"v{i}_0", f"v{i}_{k}")
+            s = [f"CAST(coalesce(s{i}_{at}, 0) AS DOUBLE)" for at in (0, k)]
+            moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
+            if single:
+                size = "1"
+            elif p.op in ("min", "max"):
+                moved, size = f"{moved} OR {v[0]} IS DISTINCT FROM {v[1]}", "1"
+            elif p.is_amount or p.op == "count_distinct":
+                moved += f" OR {unlike.format(a=s[0], b=s[1])}"
+                size = f"abs({s[0]} - {s[1]})" if p.is_amount else f"greatest(abs({s[0]} - {s[1]}), 1)"
+            if p.is_holistic and not single:
+                values = [f"coalesce({one}, 0)" for one in v]
+                other = unlike.format(a=values[0], b=values[1]) if self._is_float(i) else f"{values[0]} <> {values[1]}"
+                moved += f" OR {other}"
+            yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
