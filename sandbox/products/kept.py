@@ -7,7 +7,7 @@ added up once more, by which of eight halves an owner is in: eight predictions c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -79,35 +79,27 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     return Kept(cube, kept.several, kept.stored, kept.names, kept.alone, shared, kept.stray)
 
 
-def _stored(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube, alone: frozenset[int]
-) -> Kept:  # fmt: skip
-    """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` says where it is
-    so. Without any the numbers of distinct values of a margin are no sums: each grouping is made from the rows."""
+def _stored(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube, alone: frozenset[int]) -> Kept:
+    """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
     owners = cast("sql.Owners", program.owners(kind))
-    stored, names = _columns(cube, alone)
-    in_steps = not any(p.op == "count_distinct" for p in sql.partials(cube)) or bool(alone)
-    finest = cube.model_copy(update={"margins": []}) if in_steps else cube
-    columns = [f"CAST({n} AS UINTEGER) AS {n}" if stored[n].startswith("count") else n for n in stored]
-    columns += [f"__lo{i} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
-    rows = sql.contributions_sql(finest, owners)
+    stored, names = columns_of(cube, alone)
     with within(con, "__k"):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE __x AS SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM ({rows}) x "
-            f"LEFT JOIN __cells k ON {alike(keys(cube), 'k', 'x')}"
-        )
-    stray = int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL"))
-    if in_steps and cube.margins:
-        _add_margins(con, cube, stored, alone)
+        by_cell(con, cube, "__x", stored, alone, lambda one: sql.contributions_sql(one, owners))
     several = "several" in (owners[alias] for alias in cube.used)
+    stray = int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL"))
     return Kept(cube, several, stored, names, alone, frozenset(), stray)
 
 
-def _columns(cube: Cube, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
-    """(stored column → aggregate, column of the contributions → SQL over the stored ones)."""
+def columns_of(
+    cube: Cube, alone: frozenset[int], only: Collection[int] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`.
+
+    What two partials have in common is stored once. The number of distinct values of partials `alone` is no aggregate.
+    """
     first, stored, names, by_text = sql.same_values(cube), {"__rows": "count(*)"}, {}, {"count(*)": "__rows"}
     for i, p in enumerate(sql.partials(cube)):
-        for letter, text in sql.contribution(p, f"__c{first[i]}").items():
+        for letter, text in sql.contribution(p, f"__c{first[i]}").items() if only is None or i in only else ():
             name = f"__{letter}{i}"
             if p.op == "count_distinct" and (letter == "hi" or (letter == "lo" and i not in alone)):
                 continue
@@ -120,25 +112,37 @@ def _columns(cube: Cube, alone: frozenset[int]) -> tuple[dict[str, str], dict[st
     return stored, names
 
 
-def _added(stored: Mapping[str, str]) -> Iterator[str]:
-    for name, text in stored.items():
-        yield f"{_TOGETHER[text.split('(')[0]].format(x=name)} AS {name}"
+def by_cell(
+    con: duckdb.DuckDBPyConnection,
+    cube: Cube,
+    table: str,
+    stored: Mapping[str, str],
+    alone: Collection[int],
+    rows: Callable[[Cube], str],
+) -> None:
+    """Contributions as `table`: by number of the cell (NULL: in none), from the statement that `rows` gives for a cube.
 
-
-def _add_margins(con: duckdb.DuckDBPyConnection, cube: Cube, stored: Mapping[str, str], alone: frozenset[int]) -> None:
-    """The contributions to the margins, added up from the finest cells."""
-    steps = []
+    Margins are added up from the finest contributions, where the aggregates add up: numbers of distinct values do not.
+    """
+    adds_up = not any("DISTINCT" in text for text in stored.values())
+    finest = cube.model_copy(update={"margins": []}) if adds_up else cube
+    columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
+    columns += [f"__lo{i} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
+    own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
+    own += alike(keys(cube), "k", "x")
+    if not (adds_up and cube.margins):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=f'({rows(finest)})')}")
+        return
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {rows(finest)}")
+    added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
+    added += [f"min(__lo{i}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
+    parts = [own.format(x="__f")]
     for g, margin in enumerate(cube.margins, start=1):
         dims = [f"__d{cube.dimensions.index(d)}" for d in margin]
-        on = " AND ".join([f"m.__g = {g}", *([alike(dims, "m", "f")] if dims else [])])
-        steps.append(f"SELECT f.__cell AS __fine, m.__cell FROM __cells f JOIN __cells m ON {on} WHERE f.__g = 0")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __up AS {' UNION ALL '.join(steps)}")
-    ones = [f"bool_and(__one{i}) AND min(__lo{i}) IS NOT DISTINCT FROM max(__lo{i})" for i in sorted(alone)]
-    columns = ", ".join([*_added(stored), *ones])
-    con.execute(
-        f"INSERT INTO __x SELECT u.__cell, __e, {columns} FROM __x x JOIN __up u ON u.__fine = x.__cell "
-        "GROUP BY u.__cell, __e"
-    )
+        on = " AND ".join([f"k.__g = {g}", *([alike(dims, "k", "x")] if dims else [])])
+        parts.append(f"SELECT k.__cell, x.__e, {', '.join(added)} FROM __f x JOIN __cells k ON {on} GROUP BY 1, 2")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL '.join(parts)}")
+    con.execute("DROP TABLE __f")
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:

@@ -15,14 +15,14 @@ from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, alike, keys
+from sandbox.products.kept import Kept, by_cell, columns_of
 from sandbox.products.program import Program
 
 if TYPE_CHECKING:
     import duckdb
 
-AT_ONCE = 2_000_000
-"""Contributions that are compared at once: under four states each, they fit the memory of a proof"""
+AT_ONCE = 4_000_000
+"""Contributions that are compared at once: with those of every mode they fit the memory of a proof"""
 MODES = ("minimum", "maximum", "shuffle")
 _FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
@@ -79,9 +79,9 @@ def begin(con: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One column in every mode, against the values as they are, in one pass over the rows of all of them.
+    """One column in every mode, each held against the values as they are; an entity has moved under any of them.
 
-    Only the partials that the column has a part in (`behind`) are looked at. An entity has moved under any mode.
+    Only the partials that the column has a part in (`behind`) are looked at.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -94,128 +94,116 @@ class Trial:
 
     def run(self, seeds: Mapping[str, int]) -> list[str]:
         """The modes that the job can be run on; their movements go to `__i`."""
+        alone = self.kept.alone & set(self.behind)
+        able = self._contributed(seeds, alone)
+        if alone and any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}")
+                         for k, _ in enumerate(able, start=1) for i in alone):  # fmt: skip
+            alone = frozenset()
+            able = self._contributed({mode: seeds[mode] for mode in able}, alone)
+        if able:
+            rows = fetch(self.con, "SELECT count(*) FROM __x")
+            # of several owners, a part of the entities is no part of the rows
+            parts = 1 if self.kept.several else 1 + rows // AT_ONCE
+            for part in range(parts):
+                self._compare(len(able), alone, f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE")
+        return able
+
+    def _contributed(self, seeds: Mapping[str, int], alone: frozenset[int]) -> list[str]:
+        """Contributions of every mode that the job can be run on as `__t1`, …; as things are, `__t0`."""
         import duckdb
 
-        try:
-            self._together(seeds)
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error:
-            if len(seeds) == 1:
-                return []
-            able = [mode for mode, seed in seeds.items() if self._is_able(mode, seed)]
-            return self.run({mode: seeds[mode] for mode in able}) if 0 < len(able) < len(seeds) else []
-        return list(seeds)
+        stored, _ = self._columns(alone)
+        known = {text: name for name, text in self.kept.stored.items()}
+        if set(stored.values()) <= set(known):
+            own = ", ".join(f"{known[text]} AS {name}" for name, text in stored.items())
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __t AS SELECT __cell, __e, {own} FROM __x")
+        else:
+            self._contribute("__k", "__t0", stored, alone)
+            self.con.execute("CREATE OR REPLACE TEMP VIEW __t AS SELECT * FROM __t0")
+        able: list[str] = []
+        for mode, seed in seeds.items():
+            inputs = {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
+            try:
+                carried_schema(self.con, self.program, self.kind, "__p", inputs)
+                self._contribute("__p", f"__t{len(able) + 1}", stored, alone)
+            except duckdb.InterruptException:
+                raise
+            except duckdb.Error:
+                continue
+            able.append(mode)
+        return able
 
-    def _is_able(self, mode: str, seed: int) -> bool:
-        import duckdb
-
-        try:
-            self._rows("__p1", self._twin(mode, seed))
-            self.con.execute("SELECT count(COLUMNS(*)) FROM __p1.__rows").fetchall()
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error:
-            return False
-        return True
-
-    def _together(self, seeds: Mapping[str, int]) -> None:
-        self._rows("__p0", {})
-        for k, (mode, seed) in enumerate(seeds.items(), start=1):
-            self._rows(f"__p{k}", self._twin(mode, seed))
-        contributions = fetch(self.con, "SELECT count(*) FROM __x")
-        # of several owners a part of the entities is no part of the rows
-        parts = 1 if self.kept.several else 1 + contributions // AT_ONCE
-        some = [f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE" for part in range(parts)]
-        if not all(self._moved(len(seeds), part, alone=True) for part in some):
-            self.con.execute("DELETE FROM __i WHERE __column = ?", [f"{self.alias}.{self.column}"])
-            for part in some:
-                self._moved(len(seeds), part, alone=False)
-
-    def _twin(self, mode: str, seed: int) -> dict[str, str]:
-        return {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
-
-    def _rows(self, schema: str, inputs: Mapping[str, str]) -> None:
-        """`{schema}.__rows`: the rows of the cube where inputs are others."""
-        carried_schema(self.con, self.program, self.kind, schema, inputs)
-        owners = cast("sql.Owners", self.program.owners(self.kind))
+    def _contribute(self, schema: str, table: str, stored: Mapping[str, str], alone: frozenset[int]) -> None:
+        owners, first = cast("sql.Owners", self.program.owners(self.kind)), sql.same_values(self.kept.cube)
+        columns = [f"{text} AS {name}" for name, text in stored.items()]
+        columns += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
         with within(self.con, schema):
-            self.con.execute(f"CREATE VIEW {schema}.__rows AS {sql.rows_sql(self.kept.cube, owners)}")
+            rows = f"({sql.rows_sql(self.kept.cube, owners)})"
+            by_cell(self.con, self.kept.cube, table, stored, alone, lambda one: sql.grouped_sql(one, columns, rows))
 
-    def _moved(self, modes: int, part: str, *, alone: bool) -> bool:
-        """Add the movements of a part of the entities to `__i`. With `alone`, the partials of `kept.alone` are taken to
-        have one value a cell and owner in all modes together: False, where it is not so."""
-        cube = self.kept.cube
-        single = self.kept.alone & set(self.behind) if alone else frozenset()
-        states = [s for i in self.behind for s in self._states(i, modes, i in single)]
-        rows = " UNION ALL ".join(f"SELECT {k}::UTINYINT AS __mode, * FROM __p{k}.__rows" for k in range(modes + 1))
-        each = sql.grouped_sql(cube, states, f"({rows}) WHERE __e IS NOT NULL AND {part}")
-        changes = [f"greatest(NULL, {', '.join(self._changes(i, modes, i in single))}) AS m{i}" for i in self.behind]
-        odd = " OR ".join(["FALSE", *(f"lo{i} <> hi{i}" for i in sorted(single))])
-        text = (
-            f"SELECT k.__cell, x.__e, ({odd}) IS TRUE AS odd, {', '.join(changes)} FROM ({each}) x "
-            f"JOIN __cells k ON {alike(keys(cube), 'k', 'x')}"
-        )
+    def _columns(self, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
+        """What is compared; of values that do not add up to a contribution, a sum that tells whether they differ."""
+        stored, names = columns_of(self.kept.cube, alone, self.behind)
+        first = sql.same_values(self.kept.cube)
+        for i in self._compared_by_value(alone):
+            x = f"__c{first[i]}"
+            stored[f"__f{i}"] = (
+                f"sum({x} * {x})" if self._is_float(i) else f"sum(hash({x})) FILTER (WHERE {x} IS NOT NULL)"
+            )
+            names[f"__f{i}"] = f"__f{i}"
+        return stored, names
+
+    def _compared_by_value(self, alone: frozenset[int]) -> list[int]:
+        holistic = [i for i, p in enumerate(sql.partials(self.kept.cube)) if p.is_holistic]
+        return [i for i in holistic if i in self.behind and i not in alone]
+
+    def _is_float(self, i: int) -> bool:
+        """Whether a value behind partial i may be a sum of floats, whose last bits are not fixed."""
+        return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})") in ("DOUBLE", "FLOAT")
+
+    def _compare(self, modes: int, alone: frozenset[int], part: str) -> None:
+        """Add the movements of a part of the entities to `__i`."""
+        _, names = self._columns(alone)
+        sides = []
+        for k in range(modes + 1):
+            columns = ", ".join(["__cell", "__e", *(f"{text} AS {name}_{k}" for name, text in names.items())])
+            table = f"__t{k or ''}"
+            sides.append(
+                f"(SELECT {columns} FROM {table} WHERE __cell IS NOT NULL AND __e IS NOT NULL AND {part}) t{k}"
+            )
+        joined = " FULL JOIN ".join([sides[0], *(f"{side} USING (__cell, __e)" for side in sides[1:])])
+        changes = [f"greatest(NULL, {', '.join(self._changes(i, modes, alone))}) AS m{i}" for i in self.behind]
+        text = f"SELECT __cell, __e, {', '.join(changes)} FROM {joined}"
         if self.kept.several:
             largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
-            owned = f"SELECT * EXCLUDE (__e), unnest(__e) AS __e FROM ({text})"
-            text = f"SELECT __cell, __e, bool_or(odd) AS odd, {largest} FROM ({owned}) GROUP BY __cell, __e"
+            text = f"SELECT __cell, __e, {largest} FROM (SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})) GROUP BY 1, 2"
         told = ", ".join(
             f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS most{i}, "
             f"max(m{i}) AS largest{i}, sum(m{i}) AS whole{i}" for i in self.behind
         )  # fmt: skip
-        self.con.execute(
-            f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, bool_or(odd) AS odd, {told} FROM ({text}) "
-            "GROUP BY __cell"
-        )
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({text}) GROUP BY __cell")
         for i in self.behind:
             numbers = f"moved{i}, most{i}, largest{i}, whole{i} FROM __told WHERE most{i} > 0"
             self.con.execute(f"INSERT INTO __i SELECT __cell, {i}, ?, {numbers}", [f"{self.alias}.{self.column}"])
-        return not fetch(self.con, "SELECT count(*) FROM __told WHERE odd")
 
-    def _states(self, i: int, modes: int, single: bool) -> Iterator[str]:
-        """What is kept of the values of partial i in every mode."""
-        p = sql.partials(self.kept.cube)[i]
-        x = f"__c{i}" if p.column else "*"
-        if single:
-            yield from (f"min({x}) AS lo{i}", f"max({x}) AS hi{i}")
-        for k in range(modes + 1):
-            mode = f"FILTER (WHERE __mode = {k})"
-            yield f"count({x}) {mode} AS n{i}_{k}"
-            if p.op in ("min", "max"):
-                yield f"{p.op}({x}) {mode} AS v{i}_{k}"
-            elif p.is_amount:
-                yield f"sum({x}) {mode} AS s{i}_{k}"
-            elif p.op == "count_distinct" and not single:
-                yield f"count(DISTINCT {x}) {mode} AS s{i}_{k}"
-            if p.is_holistic and not single:
-                if self._is_float(i):
-                    yield f"sum({x} * {x}) {mode} AS v{i}_{k}"
-                else:
-                    yield f"sum(hash({x})) FILTER (WHERE __mode = {k} AND {x} IS NOT NULL) AS v{i}_{k}"
-
-    def _is_float(self, i: int) -> bool:
-        return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __c{i} FROM __p0.__rows)") in (
-            "DOUBLE", "FLOAT")  # fmt: skip
-
-    def _changes(self, i: int, modes: int, single: bool) -> Iterator[str]:
+    def _changes(self, i: int, modes: int, alone: frozenset[int]) -> Iterator[str]:
         """Per mode, the size of a contribution's change, NULL where nothing changed."""
         p = sql.partials(self.kept.cube)[i]
         # sums of floats differ in their last bits from run to run: only a real change counts as information
         unlike = "abs({a} - {b}) > 1e-9 * greatest(abs({a}), abs({b}))"
         for k in range(1, modes + 1):
-            n, v = (f"n{i}_0", f"n{i}_{k}"), (f"v{i}_0", f"v{i}_{k}")
-            s = [f"CAST(coalesce(s{i}_{at}, 0) AS DOUBLE)" for at in (0, k)]
+            n = [f"CAST(coalesce(__n{i}_{at}, 0) AS BIGINT)" for at in (0, k)]
+            s = [f"CAST(coalesce(__s{i}_{at}, 0) AS DOUBLE)" for at in (0, k)]
             moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
-            if single:
-                size = "1"
-            elif p.op in ("min", "max"):
-                moved, size = f"{moved} OR {v[0]} IS DISTINCT FROM {v[1]}", "1"
+            if p.op in ("min", "max"):
+                end = "lo" if p.op == "min" else "hi"
+                moved, size = f"{moved} OR __{end}{i}_0 IS DISTINCT FROM __{end}{i}_{k}", "1"
             elif p.is_amount or p.op == "count_distinct":
                 moved += f" OR {unlike.format(a=s[0], b=s[1])}"
                 size = f"abs({s[0]} - {s[1]})" if p.is_amount else f"greatest(abs({s[0]} - {s[1]}), 1)"
-            if p.is_holistic and not single:
-                values = [f"coalesce({one}, 0)" for one in v]
-                other = unlike.format(a=values[0], b=values[1]) if self._is_float(i) else f"{values[0]} <> {values[1]}"
-                moved += f" OR {other}"
+            if i in alone:
+                moved += f" OR __lo{i}_0 IS DISTINCT FROM __lo{i}_{k}"
+            elif p.is_holistic:
+                f = [f"coalesce(__f{i}_{at}, 0)" for at in (0, k)]
+                moved += f" OR {unlike.format(a=f[0], b=f[1]) if self._is_float(i) else f'{f[0]} <> {f[1]}'}"
             yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
