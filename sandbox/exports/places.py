@@ -1,8 +1,9 @@
 """Where something is: in a file, in a member of it, in a part of that, in a cell.
 
-`{file}[!{member}…][#{key}={value}[;{key}={value}…]]`, for example `一季度.zip!表/区.xlsx#sheet=汇总;row=3;column=2`. Keys are
-`sheet`, `page`, `part` (of a document, picture or model), `data` (a chart's own), `row` and `column` (numbers in the
-file, from 1), `header`, `offset` (bytes). The characters `! # ; = %` of a name, and those that cannot be seen, are written `%21` and so on.
+`{file}[!{member}…][#{key}={value}[;{key}={value}…]]`, for example `一季度.zip!表/区.xlsx#sheet=汇总;row=3;column=2`.
+Keys are `sheet`, `page`, `table` and `part` (of a document, picture or model), `row` and `column` (numbers in the file,
+from 1), `header`, `offset` (bytes). The characters `! # ; = %` of a name, and those that cannot be seen, are written
+`%21` and so on.
 """
 
 from __future__ import annotations

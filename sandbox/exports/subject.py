@@ -20,7 +20,7 @@ from sandbox.exports.wording import wording_of
 from sandbox.products.artefact import Artefact
 from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import Evidence
-from sandbox.products.matching import SourceMatch, match
+from sandbox.products.matching import FileTable, SourceMatch, match
 from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec
 
@@ -233,14 +233,17 @@ def refusals_of(error: EvidenceError) -> tuple[Refusal, ...]:
 def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubject:
     """`subject` with what of its files and texts is found again in the source; numbers the platform computed are not
     looked up. Call it last: it needs the job and the evidence."""
+    words = [word for contents in subject.contents for text in contents.texts.values() for word in text.split()]
+    words += [word for text in subject.texts.values() for word in text.split()]
     tables = [table for contents in subject.contents for table in contents.tables]
-    values = {word for text in subject.texts.values() for word in text.split()}
-    for table in tables:
-        wanted = [i for i, name in enumerate(table.header) if name not in subject.measure_columns]
-        values |= {*table.header, *(row[i] for _, row in table.lines() for i in wanted)}
-    biggest = max(tables, key=lambda t: t.rows, default=None)
-    rows = [row for _, row in biggest.lines()] if biggest else []
-    found = match(sources, values, biggest.header if biggest else (), rows)
+    looked_up = [
+        FileTable(
+            table.header, table.path, table.rows,
+            tuple(i for i, name in enumerate(table.header) if name not in subject.measure_columns),
+        )
+        for table in tables if table.rows
+    ]  # fmt: skip
+    found = match(sources, looked_up, words)
     answer = replace(subject, match=found, records=_records(subject, tables, sources))
     answer.contents  # noqa: B018 - what is in use is not read again
     return answer

@@ -1,43 +1,64 @@
-"""What of a file can be found again in the source: identifiers in any encoding, and whole rows.
+"""What of a file can be found again in the source: identifiers in any encoding or in pieces, and whole rows.
 
-Runs on the source with the file's values as parameters; answers are counts, never values.
+Runs where the source is; answers are counts, never values. Memory stays flat: tables are streamed, joins are exact and
+spill to the disk, rows are compared by a digest of 128 bits.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.catalog.keys import normal_key
 from sandbox.products.compile import quote
-from sandbox.products.source import Source, file_columns, opened
+from sandbox.products.matching_rows import SharedRows, shared_rows
+from sandbox.products.source import Source, opened
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
 SHORTEST = 6
 """Shorter values are not compared raw: small whole numbers are keys of many registers and values of every table."""
+_LONGEST = 512
+_LONGEST_KEY, _LONG_KEY = 64, 10
+"""A joined text of so many characters is no key by chance; a shorter one counts where half of the rows give one."""
+_SAMPLE = 20_000
 
+# encoding → what it makes of a key, what its values look like, how they are compared
 _IN_SQL = {
-    "raw": "{k}",
-    "md5": "md5({k})",
-    "sha1": "sha1({k})",
-    "sha256": "sha256({k})",
-    "base64": "base64(encode({k}))",
-    "hex": "lower(hex(encode({k})))",
+    "md5": ("md5({k})", "[0-9a-fA-F]{32}", "lower(w)"),
+    "sha1": ("sha1({k})", "[0-9a-fA-F]{40}", "lower(w)"),
+    "sha256": ("sha256({k})", "[0-9a-fA-F]{64}", "lower(w)"),
+    "base64": ("rtrim(base64(encode({k})), '=')", "[A-Za-z0-9+/_-]{8,}={0,2}", "translate(rtrim(w, '='), '-_', '+/')"),
+    "hex": ("lower(hex(encode({k})))", "(0[xX])?([0-9a-fA-F]{2}){6,}", "regexp_replace(lower(w), '^0x', '')"),
 }
 _IN_PYTHON: dict[str, Callable[[bytes], str]] = {"sm3": lambda raw: hashlib.new("sm3", raw).hexdigest()}
 
 
 @dataclass(frozen=True, slots=True)
-class SharedRows:
-    """Rows of the file that equal, on the columns shared by name, a source row unique on them."""
+class FileTable:
+    """A table of the file: an Arrow file of strings with columns "1", "2", …, its header, and the places (from 0) of
+    the columns that are looked up; the others the platform computed itself."""
 
-    input: str
-    shared_columns: int
+    header: tuple[str, ...]
+    path: Path
     rows: int
+    looked: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Adjacent columns (places from 0) of a table that make identifiers when they are written together: in how many
+    of the rows that were looked at."""
+
+    table: int
+    columns: tuple[int, ...]
+    rows: int
+    looked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,81 +68,130 @@ class SourceMatch:
 
     identifiers: Mapping[str, int]
     rows: tuple[SharedRows, ...]
+    split: tuple[Split, ...] = ()
 
 
-def match(
-    sources: Mapping[str, Source],
-    values: Iterable[str],
-    header: Sequence[str] = (),
-    table: Sequence[Sequence[str]] = (),
-) -> SourceMatch:
-    """Look up `values` (distinct text cells) among the sources' identifiers and the rows of `table` among their
-    rows."""
-    found: dict[str, int] = {}
-    wanted = sorted({v.strip() for v in values if len(v.strip()) >= SHORTEST})
+def match(sources: Mapping[str, Source], tables: Sequence[FileTable], words: Iterable[str] = ()) -> SourceMatch:
+    """Look up the cells of `tables` and `words` among the sources' identifiers, and the rows of the biggest table among
+    their rows."""
     with opened(sources, whole=True) as con:
-        con.execute("CREATE TEMP TABLE __w AS SELECT unnest(?::VARCHAR[]) AS w", [wanted])
-        columns = [(alias, c) for alias, s in sources.items() for c in s.identifier_columns]
-        for encoding, template in _IN_SQL.items():
-            found[encoding] = _in_sql(con, columns, encoding, template)
+        for n, table in enumerate(tables):
+            _attach(con, n, table)
+        _values(con, tables, words)
+        keyed = _keys(con, sources)
+        found = {"raw": _count(con, "k IN (SELECT k FROM __k)") if keyed else 0}
+        for encoding, (template, shape, theirs) in _IN_SQL.items():
+            found[encoding] = _encoded(con, template, shape, theirs) if keyed else 0
         for encoding, function in _IN_PYTHON.items():
-            found[encoding] = _in_python(con, columns, set(wanted), function)
-        rows = tuple(_shared_rows(con, alias, source, header, table) for alias, source in sources.items())
-    return SourceMatch(found, rows)
+            found[encoding] = _digested(con, function) if keyed else 0
+        split = tuple(s for n, table in enumerate(tables) if keyed for s in _splits(con, n, table))
+        biggest = max(range(len(tables)), key=lambda n: tables[n].rows, default=None)
+        rows = tuple(
+            one for alias, source in sources.items() if biggest is not None
+            for one in shared_rows(con, alias, source, f"__t{biggest}", tables[biggest].header)
+        )  # fmt: skip
+    return SourceMatch(found, rows, split)
 
 
-def _in_sql(con: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str, str]], encoding: str, template: str) -> int:
+def _attach(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> None:
+    """The table under the name `__t…`, read from its file whenever it is asked."""
+    import pyarrow.dataset as ds
+
+    con.register(f"__t{number}", ds.dataset(str(table.path), format="ipc"))
+
+
+def _values(con: duckdb.DuckDBPyConnection, tables: Sequence[FileTable], words: Iterable[str]) -> None:
+    """`__w`: every distinct text `w` of the file that could be an identifier, with its normal key `k`; a disguised text
+    has a row for each way to read it."""
+    con.execute("CREATE TEMP TABLE __v AS SELECT unnest(?::VARCHAR[]) AS w", [sorted(_headers(tables, words))])
+    for n, table in enumerate(tables):
+        for place in table.looked:
+            w = f"trim({quote(str(place + 1))})"
+            con.execute(
+                f"INSERT INTO __v SELECT DISTINCT {w} FROM __t{n} WHERE length({w}) BETWEEN {SHORTEST} AND {_LONGEST}"
+            )
+    con.execute(f"CREATE TEMP TABLE __w AS SELECT DISTINCT w, {normal_key('w')} AS k FROM __v WHERE w IS NOT NULL")
+    con.execute("DROP TABLE __v")
+    for read in _readings(con):
+        con.register("__read", read)
+        con.execute(f"INSERT INTO __w SELECT w, {normal_key('r')} FROM __read WHERE r <> w")
+        con.unregister("__read")
+
+
+def _headers(tables: Sequence[FileTable], words: Iterable[str]) -> set[str]:
+    every = {*words, *(name for table in tables for name in table.header)}
+    return {text.strip() for text in every if SHORTEST <= len(text.strip()) <= _LONGEST}
+
+
+def _readings(con: duckdb.DuckDBPyConnection) -> Iterator[pl.DataFrame]:
+    """Canonical forms of the texts that have another one: full-width, invisible and separating characters."""
+    import polars as pl
+
+    from sandbox.detection import canon
+
+    odd = r"[^\x00-\x7F\x{4E00}-\x{9FFF}]|[\s._/,:|-]"
+    query = f"SELECT w FROM __w WHERE length(w) <= {_LONGEST_KEY} AND regexp_matches(w, '{odd}')"
+    values = pl.Series(pl.from_arrow(con.sql(query).to_arrow_table())["w"])
+    if len(values):
+        plain = canon.canonical_values(values.clone())  # it writes into what it is given
+        yield pl.DataFrame({"w": values, "r": plain})
+        yield pl.DataFrame({"w": values, "r": plain.str.replace_all(r"[\s._/\\,:|·-]", "")})
+
+
+def _keys(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source]) -> bool:
+    """`__k`: the distinct normal identifiers of all sources; whether there are any."""
+    columns = [(alias, c) for alias, s in sources.items() for c in s.identifier_columns]
     if not columns:
-        return 0
+        return False
     keys = " UNION ".join(f"SELECT {normal_key(quote(c))} AS k FROM {quote(a)}" for a, c in columns)
-    theirs = {"raw": normal_key("w"), "base64": "w"}.get(encoding, "lower(w)")
-    known = f"SELECT {template.format(k='k')} FROM ({keys}) WHERE k IS NOT NULL"
-    query = f"SELECT count(DISTINCT w) FROM __w WHERE {theirs} IN ({known})"
-    return int(con.execute(query).fetchall()[0][0])
+    con.execute(f"CREATE TEMP TABLE __k AS SELECT k FROM ({keys}) WHERE k IS NOT NULL")
+    return True
 
 
-def _in_python(
-    con: duckdb.DuckDBPyConnection,
-    columns: Sequence[tuple[str, str]],
-    wanted: set[str],
-    function: Callable[[bytes], str],
-) -> int:
-    """Digests DuckDB lacks; looked for only where a value has the length of one."""
-    lowered = {w.lower() for w in wanted if len(w) == 64}
-    if not lowered:
+def _count(con: duckdb.DuckDBPyConnection, condition: str) -> int:
+    return int(con.execute(f"SELECT count(DISTINCT w) FROM __w WHERE {condition}").fetchall()[0][0])
+
+
+def _encoded(con: duckdb.DuckDBPyConnection, template: str, shape: str, theirs: str) -> int:
+    """Values of the shape that are an encoded key, in capitals or small letters; the source is read only for some."""
+    shaped = f"regexp_full_match(w, '{shape}')"
+    if not _count(con, shaped):
         return 0
-    hits = set()
-    for alias, column in columns:
-        query = f"SELECT DISTINCT {normal_key(quote(column))} FROM {quote(alias)}"
-        hits |= {d for (k,) in con.execute(query).fetchall() if k and (d := function(k.encode())) in lowered}
+    known = " UNION ".join(f"SELECT {template.format(k=k)} FROM __k" for k in ("k", "lower(k)"))
+    return _count(con, f"{shaped} AND {theirs} IN ({known})")
+
+
+def _digested(con: duckdb.DuckDBPyConnection, function: Callable[[bytes], str]) -> int:
+    """Digests DuckDB lacks; looked for only where a value has the length of one."""
+    shaped = con.execute("SELECT DISTINCT lower(w) FROM __w WHERE regexp_full_match(w, '[0-9a-fA-F]{64}')").fetchall()
+    wanted = {w for (w,) in shaped}
+    if not wanted:
+        return 0
+    hits: set[str] = set()
+    cursor = con.execute("SELECT k FROM __k")
+    while rows := cursor.fetchmany(100_000):
+        for (key,) in rows:
+            hits.update(d for one in {key, key.lower()} if (d := function(one.encode())) in wanted)
     return len(hits)
 
 
-def _shared_rows(
-    con: duckdb.DuckDBPyConnection, alias: str, source: Source, header: Sequence[str], table: Sequence[Sequence[str]]
-) -> SharedRows:
-    names = file_columns(source)
-    shared = [name for name in dict.fromkeys(header) if name in names]
-    if not shared or not table:
-        return SharedRows(alias, len(shared), 0)
-    places = [list(header).index(name) for name in shared]
-    con.execute("CREATE OR REPLACE TEMP TABLE __f AS SELECT unnest(?::VARCHAR[][]) AS r",
-                [[[_plain(row[p]) for p in places] for row in table if len(row) == len(header)]])  # fmt: skip
-    keys = ", ".join(str(i + 1) for i in range(len(shared)))
-    columns = ", ".join(f"{_sql_plain(quote(c))} AS c{i}" for i, c in enumerate(shared))
-    unique = f"SELECT {columns} FROM {quote(alias)} GROUP BY {keys} HAVING count(*) = 1"
-    on = " AND ".join(f"u.c{i} = f.r[{i + 1}]" for i in range(len(shared)))
-    query = f"SELECT count(*) FROM __f f WHERE EXISTS (SELECT 1 FROM ({unique}) u WHERE {on})"
-    return SharedRows(alias, len(shared), int(con.execute(query).fetchall()[0][0]))
-
-
-def _plain(value: str) -> str:
-    """Case, outer blanks and trailing zeros do not make another value."""
-    text = value.strip().upper()
-    return text.rstrip("0").rstrip(".") if "." in text and text.replace(".", "", 1).lstrip("+-").isdigit() else text
-
-
-def _sql_plain(column: str) -> str:
-    text = f"upper(trim(coalesce(CAST({column} AS VARCHAR), '')))"
-    decimal = f"regexp_full_match({text}, '[+-]?[0-9]+[.][0-9]*')"
-    return f"CASE WHEN {decimal} THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+def _splits(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> Iterator[Split]:
+    """Two and three adjacent columns whose cells, written together, are identifiers; told by a sample of rows."""
+    looked = set(table.looked)
+    sample = f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __s AS SELECT * FROM __t{number} {sample}")
+    rows = int(con.execute("SELECT count(*) FROM __s").fetchall()[0][0])
+    for width in (2, 3):
+        for first in range(len(table.header) - width + 1):
+            columns = tuple(range(first, first + width))
+            if not looked.issuperset(columns):
+                continue
+            joined = " || ".join(f"trim({quote(str(c + 1))})" for c in columns)
+            key = normal_key(f"({joined})")
+            query = (
+                f"SELECT count(*), count(*) FILTER (length(k) >= {_LONG_KEY}) FROM (SELECT {key} AS k FROM __s) "
+                "WHERE k IN (SELECT k FROM __k)"
+            )
+            hits, long = con.execute(query).fetchall()[0]
+            if long or hits * 2 > rows:
+                yield Split(number, columns, int(hits), rows)

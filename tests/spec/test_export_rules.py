@@ -15,10 +15,11 @@ import pytest
 from policies import checks as policy_checks
 from policies.verdict import Outcome, Verdict
 from sandbox.exports.checks import CHECKS
+from sandbox.exports.contents import Contents, read_all
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import LATER_STAGES, evaluate, run_rule, terms, verdict_for
 from sandbox.exports.history import ReleasedCell, cells_of
-from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts
+from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts, bounds_of
 from sandbox.exports.wording import WORDINGS
 from sandbox.products.artefact import read_csv
 from sandbox.products.cells import packed
@@ -188,6 +189,15 @@ def zipped(members: dict[str, bytes], **info: Any) -> bytes:
     return buffer.getvalue()
 
 
+def picture() -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), "white").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURE = picture()
 TOKENS = "\n".join(base64.b64encode(hashlib.sha256(bytes([i])).digest()).decode() for i in range(20))
 PROSE = "\n".join(f"患者自述{i}年前开始出现反复咳嗽，曾在外地就医并自行停药，家属陪同前来复诊" for i in range(20))
 FILES: list[tuple[str, str, str | bytes, str, Outcome]] = [
@@ -203,7 +213,8 @@ FILES: list[tuple[str, str, str | bytes, str, Outcome]] = [
     ("EXP-FILE-01", "binary called csv", bytes(range(32)), "t.csv", BLOCK),
     ("EXP-FILE-01", "path in the name", "a\n1\n", "../t.csv", BLOCK),
     ("EXP-FILE-01", "control character in the name", "a\n1\n", "t\n.csv", BLOCK),
-    ("EXP-FILE-01", "picture", b"\x89PNG\r\n\x1a\n" + bytes(9), "t.png", REVIEW),
+    ("EXP-FILE-01", "picture", PICTURE, "t.png", REVIEW),
+    ("EXP-FILE-01", "broken picture", b"\x89PNG\r\n\x1a\n" + bytes(9), "t.png", BLOCK),
     ("EXP-FILE-01", "macro workbook", zipped({"xl/workbook.xml": b"", "xl/vbaProject.bin": b""}), "t.xlsx", BLOCK),
     ("EXP-ARCHIVE-01", "zip bomb", zipped({"a.csv": bytes(10**6)}), "t.zip", BLOCK),
     ("EXP-ARCHIVE-01", "nested too deep", zipped({"a": zipped({"b": zipped({"c": zipped({})})})}), "t.zip", BLOCK),
@@ -241,6 +252,13 @@ FILES: list[tuple[str, str, str | bytes, str, Outcome]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def opened() -> tuple[Contents, ...]:
+    """All files of the table read in one jail: what is in use is not read again."""
+    return read_all([alone(content, name).files[0] for _, _, content, name, _ in FILES], bounds_of(edition()))
+
+
+@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize(("rule", "what", "content", "name", "expected"), FILES, ids=[f"{f[0]} {f[1]}" for f in FILES])
 def test_files(rule: str, what: str, content: str | bytes, name: str, expected: Outcome) -> None:
     assert outcome(alone(content, name), rule) is expected

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from policies.verdict import Outcome
+from sandbox.detection.canon import canonical
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need
-from sandbox.exports.contents import Contents, Table
+from sandbox.exports.contents import Contents, Problem, Table
 from sandbox.exports.places import parse, within
 from sandbox.exports.subject import ExportSubject
 from sandbox.products.artefact import is_formula
@@ -15,6 +17,7 @@ from sandbox.products.artefact import is_formula
 _MB = 2**20
 _NUMBER = r"^[ \x{a0}\x{3000}]*[+-][0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$"
 
+ARCHIVES = frozenset({"zip", "tar", "gz", "bz2", "xz", "zst", "7z", "rar"})
 IN_ARCHIVES = frozenset({"depth", "members", "ratio", "unpacked", "encrypted", "link", "path"})
 """Problems the rule about archives answers for."""
 CARRIED = frozenset({
@@ -75,8 +78,14 @@ def _parts(contents: Contents, parameters: Any) -> Iterator[Miss]:
 def archives(subject: ExportSubject, parameters: Any) -> Measured:
     """Archives, and office files (which are archives), stay within depth, ratio and members; none encrypted or
     linked."""
-    misses = [Miss(p.place, p.code) for c in subject.contents for p in c.problems if p.code in IN_ARCHIVES]
+    misses = [Miss(p.place, p.code) for c in subject.contents for p in c.problems if _of_archive(c, p)]
     return Measured(len(misses), 0, limited(misses))
+
+
+def _of_archive(contents: Contents, problem: Problem) -> bool:
+    """A limit of archives, or an archive that cannot be read."""
+    kind = contents.kind if problem.place == contents.place else contents.parts.get(problem.place)
+    return problem.code in IN_ARCHIVES or (kind in ARCHIVES and problem.code not in CARRIED | UNSEEN)
 
 
 @check("hidden_content")
@@ -86,7 +95,33 @@ def hidden_content(subject: ExportSubject, parameters: Any) -> Measured:
     found = [p for c in subject.contents for p in c.problems]
     misses = [Miss(p.place, p.code) for p in found if p.code in CARRIED]
     misses += [Miss(p.place, p.code, None, Outcome.REVIEW) for p in found if p.code in UNSEEN]
+    unseen = [t for c in subject.contents for t in c.tables if t.hidden]
+    misses += [Miss(t.place, "hidden table", None, Outcome.REVIEW) for t in unseen]
+    misses += list(_header_tricks(subject))
     return Measured(len(misses), 0, limited(misses))
+
+
+def _header_tricks(subject: ExportSubject) -> Iterator[Miss]:
+    """Names that look like others: invisible, direction-changing or look-alike characters, or one name twice."""
+    for contents in subject.contents:
+        for table in contents.tables:
+            seen: set[str] = set()
+            for i, name in enumerate(table.header, start=1):
+                plain = canonical(name).text.strip().casefold()
+                odd = plain != name.strip().casefold() or not name.isprintable() or _mixed(name)
+                if odd or (plain and plain in seen):
+                    severity = None if any(unicodedata.category(c) == "Cf" for c in name) else Outcome.REVIEW
+                    yield Miss(within(table.place, header=i), "name", None, severity)
+                seen.add(plain)
+
+
+def _mixed(name: str) -> bool:
+    """Latin letters beside Greek or Cyrillic ones in one word."""
+    for word in name.split():
+        scripts = {unicodedata.name(c, "").split(" ")[0] for c in word if c.isalpha() and not c.isascii()}
+        if scripts & {"CYRILLIC", "GREEK"} and any(c.isascii() and c.isalpha() for c in word):
+            return True
+    return False
 
 
 @check("formula_cells")
@@ -105,7 +140,7 @@ def formula_cells(subject: ExportSubject, parameters: Any) -> Measured:
 def _formulas(table: Table, prefixes: str) -> Iterator[Miss]:
     import polars as pl
 
-    characters = "".join("\\x{%x}" % ord(c) for c in prefixes)
+    characters = "".join(rf"\x{{{ord(c):x}}}" for c in prefixes)
     starts = rf"^[ \x{{a0}}\x{{3000}}]*[{characters}]"
     for i in range(len(table.header)):
         cell = pl.col(str(i + 1))

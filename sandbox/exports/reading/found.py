@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,11 @@ BATCH = 20_000
 _MOST_PROBLEMS = 500
 
 
+Read = Callable[[Path, str, str, "Found"], str]
+"""Reads the file at a path, of a name, found at a place; gives its kind."""
+CONTAINERS = frozenset({"zip", "tar", "gz", "bz2", "xz", "zst", "xlsx", "docx", "pptx"})
+
+
 class TooMuch(Exception):
     """The file goes past a bound: the code of the problem."""
 
@@ -21,8 +26,9 @@ class TooMuch(Exception):
 class Found:
     """Collects; `folder` is where tables go, `prefix` makes their names unique among files."""
 
-    def __init__(self, folder: Path, prefix: str, bounds: Bounds) -> None:
-        self.folder, self.prefix, self.bounds = folder, prefix, bounds
+    def __init__(self, folder: Path, prefix: str, bounds: Bounds, read: Read) -> None:
+        self.folder, self.prefix, self.bounds, self._read = folder, prefix, bounds, read
+        self.depth = 0
         self.tables: list[dict[str, Any]] = []
         self.texts: dict[str, str] = {}
         self.parts: dict[str, str] = {}
@@ -51,6 +57,11 @@ class Found:
         self.unpacked += size
         if self.unpacked > self.bounds.unpacked_mb << 20:
             raise TooMuch("unpacked")
+
+    def inner(self, path: Path, name: str, place: str) -> None:
+        """Read a file that was inside another one."""
+        self.parts[place] = self._read(path, name, place, self)
+        path.unlink()
 
     def scratch(self) -> Path:
         """A fresh file name for something unpacked."""

@@ -28,7 +28,7 @@ def run(setting: Setting, data: Channel, control: Channel) -> None:
     bounds = Bounds(**setting.extra["bounds"])
     for key, (name, place) in setting.extra["files"].items():
         data.send({"is": "began", "file": key})
-        report = one(Path(setting.tables[key]), name, place, Found(folder, key, bounds))
+        report = one(Path(setting.tables[key]), name, place, Found(folder, key, bounds, readers.read))
         data.send({"is": "read", "file": key}, json.dumps(report, ensure_ascii=False).encode("utf-8", "replace"))
     data.send({"is": "done"})
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.exports.contents import Contents, Problem, Table
 from sandbox.exports.places import escaped
-from sandbox.exports.reading import inside
+from sandbox.exports.reading import inside, readers
 from sandbox.exports.reading.bounds import Bounds
 from sandbox.exports.reading.found import Found
 from sandbox.exports.reading.readers import suffix_of
@@ -46,7 +46,8 @@ def read(
         path.write_bytes(file.content)
         path.chmod(0o444)
         if file.content in ours:
-            report = inside.one(path, file.name, escaped(file.name), Found(_made(folder / "ours"), str(n), bounds))
+            found = Found(_made(folder / "ours"), str(n), bounds, readers.read)
+            report = inside.one(path, file.name, escaped(file.name), found)
             answers[n] = {**report, "folder": folder / "ours"}
     rest = [n for n in range(len(files)) if n not in answers]
     while rest:
@@ -64,9 +65,8 @@ def _run(wanted: Sequence[int], files: Sequence[ExportFile], bounds: Bounds, fol
     """One jail; it answers at least for the first of the files that are wanted, even if only with how it ended."""
     home = folder / f"home{wanted[0]}"
     order = jail.Order(
-        "reading", home, limits_of(bounds), "simulated", {str(n): folder / f"in{n}" for n in wanted},
+        "reading", home, limits_of(bounds), "simulated", {str(n): folder / f"in{n}" for n in wanted}, code=CODE,
         extra={"bounds": bounds.as_dict(), "files": {str(n): [files[n].name, escaped(files[n].name)] for n in wanted}},
-        code=CODE,
     )  # fmt: skip
     listening = _Listening(wanted)
     jailed = jail.start(order, selftest().form)
