@@ -170,9 +170,11 @@ class MaxShare(Strict):
 
 
 class Differencing(Strict):
-    """A difference of released cells is empty or rests on `threshold` entities; `pair_budget` bounds the work."""
+    """A difference of released cells is empty or rests on `threshold` entities, and no difference of amounts on one or
+    two: what they leave is at least `p_percent` of the larger. `pair_budget` bounds the work."""
 
     threshold: Threshold
+    p_percent: Annotated[float, Field(ge=1, le=50)]
     pair_budget: Positive
 
 
