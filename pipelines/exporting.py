@@ -59,6 +59,9 @@ from sandbox.workspaces import tiers, uploads
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.selftest import selftest
 
+FORMS = {"dataset": "record"}
+"""Form of an application → form of the gate, where the names differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -288,10 +291,11 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         today = city_date(unit.now)
     subject = ExportSubject(
         files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
-        form="aggregate", lane="platform", today=today,
+        form="record" if application.product_form == "dataset" and not proved.evidence else "aggregate",
+        lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
-            application.id, facts.live, frozenset({application.product_form}),
+            application.id, facts.live, frozenset({FORMS.get(application.product_form, application.product_form)}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
@@ -333,7 +337,7 @@ def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
     expires = now + timedelta(days=allowed.expires_days)
     written = subject.finished or facts.artefact  # without evidence the file of the run itself leaves, by people's word
     described = packaging.ReleaseFacts(
-        release=release_id, request=request.id, form="aggregate", audience=request.audience, rows=written.rows,
+        release=release_id, request=request.id, form=subject.form, audience=request.audience, rows=written.rows,
         schema={c: "measure" if c in facts.spec.measures else "dimension" for c in written.columns},
         lineage=_lineage(facts, written.sha256), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
