@@ -163,7 +163,13 @@ class Perturbation(Strict):
     max_change_share: Annotated[float, Field(ge=0.3, le=0.9)]
 
 
-class MaxShare(Strict):
+class Structural(Strict):
+    """Combinations of dimension values that cannot occur, each as column → value: their being empty tells nothing."""
+
+    structural: tuple[Annotated[dict[Name, str], Field(min_length=1)], ...]
+
+
+class MaxShare(Structural):
     """Share of its row or column total from which one cell tells about the whole group."""
 
     max_share: Annotated[float, Field(ge=0.5, le=0.99)]
@@ -304,12 +310,6 @@ class Freedom(Strict):
     min_residual: Annotated[int, Field(ge=5)]
 
 
-class Zeros(Strict):
-    """Combinations of dimension values that cannot occur, each as column → value: their being empty tells nothing."""
-
-    structural: tuple[Annotated[dict[Name, str], Field(min_length=1)], ...]
-
-
 class FirmFields(Strict):
     """Words in headers that name an enterprise, and words of what is not public about one."""
 
@@ -440,7 +440,7 @@ Rule = Annotated[
     | Gate[Literal["cell_threshold"], CellThreshold]
     | Gate[Literal["dominance"], Dominance]
     | Gate[Literal["p_percent"], PPercent]
-    | Gate[Literal["zero_cells"], Zeros]
+    | Gate[Literal["zero_cells"], Structural]
     | Gate[Literal["residual_freedom"], Freedom]
     | Gate[Literal["group_disclosure"], MaxShare]
     | Gate[Literal["extremes"], Extremes]
@@ -509,6 +509,9 @@ class ExportEdition(Edition[Rule]):
         partial = [rule.id for rule in self.rules if rule.check in every and len(set(rule.forms)) < 3]
         if partial:
             raise ValueError(f"这些规则须适用于全部形态 / these rules judge every form: {', '.join(partial)}")
+        zeros, groups = (self.by_check(name).parameters for name in ("zero_cells", "group_disclosure"))
+        if zeros.structural != groups.structural:
+            raise ValueError("两处结构性空白须一致 / both lists of structural zeros must be the same")
         return self
 
 
