@@ -25,6 +25,7 @@ from sandbox.catalog import deliveries, subjects, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
+from sandbox.exports import ledger
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.kernel import accounts, editions
@@ -420,7 +421,7 @@ class World:
                 manifest={"rows": 1}, released_at=unit.now, expires_at=unit.now + timedelta(days=days), downloads=0,
                 download_limit=limit,
             )  # fmt: skip
-            exports.release(unit, request_id, made, [])
+            exports.release(unit, request_id, made, ledger.Entry(made.id, (), frozenset(), "", unit.now))
         return made.id
 
     def export_state(self, request_id: str) -> str:
