@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
-from pipelines.running import limits_of
 from policies.text import UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.exports import ledger, repository, service
+from sandbox.exports import ledger, marks, repository, service
 from sandbox.exports import release as packaging
 from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.finishing import finished
@@ -25,6 +24,7 @@ from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.ledger import Entry, Seen
 from sandbox.exports.repository import ExportRequest, Release
+from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
     REAL_LABEL,
@@ -37,6 +37,7 @@ from sandbox.exports.subject import (
     refusals_of,
 )
 from sandbox.exports.summary import record_of, summary
+from sandbox.exports.tracing import marks_secret
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.ids import new_id
@@ -44,18 +45,20 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
-from sandbox.products import post, repeating, reports
+from sandbox.products import blackbox, post, repeating, reports
 from sandbox.products import repository as products
 from sandbox.products import service as runs
 from sandbox.products.artefact import Artefact as Written
+from sandbox.products.blackbox import Tried
 from sandbox.products.compile import columns_read
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.releasing import Table
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EvidenceError, Source, column_names
-from sandbox.products.spec import JobSpec, parse
+from sandbox.products.spec import JobSpec, digest, parse
 from sandbox.workspaces import tiers, uploads
+from sandbox.workspaces.limits import limits_of
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.selftest import selftest
 
@@ -83,6 +86,8 @@ class Facts:
     edition: Any
     platform: Platform
     live: bool
+    trials: dict[str, Any]
+    """what the last verdict's trials were of and what they showed; empty where there were none"""
 
 
 class Checking:
@@ -98,9 +103,10 @@ class Checking:
         subject = _subject(facts, proved, seen)
         verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
         basis = work.step("record", 90, lambda: _keep(facts, subject))
+        stakes = _stakes(facts, subject)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            concluded = service.conclude_check(unit, request_id, verdict, basis)
+            concluded = service.conclude_check(unit, request_id, verdict, basis, stakes)
             if concluded.state == "in_review":
                 cells = _left(facts, subject, request_id)
                 ledger.reserve(unit.session, concluded, _entry(facts, request_id, cells, unit))
@@ -128,11 +134,16 @@ class Releasing:
             return _withholding(facts, verdict, _keep(facts, subject))
         release_id = new_id("rel")
         cells = _left(facts, subject, release_id)
-        made = work.step("package", 80, lambda: _package(facts, subject, release_id))
+        made = work.step("package", 80, lambda: _package(facts, subject, verdict, release_id))
+        basis = work.step("record", 95, lambda: _keep(facts, subject))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             ledger.recheck(unit.session, {cell.kind for cell in cells}, seen.versions)
-            service.release(unit, facts.request.id, made, _entry(facts, release_id, cells, unit))
+            why = service.reopens(unit, facts.request.id, verdict)
+            if why:
+                service.reopen(unit, facts.request.id, verdict, why, basis)
+                return {"reopened": why}
+            service.release(unit, facts.request.id, made, _entry(facts, release_id, cells, unit), verdict)
             return {"release": release_id, "cells": len(cells)}
 
         return effect
@@ -171,7 +182,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
-            live=_live(application, unit),
+            live=_live(application, unit), trials=(service.basis_of(unit, request) or {}).get("trials", {}),
         )  # fmt: skip
 
 
@@ -251,6 +262,8 @@ class Proved:
 
     evidence: Evidence | None = None
     refused: EvidenceError | None = None
+    tried: tuple[Tried, ...] | None = None
+    """what trials showed where none could be derived"""
 
 
 def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
@@ -265,11 +278,43 @@ def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
     except EvidenceError as error:
         if error.code in BROKEN:
             raise
+        return _tried(facts, work, error, span) if blackbox.fits(error) else Proved(refused=error)
+
+
+def _tried(facts: Facts, work: Work, refused: EvidenceError, span: tuple[int, int]) -> Proved:
+    """Trials by buckets of entities; those that the last check has made on the same data by the same rules are not
+    made again: they hang on nothing that was released meanwhile."""
+    known = facts.trials.get("of") == _trials_of(facts)
+    if known:
+        return Proved(refused=refused, tried=tuple(Tried(**one) for one in facts.trials["tried"]))
+    try:
+        tried = proving.trials(work, facts.spec, facts.sources, facts.edition, facts.artefact.run_id, span)
+    except EvidenceError as error:
+        if error.code in BROKEN:
+            raise
         return Proved(refused=error)
+    return Proved(refused=refused, tried=tried)
+
+
+def _trials_of(facts: Facts) -> dict[str, Any]:
+    """What trials depend on, as their document keeps it."""
+    sources = {alias: source.digest for alias, source in facts.sources.items()}
+    return {"job": digest(facts.spec), "sources": sources, "policy": facts.edition.digest}
 
 
 def _level(facts: Facts) -> int:
     return max((source.level for source in facts.sources.values()), default=4)
+
+
+def _stakes(facts: Facts, subject: ExportSubject) -> Stakes:
+    """What decides how many officers review: see `policies.schema.export.Reviewers`."""
+    volume = facts.edition.by_check("volume").parameters
+    rows = facts.rows_released + sum(contents.rows for contents in subject.contents)
+    single = 100 * sum(contents.rows for contents in subject.contents) / volume.max_rows
+    return Stakes(
+        subject.form, subject.level, any(f.name.casefold().endswith(MODELS) for f in subject.files),
+        round(max(single, 100 * rows / volume.cumulative_rows), 1),
+    )  # fmt: skip
 
 
 def _keep(facts: Facts, subject: ExportSubject) -> Basis:
@@ -278,6 +323,8 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
     if evidence is not None:
         document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
+    if subject.black_box is not None:
+        document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
     wrong = mismatches(evidence) if evidence else []
     return Basis(service.keep_basis(settings, document), tuple(wrong))
 
@@ -303,6 +350,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         elsewhere=seen.elsewhere, lost_kinds=seen.lost,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
+        black_box=proved.tried,
     )  # fmt: skip
     subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
@@ -327,23 +375,29 @@ def _post(facts: Facts, product: Table, references: list[Table]) -> Written:
     return post.finish(facts.spec, product, references, room, [str(c[0]) for c in run.dry_run["columns"]])
 
 
-def _package(facts: Facts, subject: ExportSubject, release_id: str) -> Release:
-    """Build, sign and store the package; it gets its name only when it is whole."""
+def _package(facts: Facts, subject: ExportSubject, verdict: Verdict, release_id: str) -> Release:
+    """Mark, sign and store the package; it gets its name only when it is whole."""
     settings, request = facts.platform.settings, facts.request
-    allowed = terms(facts.edition, request.audience)  # type: ignore[arg-type]
+    allowed = terms(facts.edition)
     with facts.platform.system() as unit:
         now = unit.now
-        reviewers = [r.reviewer_id for r in repository.reviews(unit.session, request.id, request.round)]
+        signers = [
+            {"account": r.reviewer_id, "at": r.at.isoformat(), "verdict": r.verdict}
+            for r in repository.reviews(unit.session, request.id, request.round) if r.decision == "approve"
+        ]  # fmt: skip
+    mark = marks.key_of(marks_secret(settings), release_id, request.organisation_id)
+    files = [replace(one, content=marks.marked(one.name, one.content, mark)) for one in subject.files]
     expires = now + timedelta(days=allowed.expires_days)
     written = subject.finished or facts.artefact  # without evidence the file of the run itself leaves, by people's word
     described = packaging.ReleaseFacts(
         release=release_id, request=request.id, form=subject.form, audience=request.audience, rows=written.rows,
         schema={c: "measure" if c in facts.spec.measures else "dimension" for c in written.columns},
-        lineage=_lineage(facts, written.sha256), reviewers=reviewers, recipient_mark=_mark(facts, release_id),
+        lineage=_lineage(facts, written.sha256), verdict=packaging.told(verdict), signers=signers,
+        reviewed={one.name: hashlib.sha256(one.content).hexdigest() for one in subject.files},
+        recipient=request.organisation_id, recipient_mark=marks.name_of(mark),
         issued_at=now.isoformat(), expires_at=expires.isoformat(), title=request.title, description=request.remark,
     )  # fmt: skip
     key = facts.platform.signing_key
-    files = list(subject.files)
     packed = packaging.package(described, files, key)
     sha256 = hashlib.sha256(packed).hexdigest()
     settings.releases_root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -364,9 +418,4 @@ def _lineage(facts: Facts, released: str) -> dict[str, str]:
     edition = {"policy.export": facts.edition.digest, "policy.edition": facts.edition.edition}
     return {"job": facts.artefact.lineage["spec"], "artefact": released, **inputs, **edition}
 
-
-def _mark(facts: Facts, release_id: str) -> str:
-    """Who received this copy, as a short mark that only the platform can make."""
-    secret = load_secret(facts.platform.settings.keys_root / "marks.key")
-    return hashlib.sha256(secret + f"{release_id}:{facts.request.organisation_id}".encode()).hexdigest()[:16]
 

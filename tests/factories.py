@@ -25,7 +25,7 @@ from sandbox.catalog import deliveries, subjects, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
-from sandbox.exports import ledger
+from sandbox.exports import ledger, reviewing
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.kernel import accounts, editions
@@ -44,6 +44,7 @@ from synthetic.providers import usccs
 
 PASSWORD = "correct-horse-battery"
 _numbers = count(1)
+CONTEXT = {"purpose": "排班参考", "population": "全部门诊", "controls": "按区汇总并取整"}
 
 
 @contextmanager
@@ -64,7 +65,8 @@ def uscc(number: int) -> str:
 
 def verdict(outcome: Outcome = Outcome.PASS) -> Verdict:
     """A verdict of one rule with that outcome."""
-    return Verdict.conclude("export", "2026-01", "0" * 64, [RuleRun("EXP-CELL-01", outcome, 12, 10)], [])
+    digest = shipped.load("export", "2026-01").digest
+    return Verdict.conclude("export", "2026-01", digest, [RuleRun("EXP-CELL-01", outcome, 12, 10)], [])
 
 
 def poor_report(*, repaired: bool = False) -> dict[str, Any]:
@@ -100,14 +102,14 @@ class World:
 
     @classmethod
     def settle(cls, platform: Platform) -> World:
-        """Operator with two officers, two departments, an auditor, two registered companies; isolation is strong.
+        """Operator with three officers, two departments, an auditor, two registered companies; isolation is strong.
 
         The first department has two people: `department` and `colleague`.
         """
         world = cls(platform)
         with quick_passwords(), platform.system() as unit:
             world._staff(unit, OrganisationKind.OPERATOR, "运营机构", operator=Role.OPERATOR, officer=Role.COMPLIANCE,
-                         second_officer=Role.COMPLIANCE)  # fmt: skip
+                         second_officer=Role.COMPLIANCE, third_officer=Role.COMPLIANCE)  # fmt: skip
             world._staff(unit, OrganisationKind.DEPARTMENT, "示范市卫生局", department=Role.DEPARTMENT,
                          colleague=Role.DEPARTMENT)  # fmt: skip
             world._staff(unit, OrganisationKind.DEPARTMENT, "示范市交通局", other_department=Role.DEPARTMENT)
@@ -139,8 +141,12 @@ class World:
 
     def workspace_rules(self, edition: str, **changes: object) -> None:
         """Put an edition of the workspace rules with other values into force from today on."""
+        self.rules("workspace", edition, **changes)
+
+    def rules(self, policy: str, edition: str, **changes: object) -> None:
+        """Put an edition of `policy` with other values into force from today on; the first line of a name is meant."""
         today = city_date(self.platform.clock.now()).isoformat()
-        changed = shipped.load("workspace", "2026-01").full_text
+        changed = shipped.load(policy, "2026-01").full_text
         changed = changed.replace('edition: "2026-01"', f'edition: "{edition}"').replace("2026-01-01", today)
         changed = changed.replace("supersedes: null", 'supersedes: "2026-01"')
         for name, value in changes.items():
@@ -383,7 +389,9 @@ class World:
         """An export request in `state`; `outcome` is what the machine checks said."""
         artefact_id = self.artefact()
         with self.by(self.merchant) as unit:
-            made = exports.draft(unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public")
+            made = exports.draft(
+                unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public", context=CONTEXT
+            )
         for reached in ("draft", "frozen", "checking", "concluded", "second_review", "approved", "released"):
             self._export_towards(reached, made.id, outcome)
             if self.export_state(made.id) == state:
@@ -402,12 +410,12 @@ class World:
                 exports.conclude_check(unit, request_id, verdict(outcome))
         elif step in ("second_review", "approved"):
             with self.by(self.officer if step == "second_review" else self.second_officer) as unit:
-                exports.review(unit, request_id, "approve", "数值稳妥")
+                reviewing.review(unit, request_id, "approve", "数值稳妥")
         elif step == "released":
             self.release(request_id)
 
-    def release(self, request_id: str, *, limit: int = 3, days: int = 30) -> str:
-        """Record a released package; returns the release's id."""
+    def release(self, request_id: str, *, limit: int = 3, days: int = 30, last: Verdict | None = None) -> str:
+        """Record a released package after the last check's verdict; returns the release's id."""
         content = f"package of {request_id}".encode()
         digest = hashlib.sha256(content).hexdigest()
         root = self.platform.settings.releases_root
@@ -421,7 +429,8 @@ class World:
                 manifest={"rows": 1}, released_at=unit.now, expires_at=unit.now + timedelta(days=days), downloads=0,
                 download_limit=limit,
             )  # fmt: skip
-            exports.release(unit, request_id, made, ledger.Entry(made.id, (), frozenset(), "", unit.now))
+            entry = ledger.Entry(made.id, (), frozenset(), "", unit.now)
+            exports.release(unit, request_id, made, entry, last or verdict())
         return made.id
 
     def export_state(self, request_id: str) -> str:

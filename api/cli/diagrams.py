@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.catalog.corrections import CORRECTION
 from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
-from sandbox.exports.model import EXPORT
+from sandbox.exports.model import EXPORT, RECALL
 from sandbox.kernel.identity import ROLE_NAMES
 from sandbox.kernel.lifecycle import Lifecycle, Transition
 from sandbox.kernel.permissions import PERMISSIONS
@@ -15,7 +15,7 @@ from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 
 LIFECYCLES = (
     RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
-    UPLOAD, RUN, EXPORT,
+    UPLOAD, RUN, EXPORT, RECALL,
 )  # fmt: skip
 
 HEAD = """# 状态与流转 · Lifecycles

@@ -52,7 +52,12 @@ COMMANDS: dict[str, Entry] = {
     "simulate": _command("simulate", "生成仿真数据", "make simulated data"),
     "check-export": _command("check_export", "出域文件自查", "check a file against the export rules"),
     "release": _group("放行包", "release packages",
-                      verify=_command("release", "离线验证签名与内容", "verify signature and content offline")),
+                      verify=_command("release", "离线验证签名与内容", "verify signature and content offline"),
+                      trace=_command("export_desk", "由流出的副本查找接收方", "whose copy is this", "trace")),
+    "export": _group("出域复核", "export review",
+                     queue=_command("export_desk", "待复核队列", "what waits for officers", "queue"),
+                     plant=_command("export_desk", "放入检验件", "plant a known leak in the queue", "plant"),
+                     catches=_command("export_desk", "检验件识别率", "how reviewers did on planted cases", "catches")),
     "policy": _group(
         "规则", "policies",
         lint=_command("policy", "检查规则文件", "check policy files", "lint"),

@@ -15,6 +15,11 @@ from api.demo.client import ApiError, Client, Stage
 STORY_TABLES = ("居民登记", "门诊就诊")
 """the two departments' tables: police and health"""
 SCENARIO = "各区门诊负荷分析"
+CONTEXT = {
+    "purpose": "为社区医院排班提供参考", "population": "在本市门诊就诊的居民，按月",
+    "controls": "人次取整，均值保留到元",
+}  # fmt: skip
+"""what reviewers are told of the product"""
 PHONE_IN_REMARK = "15400001234"
 """a mobile number in a range that was never allotted"""
 
@@ -318,7 +323,8 @@ def export(scene: Scene) -> None:
     fine, coarse = scene.artefacts
     remark = f"按街道、按月统计，如有疑问请联系{PHONE_IN_REMARK}"
     scene.export = client.post(
-        me, "/exports", {"artefact_id": fine, "title": "街道门诊统计", "remark": remark, "audience": "public"}
+        me, "/exports",
+        {"artefact_id": fine, "title": "街道门诊统计", "remark": remark, "audience": "public", "context": CONTEXT},
     )["id"]
     path = f"/exports/{scene.export}"
     client.post(me, f"{path}/submit")
@@ -330,6 +336,7 @@ def export(scene: Scene) -> None:
     expect(all(f["measured"] is None for f in blocked["verdict"]["findings"]), "a merchant never sees measured values")
     scene.say("第一次出域被拦截 · the first request is blocked", "、".join(sorted(rules)), about=scene.export)
     _repair(scene, coarse)
+    _told(scene, path)
     scene.package = client.download(me, f"{path}/package")
     _verify_offline(scene)
 
@@ -350,17 +357,56 @@ def _repair(scene: Scene, coarse: str) -> None:
         {403},
         lambda: client.post("operator", f"{path}/review", {"decision": "approve"}),
     )
+    _discuss(scene, path, passed["artefact_id"])
+    scene.stage.settle()
+    released = client.get(me, path)
+    expect(released["state"] == "released", f"after two approvals: {released['state']} {_why(released)}")
+    scene.say("两名合规人员复核，放行 · two officers approve, released", released["state_label"], about=scene.export)
+
+
+def _discuss(scene: Scene, path: str, file: str) -> None:
+    """Two officers vote blind, differ, discuss, and agree; nobody learns the other's opinion before both are in."""
+    client = scene.client
+    client.post("officer1", f"{path}/votes", {"artefact_id": file, "vote": "approve"})
+    client.post("officer1", f"{path}/comments", {"text": "单元格均达标，取整一致", "audience": "officers"})
     client.post("officer1", f"{path}/review", {"decision": "approve", "reason": "单元格均达标"})
     scene.refused(
         "同一人复核两次 · the same officer twice",
         {403},
         lambda: client.post("officer1", f"{path}/review", {"decision": "approve"}),
     )
-    client.post("officer2", f"{path}/review", {"decision": "approve", "reason": "同意"})
-    scene.stage.settle()
-    released = client.get(me, path)
-    expect(released["state"] == "released", f"after two approvals: {released['state']} {_why(released)}")
-    scene.say("两名合规人员复核，放行 · two officers approve, released", released["state_label"], about=scene.export)
+    blind = client.get("officer2", f"{path}/review")
+    expect((blind["given"], blind["needed"]) == (1, 2), f"opinions {blind['given']} of {blind['needed']}")
+    expect(not blind["opinions"] and not blind["comments"], "the second officer reviews blind")
+    scene.say("第一人表决并提交，第二人看不到 · blind to each other", "、".join(r["zh"] for r in blind["reasons"]),
+              about=scene.export)  # fmt: skip
+    client.post("officer2", f"{path}/review", {"decision": "return", "reason": "请说明 8 月口径"})
+    both = client.get("officer1", f"{path}/review")
+    expect(client.get("officer1", path)["state"] == "discussion", "two different opinions are discussed")
+    expect(len(both["opinions"]) == 2, "once both are in, both are seen")
+    client.post("officer2", f"{path}/look", {"reason": "核对 8 月各行"})
+    client.post("officer1", f"{path}/comments", {"text": "8 月按就诊日期统计，见说明", "audience": "officers"})
+    scene.say("意见不一致，讨论 · opinions differ, discussed", "2 条意见，2 条留言", about=scene.export)
+    client.post("officer2", f"{path}/review", {"decision": "approve", "reason": "口径已核对，同意"})
+
+
+def _told(scene: Scene, path: str) -> None:
+    """The departments are told, one asks for a recall and is refused with a reason; the copy names its recipient."""
+    client = scene.client
+    for login in ("health", "police"):
+        told = client.get(login, "/release-notices")
+        expect([n["request_id"] for n in told][:1] == [scene.export], f"{login} is told of the release")
+    asked = client.post("police", f"{path}/recall-requests", {"reason": "本部门需要复核口径"})["id"]
+    scene.refused(
+        "部门自己决定召回 · a department decides on its own request",
+        {403},
+        lambda: client.post("police", f"/recall-requests/{asked}/decision", {"decision": "grant", "reason": "x"}),
+    )
+    decided = client.post("operator", f"/recall-requests/{asked}/decision",
+                          {"decision": "refuse", "reason": "口径与批准一致"})  # fmt: skip
+    expect(decided["state"] == "refused", "the recall is refused with a reason")
+    scene.say("告知两个部门，部门请求召回并得到答复 · departments told, a recall asked and answered",
+              decided["answer"], about=scene.export)  # fmt: skip
 
 
 def _why(request: dict[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from api.pages import (
     reading,
     reports,
     resources,
+    reviewing,
     runs,
     schedules,
     session,
@@ -37,7 +38,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
-    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, audit, jobs, job,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, reviewing,
+    audit, jobs, job,
     schedules, policies, reports, demonstration,
 )  # fmt: skip
 

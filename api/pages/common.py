@@ -23,6 +23,9 @@ PER_PAGE = 20
 SEES_NAMES = frozenset({Role.OPERATOR, Role.COMPLIANCE, Role.AUDITOR})
 """roles that see who acted; others see names of their own organisation and the role of everybody else"""
 
+OPINIONS = frozenset({"export:approve", "export:first_opinion", "export:disagree", "export:call_third", "export:look"})
+"""events whose grounds are for officers only"""
+
 T = TypeVar("T")
 Step = Callable[[Unit, str, str], object]
 """A service call behind a button: unit, object, written reason."""
@@ -101,7 +104,7 @@ def _people(unit: Unit, ids: Collection[str]) -> dict[str, str]:
 def _event(unit: Unit, event: AuditEvent, people: Mapping[str, str], hide_names: bool) -> views.Event:
     role = Role(event.role)
     tone = cast(Literal["neutral", "good", "bad"], event_tone(event.event))
-    grounds = event.event.startswith("export:approve") and (hide_names or unit.actor.role not in SEES_NAMES)
+    grounds = event.event in OPINIONS and (hide_names or unit.actor.role not in SEES_NAMES)
     return views.Event(
         event.at, actor_words(unit.actor, event, people, hide_names), event_words(event.event) or event.event,
         role, "" if grounds else detail_words(event.facts), tone, event.hash,

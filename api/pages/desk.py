@@ -20,9 +20,9 @@ from sandbox.catalog import service as catalogue
 from sandbox.catalog.corrections import CORRECTION, Correction
 from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
 from sandbox.catalog.repository import Delivery, Lowering, Resource
-from sandbox.exports import repository as export_records
+from sandbox.exports import review, reviewing
 from sandbox.exports import service as exports
-from sandbox.exports.model import EXPORT
+from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.identity import Role
@@ -39,9 +39,8 @@ from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.repository import Workspace
 
-REVIEWING = ("in_review", "second_review")
 RESTING = frozenset({"published", "withdrawn", "admitted", "active", "expired", "revoked", "closed", "rejected",
-                     "check_rejected", "released", "recalled", "open", "succeeded", "failed", "verified",
+                     "check_rejected", "released", "recalled", "measured", "open", "succeeded", "failed", "verified",
                      "granted", "accepted", "refused", "replaced", "removed"})  # fmt: skip
 """states in which nothing is under way"""
 
@@ -146,16 +145,20 @@ class Desk:
         return self.row(RUN, record, str(record.spec.get("job", record.id)), f"/runs/{record.id}")
 
     def export(self, record: ExportRequest) -> views.QueueItem:
-        return self.row(EXPORT, record, record.title, f"/exports/{record.id}", mine=self.may_review(record))
+        """For officers with the risk and how many opinions are in; whose turn it is follows from who gave one."""
+        note: views.Label = ""
+        if record.state in UNDER_REVIEW and permissions.permitted(self.unit.actor, "export:evidence"):
+            given, needed = reviewing.progress(self.unit, record)
+            one, two = words.text("review.progress", given=given, needed=needed), words.text(
+                "review.risk", risk=review.risk(record))
+            note = Text(f"{one.zh} · {two.zh}", f"{one.en} · {two.en}")
+        return self.row(EXPORT, record, record.title, f"/exports/{record.id}", note, mine=self.may_review(record))
 
     def may_review(self, record: ExportRequest) -> bool | None:
         """Whether this officer may be the next reviewer; None where the state does not wait for officers."""
-        actor = self.unit.actor
-        if record.state not in REVIEWING or actor.role is not Role.COMPLIANCE:
+        if record.state not in UNDER_REVIEW or self.unit.actor.role is not Role.COMPLIANCE:
             return None
-        done = {r.reviewer_id for r in export_records.reviews(self.unit.session, record.id, record.round)}
-        own = actor.id == record.author_id or actor.organisation_id == record.organisation_id
-        return actor.id not in done and not own
+        return reviewing.may_review(self.unit, record) is None
 
     def everything(self) -> Iterator[views.QueueItem]:
         """Every object on the way that this person may see."""

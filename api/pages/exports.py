@@ -15,19 +15,21 @@ from api.deps import Acting, actor_of, platform_of
 from api.pages import common, examples, frame, inputs, sheets
 from api.pages.common import Step
 from api.pages.desk import Desk
+from api.pages.reviewing import recall_rows, review_view
 from api.pages.views import Choice, Crumb
 from api.pages.words import text
 from api.pages.words_applications import AUDIENCES
-from api.pages.words_exports import DECISIONS
 from api.pages.words_subjects import kind_words
 from api.routes.shapes import Line, Prose
 from policies.text import Text, UserError
 from policies.verdict import Verdict
 from sandbox.applications import repository as applications
-from sandbox.exports import repository, service
+from sandbox.exports import repository, reviewing, service
 from sandbox.exports.gate import verdict_for
-from sandbox.exports.model import EXPORT
+from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
+from sandbox.exports.review import BLIND
+from sandbox.exports.service import CONTEXT
 from sandbox.kernel import editions, oversight, permissions
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
@@ -39,17 +41,13 @@ router = frame.page_router()
 Typed = Annotated[str, Form()]
 STEPS: dict[str, Step] = {
     "submit": lambda unit, one, _reason: service.submit(unit, one),
-    "approve_first": lambda unit, one, reason: service.review(unit, one, "approve", reason),
-    "approve_second": lambda unit, one, reason: service.review(unit, one, "approve", reason),
-    "return": lambda unit, one, reason: service.review(unit, one, "return", reason),
-    "reject": lambda unit, one, reason: service.review(unit, one, "reject", reason),
     "recall": service.recall,
     "withdraw": lambda unit, one, _reason: service.withdraw(unit, one),
 }
-PROGRESS = ("draft", "check", "first", "second", "release")
+PROGRESS = ("draft", "check", "review", "release")
 PLACE_OF_STATE = {
-    "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, "in_review": 2, "second_review": 3,
-    "approved": 4,
+    "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, **dict.fromkeys(UNDER_REVIEW, 2),
+    "approved": 3,
 }  # fmt: skip
 UNDER_WAY = ("frozen", "checking", "approved")
 
@@ -62,16 +60,21 @@ class Draft(BaseModel):
     artefact_id: Line
     title: Line
     remark: Prose = ""
+    context: dict[str, str]
 
 
 @router.get("/exports")
 def show_exports(request: Request, unit: Annotated[Unit, Acting("export:read")]) -> Response:
-    """The own requests, or all: the officers' queue."""
+    """The own requests, or all; for officers what waits for them first, by deadline and risk."""
     desk, records = Desk.of(unit), service.list_for(unit)
+    if permissions.permitted(unit.actor, "export:evidence"):
+        waiting = reviewing.queue(unit)
+        first = {r.id for r in waiting}
+        records = [*waiting, *(r for r in records if r.id not in first)]
     found = common.listing(request, records, EXPORT, lambda r: f"{r.title} {r.id} {desk.names.get(r.organisation_id)}")
     return frame.render(
         request, "exports/list.html", listing=found, rows=[desk.export(r) for r in found.items], total=len(records),
-        may_draft=permissions.permitted(unit.actor, "export:draft"),
+        may_draft=permissions.permitted(unit.actor, "export:draft"), asked=recall_rows(unit),
     )  # fmt: skip
 
 
@@ -106,12 +109,13 @@ def _form_again(request: Request, typed: Mapping[str, str], error: UserError) ->
 @router.post("/exports")
 def draft(
     request: Request, unit: Annotated[Unit, Acting("export:draft")], artefact_id: Typed = "", title: Typed = "",
-    remark: Typed = "",
+    remark: Typed = "", purpose: Typed = "", population: Typed = "", controls: Typed = "",
 ) -> Response:  # fmt: skip
     """Drafts a request; the very same draft again is refused."""
     typed = {"artefact_id": artefact_id.strip(), "title": title.strip(), "remark": remark.strip()}
-    frame.show_again(request, partial(_form_again, request, typed))
-    body = inputs.checked(Draft, typed)
+    context = {"purpose": purpose, "population": population, "controls": controls}
+    frame.show_again(request, partial(_form_again, request, typed | context))
+    body = inputs.checked(Draft, typed | {"context": context})
     wanted = (body.artefact_id, body.title, "draft")
     drafts = {(r.artefact_id, r.title, r.state) for r in service.list_for(unit)}
     inputs.refuse_twin(wanted in drafts, text("export.twin"))
@@ -134,18 +138,15 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
     record, desk = service.read(unit, request_id), Desk.of(unit)
     officer = permissions.permitted(unit.actor, "export:evidence")
     verdict = _verdict(record, officer)
-    blinded = _blinded(unit, record, officer)
-    offered = common.offers(unit, EXPORT, record, STEPS)
     return frame.render(
         request, "exports/detail.html", record=record, state=EXPORT.state(record.state), row=desk.export(record),
         party=desk.names[record.organisation_id], officer=officer, verdict=verdict, titles=_titles(unit, verdict),
-        approve=next((o for o in offered if o.name.startswith("approve")), None),
-        offers=[o for o in offered if not o.name.startswith("approve")],
-        reviews=_reviews(unit, record, officer, blinded), blinded=blinded,
+        offers=common.offers(unit, EXPORT, record, STEPS), review=review_view(unit, record), words=CONTEXT,
         release=_release(unit, record), reason=_reason(unit, record),
-        place=PLACE_OF_STATE.get(record.state, 5), progress=[text(f"export.step_{p}") for p in PROGRESS],
+        place=PLACE_OF_STATE.get(record.state, 4), progress=[text(f"export.step_{p}") for p in PROGRESS],
         under_way=record.state in UNDER_WAY, artefacts=_choices(unit) if _may_revise(unit, record) else None,
-        events=common.trail(unit, record.id, hide_names=blinded), audience=AUDIENCES[record.audience],
+        events=common.trail(unit, record.id, hide_names=officer and record.state in BLIND),
+        audience=AUDIENCES[record.audience],
         application=applications.get(unit.session, record.application_id),
         crumbs=[Crumb(text("export.title"), "/exports"), Crumb(record.title)],
         **(_evidence(unit, record, verdict) if officer else {"file": None, "evidence": None}),
@@ -167,24 +168,6 @@ def _titles(unit: Unit, verdict: Verdict | None) -> dict[str, Text]:
 def _may_revise(unit: Unit, record: ExportRequest) -> bool:
     own = permissions.permitted(unit.actor, "export:draft", owner=record.organisation_id)
     return own and record.state in EXPORT.transition("revise").sources
-
-
-def _blinded(unit: Unit, record: ExportRequest, officer: bool) -> bool:
-    """Whether the first review is hidden from this officer, who may still write the second."""
-    done = {r.reviewer_id for r in repository.reviews(unit.session, record.id, record.round)}
-    reviewer = permissions.permitted(unit.actor, "export:review")
-    return officer and reviewer and record.state == "second_review" and unit.actor.id not in done
-
-
-def _reviews(unit: Unit, record: ExportRequest, officer: bool, blinded: bool) -> list[dict[str, Any]]:
-    """Who decided what and why, for officers and auditors; a merchant sees only how many there were."""
-    if not officer:
-        return [{} for _ in repository.reviews(unit.session, record.id, record.round)]
-    found = [(r, name) for r, name in service.reviewer_names(unit, record.id) if not blinded or r.round < record.round]
-    return [
-        {"name": name, "decision": DECISIONS[r.decision], "reason": r.reason, "at": r.at, "round": r.round}
-        for r, name in found
-    ]  # fmt: skip
 
 
 def _reason(unit: Unit, record: ExportRequest) -> str:
@@ -211,7 +194,9 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     artefact = products.artefact(unit.session, record.artefact_id)
     path = service.artefact_path(unit, artefact.sha256)
     content = path.read_bytes() if path.exists() else b""
-    found = sheets.preview(content, verdict.findings if verdict else ())
+    masked = reviewing.looking_until(unit, record) is None
+    whole = masked and (record.stakes or {}).get("form", "record") != "aggregate"
+    found = sheets.preview(content, verdict.findings if verdict else (), "all" if whole else "marked" if masked else "")
     if record.state != "draft":
         unit.audit("export:preview", "export", record.id, artefact=artefact.sha256)
     basis = service.basis_of(unit, record)
@@ -238,10 +223,12 @@ def step(
 @router.post("/exports/{request_id}/revise")
 def revise(
     request: Request, request_id: str, unit: Annotated[Unit, Acting("export:draft")], artefact_id: Typed = "",
-    title: Typed = "", remark: Typed = "",
+    title: Typed = "", remark: Typed = "", purpose: Typed = "", population: Typed = "", controls: Typed = "",
 ) -> Response:  # fmt: skip
     """After a block or a return: another product or other words; a new round begins."""
-    body = inputs.checked(Draft, {"artefact_id": artefact_id, "title": title.strip(), "remark": remark.strip()})
+    typed = {"artefact_id": artefact_id, "title": title.strip(), "remark": remark.strip()}
+    context = {"purpose": purpose, "population": population, "controls": controls}
+    body = inputs.checked(Draft, typed | {"context": context})
     service.revise(unit, request_id, **body.model_dump())
     return frame.go(f"/exports/{request_id}", "export:revise")
 

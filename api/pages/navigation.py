@@ -18,6 +18,7 @@ NAVIGATION: tuple[NavItem, ...] = (
     NavItem("nav.workspaces", "/workspaces", frozenset({_R.MERCHANT, _R.OPERATOR, _R.AUDITOR})),
     NavItem("nav.uploads", "/uploads", frozenset({_R.OPERATOR, _R.COMPLIANCE, _R.AUDITOR})),
     NavItem("nav.exports", "/exports", frozenset({_R.MERCHANT, _R.COMPLIANCE, _R.OPERATOR, _R.AUDITOR})),
+    NavItem("nav.notices", "/release-notices", frozenset({_R.DEPARTMENT, _R.MERCHANT})),
     NavItem(
         "nav.machine", "/machine", frozenset({_R.OPERATOR, _R.AUDITOR}), ("/quota-requests", "/usage", "/isolation")
     ),

@@ -13,6 +13,7 @@ from api.deps import Acting, Open, actor_of, platform_of
 from api.pages import frame, inputs
 from api.pages.words import text
 from policies.text import Text, UserError
+from sandbox.exports import notices
 from sandbox.kernel import permissions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput
@@ -53,7 +54,7 @@ def _page(
         request, "oversight/reports.html", status=error.status if error else 200, error=error,
         reports=[report_figures(r) for r in service.published(unit.session)],
         typed=typed or {"start": today.replace(day=1).isoformat(), "end": today.isoformat()},
-        may_publish=permissions.permitted(unit.actor, "report:publish"),
+        may_publish=permissions.permitted(unit.actor, "report:publish"), recalled=notices.recalled(unit),
     )  # fmt: skip
 
 

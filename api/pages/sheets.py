@@ -27,8 +27,12 @@ class Preview:
     anchors: Mapping[str, str]
 
 
-def preview(content: bytes, findings: Sequence[Finding]) -> Preview | None:
-    """The CSV that the platform wrote (UTF-8 with BOM); None for bytes that are not such a table."""
+def preview(content: bytes, findings: Sequence[Finding], masked: str = "") -> Preview | None:
+    """The CSV that the platform wrote (UTF-8 with BOM); None for bytes that are not such a table.
+
+    `masked`: what stays hidden until somebody looks with a reason: `marked` (text and long numbers of marked cells),
+    `all` (of every cell), or nothing.
+    """
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error):
@@ -38,8 +42,25 @@ def preview(content: bytes, findings: Sequence[Finding]) -> Preview | None:
     header, body = tuple(rows[0]), rows[1:]
     kept = tuple(tuple(_value(c) for c in _padded(r, len(header))) for r in body[:MOST_ROWS])
     marks = _marks(findings, header, len(kept))
+    kept = _masked(kept, {(m.row, m.column) for m in marks}, masked)
     anchors = {rule: f"cell-{m.row}-{m.column}" for m in reversed(marks) for rule in m.rules}
     return Preview(Sheet(header, kept, tuple(marks)), len(body), anchors)
+
+
+def _masked(
+    rows: tuple[tuple[object, ...], ...], marked: set[tuple[int, int]], which: str
+) -> tuple[tuple[object, ...], ...]:
+    """Numbers that are too short to name anybody stay: they are what is to be judged."""
+    if not which:
+        return rows
+    return tuple(
+        tuple("＊＊＊" if (which == "all" or (r, c) in marked) and _tells(v) else v for c, v in enumerate(row))
+        for r, row in enumerate(rows)
+    )
+
+
+def _tells(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) >= 10_000_000)
 
 
 def spot(preview: Preview | None, file: str, place: str, cell: Mapping[str, Any]) -> str:

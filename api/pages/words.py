@@ -23,6 +23,7 @@ from api.pages.words_quality import WORDS as QUALITY
 from api.pages.words_queries import WORDS as QUERIES
 from api.pages.words_reading import WORDS as READING
 from api.pages.words_resources import WORDS as RESOURCES
+from api.pages.words_reviewing import WORDS as REVIEWING
 from api.pages.words_runs import WORDS as RUNS
 from api.pages.words_subjects import WORDS as SUBJECTS
 from api.pages.words_twins import WORDS as TWINS
@@ -55,6 +56,7 @@ FRAME: dict[str, Text] = {
     "nav.applications": Text("使用申请", "Applications"),
     "nav.workspaces": Text("开发", "Development"),
     "nav.exports": Text("出域", "Export"),
+    "nav.notices": Text("放行通知", "Releases"),
     "nav.reports": Text("披露", "Reporting"),
     "nav.resources": Text("数据资源", "Resources"),
     "nav.merchants": Text("数据商", "Merchants"),
@@ -206,6 +208,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     METERING,
     RUNS,
     EXPORTS,
+    REVIEWING,
     FILES,
     OVERSIGHT,
 )

@@ -6,7 +6,7 @@ from policies.text import Text
 from sandbox.applications.model import APPLICATION, APPROVAL
 from sandbox.catalog.corrections import CORRECTION
 from sandbox.catalog.model import DELIVERY, LOWERING, RESOURCE
-from sandbox.exports.model import EXPORT
+from sandbox.exports.model import EXPORT, RECALL
 from sandbox.merchants.model import MERCHANT, ONBOARDING
 from sandbox.products.model import RUN
 from sandbox.workspaces.model import QUOTA, UPLOAD, WORKSPACE
@@ -15,7 +15,7 @@ LIFECYCLES = {
     life.noun: life
     for life in (
         RESOURCE, DELIVERY, LOWERING, CORRECTION, ONBOARDING, MERCHANT, APPLICATION, APPROVAL, WORKSPACE, QUOTA,
-        UPLOAD, RUN, EXPORT,
+        UPLOAD, RUN, EXPORT, RECALL,
     )
 }
 
@@ -36,6 +36,17 @@ _OTHERS: dict[str, Text] = {
     "delivery:regrade": Text("要求重新分级", "asked for a look again at the grades"),
     "export:draft": Text("起草出域申请", "drafted the request"),
     "export:incident": Text("证明与结果不一致，列为事件", "a proof contradicted the evidence: filed as an incident"),
+    "export:vote": Text("对文件表决", "voted on the file"),
+    "export:opinion": Text("修改复核意见", "changed an opinion"),
+    "export:comment": Text("留言", "wrote a remark"),
+    "export:look": Text("查看未遮盖内容", "looked at unmasked content"),
+    "canary:plant": Text("放入检验件", "planted a case"),
+    "canary:read": Text("查看检验件识别率", "looked at how reviewers did"),
+    "recall:ask": Text("部门请求召回", "a department asked for a recall"),
+    "release:notice": Text("通知放行或召回", "told of a release or recall"),
+    "release:seen": Text("通知已读", "read a notice"),
+    "release:trace": Text("追查流出的副本", "traced a leaked copy"),
+    "release:listing": Text("生成登记与上架材料", "made the listing package"),
     "export:preview": Text("查看出域文件", "looked at the file"),
     "grant:dispose": Text("销毁授权数据", "destroyed the granted data"),
     "file:delete": Text("删除文件", "deleted a file"),
@@ -107,7 +118,7 @@ _TRANSITIONS = {f"{noun}:{row.name}": row.label for noun, life in LIFECYCLES.ite
 EVENTS: dict[str, Text] = _TRANSITIONS | _OTHERS
 """Audit event → what happened."""
 
-_GOOD = ("publish", "admit", "approve", "approve_first", "approve_second", "approve_by_lapse", "confirm", "carry_over",
+_GOOD = ("publish", "admit", "approve", "approve_by_lapse", "confirm", "carry_over",
          "take_effect", "pass_check", "activate", "verify", "release", "succeed", "lapse", "resume",
          "unfreeze")  # fmt: skip
 _BAD = ("reject", "reject_check", "refuse", "block", "withhold", "refused", "fail", "lost", "recall", "suspend",

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from policies.text import Text
 
-DECISIONS: dict[str, Text] = {
-    "approve": Text("同意", "approved"),
-    "return": Text("退回修改", "returned"),
-    "reject": Text("不予出域", "rejected"),
-}
-
 WORDS: dict[str, Text] = {
     "export.title": Text("出域", "Export"),
     "export.lead": Text(
-        "产品先由机器按规则核查，再由两位合规人员复核；机器阻断的任何人都不能放行，逾期不视为同意",
-        "Machine checks first, then two officers; nobody overrides a block, and silence never counts as consent",
+        "产品先由机器按规则核查，再由合规人员复核，风险较高的由两人互不知情分别复核；机器阻断的任何人都不能放行，逾期不视为同意",
+        "Machine checks first, then officers, two of them blind where more is at stake; nobody overrides a block"
+        ", and silence is never consent",
     ),
     "export.new": Text("申请出域", "Request export"),
     "export.none": Text("还没有出域申请", "There are no export requests"),
@@ -39,8 +34,7 @@ WORDS: dict[str, Text] = {
     "export.steps": Text("出域进度", "Progress"),
     "export.step_draft": Text("起草", "Draft"),
     "export.step_check": Text("机器核查", "Machine checks"),
-    "export.step_first": Text("第一人复核", "First review"),
-    "export.step_second": Text("第二人复核", "Second review"),
+    "export.step_review": Text("人工复核", "Review"),
     "export.step_release": Text("放行", "Release"),
     "export.checking": Text("机器核查正在进行，页面会自动更新", "Machine checks are running; this page updates itself"),
     "export.not_checked": Text("提交后由机器核查", "Checked by the machine after submission"),
@@ -102,27 +96,21 @@ WORDS: dict[str, Text] = {
     "evidence.refused": Text("步骤 {step} 第 {line} 行第 {column} 列", "Step {step}, line {line}, column {column}"),
     "evidence.black_box": Text("分桶试验", "Trials by buckets"),
     "evidence.black_box_lead": Text(
-        "作业含脚本，平台不能推导证据，只能逐桶移除和改动主体看结果怎样变。结论供人判断，机器不会据此放行",
-        "A step is a script, so there is no evidence: buckets of entities were left out and changed one by one. "
-        "This supports a person and never passes by itself",
+        "作业含脚本或平台无法推导归属的语句，只能逐桶移除和改动主体看结果怎样变。"
+        "能改变单元格的桶数是其所依据主体数的下限。结论供人判断，机器不会据此放行",
+        "A script, or SQL that owners cannot be carried through: buckets of entities were left out and changed one by "
+        "one. How many move a cell is the least number of entities behind it. This supports a person, and never passes",
     ),
-    "evidence.buckets": Text("桶数", "Buckets"),
-    "evidence.fewest": Text("至少涉及主体", "At least so many entities"),
+    "evidence.buckets": Text("已试 / 共有桶数", "Buckets tried / in all"),
+    "evidence.removed": Text("移除：最少几桶有影响", "Left out: fewest that matter"),
+    "evidence.perturbed": Text("改动：最少几桶有影响", "Changed: fewest that matter"),
+    "evidence.unsteady": Text("同一数据两次运行结果不同", "two runs on the same data differ"),
+    "evidence.trials_budget": Text("预算用尽，未试完", "the budget ended before all were tried"),
+    "evidence.trials_failed": Text("{count} 次试验未完成", "{count} runs did not finish"),
     "evidence.largest": Text("单桶最大变化", "Largest change by a bucket"),
     "export.lineage": Text("来源", "Lineage"),
     "export.lineage_input": Text("{table} 第 {version} 版", "{table}, version {version}"),
     "export.spec": Text("作业说明", "Job specification"),
-    "export.reviews": Text("复核意见", "Reviews"),
-    "export.reviews_hidden": Text(
-        "第一位复核人已提交意见，您提交后可以看到", "The first reviewer has decided; you see it after your own decision"
-    ),
-    "export.reviews_two": Text(
-        "须由两位不同的合规人员复核，提交人及其单位的人员不能复核",
-        "Two different officers review; neither the author nor the author's organisation may",
-    ),
-    "export.reviews_count": Text("本轮已有 {count} 位合规人员提交意见", "{count} officers have decided in this round"),
-    "export.approve_reason": Text("复核意见", "Your grounds"),
-    "export.approve_help": Text("写明您核对了什么，将留痕", "Say what you checked; it stays on record"),
     "export.revise": Text("修改后重新提交", "Revise and submit again"),
     "export.revise_lead": Text(
         "可以换一个产品，或修改标题和说明；修改后回到草稿",

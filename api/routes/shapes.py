@@ -13,8 +13,8 @@ from sandbox.applications.repository import Application, Approval, Grant
 from sandbox.catalog.model import RESOURCE
 from sandbox.catalog.repository import Resource
 from sandbox.catalog.work import Attempt
-from sandbox.exports.model import EXPORT
-from sandbox.exports.repository import ExportRequest
+from sandbox.exports.model import EXPORT, RECALL
+from sandbox.exports.repository import ExportRequest, RecallRequest
 from sandbox.kernel.database import Base
 from sandbox.kernel.jobs import Job
 from sandbox.kernel.lifecycle import Lifecycle, Record
@@ -316,17 +316,68 @@ class RunOut(Standing):
         return cls.of(unit, record, RUN)
 
 
+class ContextIn(In):
+    """What reviewers must be told; for them only, it does not leave with the product."""
+
+    purpose: Prose = Field(examples=["为社区医院排班提供参考"])
+    population: Prose = Field(examples=["2025 年在本市门诊就诊的居民，按区、月"])
+    controls: Prose = Field(examples=["少于 10 人的单元格已抑制，人次取整到 5"])
+
+
 class ExportIn(In):
     artefact_id: Line = Field(examples=["art-7kq2m9x4c8ab"])
     title: Line = Field(examples=["各区门诊量月报"])
     remark: Prose = Field(default="", examples=["按月汇总"])
     audience: str = Field(examples=["public"])
+    context: ContextIn
 
 
 class ReviseIn(In):
     artefact_id: Line | None = None
     title: Line | None = None
     remark: Prose | None = None
+    context: ContextIn | None = None
+
+
+class VoteIn(In):
+    artefact_id: Line
+    vote: Literal["approve", "changes", "undecided"]
+
+
+class CommentIn(In):
+    text: Prose = Field(examples=["请说明 8 月为何没有数据"])
+    audience: Literal["officers", "author"] = "officers"
+
+
+class ReviewOut(Out):
+    """Where a review stands, as this reader may know it."""
+
+    given: int = Field(description="opinions given in this round")
+    needed: int = Field(description="officers who must agree")
+    reasons: list[dict[str, str]] = Field(description="why more than the ordinary number; for officers and auditors")
+    opinions: list[dict[str, Any]] = Field(description="blind: another officer's only once all are in")
+    comments: list[dict[str, Any]]
+    votes: dict[str, str] = Field(description="file → the own vote of this round")
+
+
+class NoticeOut(Out):
+    request_id: str
+    release: str
+    kind: str
+    title: str
+    state: str
+    resources: list[str] = Field(description="the own resources that the release rests on")
+    at: datetime
+
+
+class RecallOut(Standing):
+    request_id: str
+    reason: str
+    answer: str
+
+    @classmethod
+    def from_record(cls, unit: Unit, record: RecallRequest) -> Self:
+        return cls.of(unit, record, RECALL)
 
 
 class ExportOut(Standing):
@@ -335,6 +386,7 @@ class ExportOut(Standing):
     title: str
     remark: str
     audience: str
+    context: dict[str, str]
     round: int
     frozen: dict[str, Any] | None = Field(description="digests of what was frozen; for officers and auditors")
     verdict: dict[str, Any] | None = Field(description="officers see values and thresholds, merchants rule and repair")

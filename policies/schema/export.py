@@ -405,15 +405,23 @@ class Volume(Strict):
 
 
 class Reviewers(Strict):
-    """Different officers who must agree, by audience; at least two before anything becomes public."""
+    """How many different officers must agree: `ordinary`, and two from a level of the inputs on, for forms of product,
+    above a percentage of the volume allowed, for models and whenever the machine left anything to people.
 
-    public: Annotated[int, Field(ge=2, le=5)]
-    contract: Annotated[int, Field(ge=1, le=5)]
-    enclave: Annotated[int, Field(ge=1, le=5)]
+    `look_minutes`: how long unmasked content stays visible after its reason was written.
+    """
 
-    def of(self, audience: Audience) -> int:
-        """Reviewers needed for `audience`."""
-        return {"public": self.public, "contract": self.contract, "enclave": self.enclave}[audience]
+    ordinary: Annotated[int, Field(ge=1, le=2)]
+    two_from_level: Annotated[int, Field(ge=1, le=3)]
+    two_for_forms: Annotated[tuple[Form, ...], Field(min_length=1)]
+    two_above_volume_percent: Annotated[float, Field(ge=0, le=50)]
+    look_minutes: Annotated[int, Field(ge=1, le=120)]
+
+    @model_validator(mode="after")
+    def _records(self) -> Self:
+        if "record" not in self.two_for_forms:
+            raise ValueError("逐条数据须双人复核 / record-level products need two reviewers")
+        return self
 
 
 class ReleaseTerms(Strict):

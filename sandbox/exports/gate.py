@@ -40,9 +40,8 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an edition asks of review and release: different reviewers, downloads, days until expiry."""
+    """What an edition asks of a release: downloads, days until expiry. Who reviews: `review.needed`."""
 
-    reviewers: int
     max_downloads: int
     expires_days: int
 
@@ -115,10 +114,10 @@ def _shown(finding: Finding, hidden: frozenset[str]) -> Finding:
     return replace(finding, place=place)
 
 
-def terms(edition: ExportEdition, audience: Literal["public", "contract", "enclave"]) -> Terms:
-    """What review and release of a product for `audience` need under `edition`."""
+def terms(edition: ExportEdition) -> Terms:
+    """What the release of a product needs under `edition`."""
     release = edition.by_check("release_terms").parameters
-    return Terms(edition.by_check("reviewers").parameters.of(audience), release.max_downloads, release.expires_days)
+    return Terms(release.max_downloads, release.expires_days)
 
 
 def verdict_for(verdict: Verdict, audience: Reader) -> Verdict:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from policies.text import Text
+from policies.verdict import Verdict
+from sandbox.exports.marks import unmarked
 from sandbox.exports.subject import REAL_LABEL, ExportFile
 from sandbox.kernel.keys import SigningKey, verify_signature
 
@@ -23,18 +25,41 @@ _STAMP = (1980, 1, 1, 0, 0, 0)
 _MOST_MEMBERS = 1000
 _MOST_BYTES = 1 << 30
 
-_VERIFY = """# 验证 / Verify
+VERIFY = """# 验证放行包 · Verify a release
 
-本包是 **{label}**。清单 `manifest.json` 列出每个文件的 SHA-256，`manifest.sig` 是清单的 Ed25519 签名。
-请从平台网站或协议附件取得公钥并与包内 `public_key.pem` 比对；包内公钥本身不能证明来源。
+本包是 **{label}**。无需本平台的软件，用 OpenSSL 3 与 Python 3 标准库即可验证。
+No software of the platform is needed: OpenSSL 3 and the standard library of Python 3 will do.
 
-    pds release verify 包.zip --key 平台公钥.pem
+1. 解包，并在解出的文件夹中执行下面的步骤 · Unpack, and do the rest in the folder you unpacked.
 
-This package is a product made from real data. `manifest.json` lists the SHA-256 of every file, `manifest.sig` signs it
-with Ed25519. Get the public key from the platform and compare it with `public_key.pem`: the enclosed key alone proves
-nothing about who signed.
+2. 从平台网站（`/api/v1/platform/key`）或协议附件取得平台公钥，存为上一级文件夹的 `platform.pem`。只信任这样取得的公钥：
+   包内的 `public_key.pem` 谁都可以替换，不能证明由谁签名。
+   Save the platform's public key, from its web site or your agreement, as `platform.pem` in the folder above. Trust
+   only that key: the enclosed one proves nothing about who signed.
 
-    openssl pkeyutl -verify -pubin -inkey platform_key.pem -rawin -in manifest.json -sigfile manifest.sig
+3. 验证签名 · Check the signature:
+
+```sh
+openssl pkeyutl -verify -pubin -inkey ../platform.pem -rawin -in manifest.json -sigfile manifest.sig
+```
+
+   应显示 `Signature Verified Successfully`；否则不要使用本包。Anything else: do not use the package.
+
+4. 核对每个文件 · Check every file (`python3` 运行 · run with `python3`):
+
+```python
+import hashlib, json, pathlib
+here = pathlib.Path(".")
+signed = {{f["name"]: f["sha256"] for f in json.loads((here / "manifest.json").read_text("utf-8"))["files"]}}
+present = {{p.name for p in here.iterdir()}} - {{"manifest.json", "manifest.sig", "public_key.pem"}}
+wrong = [n for n in set(signed) & present if hashlib.sha256((here / n).read_bytes()).hexdigest() != signed[n]]
+print("OK" if not wrong and present == set(signed) else f"不一致 · differs: {{sorted(wrong) or present ^ set(signed)}}")
+```
+
+   应显示 `OK`。It has to say `OK`.
+
+`manifest.json` 另载明接收方、核查规则版本与结论、复核人、血缘与有效期；已召回的放行见平台的信息披露页。
+The manifest also names recipient, policy edition, verdict, signers, lineage and expiry; recalls are published.
 """
 
 
@@ -49,9 +74,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
-    """What the manifest says besides the files. Times are ISO 8601 with zone; reviewers are account ids.
+    """What the manifest says besides the files. Times are ISO 8601 with zone.
 
     `lineage`: digests of the job, of every snapshot and of the policy edition. `schema`: output column → kind.
+    `verdict`: outcome, edition and what each rule came to, without any value or threshold. `signers`: account, time
+    and the digest of the verdict each officer approved. `reviewed`: file → digest of the bytes they approved, which is
+    what is left when the recipient's mark is taken off.
     """
 
     release: str
@@ -61,13 +89,22 @@ class ReleaseFacts:
     rows: int
     schema: Mapping[str, str]
     lineage: Mapping[str, str]
-    reviewers: Sequence[str]
+    verdict: Mapping[str, Any]
+    signers: Sequence[Mapping[str, str]]
+    reviewed: Mapping[str, str]
+    recipient: str
     recipient_mark: str
     issued_at: str
     expires_at: str
     title: str
     description: str
     label: str = REAL_LABEL
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """What a manifest says of a verdict: which edition, and what every rule came to. No value, no threshold."""
+    return {"outcome": str(verdict.outcome), "policy": verdict.policy, "edition": verdict.edition,
+            "digest": verdict.digest, "rules": {run.rule: str(run.outcome) for run in verdict.rules}}  # fmt: skip
 
 
 def canonical(data: Any) -> bytes:
@@ -77,7 +114,7 @@ def canonical(data: Any) -> bytes:
 
 def manifest(facts: ReleaseFacts, files: Sequence[ExportFile], key_id: str) -> dict[str, Any]:
     """The manifest as data. The helper files of the package are listed too, so that no member is unsigned."""
-    extra = {CRATE: _crate(facts, files), README: _VERIFY.format(label=facts.label).encode()}
+    extra = {CRATE: _crate(facts, files), README: VERIFY.format(label=facts.label).encode()}
     listed = {f.name: f.content for f in files} | extra
     return {
         "format": FORMAT,
@@ -109,7 +146,7 @@ def package(facts: ReleaseFacts, files: Sequence[ExportFile], key: SigningKey) -
         SIGNATURE: key.sign(signed),
         PUBLIC_KEY: key.public_pem,
         CRATE: _crate(facts, files),
-        README: _VERIFY.format(label=facts.label).encode(),
+        README: VERIFY.format(label=facts.label).encode(),
         **{f.name: f.content for f in files},
     }
     return _zip(members)
@@ -138,35 +175,47 @@ def write_zip(target: IO[bytes], members: Mapping[str, bytes | Path]) -> None:
 
 
 def _crate(facts: ReleaseFacts, files: Sequence[ExportFile]) -> bytes:
-    """Minimal RO-Crate 1.1: the package as a dataset with its files."""
+    """RO-Crate 1.1: the files, the run that made them and its inputs, and the acts of checking, signing, releasing."""
+    parts = [{"@id": f.name} for f in files]
     described = [
-        {
-            "@id": f.name,
-            "@type": "File",
-            "contentSize": str(len(f.content)),
-            "sha256": hashlib.sha256(f.content).hexdigest(),
-        }
+        {"@id": f.name, "@type": "File", "name": f.name, "contentSize": str(len(f.content)),
+         "sha256": hashlib.sha256(f.content).hexdigest()}
         for f in files
-    ]
+    ]  # fmt: skip
+    inputs = [
+        {"@id": f"#{name}", "@type": "Dataset", "name": name, "identifier": digest}
+        for name, digest in sorted(facts.lineage.items()) if name.startswith("snapshot.")
+    ]  # fmt: skip
+    job = {"@id": "#job", "@type": "SoftwareSourceCode", "name": "job", "identifier": facts.lineage.get("job", "")}
+    made = {"@id": "#run", "@type": "CreateAction", "name": "run on real data, unseen", "instrument": {"@id": "#job"},
+            "object": [{"@id": i["@id"]} for i in inputs], "result": parts}  # fmt: skip
     root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "name": facts.title,
-        "description": facts.description,
-        "identifier": facts.release,
-        "datePublished": facts.issued_at,
-        "expires": facts.expires_at,
-        "keywords": facts.label,
-        "license": "见协议 / see agreement",
-        "hasPart": [{"@id": f.name} for f in files],
-    }
+        "@id": "./", "@type": "Dataset", "name": facts.title, "description": facts.description or facts.title,
+        "identifier": facts.release, "datePublished": facts.issued_at, "expires": facts.expires_at,
+        "keywords": facts.label, "license": "见协议 / see agreement", "hasPart": parts,
+        "mentions": [{"@id": "#run"}, {"@id": "#check"}, *({"@id": f"#sign-{n}"} for n in range(len(facts.signers)))],
+    }  # fmt: skip
     about = {
-        "@id": CRATE,
-        "@type": "CreativeWork",
-        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+        "@id": CRATE, "@type": "CreativeWork", "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
         "about": {"@id": "./"},
-    }
-    return canonical({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [about, root, *described]})
+    }  # fmt: skip
+    graph = [about, root, *described, job, made, *inputs, *_acts(facts)]
+    return canonical({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph})
+
+
+def _acts(facts: ReleaseFacts) -> list[dict[str, Any]]:
+    """The machine's check under its policy edition, and every officer's approval, as actions with agent and time."""
+    policy = {"@id": "#policy", "@type": "CreativeWork", "name": f"export {facts.lineage.get('policy.edition', '')}",
+              "identifier": facts.lineage.get("policy.export", "")}  # fmt: skip
+    check = {"@id": "#check", "@type": "AssessAction", "name": "machine checks", "instrument": {"@id": "#policy"},
+             "object": {"@id": "./"}, "result": str(facts.verdict.get("outcome", ""))}  # fmt: skip
+    acts: list[dict[str, Any]] = [policy, check]
+    for number, signer in enumerate(facts.signers):
+        who = f"#officer-{signer['account']}"
+        acts.append({"@id": who, "@type": "Person", "identifier": signer["account"]})
+        acts.append({"@id": f"#sign-{number}", "@type": "AuthorizeAction", "agent": {"@id": who},
+                     "object": {"@id": "./"}, "endTime": signer["at"], "instrument": {"@id": "#check"}})  # fmt: skip
+    return acts
 
 
 def verify(path: Path, public_key: bytes | None = None) -> list[Problem]:
@@ -187,13 +236,14 @@ def verify(path: Path, public_key: bytes | None = None) -> list[Problem]:
     try:
         listed = json.loads(members[MANIFEST])
         files = {f["name"]: (f["bytes"], f["sha256"]) for f in listed["files"]}
+        reviewed = dict(listed.get("reviewed", {}))
         if listed["format"] != FORMAT or canonical(listed) != members[MANIFEST]:
             raise ValueError("form")
         if listed["key_id"] != hashlib.sha256(members[PUBLIC_KEY]).hexdigest()[:16]:
             problems.append(_problem("wrong_key", PUBLIC_KEY, "密钥编号与清单不符", "key id differs from the manifest"))
     except (ValueError, KeyError, TypeError):
         return [*problems, _problem("manifest", MANIFEST, "清单无法识别", "manifest is not readable")]
-    return [*problems, *_file_problems(members, files)]
+    return [*problems, *_file_problems(members, files), *_review_problems(members, reviewed)]
 
 
 def _members(path: Path) -> tuple[dict[str, bytes], bool]:
@@ -230,6 +280,13 @@ def _file_problems(members: Mapping[str, bytes], files: Mapping[str, tuple[int, 
         if (len(members[name]), hashlib.sha256(members[name]).hexdigest()) != tuple(files[name]):
             problems.append(_problem("changed", name, "内容被改动", "content was changed"))
     return problems
+
+
+def _review_problems(members: Mapping[str, bytes], reviewed: Mapping[str, str]) -> list[Problem]:
+    """Files that, without the recipient's mark, are not the bytes the officers approved."""
+    wrong = [n for n, digest in reviewed.items()
+             if n in members and hashlib.sha256(unmarked(n, members[n])).hexdigest() != digest]  # fmt: skip
+    return [_problem("unreviewed", n, "去掉标记后与复核的内容不同", "differs from what was reviewed") for n in wrong]
 
 
 def _problem(code: str, member: str, zh: str, en: str) -> Problem:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint, select
+from sqlalchemy import CheckConstraint, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.lifecycle import StatefulMixin
+
+NEVER_RELEASED = "canary IS NULL OR state NOT IN ('released', 'recalled', 'expired')"
 
 
 class ExportRequest(StatefulMixin, Base):
@@ -24,14 +26,22 @@ class ExportRequest(StatefulMixin, Base):
     remark: Mapped[str] = short(4000)
     audience: Mapped[str] = short(20)
     author_id: Mapped[str] = short()
+    context: Mapped[dict[str, Any]]
+    """what the author had to say for the reviewers: purpose, population, controls"""
     frozen: Mapped[dict[str, Any] | None]
     """digests of everything that would leave, taken at submission"""
     verdict: Mapped[dict[str, Any] | None]
+    stakes: Mapped[dict[str, Any] | None]
+    """what decides how many officers review: see `sandbox.exports.review.Stakes`"""
     round: Mapped[int] = mapped_column(default=1)
+    canary: Mapped[str | None] = short(80, nullable=True)
+    """the planted leak this is, to measure reviewers; the database itself refuses its release"""
+
+    __table_args__ = (CheckConstraint(NEVER_RELEASED, name="canary_never_released"),)
 
 
 class Review(Base):
-    """One officer's decision on one round of a request."""
+    """One officer's opinion on one round of a request; in a discussion it may change."""
 
     __tablename__ = "review"
 
@@ -42,8 +52,76 @@ class Review(Base):
     decision: Mapped[str] = short(20)
     reason: Mapped[str] = short(4000)
     at: Mapped[datetime]
+    verdict: Mapped[str] = short(64)
+    """digest of the verdict the officer had before them"""
 
     __table_args__ = (UniqueConstraint("request_id", "round", "reviewer_id"),)
+
+
+class Vote(Base):
+    """What one reviewer thinks of one file in one round; a new round begins without votes."""
+
+    __tablename__ = "export_vote"
+
+    request_id: Mapped[str] = short(primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reviewer_id: Mapped[str] = short(primary_key=True)
+    artefact_id: Mapped[str] = short(primary_key=True)
+    vote: Mapped[str] = short(20)
+    at: Mapped[datetime]
+
+
+class Comment(Base):
+    """A remark on a request: among officers, or to its author, or the author's answer."""
+
+    __tablename__ = "export_comment"
+
+    id: Mapped[str] = short(primary_key=True)
+    request_id: Mapped[str] = short(index=True)
+    round: Mapped[int]
+    writer_id: Mapped[str] = short()
+    organisation_id: Mapped[str] = short()
+    audience: Mapped[str] = short(20)
+    text: Mapped[str] = short(4000)
+    at: Mapped[datetime]
+
+
+class Look(Base):
+    """A look at unmasked content: who, why, until when."""
+
+    __tablename__ = "export_look"
+
+    id: Mapped[str] = short(primary_key=True)
+    request_id: Mapped[str] = short(index=True)
+    officer_id: Mapped[str] = short()
+    reason: Mapped[str] = short(4000)
+    at: Mapped[datetime]
+    until: Mapped[datetime]
+
+
+class Notice(Base):
+    """Word of a release or a recall to one organisation it concerns; `seen_at` once somebody there has read it."""
+
+    __tablename__ = "release_notice"
+
+    release_id: Mapped[str] = short(primary_key=True)
+    organisation_id: Mapped[str] = short(primary_key=True, index=True)
+    kind: Mapped[str] = short(20, primary_key=True)
+    request_id: Mapped[str] = short(index=True)
+    resources: Mapped[list[Any]]
+    """names of the organisation's resources that it rests on; empty for the recipient"""
+    at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+
+
+class RecallRequest(StatefulMixin, Base):
+    """A department's wish that a release be recalled; `organisation_id` is the department."""
+
+    __tablename__ = "recall_request"
+
+    request_id: Mapped[str] = short(index=True)
+    reason: Mapped[str] = short(4000)
+    answer: Mapped[str] = short(4000)
 
 
 class Release(Base):
@@ -82,6 +160,46 @@ def reviews(session: Session, request_id: str, round_number: int | None = None) 
     if round_number is not None:
         statement = statement.where(Review.round == round_number)
     return list(session.scalars(statement))
+
+
+def locked(session: Session, request_id: str) -> ExportRequest:
+    """The request as it is now, held until this transaction ends: officers who decide at once do so in turn."""
+    found = get(session, request_id)
+    session.refresh(found, with_for_update=True)
+    return found
+
+
+def votes(session: Session, request_id: str, round_number: int) -> list[Vote]:
+    wanted = select(Vote).where(Vote.request_id == request_id, Vote.round == round_number)
+    return list(session.scalars(wanted.order_by(Vote.reviewer_id, Vote.artefact_id)))
+
+
+def comments(session: Session, request_id: str) -> list[Comment]:
+    wanted = select(Comment).where(Comment.request_id == request_id)
+    return list(session.scalars(wanted.order_by(Comment.at, Comment.id)))
+
+
+def looks(session: Session, request_id: str) -> list[Look]:
+    return list(session.scalars(select(Look).where(Look.request_id == request_id).order_by(Look.at)))
+
+
+def notices(session: Session, organisation_id: str) -> list[Notice]:
+    wanted = select(Notice).where(Notice.organisation_id == organisation_id)
+    return list(session.scalars(wanted.order_by(Notice.at.desc())))
+
+
+def recall_requests(session: Session, request_id: str | None = None) -> list[RecallRequest]:
+    wanted = select(RecallRequest).order_by(RecallRequest.created_at.desc())
+    if request_id is not None:
+        wanted = wanted.where(RecallRequest.request_id == request_id)
+    return list(session.scalars(wanted))
+
+
+def recall_request(session: Session, recall_id: str) -> RecallRequest:
+    found = session.get(RecallRequest, recall_id)
+    if found is None:
+        raise NotFound.of("recall", recall_id)
+    return found
 
 
 def release_of(session: Session, request_id: str) -> Release | None:

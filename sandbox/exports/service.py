@@ -13,29 +13,53 @@ from policies.text import Text
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
-from sandbox.exports import ledger
+from sandbox.exports import ledger, notices, reviewing
+from sandbox.exports import review as rules
 from sandbox.exports.model import EXPORT
 from sandbox.exports.repository import (
     ExportRequest,
     Release,
-    Review,
     every,
     get,
     release_of,
     releases,
-    reviews,
 )
-from sandbox.kernel import accounts, permissions
-from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, NotFound, NotPermitted
+from sandbox.exports.review import Stakes
+from sandbox.kernel import editions, permissions
+from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
 
+CONTEXT: dict[str, Text] = {
+    "purpose": Text("用途", "purpose"),
+    "population": Text("统计人群与范围", "population"),
+    "controls": Text("已采取的保护措施", "controls applied"),
+}
+"""What reviewers must be told about a product: most requests are sent back for want of it."""
 
-def draft(unit: Unit, *, artefact_id: str, title: str, remark: str, audience: str) -> ExportRequest:
-    """Draft a request to take one artefact out, with a title and a remark that leave with it."""
+
+def _context(given: Mapping[str, str]) -> dict[str, str]:
+    kept = {key: str(given.get(key, "")).strip() for key in CONTEXT}
+    missing = [CONTEXT[key] for key, value in kept.items() if not value]
+    if missing:
+        raise BadInput(
+            "export.context",
+            Text(f"请填写{'、'.join(m.zh for m in missing)}", f"Write the {', '.join(m.en for m in missing)}"),
+            fix=Text("复核人员据此判断产品，缺少时不能受理", "Reviewers judge by it; without it nothing is accepted"),
+        )
+    return kept
+
+
+def draft(
+    unit: Unit, *, artefact_id: str, title: str, remark: str, audience: str, context: Mapping[str, str]
+) -> ExportRequest:
+    """Draft a request to take one artefact out, with a title and a remark that leave with it.
+
+    `context`: purpose, population and controls (`CONTEXT`), for the reviewers only. Raises `BadInput` without them.
+    """
     permissions.check(unit.actor, "export:draft")
     artefact = products.artefact(unit.session, artefact_id)
     permissions.check(unit.actor, "export:draft", owner=artefact.organisation_id)
@@ -50,7 +74,8 @@ def draft(unit: Unit, *, artefact_id: str, title: str, remark: str, audience: st
     record = ExportRequest(
         id=new_id("exp"), organisation_id=artefact.organisation_id, state=EXPORT.initial, state_since=unit.now,
         created_at=unit.now, application_id=application.id, artefact_id=artefact.id, title=title, remark=remark,
-        audience=audience, author_id=unit.actor.id, frozen=None, verdict=None, round=1,
+        audience=audience, author_id=unit.actor.id, context=_context(context), frozen=None, verdict=None, stakes=None,
+        round=1, canary=None,
     )  # fmt: skip
     unit.session.add(record)
     unit.session.flush()
@@ -59,7 +84,7 @@ def draft(unit: Unit, *, artefact_id: str, title: str, remark: str, audience: st
 
 
 def revise(unit: Unit, request_id: str, *, artefact_id: str | None = None, title: str | None = None,
-           remark: str | None = None) -> ExportRequest:  # fmt: skip
+           remark: str | None = None, context: Mapping[str, str] | None = None) -> ExportRequest:  # fmt: skip
     """Take a blocked or returned request back to draft with another artefact or other words; a new round begins."""
     record = get(unit.session, request_id)
     EXPORT.advance(unit, record, "revise")
@@ -72,32 +97,14 @@ def revise(unit: Unit, request_id: str, *, artefact_id: str | None = None, title
         record.artefact_id = artefact.id
     record.title = record.title if title is None else title
     record.remark = record.remark if remark is None else remark
-    record.round, record.frozen, record.verdict = record.round + 1, None, None
+    record.context = record.context if context is None else _context(context)
+    record.round, record.frozen, record.verdict, record.stakes = record.round + 1, None, None, None
     return record
 
 
 @EXPORT.guard("application_live")
 def _application_live(unit: Unit, record: ExportRequest) -> None:
     application_service.require_live(unit, record.application_id)
-
-
-@EXPORT.guard("reviewer_independent")
-def _reviewer_independent(unit: Unit, record: ExportRequest) -> None:
-    """Neither the author nor anybody of the author's organisation reviews."""
-    if unit.actor.id == record.author_id or unit.actor.organisation_id == record.organisation_id:
-        raise NotPermitted("export.own_request", Text("不能复核本人或本单位的申请", "Nobody reviews their own request"),
-                           id=record.id)  # fmt: skip
-
-
-@EXPORT.guard("reviewer_different")
-def _reviewer_different(unit: Unit, record: ExportRequest) -> None:
-    if any(r.reviewer_id == unit.actor.id for r in reviews(unit.session, record.id, record.round)):
-        raise NotPermitted(
-            "export.same_reviewer",
-            Text("第二人复核必须由另一位合规人员办理", "The second review needs another officer"),
-            fix=Text("请交给另一位合规人员", "Hand it to another officer"),
-            id=record.id,
-        )
 
 
 @EXPORT.guard("bytes_unchanged")
@@ -119,7 +126,7 @@ def fingerprint(unit: Unit, record: ExportRequest) -> dict[str, Any]:
         content = artefact_path(unit, artefact.sha256).read_bytes()
     except FileNotFoundError:
         content = b""  # gone is changed: an empty file's digest equals no declared one
-    words = f"{record.title}\n{record.remark}".encode()
+    words = json.dumps([record.title, record.remark, record.context], ensure_ascii=False, sort_keys=True).encode()
     return {
         "artefact": hashlib.sha256(content).hexdigest(), "declared": artefact.sha256,
         "words": hashlib.sha256(words).hexdigest(), "bytes": len(content),
@@ -199,44 +206,83 @@ def incidents(unit: Unit) -> list[ExportRequest]:
     return [r for r in every(unit.session) if r.state == "blocked" and (r.verdict or {}).get("incident")]
 
 
-def conclude_check(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None = None) -> ExportRequest:
-    """Record the machine's verdict: block and error stop the request, pass and review go to people."""
+def conclude_check(
+    unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None = None, stakes: Stakes | None = None
+) -> ExportRequest:
+    """Record the machine's verdict: block and error stop the request, pass and review go to people.
+
+    `stakes` decides how many of them; without it two are asked.
+    """
     record = get(unit.session, request_id)
     _set_verdict(unit, record, verdict, basis)
+    record.stakes = stakes.as_dict() if stakes else None
     step = "block" if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) else "to_review"
     EXPORT.advance(unit, record, step, outcome=verdict.outcome, edition=verdict.edition,
                    findings=sorted({f.rule for f in verdict.findings}))  # fmt: skip
     return record
 
 
-def review(unit: Unit, request_id: str, decision: str, reason: str = "") -> ExportRequest:
-    """An officer's decision: `approve`, `return` or `reject`. Two different officers approve before anything leaves."""
+@EXPORT.guard("verdict_in_force")
+def _verdict_in_force(unit: Unit, record: ExportRequest) -> None:
+    """The last verdict let it through under the very edition that is in force now."""
+    last, edition = record.verdict or {}, editions.in_force(unit, "export")
+    if last.get("outcome") not in (Outcome.PASS, Outcome.REVIEW) or last.get("digest") != edition.digest:
+        raise InvalidTransition(
+            "export.edition_changed",
+            Text("核查结论不是按现行规则作出的，不能放行", "The verdict is not of the edition in force"),
+            fix=Text("请运营人员重试放行任务，按现行规则复查", "An operator should retry the release job"),
+            id=record.id,
+        )
+
+
+@EXPORT.guard("never_a_canary")
+def _never_a_canary(unit: Unit, record: ExportRequest) -> None:
+    if record.canary is not None:
+        raise InvalidTransition("export.canary", Text("检验件永远不能放行", "A planted case is never released"),
+                                id=record.id)  # fmt: skip
+
+
+@EXPORT.guard("a_canary")
+def _a_canary(unit: Unit, record: ExportRequest) -> None:
+    if record.canary is None:
+        raise InvalidTransition("export.no_canary", Text("这不是检验件", "This is no planted case"), id=record.id)
+
+
+def reopens(unit: Unit, request_id: str, verdict: Verdict) -> list[str]:
+    """Why the last check sends an approved request back to review: rules that found what nobody had before them, or
+    `signers` where the edition in force asks for more officers than agreed. Empty: it may be released."""
     record = get(unit.session, request_id)
-    if decision not in ("approve", "return", "reject"):
-        raise BadInput("export.decision", Text("复核意见应为同意、退回或不予出域", "Decide approve, return or reject"))
-    step = decision
-    if decision == "approve":
-        step = "approve_second" if record.state == "second_review" else "approve_first"
-    EXPORT.advance(unit, record, step, reason=reason, round=record.round)
-    unit.session.add(
-        Review(id=new_id("rev"), request_id=record.id, round=record.round, reviewer_id=unit.actor.id,
-               decision=decision, reason=reason, at=unit.now)
-    )  # fmt: skip
-    unit.session.flush()
-    if record.state in ("returned", "rejected"):
-        ledger.forget_pending(unit.session, record.id)
-    if record.state == "approved":
-        unit.enqueue("release", "export", record.id, round=record.round)
+    found = rules.unseen(record.verdict, verdict.as_dict())
+    rule = editions.in_force(unit, "export").by_check("reviewers").parameters
+    wanted = rules.needed(record.stakes, verdict.outcome, rule).count
+    return [*found, *(["signers"] if len(reviewing.signers(unit, record)) < wanted else [])]
+
+
+def reopen(unit: Unit, request_id: str, verdict: Verdict, why: list[str], basis: Basis | None = None) -> ExportRequest:
+    """Back to people with the new verdict: opinions on the old one count no more."""
+    record = get(unit.session, request_id)
+    _set_verdict(unit, record, verdict, basis)
+    record.round += 1
+    EXPORT.advance(unit, record, "reopen", outcome=verdict.outcome, edition=verdict.edition, new=why)
     return record
 
 
-def release(unit: Unit, request_id: str, made: Release, entry: ledger.Entry) -> Release:
-    """Record the signed package and put its cells into the ledger, in one transaction."""
+def release(unit: Unit, request_id: str, made: Release, entry: ledger.Entry, verdict: Verdict) -> Release:
+    """Record the signed package, put its cells into the ledger and tell the departments, in one transaction.
+
+    `verdict`: the last check's; it must be of the edition in force, let the product through, and have been seen.
+    """
     record = get(unit.session, request_id)
+    why = reopens(unit, request_id, verdict)
+    record.verdict = verdict.as_dict() | {k: v for k, v in (record.verdict or {}).items() if k in ("basis", "incident")}
+    if why:
+        raise InvalidTransition("export.reopens", Text("放行前复查有新情况，须重新复核", "It must be reviewed again"),
+                                fix=Text("请重试放行任务", "Retry the release job"), id=record.id)  # fmt: skip
     EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(entry.cells))
     unit.session.add(made)
     ledger.append(unit.session, record, entry)
     unit.session.flush()
+    notices.tell_departments(unit, record, made)
     return made
 
 
@@ -256,6 +302,7 @@ def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
     made = release_of(unit.session, request_id)
     if made is not None:
         ledger.recalled(unit.session, made.id, unit.now)
+    notices.tell_of_recall(unit, record)
     return record
 
 
@@ -303,9 +350,15 @@ def download(unit: Unit, request_id: str) -> Path:
 def read(unit: Unit, request_id: str) -> ExportRequest:
     record = get(unit.session, request_id)
     permissions.check(unit.actor, "export:read", owner=record.organisation_id)
-    if record.state == "draft" and record.organisation_id != unit.actor.organisation_id:
+    if _hidden(unit, record):
         raise permissions.out_of_reach("export:read")
     return record
+
+
+def _hidden(unit: Unit, record: ExportRequest) -> bool:
+    """Others' drafts; and planted cases from the organisation whose name they carry."""
+    own = record.organisation_id == unit.actor.organisation_id
+    return own if record.canary is not None else record.state == "draft" and not own
 
 
 def list_for(unit: Unit) -> list[ExportRequest]:
@@ -313,17 +366,5 @@ def list_for(unit: Unit) -> list[ExportRequest]:
     return [
         r for r in every(unit.session)
         if permissions.permitted(unit.actor, "export:read", owner=r.organisation_id)
-        and not (r.state == "draft" and r.organisation_id != unit.actor.organisation_id)
+        and not _hidden(unit, r)
     ]  # fmt: skip
-
-
-def reviewer_names(unit: Unit, request_id: str) -> list[tuple[Review, str]]:
-    """The reviews with the reviewers' names, for officers and auditors; merchants see only that there were two."""
-    permissions.check(unit.actor, "export:evidence")
-    found = []
-    for one in reviews(unit.session, request_id):
-        account = unit.session.get(accounts.Account, one.reviewer_id)
-        if account is None:
-            raise NotFound.of("account", one.reviewer_id)
-        found.append((one, account.name))
-    return found

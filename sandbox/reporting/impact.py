@@ -19,6 +19,7 @@ from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog.protection import Grade, Override
 from sandbox.catalog.repository import Resource
+from sandbox.exports.model import UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
 from sandbox.kernel import accounts, editions, permissions
 from sandbox.kernel.unit import Unit
@@ -31,7 +32,7 @@ from sandbox.workspaces.repository import Workspace
 Use = Literal["rows", "pseudonyms", "jobs", "none"]
 LIVE = ("agreement_signed", "active", "suspended")
 _ORDER: tuple[Use, ...] = ("none", "jobs", "pseudonyms", "rows")
-_ON_THEIR_WAY = ("draft", "frozen", "checking", "blocked", "in_review", "second_review", "returned", "approved")
+_ON_THEIR_WAY = ("draft", "frozen", "checking", "blocked", *UNDER_REVIEW, "returned", "approved")
 """states of a request to export whose product has not left yet"""
 
 

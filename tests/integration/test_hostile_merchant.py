@@ -27,7 +27,7 @@ from sandbox.merchants import service as merchants
 from sandbox.workspaces import ending
 from sandbox.workspaces import service as workspaces
 from tests import hostile
-from tests.factories import PASSWORD
+from tests.factories import CONTEXT, PASSWORD
 from tests.hostile import CLOSED, NAMES, PUBLIC, Operation, Scene, bare, statements, unknown, wait_until, work_of
 from tests.integration.test_locked_duckdb import EXTENSIONS, READS, ROUNDABOUT, SETTINGS, WRITES
 from tests.neighbours import House, Street, served
@@ -35,6 +35,8 @@ from tests.pages import TOKEN
 
 SECRET = "秘密-of-another-workspace"
 ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3"
+
+ASKED = {"artefact_id": "x", "title": "x", "audience": "public", "context": CONTEXT}
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +284,7 @@ ATTACKS = [
     Attack("a job on a grant nobody has", (404, 422),
            lambda s: run(s, inputs={"visit": {"grant": "grt-222222222222"}})),
     Attack("an export of the victim's artefact", (404,),
-           lambda s: s.post("/exports", {"artefact_id": s.theirs["artefact_id"], "title": "x", "audience": "public"})),
+           lambda s: s.post("/exports", ASKED | {"artefact_id": s.theirs["artefact_id"]})),
     Attack("an own workspace in the path and the victim's in the query", (200,),
            lambda s: s.post(own(s, "query") + f"?workspace_id={s.victim.workspace}", {"sql": "FROM 自有"})),
     Attack("the victim's workspace in the body", (422,),
@@ -321,7 +323,7 @@ ATTACKS = [
     Attack("an owner in the body", (422,),
            lambda s: s.post("/workspaces", {"application_id": s.mine_house.application, "organisation_id": "org-x"})),
     Attack("a state in the body", (422,),
-           lambda s: s.post("/exports", {"artefact_id": "x", "title": "x", "audience": "public", "state": "approved"})),
+           lambda s: s.post("/exports", ASKED | {"state": "approved"})),
     Attack("a mode in the body", (422,), lambda s: s.sql("FROM 自有", mode="real")),
     Attack("tables in the body", (422,), lambda s: s.sql("FROM 自有", tables={"x": "/etc/passwd"})),
     Attack("the same field twice", (200, 400, 422),

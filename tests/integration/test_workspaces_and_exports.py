@@ -12,7 +12,7 @@ from sqlalchemy import select
 from pipelines import upkeep
 from policies.verdict import Outcome
 from sandbox.exports import repository as records
-from sandbox.exports import service
+from sandbox.exports import reviewing, service
 from sandbox.kernel.audit import AuditEvent
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import (
@@ -31,7 +31,7 @@ from sandbox.products import service as products
 from sandbox.reporting import service as reporting
 from sandbox.workspaces import service as workspaces
 from sandbox.workspaces import tiers
-from tests.factories import World, verdict
+from tests.factories import CONTEXT, World, verdict
 
 # -- workspaces and runs
 
@@ -113,7 +113,7 @@ def test_artefact_is_its_merchants(any_world: World) -> None:
     with pytest.raises(OutOfReach), any_world.by(any_world.stranger) as unit:
         products.read_artefact(unit, artefact_id)
     with pytest.raises(OutOfReach), any_world.by(any_world.stranger) as unit:
-        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="public")
+        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="public", context=CONTEXT)
 
 
 # -- exports
@@ -130,31 +130,31 @@ def test_author_cannot_review_own_export(any_world: World) -> None:
     as_officer = Actor(any_world.merchant.id, "作者", Role.COMPLIANCE, "org-elsewhere")
     for decision in ("approve", "return", "reject"):
         with pytest.raises(NotPermitted, match="own_request"), any_world.by(as_officer) as unit:
-            service.review(unit, request_id, decision, "理由")
+            reviewing.review(unit, request_id, decision, "理由")
         with pytest.raises(NotPermitted), any_world.by(any_world.merchant) as unit:
-            service.review(unit, request_id, decision, "理由")
+            reviewing.review(unit, request_id, decision, "理由")
 
 
 def test_officer_of_the_authors_organisation_cannot_review(any_world: World) -> None:
     request_id = any_world.export("in_review")
     colleague = Actor("acc-colleague", "同事", Role.COMPLIANCE, any_world.merchant.organisation_id)
     with pytest.raises(NotPermitted, match="own_request"), any_world.by(colleague) as unit:
-        service.review(unit, request_id, "approve", "理由")
+        reviewing.review(unit, request_id, "approve", "理由")
 
 
 def test_same_officer_cannot_review_twice(any_world: World) -> None:
     request_id = any_world.export("second_review")
     for decision in ("approve", "return", "reject"):
         with pytest.raises(NotPermitted, match="same_reviewer"), any_world.by(any_world.officer) as unit:
-            service.review(unit, request_id, decision, "理由")
+            reviewing.review(unit, request_id, decision, "理由")
     with any_world.by(any_world.second_officer) as unit:
-        assert service.review(unit, request_id, "approve").state == "approved"
+        assert reviewing.review(unit, request_id, "approve").state == "approved"
 
 
 def test_after_a_return_the_same_officers_may_review_the_new_round(any_world: World) -> None:
     request_id = any_world.export("second_review")
     with any_world.by(any_world.second_officer) as unit:
-        service.review(unit, request_id, "return", "标题不清")
+        reviewing.early_return(unit, request_id, "标题不清")
     with any_world.by(any_world.merchant) as unit:
         service.revise(unit, request_id, title="门诊量（按区）")
         service.submit(unit, request_id)
@@ -162,14 +162,14 @@ def test_after_a_return_the_same_officers_may_review_the_new_round(any_world: Wo
         service.begin_check(unit, request_id)
         service.conclude_check(unit, request_id, verdict())
     with any_world.by(any_world.officer) as unit:
-        assert service.review(unit, request_id, "approve").state == "second_review"
+        assert reviewing.review(unit, request_id, "approve").state == "second_review"
 
 
 @pytest.mark.parametrize("outcome", [Outcome.BLOCK, Outcome.ERROR])
 def test_nobody_overrides_a_block(any_world: World, outcome: Outcome) -> None:
     request_id = any_world.export("blocked", outcome=outcome)
     with pytest.raises(InvalidTransition), any_world.by(any_world.officer) as unit:
-        service.review(unit, request_id, "approve", "理由")
+        reviewing.review(unit, request_id, "approve", "理由")
     with pytest.raises(InvalidTransition):
         any_world.release(request_id)
 
@@ -180,8 +180,8 @@ def test_one_changed_byte_voids_what_was_approved(any_world: World, state: str) 
     path = artefact_file(any_world, request_id)
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1) + b" ")
     step = {
-        "in_review": lambda u: service.review(u, request_id, "approve"),
-        "second_review": lambda u: service.review(u, request_id, "approve"),
+        "in_review": lambda u: reviewing.review(u, request_id, "approve"),
+        "second_review": lambda u: reviewing.review(u, request_id, "approve"),
     }
     with pytest.raises(InvalidTransition, match="bytes_changed"):
         if state == "approved":
@@ -208,7 +208,7 @@ def test_damaged_artefact_cannot_be_submitted(any_world: World) -> None:
 def test_audience_is_the_approved_one(any_world: World) -> None:
     artefact_id = any_world.artefact()
     with pytest.raises(BadInput, match="audience"), any_world.by(any_world.merchant) as unit:
-        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="contract")
+        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="contract", context=CONTEXT)
 
 
 def test_revision_cannot_slip_in_another_applications_product(any_world: World) -> None:

@@ -18,11 +18,15 @@ from pipelines import upkeep
 from policies.editions import load
 from policies.schema.deadlines import CLOCKS
 from policies.text import UserError
-from policies.verdict import Outcome
+from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
 from sandbox.exports import repository as export_records
+from sandbox.exports import reviewing
 from sandbox.exports import service as exports
+from sandbox.exports.model import UNDER_REVIEW
+from sandbox.exports.review import Stakes
+from sandbox.kernel import editions
 from sandbox.kernel.clock import FixedClock, city_date
 from sandbox.kernel.clocks import history
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition
@@ -33,7 +37,7 @@ from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from sandbox.merchants import service as merchants
 from tests.conftest import MONDAY
-from tests.factories import World, verdict
+from tests.factories import CONTEXT, World, verdict
 from tests.lifecycles import LIFECYCLES
 
 every_lifecycle = pytest.mark.parametrize("lifecycle", LIFECYCLES, ids=lambda x: x.noun)
@@ -50,8 +54,10 @@ TERMINAL = {
     "quota": {"rejected", "withdrawn", "revoked"},
     "upload": {"refused", "removed"},
     "run": {"succeeded", "failed", "cancelled"},
-    "export": {"rejected", "recalled", "expired", "withdrawn"},
+    "export": {"recalled", "withdrawn", "measured"},
+    "recall": {"granted", "refused"},
 }
+LOW, HIGH = Stakes("aggregate", 2, False, 10.0), Stakes("aggregate", 4, False, 10.0)
 QUICK = settings(
     max_examples=20, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
@@ -171,12 +177,12 @@ def test_offers_are_buttons_with_their_reasons(world: World) -> None:
     with world.by(world.officer) as unit:
         record = export_records.get(unit.session, request_id)
         offered = {o.name: o for o in exports.EXPORT.offers(unit, record)}
-    assert set(offered) == {"approve_second", "return", "reject"}
-    assert not offered["approve_second"].allowed
-    assert offered["approve_second"].why_not and "另一位" in offered["approve_second"].why_not.zh
+    assert set(offered) == {"approve", "disagree", "return", "reject"}
+    assert not offered["approve"].allowed
+    assert offered["approve"].why_not and "另一位" in offered["approve"].why_not.zh
     with world.by(world.second_officer) as unit:
         again = {o.name: o.allowed for o in exports.EXPORT.offers(unit, export_records.get(unit.session, request_id))}
-    assert again == {"approve_second": True, "return": True, "reject": True}
+    assert again["approve"] and again["return"] and not again["reject"], "one refusal of two refuses nothing"
 
 
 def test_offers_are_only_what_the_role_could_ever_do(world: World) -> None:
@@ -257,24 +263,29 @@ class _Machine(RuleBasedStateMachine):
 
 
 class ExportMachine(_Machine):
-    """Anybody tries anything with one export request; the oracle counts verdicts and reviewers by itself."""
+    """Anybody tries anything with one export request; the oracle counts verdicts, editions and opinions by itself."""
 
-    @initialize(far=st.booleans())
-    def begin(self, far: bool) -> None:
+    @initialize(far=st.booleans(), canary=st.booleans(), low=st.booleans())
+    def begin(self, far: bool, canary: bool, low: bool) -> None:
         self.open_stage()
         merchant = self.world.merchant
         with self.world.by(merchant) as unit:
             self.request = exports.draft(
-                unit, artefact_id=self.stage.artefact, title="t", remark="r", audience="public"
+                unit, artefact_id=self.stage.artefact, title="t", remark="r", audience="public", context=CONTEXT
             ).id
+        if canary:
+            with self.world.system() as unit:
+                export_records.get(unit.session, self.request).canary = "FRM-01"
         insider = Actor("acc-insider", "内部", Role.COMPLIANCE, merchant.organisation_id)
         author = Actor(merchant.id, merchant.name, Role.COMPLIANCE, "org-elsewhere")
-        self.reviewers = [self.world.officer, self.world.second_officer, insider, author, self.world.operator, merchant]
+        self.officers = [self.world.officer, self.world.second_officer, self.world.third_officer]
+        self.reviewers = [*self.officers, insider, author, self.world.operator, merchant]
+        self.canary, self.stakes = canary, LOW if low else HIGH
         self.outcome: Outcome | None = None
-        self.approvers: set[str] = set()
+        self.edition = "2026-01"
+        self.opinions: dict[str, str] = {}
         self.frozen_bytes = b""
-        self.store = self.world.platform.settings.artefacts_root
-        self.path = next(self.store.iterdir())
+        self.path = next(self.world.platform.settings.artefacts_root.iterdir())
         self.honest = self.path.read_bytes()
         if far:  # half of the examples begin where the first officer has approved
             self.submit("merchant")
@@ -284,7 +295,7 @@ class ExportMachine(_Machine):
     def state(self) -> str:
         return self.world.export_state(self.request)
 
-    @rule(reviewer=st.integers(0, 5), outcome=st.sampled_from(Outcome), tamper=st.booleans())
+    @rule(reviewer=st.integers(0, 6), outcome=st.sampled_from(Outcome), tamper=st.booleans())
     def go_on(self, reviewer: int, outcome: Outcome, tamper: bool) -> None:
         """The next step of the plain way, so that examples get far; perhaps other bytes, perhaps the wrong person."""
         state = self.state()
@@ -293,12 +304,12 @@ class ExportMachine(_Machine):
             self.submit("merchant")
         elif state == "frozen":
             self.machine(outcome, "system")
-        elif state in ("in_review", "second_review"):
+        elif state in UNDER_REVIEW:
             self.touch_bytes(tamper and state == "second_review")
             self.review(reviewer, "approve")
         elif state == "approved":
             self.touch_bytes(tamper)
-            self.other("release")
+            self.release(Outcome.PASS)
         elif state in ("blocked", "returned"):
             self.revise("merchant")
 
@@ -306,24 +317,42 @@ class ExportMachine(_Machine):
     def submit(self, who: str) -> None:
         with suppress(UserError), self.world.by(self.world.people[who]) as unit:
             exports.submit(unit, self.request)
-            self.frozen_bytes, self.outcome, self.approvers = self.path.read_bytes(), None, set()
+            self.frozen_bytes, self.outcome, self.opinions = self.path.read_bytes(), None, {}
 
     @rule(outcome=st.sampled_from(Outcome), who=st.sampled_from(["system", "officer", "merchant"]))
     def machine(self, outcome: Outcome, who: str) -> None:
         begin = self.world.system() if who == "system" else self.world.by(self.world.people[who])
         with suppress(UserError), begin as unit:
             exports.begin_check(unit, self.request)
-            exports.conclude_check(unit, self.request, verdict(outcome))
+            exports.conclude_check(unit, self.request, verdict(outcome), stakes=self.stakes)
             self.outcome = outcome
 
-    @rule(reviewer=st.integers(0, 5), decision=st.sampled_from(["approve", "approve", "approve", "return", "reject"]))
+    @rule(reviewer=st.integers(0, 6), decision=st.sampled_from(["approve", "approve", "approve", "return", "reject"]))
     def review(self, reviewer: int, decision: str) -> None:
         who = self.reviewers[reviewer]
         with suppress(UserError):
             with self.world.by(who) as unit:
-                exports.review(unit, self.request, decision, "理由")
-            if decision == "approve":
-                self.approvers.add(who.id)
+                reviewing.review(unit, self.request, decision, "理由")
+            self.opinions[who.id] = decision
+
+    @rule(reviewer=st.integers(0, 6), step=st.sampled_from(["early", "third", "vote", "comment"]))
+    def meddle(self, reviewer: int, step: str) -> None:
+        with suppress(UserError), self.world.by(self.reviewers[reviewer]) as unit:
+            if step == "early":
+                reviewing.early_return(unit, self.request, "请补充")
+            elif step == "third":
+                reviewing.call_third(unit, self.request, "谈不拢")
+            elif step == "vote":
+                reviewing.vote(unit, self.request, self.stage.artefact, "changes")
+            else:
+                reviewing.comment(unit, self.request, "请看第一行", "officers")
+
+    @precondition(lambda self: getattr(self, "edition", "") == "2026-01")
+    @rule()
+    def activate(self) -> None:
+        """The next edition comes into force in the middle of whatever is going on; from now on all need two."""
+        self.world.rules("export", "2026-02", two_from_level=1)
+        self.edition = "2026-02"
 
     @rule(who=st.sampled_from(["merchant", "stranger"]))
     def revise(self, who: str) -> None:
@@ -334,25 +363,42 @@ class ExportMachine(_Machine):
     def touch_bytes(self, changed: bool) -> None:
         self.path.write_bytes(self.honest + b"x" if changed else self.honest)
 
-    @rule(step=st.sampled_from(["release", "withhold", "recall", "withdraw"]))
-    def other(self, step: str) -> None:
-        was = self.state()
+    @rule(outcome=st.sampled_from(Outcome), stale=st.booleans())
+    def release(self, outcome: Outcome, stale: bool = False) -> None:
+        """The release job: a last check under the edition in force (or, `stale`, under the first one)."""
+        was, said = self.state(), self.said(outcome, stale)
         with suppress(UserError):
-            if step == "release":
-                self.world.release(self.request)
-                self.check_release(was)
-            elif step == "withhold":
+            with self.world.system() as unit:
+                why = exports.reopens(unit, self.request, said)
+                if why:
+                    exports.reopen(unit, self.request, said, why)
+            if why:
+                self.opinions = {}
+                return
+            self.world.release(self.request, last=said)
+            self.check_release(was, outcome, stale)
+
+    def said(self, outcome: Outcome, stale: bool) -> Verdict:
+        with self.world.system() as unit:
+            digest = editions.in_force(unit, "export").digest
+        made = verdict(outcome)
+        return made if stale else Verdict.conclude("export", self.edition, digest, made.rules, made.findings)
+
+    def check_release(self, was: str, outcome: Outcome, stale: bool) -> None:
+        assert was == "approved" and not self.canary
+        assert outcome in (Outcome.PASS, Outcome.REVIEW) and not (stale and self.edition != "2026-01")
+        self.check_signers()
+        assert self.path.read_bytes() == self.frozen_bytes == self.honest
+
+    @rule(step=st.sampled_from(["withhold", "recall"]))
+    def other(self, step: str) -> None:
+        with suppress(UserError):
+            if step == "withhold":
                 with self.world.system() as unit:
                     exports.withhold(unit, self.request, verdict(Outcome.BLOCK))
-            elif step == "recall":
+            else:
                 with self.world.by(self.world.officer) as unit:
                     exports.recall(unit, self.request, "发现问题")
-
-    def check_release(self, was: str) -> None:
-        assert was == "approved"
-        assert self.outcome in (Outcome.PASS, Outcome.REVIEW)
-        assert self.approvers == {self.world.officer.id, self.world.second_officer.id}
-        assert self.path.read_bytes() == self.frozen_bytes == self.honest
 
     @rule(hours=st.integers(1, 24 * 40))
     def wait(self, hours: int) -> None:
@@ -361,11 +407,18 @@ class ExportMachine(_Machine):
         now = self.state()
         assert now == was or (was, now) == ("released", "expired"), "time alone approves and releases nothing"
 
+    def check_signers(self) -> None:
+        """Enough different officers agree, none of them an outsider to review."""
+        agreed = {who for who, decision in self.opinions.items() if decision == "approve"}
+        assert agreed <= {o.id for o in self.officers}
+        assert len(agreed) >= (1 if self.stakes is LOW and self.outcome is Outcome.PASS else 2)
+
     @invariant()
-    def approved_only_after_two_people_and_a_verdict(self) -> None:
+    def approved_only_by_enough_people_and_a_verdict(self) -> None:
         if hasattr(self, "request") and self.state() in ("approved", "released", "recalled", "expired"):
             assert self.outcome in (Outcome.PASS, Outcome.REVIEW)
-            assert self.approvers == {self.world.officer.id, self.world.second_officer.id}
+            assert not self.canary, "a planted case never gets that far"
+            self.check_signers()
 
 
 class ApplicationMachine(_Machine):
@@ -457,7 +510,9 @@ def test_time_alone_releases_no_export_and_passes_no_check(stage: Stage, hours: 
     world = stage.open()
     try:
         with world.by(world.merchant) as unit:
-            request = exports.draft(unit, artefact_id=stage.artefact, title="t", remark="r", audience="public").id
+            request = exports.draft(
+                unit, artefact_id=stage.artefact, title="t", remark="r", audience="public", context=CONTEXT
+            ).id
             exports.submit(unit, request)
             applications.submit(unit, stage.application)
         with world.system() as unit:

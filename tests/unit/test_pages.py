@@ -42,6 +42,7 @@ from sandbox.catalog import repository as records
 from sandbox.catalog import service as catalog
 from sandbox.catalog.protection import Override
 from sandbox.exports import service as export_service
+from sandbox.exports.review import Stakes
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.identity import Role
 from sandbox.kernel.permissions import PERMISSIONS
@@ -51,7 +52,7 @@ from sandbox.products import spec
 from sandbox.workspaces import metering, quotas
 from sandbox.workspaces.usage import Usage
 from tests.conftest import MONDAY
-from tests.factories import World, poor_report
+from tests.factories import CONTEXT, World, poor_report
 from tests.pages import Person, application, reviewed_verdict, words_of
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,7 @@ PAGES: dict[str, set[str]] = {
        for path in ("/usage", "/usage?month=2026-01", "/quota-requests", "/quota-requests/{wish}")},
     "/machine": {"operator", "auditor"}, "/isolation": {"operator", "officer", "auditor"},
     "/runs/{run}": ANYBODY - {"department"}, "/runs/{waiting}": ANYBODY - {"department"},
+    "/release-notices": {"department", "merchant"},
     "/exports": ANYBODY - {"department"}, "/exports/new": {"merchant"}, "/exports/{export_draft}": {"merchant"},
     **{f"/exports/{{export_{s}}}": ANYBODY - {"department"} for s in ("in_review", "second_review", "released")},
     "/audit": {"auditor"}, "/audit?before=20": {"auditor"}, "/audit?object_id={published}": {"auditor"},
@@ -415,7 +417,7 @@ def test_same_draft_twice_makes_one(fresh: City) -> None:
     person = Person(fresh.app, "merchant")
     resource = fresh.world.published(name="另一张表")
     wanted = {f"use.{resource}.1": "1", f"why.{resource}.1": "统计"}
-    export = {"artefact_id": artefact, "title": "同一标题", "remark": ""}
+    export = {"artefact_id": artefact, "title": "同一标题", "remark": "", **CONTEXT}
     for address, values in (("/applications", FORM | wanted), ("/exports", export)):
         event = f"{address[1:-1]}:draft"
         before = len(fresh.world.events(event))
@@ -619,7 +621,8 @@ def in_review(fresh: City) -> str:
     """A request in review whose verdict carries measured values."""
     request_id, verdict = fresh.world.export("checking"), reviewed_verdict(fresh.world)
     with fresh.world.system() as unit:
-        export_service.conclude_check(unit, request_id, verdict)
+        stakes = Stakes("aggregate", 3, False, 10.0)
+        export_service.conclude_check(unit, request_id, verdict, stakes=stakes)
     return request_id
 
 
@@ -637,12 +640,12 @@ def test_officer_sees_values_and_the_marked_file_and_the_merchant_neither(fresh:
 def test_second_officer_decides_without_knowing_the_first(fresh: City) -> None:
     address = f"/exports/{in_review(fresh)}"
     first, second, merchant = (Person(fresh.app, login) for login in ("officer", "second_officer", "merchant"))
-    first.press(f"{address}/steps", transition="approve_first", reason="核对了第 1 行")
+    first.press(f"{address}/opinion", decision="approve", vote="approve", reason="核对了第 1 行")
     assert "核对了第 1 行" in first.get(address).text
     blinded = second.get(address).text
     assert "核对了第 1 行" not in blinded and "运营机构officer" not in blinded
-    assert first.post(f"{address}/steps", transition="approve_second", reason="我自己").status_code == 403
-    second.press(f"{address}/steps", transition="approve_second", reason="同意")
+    assert first.post(f"{address}/opinion", decision="approve", reason="我自己").status_code == 403
+    second.press(f"{address}/opinion", decision="approve", reason="同意")
     assert "核对了第 1 行" in second.get(address).text
     page = merchant.get(address).text
     assert "核对了第 1 行" not in page and "运营机构officer" not in page
@@ -652,13 +655,13 @@ def test_merchant_reads_why_a_request_came_back_and_revises_it(fresh: City) -> N
     request_id = in_review(fresh)
     address = f"/exports/{request_id}"
     officer, merchant = Person(fresh.app, "officer"), Person(fresh.app, "merchant")
-    assert officer.post(f"{address}/steps", transition="return", reason=" ").status_code == 422
-    officer.press(f"{address}/steps", transition="return", reason="请合并海心区")
+    assert officer.post(f"{address}/early-return", reason=" ").status_code == 422
+    officer.press(f"{address}/early-return", reason="请合并海心区")
     page = merchant.get(address).text
     assert "请合并海心区" in page
     artefact = re.search(r'<option value="(art-\w+)" selected', page)
     assert artefact
-    merchant.press(f"{address}/revise", artefact_id=artefact.group(1), title="新标题", remark="")
+    merchant.press(f"{address}/revise", artefact_id=artefact.group(1), title="新标题", remark="", **CONTEXT)
     assert fresh.world.export_state(request_id) == "draft"
 
 

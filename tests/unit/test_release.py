@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
+import subprocess
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandbox.exports.release import MANIFEST, ReleaseFacts, package, verify
+from sandbox.exports.marks import marked
+from sandbox.exports.release import MANIFEST, VERIFY, ReleaseFacts, package, verify
 from sandbox.exports.subject import REAL_LABEL, ExportFile
 from sandbox.kernel.keys import SigningKey
 
@@ -23,7 +30,11 @@ FACTS = ReleaseFacts(
     rows=2,
     schema={"区": "dimension", "人次": "count"},
     lineage={"job": "sha256:1", "policy": "sha256:2", "snapshot:G-1": "sha256:3"},
-    reviewers=("acc-1", "acc-2"),
+    verdict={"outcome": "pass", "edition": "2026-01", "rules": {"EXP-CELL-01": "pass"}},
+    signers=({"account": "acc-1", "at": "2026-06-01T00:00:00+00:00", "verdict": "0" * 64},
+             {"account": "acc-2", "at": "2026-06-01T00:30:00+00:00", "verdict": "0" * 64}),
+    reviewed={"产品.csv": hashlib.sha256("区,人次\n东,20\n".encode()).hexdigest()},
+    recipient="org-1",
     recipient_mark="m-1",
     issued_at="2026-06-01T01:00:00+00:00",
     expires_at="2026-08-30T01:00:00+00:00",
@@ -72,7 +83,7 @@ def test_an_untouched_package_has_no_problem(built: Path, key: SigningKey) -> No
 def test_the_manifest_says_what_left(built: Path, key: SigningKey) -> None:
     manifest = json.loads(members(built)[MANIFEST])
     assert manifest["label"] == REAL_LABEL and manifest["key_id"] == key.key_id
-    assert manifest["reviewers"] == ["acc-1", "acc-2"] and manifest["recipient_mark"] == "m-1"
+    assert [s["account"] for s in manifest["signers"]] == ["acc-1", "acc-2"] and manifest["recipient_mark"] == "m-1"
     assert {f["name"] for f in manifest["files"]} == {"产品.csv", "b.json", "VERIFY.md", "ro-crate-metadata.json"}
 
 
@@ -82,6 +93,57 @@ def test_the_crate_describes_every_file(built: Path) -> None:
     by_id = {entity["@id"]: entity for entity in crate["@graph"]}
     assert by_id["ro-crate-metadata.json"]["about"] == {"@id": "./"}
     assert {part["@id"] for part in by_id["./"]["hasPart"]} == {f.name for f in FILES} <= set(by_id)
+
+
+def test_the_crate_tells_lineage_policy_and_signers(built: Path) -> None:
+    crate = {e["@id"]: e for e in json.loads(members(built)["ro-crate-metadata.json"])["@graph"]}
+    assert crate["#run"]["instrument"] == {"@id": "#job"} and crate["#job"]["identifier"] == "sha256:1"
+    assert crate["#check"]["result"] == "pass" and crate["#check"]["instrument"] == {"@id": "#policy"}
+    assert [crate[f"#sign-{n}"]["agent"]["@id"] for n in (0, 1)] == ["#officer-acc-1", "#officer-acc-2"]
+    linked = {v["@id"] for e in crate.values() for v in _links(e)}
+    assert linked - {"https://w3id.org/ro/crate/1.1"} <= set(crate), "every reference is described"
+
+
+def _links(entity: dict[str, Any]) -> list[dict[str, str]]:
+    values = [v for value in entity.values() for v in (value if isinstance(value, list) else [value])]
+    return [v for v in values if isinstance(v, dict)]
+
+
+def test_a_marked_file_verifies_and_its_unmarked_bytes_are_the_reviewed_ones(key: SigningKey, tmp_path: Path) -> None:
+    reviewed = "区,人次\n".encode() + b"".join(f"第{n}区,{n * 5}\n".encode() for n in range(30))
+    facts = replace(FACTS, reviewed={"产品.csv": hashlib.sha256(reviewed).hexdigest()})
+    made = marked("产品.csv", reviewed, b"key of one recipient")
+    assert made != reviewed
+    path = tmp_path / "marked.zip"
+    path.write_bytes(package(facts, [ExportFile("产品.csv", made)], key))
+    assert verify(path, key.public_pem) == []
+    path.write_bytes(package(facts, [ExportFile("产品.csv", made.replace(b"145", b"150"))], key))
+    assert codes(path) == {"unreviewed"}, "even our own key does not make other figures the reviewed ones"
+
+
+def test_a_third_party_verifies_by_the_page_alone(built: Path, key: SigningKey, tmp_path: Path) -> None:
+    """The page's own commands, run as they stand, on a good package and on changed ones."""
+    page = Path(__file__).parents[2].joinpath("docs", "verify-release.md").read_text("utf-8")
+    assert page == VERIFY.format(label=REAL_LABEL) and len(page.splitlines()) < 50
+    shell, python = re.findall(r"```(?:sh|python)\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "platform.pem").write_bytes(key.public_pem)
+
+    def said(content: dict[str, bytes], name: str) -> tuple[bool, str]:
+        folder = tmp_path / name
+        folder.mkdir()
+        for member, raw in content.items():
+            (folder / member).write_bytes(raw)
+        signed = subprocess.run(["sh", "-c", shell], cwd=folder, capture_output=True, check=False, text=True)
+        files = subprocess.run([sys.executable, "-I", "-c", python], cwd=folder, capture_output=True, text=True,
+                               check=True, env={"PYTHONUTF8": "1"})  # fmt: skip
+        return "Verified Successfully" in signed.stdout, files.stdout.strip()
+
+    whole = members(built)
+    assert said(whole, "good") == (True, "OK")
+    assert said(whole | {"产品.csv": whole["产品.csv"] + b" "}, "changed")[1] != "OK"
+    assert said(whole | {"more.csv": b"1"}, "extra")[1] != "OK"
+    assert not said(whole | {"manifest.json": whole["manifest.json"] + b" "}, "unsigned")[0]
+    assert said({n: raw for n, raw in whole.items() if n != "产品.csv"}, "missing")[1] != "OK"
 
 
 def test_equal_inputs_give_equal_bytes(built: Path, key: SigningKey) -> None:

@@ -29,7 +29,8 @@ from tests.conftest import MONDAY
 from tests.factories import World
 
 PROBLEM = "application/problem+json"
-OPEN = {("POST", "/session"), ("POST", "/registrations"), ("GET", "/reports"), ("GET", "/platform")}
+OPEN = {("POST", "/session"), ("POST", "/registrations"), ("GET", "/reports"), ("GET", "/platform"),
+        ("GET", "/platform/key"), ("GET", "/recalls")}
 """routes that everybody may use, signed in or not"""
 LOGINS = {Role.OPERATOR: "operator", Role.COMPLIANCE: "officer", Role.DEPARTMENT: "department",
           Role.MERCHANT: "stranger", Role.AUDITOR: "auditor"}  # fmt: skip
@@ -53,7 +54,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/workspaces/{workspace_id}/runs"): {"spec": {}},
     ("POST", "/workspaces/{workspace_id}/quota-requests"): {"measure": "cpu", "wanted": 300, "reason": "x"},
     ("POST", "/quota-requests/{request_id}/grant"): {"amount": 300, "until": "2026-03-31"},
-    ("POST", "/exports"): {"artefact_id": "x", "title": "x", "audience": "public"},
+    ("POST", "/exports"): {"artefact_id": "x", "title": "x", "audience": "public",
+                           "context": {"purpose": "x", "population": "x", "controls": "x"}},
+    ("POST", "/exports/{request_id}/votes"): {"artefact_id": "x", "vote": "approve"},
+    ("POST", "/exports/{request_id}/comments"): {"text": "x"},
     ("POST", "/exports/{request_id}/revise"): {},
     ("POST", "/policies"): {"text": "x"},
     ("POST", "/reports"): {"period_from": "2026-01-01", "period_to": "2026-02-01"},

@@ -1,0 +1,92 @@
+"""Words of review, notices and recall."""
+
+from __future__ import annotations
+
+from policies.text import Text
+
+DECISIONS: dict[str, Text] = {
+    "approve": Text("同意", "approved"),
+    "return": Text("退回修改", "returned"),
+    "reject": Text("不予出域", "rejected"),
+}
+VOTES: dict[str, Text] = {
+    "approve": Text("同意", "approve"),
+    "changes": Text("需修改", "changes requested"),
+    "undecided": Text("未定", "undecided"),
+}
+KINDS: dict[str, Text] = {
+    "released": Text("放行", "released"),
+    "recalled": Text("召回", "recalled"),
+}
+
+WORDS: dict[str, Text] = {
+    "review.title": Text("复核", "Review"),
+    "review.lead": Text("先到期的在前，同日到期的按风险排列", "Nearest deadline first, then the riskiest"),
+    "review.progress": Text("意见 {given}/{needed}", "{given} of {needed} opinions"),
+    "review.risk": Text("风险 {risk}", "risk {risk}"),
+    "review.needed": Text("须由 {count} 位合规人员同意", "{count} officers have to agree"),
+    "review.why_two": Text("原因：{reasons}", "because: {reasons}"),
+    "review.blind": Text("提交之前看不到他人的意见", "Nobody sees another's opinion before all are in"),
+    "review.discussion": Text(
+        "两人意见不一致：请在留言中讨论，可以修改各自的意见，或请第三人裁定",
+        "Opinions differ: discuss in the remarks, change your own, or call a third officer",
+    ),
+    "review.third": Text("由第三位合规人员裁定，多数意见为准", "A third officer decides; the majority counts"),
+    "review.file": Text("对文件表决", "Vote on the file"),
+    "review.reason": Text("依据", "Your grounds"),
+    "review.reason_help": Text("写明您核对了什么，将留痕", "Say what you checked; it stays on record"),
+    "review.submit": Text("提交意见", "Submit the opinion"),
+    "review.save_vote": Text("保存表决", "Save the vote"),
+    "review.early": Text("提前退回", "Return early"),
+    "review.early_lead": Text(
+        "不等其他复核人，直接退回修改；本轮已有的意见和表决全部作废",
+        "Without waiting for others; opinions and votes of this round count no more",
+    ),
+    "review.call_third": Text("请第三人裁定", "Call a third officer"),
+    "review.opinions": Text("复核意见", "Opinions"),
+    "review.round": Text("第 {round} 轮", "round {round}"),
+    "review.comments": Text("留言", "Remarks"),
+    "review.comment": Text("写留言", "Write a remark"),
+    "review.comment_send": Text("发送", "Send"),
+    "review.comment_none": Text("还没有留言", "No remarks yet"),
+    "review.to": Text("给谁看", "For"),
+    "review.to_officers": Text("仅合规人员", "officers only"),
+    "review.to_author": Text("申请人（本轮结束后可见）", "the author, after this round"),
+    "review.officer": Text("合规人员", "an officer"),
+    "review.masked": Text("被标记的文字已遮盖", "Marked text is masked"),
+    "review.look": Text("显示未遮盖内容", "Show unmasked"),
+    "review.look_reason": Text("查看理由", "Why you have to look"),
+    "review.look_help": Text("每次查看都会留痕，限时有效", "Each look is on record and ends by itself"),
+    "review.looking": Text("未遮盖内容显示至 {until}", "Unmasked until {until}"),
+    "context.title": Text("申请人说明", "What the author says"),
+    "context.lead": Text("供复核人判断，不随产品出域", "For the reviewers; does not leave with the product"),
+    "context.purpose": Text("用途", "Purpose"),
+    "context.purpose_help": Text("产品给谁、用来做什么", "Who uses the product, and what for"),
+    "context.population": Text("统计人群与范围", "Population"),
+    "context.population_help": Text("哪些人或企业、什么时间、排除了谁", "Whose records, which time, who is left out"),
+    "context.controls": Text("已采取的保护措施", "Controls applied"),
+    "context.controls_help": Text("合并、取整、抑制等", "Merging, rounding, suppression"),
+    "notice.title": Text("放行与召回通知", "Releases and recalls"),
+    "notice.lead": Text("涉及本单位数据的放行和召回", "Releases and recalls that concern your organisation"),
+    "notice.none": Text("还没有通知", "No notices yet"),
+    "notice.none_next": Text("有涉及本单位的放行或召回时显示在这里", "They appear with the first release or recall"),
+    "notice.product": Text("产品", "Product"),
+    "notice.kind": Text("事项", "What"),
+    "notice.resources": Text("涉及的本单位数据", "Your resources"),
+    "notice.at": Text("时间", "When"),
+    "notice.state": Text("现状", "Now"),
+    "notice.new": Text("新", "new"),
+    "recall.ask": Text("请求召回", "Ask for a recall"),
+    "recall.ask_reason": Text("召回理由", "Why it should be recalled"),
+    "recall.requests": Text("召回请求", "Requests for recall"),
+    "recall.by": Text("提出部门", "Asked by"),
+    "recall.reason": Text("理由", "Reason"),
+    "recall.answer": Text("答复", "Answer"),
+    "recall.grant": Text("同意召回", "Grant"),
+    "recall.refuse": Text("不予召回", "Refuse"),
+    "recall.published": Text("已召回的产品", "Recalled products"),
+    "recall.published_lead": Text("已停止下载；持有者应停止使用", "Downloads stopped; holders should stop using them"),
+    "recall.released_at": Text("放行时间", "Released"),
+    "recall.recalled_at": Text("召回时间", "Recalled"),
+    "listing.download": Text("登记与上架材料", "Listing package"),
+}
