@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.deps import Acting
-from api.routes.shapes import DecisionIn, MaterialsIn, MerchantOut, OnboardingIn, OnboardingOut
+from api.routes.shapes import DecisionIn, MaterialsIn, MerchantOut, OnboardingIn, OnboardingOut, TieIn, TieOut
 from sandbox.kernel.unit import Unit
-from sandbox.merchants import service
+from sandbox.merchants import service, ties
 
 router = APIRouter(tags=["merchants"])
 
@@ -55,3 +55,16 @@ def list_merchants(unit: Annotated[Unit, Acting("merchant:read")]) -> list[Merch
 @router.post("/merchants/{merchant_id}/standing", summary="暂停或恢复 · Suspend or resume")
 def standing(merchant_id: str, body: DecisionIn, unit: Annotated[Unit, Acting("merchant:suspend")]) -> MerchantOut:
     return MerchantOut.from_record(unit, service.change_standing(unit, merchant_id, body.decision, body.reason))
+
+
+@router.get("/merchants/{merchant_id}/ties", summary="关联关系 · Ties to other merchants")
+def list_ties(merchant_id: str, unit: Annotated[Unit, Acting("merchant:read")]) -> list[TieOut]:
+    return [TieOut.model_validate(one, from_attributes=True) for one in ties.ties_of(unit, merchant_id)]
+
+
+@router.post(
+    "/merchants/{merchant_id}/ties", status_code=201,
+    summary="申报同一受益所有人或联合体 · Declare one beneficial owner or a consortium",
+)  # fmt: skip
+def declare_tie(merchant_id: str, body: TieIn, unit: Annotated[Unit, Acting("merchant:tie")]) -> TieOut:
+    return TieOut.model_validate(ties.declare(unit, merchant_id, body.kind, body.name), from_attributes=True)

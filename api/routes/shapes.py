@@ -147,6 +147,19 @@ class MerchantOut(Standing):
         return cls.of(unit, record, MERCHANT)
 
 
+class TieIn(In):
+    """A tie between merchants: what one of them has seen, the others are taken to know."""
+
+    kind: str = Field(examples=["beneficial_owner"], description="beneficial_owner or consortium")
+    name: Annotated[str, Field(min_length=1, max_length=200)] = Field(examples=["示范控股集团有限公司"])
+
+
+class TieOut(Out):
+    kind: str
+    name: str
+    declared_at: datetime
+
+
 class ResourceIn(In):
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\"'\\/]+$")] = Field(
         examples=["门诊就诊"]

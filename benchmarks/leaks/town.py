@@ -34,10 +34,11 @@ from sandbox.products.compile import columns_read
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.source import EntityKey, EvidenceError, Role, Source, column_names
-from sandbox.products.spec import parse
+from sandbox.products.spec import CUBE, parse
 
 TODAY = date(2026, 6, 1)
 _SCALE = 0.25
+_LEVEL = 2
 
 
 @dataclass(eq=False)
@@ -91,7 +92,7 @@ class Town:
         if not path.exists():
             frame.write_parquet(path)
         keys = (EntityKey(kind, key, holding=holding),) if key else ()
-        return Source((str(path),), f"sha256:{digest}", keys, tuple(identifiers), roles=roles or {}, level=3)
+        return Source((str(path),), f"sha256:{digest}", keys, tuple(identifiers), roles=roles or {}, level=_LEVEL)
 
 
 def town(seed: int, folder: Path) -> Town:
@@ -109,11 +110,12 @@ Sources = Mapping[str, Source]
 
 
 def job(measures: Mapping[str, Any], dimensions: Sequence[str], **changes: Any) -> dict[str, Any]:
-    """A job over one input `t`."""
-    return {
-        "job": "leak-corpus", "edition": 1, "inputs": {"t": {"grant": "G-t"}}, "from": "t",
-        "dimensions": list(dimensions), "measures": dict(measures), "output": {"kind": "aggregate", "format": "csv"},
-    } | changes  # fmt: skip
+    """A job over one input `t`; `changes` go to the part of the job they belong to."""
+    product = {"from": "t", "dimensions": list(dimensions), "measures": dict(measures)}
+    whole = {"job": "leak-corpus", "edition": 2, "inputs": {"t": {"grant": "G-t"}}}
+    for name, value in changes.items():
+        (product if name in CUBE else whole)[name] = value
+    return {**whole, "product": product, "output": {"kind": "aggregate", "format": "csv"}}
 
 
 def aggregate(
@@ -129,7 +131,7 @@ def aggregate(
         files=(), audience="contract", spec=spec, columns_read=read, history=tuple(history),
         entity_kinds=frozenset(key.kind for s in sources.values() for key in s.keys), **_facts(sources, "aggregate"),
     )  # fmt: skip
-    halves = edition().by_check("evidence_proofs").parameters.halves_for(3)
+    halves = edition().by_check("evidence_proofs").parameters.halves_for(_LEVEL)
     try:
         subject = replace(subject, evidence=derive(spec, sources, codes=town.codes, halves=halves))
     except EvidenceError as error:
@@ -151,7 +153,7 @@ def report(
     return _made("report", sources, files, audience, changes)
 
 
-BY_HAND = ("EXP-LANE-01", "EXP-GRANT-01")
+BY_HAND = ("EXP-LANE-01",)
 """Rules that send to a person whatever a script has made: `people` of the cases that are made by `report`."""
 
 
@@ -161,7 +163,7 @@ def _made(form: Form, sources: Sources, files: Mapping[str, Any], audience: Audi
     raw = {n: c if isinstance(c, bytes) else c.write_csv().encode() for n, c in files.items()}
     tried = tuple(Tried(key.kind, 32, 1, 32, 0.05) for s in sources.values() for key in s.keys)
     subject = ExportSubject(
-        files=tuple(ExportFile(n, c) for n, c in raw.items()), audience=audience, form=form, spec=spec, black_box=tried,
+        files=tuple(ExportFile(n, c) for n, c in raw.items()), audience=audience, spec=spec, black_box=tried,
         columns_read={alias: frozenset(column_names(s)) for alias, s in sources.items()}, history=(),
         entity_kinds=frozenset(key.kind for s in sources.values() for key in s.keys), **_facts(sources, form),
     )  # fmt: skip
@@ -169,12 +171,12 @@ def _made(form: Form, sources: Sources, files: Mapping[str, Any], audience: Audi
 
 
 def _facts(sources: Sources, form: str) -> dict[str, Any]:
-    grants = {a: GrantFacts(f"G-{a}", "A-1", True, frozenset(column_names(s)), 3, False, s.digest)
+    grants = {a: GrantFacts(f"G-{a}", "A-1", True, frozenset(column_names(s)), _LEVEL, False, s.digest)
               for a, s in sources.items()}  # fmt: skip
     return {
         "form": form, "today": TODAY, "texts": {"title": "示范市数据产品"}, "label": REAL_LABEL, "real_inputs": True,
         "application": ApplicationFacts("A-1", True, frozenset({form}), None, None), "grants": grants,
-        "volume": VolumeFacts(0), "level": 3, "rounding_base": edition().by_check("rounding").parameters.base,
+        "volume": VolumeFacts(0), "level": _LEVEL, "rounding_base": edition().by_check("rounding").parameters.base,
     }  # fmt: skip
 
 

@@ -163,16 +163,24 @@ class Perturbation(Strict):
     max_change_share: Annotated[float, Field(ge=0.3, le=0.9)]
 
 
-class MaxShare(Strict):
+class Structural(Strict):
+    """Combinations of dimension values that cannot occur, each as column → value: their being empty tells nothing."""
+
+    structural: tuple[Annotated[dict[Name, str], Field(min_length=1)], ...]
+
+
+class MaxShare(Structural):
     """Share of its row or column total from which one cell tells about the whole group."""
 
     max_share: Annotated[float, Field(ge=0.5, le=0.99)]
 
 
 class Differencing(Strict):
-    """A difference of released cells is empty or rests on `threshold` entities; `pair_budget` bounds the work."""
+    """A difference of released cells is empty or rests on `threshold` entities, and no difference of amounts on one or
+    two: what they leave is at least `p_percent` of the larger. `pair_budget` bounds the work."""
 
     threshold: Threshold
+    p_percent: Annotated[float, Field(ge=1, le=50)]
     pair_budget: Positive
 
 
@@ -300,12 +308,6 @@ class Freedom(Strict):
     """Residual degrees of freedom that a spread or a model must leave: entities less fitted values."""
 
     min_residual: Annotated[int, Field(ge=5)]
-
-
-class Zeros(Strict):
-    """Combinations of dimension values that cannot occur, each as column → value: their being empty tells nothing."""
-
-    structural: tuple[Annotated[dict[Name, str], Field(min_length=1)], ...]
 
 
 class FirmFields(Strict):
@@ -446,7 +448,7 @@ Rule = Annotated[
     | Gate[Literal["cell_threshold"], CellThreshold]
     | Gate[Literal["dominance"], Dominance]
     | Gate[Literal["p_percent"], PPercent]
-    | Gate[Literal["zero_cells"], Zeros]
+    | Gate[Literal["zero_cells"], Structural]
     | Gate[Literal["residual_freedom"], Freedom]
     | Gate[Literal["group_disclosure"], MaxShare]
     | Gate[Literal["extremes"], Extremes]
@@ -515,6 +517,9 @@ class ExportEdition(Edition[Rule]):
         partial = [rule.id for rule in self.rules if rule.check in every and len(set(rule.forms)) < 3]
         if partial:
             raise ValueError(f"这些规则须适用于全部形态 / these rules judge every form: {', '.join(partial)}")
+        zeros, groups = (self.by_check(name).parameters for name in ("zero_cells", "group_disclosure"))
+        if zeros.structural != groups.structural:
+            raise ValueError("两处结构性空白须一致 / both lists of structural zeros must be the same")
         return self
 
 

@@ -1,50 +1,77 @@
 """Linear closure: can any sum or difference of *several* released cells isolate fewer than t entities?
 
-Entities that are in exactly the same cells form an atom. A set U of atoms can be computed from the released numbers
-iff its indicator is in the row space of the matrix cells × atoms, iff it is orthogonal to every null vector; a random
-null vector modulo a prime decides that with an error of about 1/p per set. Searched: single atoms and pairs below t.
-Larger unions, coefficients other than 0 and ±1, and non-negativity are not searched, and the result says so by its
-`depth`.
+Entities that are in exactly the same cells form an atom. A set of atoms can be computed from the released numbers iff
+its indicator is in the row space of the matrix cells × atoms. Decided from two sides: what an echelon form of short
+encoded rows yields is *proved*, with integer coefficients of the released cells that are checked on the entity sets
+themselves; an atom or a pair of atoms on which a random null vector of all rows does not vanish is *cleared*. What is
+neither, or was not reached in time, is *open* and for people. Single atoms and pairs are decided (`DEPTH`), and larger
+unions found where a row of the echelon form is one. Not searched: other unions, coefficients other than 0 and ±1 in
+the target, and what follows from numbers not being negative.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.exports.history import ReleasedCell
+from policies.verdict import Outcome
+from sandbox.exports.differencing import once
+from sandbox.exports.echelon import PRIME, Echelon, Sparse, whole
+from sandbox.exports.encoding import Encoded, encode
+from sandbox.exports.history import COUNT, ReleasedCell
 
-PRIME = 2**31 - 1
-VECTORS = 2
-"""Independent null vectors: together they err once in 2^62."""
-MAX_ENTRIES = 20_000_000
 DEPTH = 2
+LENGTHS = (40, 60, 80, 160, 640, 2**63)
+"""Atoms of the rows that prove, tried in turn: fill grows fast, and nearly everything follows from short ones."""
+VECTORS = 3
+TOLERANCE, PAIR_TOLERANCE = 1e-2, 1e-3
+"""Size below which an entry of a null vector (drawn with deviation `SPREAD`) is taken for zero: loosely, so that
+nothing true is cleared."""
+SPREAD = 30
+PRECISION = 1e-7
+STEPS = 3000
 
-Matrix = npt.NDArray[np.int64]
+Sizes = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A released cell and its whole-number coefficient."""
+
+    cell: ReleasedCell
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Entities that the new release makes computable: how many, and under which kind and variable."""
+    """`entities` whose sum the new release makes computable: `terms` add up to it `divisor` times."""
 
     kind: str
     variable: str
     entities: int
+    terms: tuple[Term, ...]
+    divisor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """`complete` is false when time or size ended the search; `depth` atoms a union were searched."""
+    """`proved` exposures, how many candidates stayed `opened`, and whether everything was looked at in time."""
 
     exposures: tuple[Exposure, ...]
+    opened: int
     complete: bool
     depth: int = DEPTH
+
+    @property
+    def decided(self) -> bool:
+        return self.complete and not self.opened
 
 
 def closure(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, seconds: float) -> Closure:
@@ -55,102 +82,206 @@ def closure(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, thresho
         for cell in cells:
             groups[cell.kind, cell.variable][side].append(cell)
     found: list[Exposure] = []
-    complete = True
+    opened, complete = 0, True
     for (kind, variable), (before, mine) in groups.items():
-        if not mine:
+        known = {cell.bitmap for cell in before}
+        if all(cell.bitmap in known for cell in mine):
             continue
-        exposed = _of_group(before, mine, threshold, deadline)
-        complete = complete and exposed is not None
-        found += [Exposure(kind, variable, size) for size in exposed or ()]
-    return Closure(tuple(found), complete)
+        mine, before = once(mine, before)
+        one = _Search(encode(before, mine), threshold, deadline)
+        one.run()
+        found += [Exposure(kind, variable, n, terms, divisor) for n, terms, divisor in one.proofs()]
+        opened, complete = opened + one.opened, complete and one.complete
+    return Closure(tuple(found), opened, complete)
 
 
-def _of_group(
-    old: Sequence[ReleasedCell], new: Sequence[ReleasedCell], threshold: int, deadline: float
-) -> list[int] | None:
-    """Sizes of newly exposed sets; None when the budget ended the search."""
-    sets = {cell.bitmap: cell for cell in old}
-    count_old = len(sets)
-    sets |= {cell.bitmap: cell for cell in new if cell.bitmap not in sets}
-    matrix, sizes = _atoms(list(sets.values()))
-    if not (sizes < threshold).any():
-        return []
-    if matrix is None:
-        return None
-    echelon = _Echelon(matrix.shape[1])
-    if not echelon.add(matrix[:count_old], deadline):
-        return None
-    before = _exposed(echelon, sizes, threshold)
-    if not echelon.add(matrix[count_old:], deadline):
-        return None
-    return [size for key, size in _exposed(echelon, sizes, threshold).items() if key not in before]
+def certainty(exposure: Exposure, threshold: int) -> Outcome:
+    """What a reader can conclude from the released values of a proved combination: as of a pair of cells, an exact
+    number in it gives the entities away, and rounded counts give an interval."""
+    pending = any(term.cell.status == "pending" for term in exposure.terms)
+    worst = Outcome.REVIEW if pending else Outcome.BLOCK
+    if exposure.variable != COUNT or any(None in (term.cell.low, term.cell.high) for term in exposure.terms):
+        return worst
+    ends = [[term.times * end for end in (term.cell.low, term.cell.high)] for term in exposure.terms]  # type: ignore[operator]
+    low, high = (sum(pick(e) for e in ends) / exposure.divisor for pick in (min, max))
+    if low >= 1 and high < threshold:
+        return worst
+    return Outcome.PASS if low < 1 and high - max(low, 0) >= threshold else Outcome.REVIEW
 
 
-def _atoms(cells: Sequence[ReleasedCell]) -> tuple[Matrix | None, npt.NDArray[np.int64]]:
-    """(cells × atoms, atom sizes); the matrix is None where it would be too large to work on."""
-    arrays = [np.asarray(cell.entities.to_array(), dtype=np.int64) for cell in cells]
-    everyone, flat = np.unique(np.concatenate(arrays), return_inverse=True)
-    signature = np.zeros((2, len(everyone)), dtype=np.uint64)
-    edges = np.cumsum([0, *map(len, arrays)])
-    for i in range(len(cells)):
-        marks = [np.uint64(secrets.randbits(64)) for _ in range(2)]
-        for row, mark in enumerate(marks):
-            signature[row, flat[edges[i] : edges[i + 1]]] ^= mark
-    _, atom, sizes = np.unique(signature, axis=1, return_inverse=True, return_counts=True)
-    if len(cells) * len(sizes) > MAX_ENTRIES:
-        return None, sizes
-    matrix = np.zeros((len(cells), len(sizes)), dtype=np.int64)
-    atom = atom.ravel()
-    for i in range(len(cells)):
-        matrix[i, atom[flat[edges[i] : edges[i + 1]]]] = 1
-    return matrix, sizes
+@dataclass
+class _Search:
+    """One kind and variable."""
 
+    encoded: Encoded
+    threshold: int
+    deadline: float
+    complete: bool = True
+    opened: int = 0
+    exposed: list[tuple[int, ...]] = field(default_factory=list)
 
-class _Echelon:
-    """Rows in echelon form modulo PRIME, grown row by row."""
+    def __post_init__(self) -> None:
+        self.matrix, self.sizes, self.members = atoms(self.encoded)
+        self.usage = Counter(column for row in self.matrix for column in row)
+        self.echelon = Echelon()
 
-    def __init__(self, columns: int) -> None:
-        self._columns = columns
-        self._rows: list[tuple[int, Matrix]] = []
+    def run(self) -> None:
+        """Short rows prove, null vectors of all rows clear; longer rows are used as long as something is open."""
+        if not (self.sizes < self.threshold).any():
+            return
+        finished, everything = self._prove(LENGTHS[0]), self._within(LENGTHS[0])
+        if finished and everything:
+            return
+        vectors = null_vectors(self.matrix, len(self.sizes), self.deadline)
+        singles, pairs = self._flagged(vectors) if vectors is not None else ([], [])
+        for length in LENGTHS[1:]:
+            unproved = [one for one in (*singles, *pairs) if self.echelon.certificate(one) is None]
+            if not finished or everything or (vectors is not None and not unproved):
+                break
+            finished, everything = self._prove(length), self._within(length)
+        self.opened = 0 if finished and everything else len(unproved)
+        self.complete = vectors is not None or (finished and everything)
 
-    def add(self, rows: Matrix, deadline: float) -> bool:
-        """Reduce and keep the rows; false when time ran out."""
-        for raw in rows:
-            row = raw.copy()
-            for pivot, kept in self._rows:
-                if row[pivot]:
-                    row = (row - row[pivot] * kept) % PRIME
-            if time.monotonic() > deadline:
+    def _within(self, length: int) -> bool:
+        return all(len(row) <= length for row in self.matrix)
+
+    def _prove(self, length: int) -> bool:
+        """What rows of at most `length` atoms expose now and did not before; false where time ran out."""
+        self.echelon = Echelon()
+        order = sorted((len(row), i) for i, row in enumerate(self.matrix) if 0 < len(row) <= length)
+        finished = self._add(i for _, i in order if i < self.encoded.old)
+        before = set(self._small_sums())
+        finished = finished and self._add(i for _, i in order if i >= self.encoded.old)
+        self.exposed = [target for target in self._small_sums() if target not in before]
+        return finished
+
+    def _add(self, rows: Iterable[int]) -> bool:
+        for i in rows:
+            if time.monotonic() > self.deadline:
                 return False
-            lead = np.flatnonzero(row)
-            if len(lead):
-                pivot = int(lead[0])
-                self._rows.append((pivot, row * pow(int(row[pivot]), -1, PRIME) % PRIME))
+            self.echelon.add(self.matrix[i], i, self.usage)
         return True
 
-    def null_vector(self) -> Matrix:
-        """A random vector orthogonal to every row."""
-        rng = np.random.default_rng(secrets.randbits(128))
-        z = rng.integers(1, PRIME, size=self._columns, dtype=np.int64)
-        for pivot, row in reversed(self._rows):
-            z[pivot] = 0
-            z[pivot] = -int((row * z % PRIME).sum()) % PRIME
-        return z
+    def _small_sums(self) -> Iterator[tuple[int, ...]]:
+        """Columns whose sum is in the row space and that are fewer than the threshold: rows that are such a sum, and
+        pairs of rows whose rests cancel."""
+        rests: dict[frozenset[tuple[int, int]], list[int]] = defaultdict(list)
+        for pivot, row in self.echelon.rows.items():
+            if self.sizes[pivot] >= self.threshold:
+                continue
+            if all(v == 1 for v in row.values()):
+                if sum(int(self.sizes[c]) for c in row) < self.threshold:
+                    yield tuple(sorted(row))
+                if len(row) == 1:
+                    continue
+            rests[frozenset((c, v) for c, v in row.items() if c != pivot)].append(pivot)
+        for rest, pivots in rests.items():
+            for other in rests.get(frozenset((c, PRIME - v) for c, v in rest), ()):
+                for pivot in pivots:
+                    if pivot < other and self.sizes[pivot] + self.sizes[other] < self.threshold:
+                        yield pivot, other
+
+    def _flagged(self, vectors: Vectors) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Small atoms, and small pairs of others, on which no null vector says that they are safe."""
+        small = np.flatnonzero(self.sizes < self.threshold)
+        at = vectors[:, small]
+        zero = (np.abs(at) < TOLERANCE).all(axis=0)
+        rest = small[~zero]
+        pairs = [
+            (int(u), int(v)) for u, v in zip(*_opposite(at[:, ~zero]), strict=True)
+            if self.sizes[rest[u]] + self.sizes[rest[v]] < self.threshold
+        ]  # fmt: skip
+        return [(int(c),) for c in small[zero]], [(int(rest[u]), int(rest[v])) for u, v in pairs]
+
+    def proofs(self) -> Iterator[tuple[int, tuple[Term, ...], int]]:
+        """Every new exposure with its certificate over the integers; one that does not hold stays open."""
+        for target in self.exposed:
+            made = self.echelon.certificate(target)
+            found = whole(self._of_sets(made)) if made else None
+            if found is None or not self._holds(target, *found):
+                self.opened += 1
+                continue
+            coefficients, divisor = found
+            terms = tuple(Term(self.encoded.sets[i], times) for i, times in sorted(coefficients.items()))
+            yield int(self.sizes[list(target)].sum()), terms, divisor
+
+    def _of_sets(self, made: Sparse) -> Sparse:
+        """Coefficients of the sets themselves, from those of the encoded rows."""
+        found: Sparse = {}
+        for i, times in made.items():
+            found[i] = (found.get(i, 0) + times) % PRIME
+            for other in self.encoded.rows[i].minus:
+                found[other] = (found.get(other, 0) - times) % PRIME
+        return {i: times for i, times in found.items() if times}
+
+    def _holds(self, target: Sequence[int], coefficients: Sparse, divisor: int) -> bool:
+        """Whether the sets, taken so many times, are the target `divisor` times: on every entity, in whole numbers."""
+        if sum(map(abs, coefficients.values())) >= 2**62:
+            return False
+        total = np.zeros(len(self.members), dtype=np.int64)
+        for i, times in coefficients.items():
+            total[np.asarray(self.encoded.sets[i].entities.to_array(), dtype=np.uint32)] += times
+        wanted = np.where(np.isin(self.members, target), divisor, 0)
+        return bool((total == wanted).all())
 
 
-def _exposed(echelon: _Echelon, sizes: npt.NDArray[np.int64], threshold: int) -> dict[tuple[int, ...], int]:
-    """Atoms and pairs of atoms below the threshold that every null vector vanishes on, with their size."""
-    small = np.flatnonzero(sizes < threshold)
-    vectors = np.stack([echelon.null_vector()[small] for _ in range(VECTORS)])
-    zero = (vectors == 0).all(axis=0)
-    found: dict[tuple[int, ...], int] = {(int(small[i]),): int(sizes[small[i]]) for i in np.flatnonzero(zero)}
-    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    rest = np.flatnonzero(~zero)
-    for i in rest:
-        places[tuple(int(v) for v in vectors[:, i])].append(int(i))
-    for i in rest:
-        for j in places.get(tuple(int(-v % PRIME) for v in vectors[:, i]), ()):
-            size = int(sizes[small[i]] + sizes[small[j]])
-            if i < j and size < threshold:
-                found[int(small[i]), int(small[j])] = size
-    return found
+def atoms(encoded: Encoded) -> tuple[list[Sparse], Sizes, npt.NDArray[np.int64]]:
+    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom."""
+    top = max((int(row.plus[-1]) for row in encoded.rows if len(row.plus)), default=0)
+    top = max([top, *(int(row.less[-1]) for row in encoded.rows if len(row.less))]) + 1
+    signature, used = np.zeros(top, dtype=np.uint64), np.zeros(top, dtype=bool)
+    for row in encoded.rows:
+        mark = np.uint64(secrets.randbits(64))
+        signature[row.plus] += mark
+        signature[row.less] -= mark
+        used[row.plus] = used[row.less] = True
+    _, atom, sizes = np.unique(signature[used], return_inverse=True, return_counts=True)
+    member = np.full(top, -1, dtype=np.int64)
+    member[used] = atom
+    rows = [
+        dict.fromkeys(np.unique(member[row.plus]).tolist(), 1)
+        | dict.fromkeys(np.unique(member[row.less]).tolist(), -1)
+        for row in encoded.rows
+    ]
+    return rows, sizes.astype(np.int64), member
+
+
+def null_vectors(matrix: Sequence[Sparse], columns: int, deadline: float) -> Vectors | None:
+    """Random vectors orthogonal to every row (least squares on the transpose); None where that takes too long."""
+    import scipy.sparse as sparse  # type: ignore[import-untyped]
+    from scipy.sparse.linalg import lsmr  # type: ignore[import-untyped]
+
+    rows = [row for row in matrix if row]
+    lengths = np.array([len(row) for row in rows])
+    flat = np.fromiter((c for row in rows for c in row), dtype=np.int64, count=lengths.sum())
+    values = np.fromiter((v for row in rows for v in row.values()), dtype=np.float64, count=lengths.sum())
+    weight = 1 / np.sqrt(np.maximum(np.bincount(flat, minlength=columns), 1))
+    norms = np.sqrt(np.add.reduceat(weight[flat] ** 2, np.cumsum(lengths) - lengths))
+    values *= weight[flat] / np.repeat(norms, lengths)
+    shape = (len(rows), columns)
+    turned = sparse.csr_matrix((values, flat, np.concatenate([[0], np.cumsum(lengths)])), shape=shape).T.tocsr()
+    rng = np.random.default_rng(secrets.randbits(128))
+    found = []
+    for _ in range(VECTORS):
+        if time.monotonic() > deadline:
+            return None
+        start = rng.standard_normal(columns) * SPREAD
+        answer = lsmr(turned, start, atol=PRECISION, btol=PRECISION, conlim=0, maxiter=STEPS)
+        if answer[1] == 7:  # the limit of steps
+            return None
+        found.append(weight * (start - turned @ answer[0]))
+    return np.stack(found)
+
+
+def _opposite(values: Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance."""
+    order = np.argsort(values[0])
+    low, high = (
+        np.searchsorted(values[0][order], -values[0] + edge) for edge in (-PAIR_TOLERANCE, PAIR_TOLERANCE)
+    )
+    counts = high - low
+    first = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    second = order[np.repeat(low, counts) + within]
+    kept = (first < second) & (np.abs(values[:, first] + values[:, second]) < PAIR_TOLERANCE).all(axis=0)
+    return first[kept], second[kept]

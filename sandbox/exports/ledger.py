@@ -184,7 +184,7 @@ def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bo
     for digests in _batches(sorted({row.digest for row in rows})):
         wanted = select(LedgerSet.digest, LedgerSet.members)
         wanted = wanted.where(LedgerSet.lineage_id == lineage.id, LedgerSet.digest.in_(digests))
-        sets |= dict(session.execute(wanted).tuples())
+        sets |= {digest: members for digest, members in session.execute(wanted).tuples()}  # noqa: C416 - has keys()
     for row in rows:
         yield ReleasedCell(
             row.release_id, row.place, lineage.kind, row.variable, row.op, row.n, row.digest, sets[row.digest],

@@ -167,6 +167,26 @@ WORDINGS: dict[str, Wording] = {
         "Together with earlier releases it may isolate a few entities",
         *_WAIT,
     ),
+    "differencing/dominance": _w(
+        "与已放行金额相减，差额可能几乎全部属于一两个主体",
+        "The difference from a released amount may belong to one or two entities nearly alone", *_WAIT,
+    ),
+    "differencing/elsewhere": _w(
+        "与其他数据商已获放行的产品相减可得到极少数主体",
+        "Differs by a few entities only from a product that another merchant received", *_WAIT,
+    ),
+    "differencing/pending": _w(
+        "与正在复核的产品相减可得到极少数主体",
+        "Differs by a few entities only from a product that is under review", *_WAIT,
+    ),
+    "differencing/lost": _w(
+        "同一来源以前放行过产品，但该类主体查不到历史",
+        "Products of the same tables were released before, but this kind of entity has no history",
+        "请联系运营人员核对主体类别", "Ask the operator to check the kind of entity",
+    ),
+    "linear_closure/open": _w(
+        "有组合未能证明是否安全", "Some combinations could not be shown to be safe", *_WAIT
+    ),
     "suppression_audit": _w(
         "隐去的值可能被推出",
         "Hidden values may be worked out",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -64,25 +64,29 @@ def group_disclosure(subject: ExportSubject, parameters: Any) -> Measured:
     """No cell holds (nearly) the whole of its row or column: that would tell about every member of the group (R7).
 
     Looked at with every dimension free in turn, in the cells of all dimensions and in those of each set of margins; a
-    cell with a large part of a wider group has a larger part of the narrower ones.
+    cell with a large part of a wider group has a larger part of the narrower ones. A group whose every other cell is
+    structurally empty could be nowhere else: that tells nothing.
     """
     if subject.by_file:
         return not_assessed(subject.files[0].name if subject.files else "request")
     g, misses, worst = parameters.max_share, [], 0.0
     for judged in subject.judged():
         for cells in _groupings(judged).values():
-            for share, cell, measure in _shares(judged, cells):
+            for share, cell, measure in _shares(judged, cells, parameters.structural):
                 worst = max(worst, share)
                 if share >= g:
                     misses.append(Miss(judged.cell(cell, measure), round(share, 3), g))
     return Measured(round(worst, 3), g, limited(misses))
 
 
-def _shares(judged: Judged, cells: list[int]) -> Iterator[tuple[float, int, str]]:
+def _shares(
+    judged: Judged, cells: list[int], structural: Sequence[Mapping[str, str]]
+) -> Iterator[tuple[float, int, str]]:
     """The largest cell's share of each group that leaves one dimension free; dimensions with one value are not free."""
     evidence = judged.evidence
     k = evidence.dimensions
-    free = [i for i in range(k) if len({evidence.rows[cell][i] for cell in cells}) > 1]
+    values_of = [{evidence.rows[cell][i] for cell in cells} for i in range(k)]
+    free = [i for i in range(k) if len(values_of[i]) > 1]
     for measure in judged.counts:
         place = evidence.columns.index(measure)
         values = pl.Series([evidence.rows[cell][place] for cell in cells], dtype=pl.Int64)
@@ -94,5 +98,14 @@ def _shares(judged: Judged, cells: list[int]) -> Iterator[tuple[float, int, str]
             for members in groups.values():
                 total = int(values[members].sum())
                 top = max(members, key=lambda n: values[n])
-                if total:
+                if total and not _only_there(evidence.columns[:k], evidence.rows[cells[top]], i, values_of[i], structural):
                     yield int(values[top]) / total, cells[top], measure
+
+
+def _only_there(
+    names: Sequence[str], row: Sequence[Any], free: int, values: Collection[Any], structural: Sequence[Mapping[str, str]]
+) -> bool:
+    """Whether the policy lists every other value of the free dimension as impossible beside the rest of this row."""
+    k = len(names)
+    others = ((*row[:free], value, *row[free + 1 : k]) for value in values if value != row[free])
+    return bool(structural) and all(_structural(names, one, structural) for one in others)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
-from sandbox.exports.closure import closure
-from sandbox.exports.differencing import near_pairs, severity
-from sandbox.exports.history import COUNT, ReleasedCell, cells_of
+from sandbox.exports.closure import Exposure, certainty, closure
+from sandbox.exports.differencing import Pairs, near_pairs, severity
+from sandbox.exports.dominance import dominated
+from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.subject import ExportSubject
 
 
@@ -23,42 +25,91 @@ def _cells(subject: ExportSubject) -> tuple[tuple[ReleasedCell, ...], tuple[Rele
 
 @check("differencing")
 def differencing(subject: ExportSubject, parameters: Any) -> Measured:
-    """No released cell differs from another by fewer than `threshold` entities (R11); a spent budget goes to a
-    person."""
+    """No released cell differs from another by fewer than `threshold` entities, nor an amount by what one or two
+    entities hold (R11).
+
+    What other merchants have seen goes to a person, as do cells that wait, a spent budget, and a kind of entity whose
+    history is empty though products of the same tables have left.
+    """
     if subject.by_file:
         return not_assessed("history")
     new, old = _cells(subject)
     pairs = near_pairs(new, old, threshold=parameters.threshold, budget=parameters.pair_budget)
-    misses = []
-    for pair in pairs.found:
-        outcome = severity(pair, parameters.threshold)
-        if outcome is not Outcome.PASS:
-            kind = "nested" if pair.nested else "overlap"
-            note = f"{kind} with {pair.other.release} {pair.other.place}"
-            strict = None if outcome is Outcome.BLOCK else outcome
-            misses.append(Miss(pair.new.place, pair.distance, parameters.threshold, strict, note))
-    if not pairs.complete:
+    apart = near_pairs(new, subject.elsewhere, threshold=parameters.threshold, budget=parameters.pair_budget)
+    misses = [*_near(pairs, parameters.threshold, None)]
+    known = {(miss.place, miss.measured) for miss in misses}
+    misses += [m for m in _near(apart, parameters.threshold, Outcome.REVIEW) if (m.place, m.measured) not in known]
+    misses += _dominated(new, old, parameters)
+    misses += [Miss("history", kind, None, Outcome.REVIEW, about="lost") for kind in subject.lost_kinds]
+    if not (pairs.complete and apart.complete):
         misses.append(Miss("history", pairs.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent"))
     smallest = min((p.distance for p in pairs.found), default=None)
     return Measured(smallest, parameters.threshold, limited(list(dict.fromkeys(misses))))
 
 
+def _near(pairs: Pairs, threshold: int, most: Outcome | None) -> Iterator[Miss]:
+    """Pairs too near, each with both places and the distance; `most`: no worse than that."""
+    for pair in pairs.found:
+        outcome = severity(pair, threshold)
+        if outcome is not Outcome.PASS:
+            kind = "nested" if pair.nested else "overlap"
+            about = "elsewhere" if most else "pending" if pair.other.status == "pending" else ""
+            strict = most or (None if outcome is Outcome.BLOCK else outcome)
+            note = f"{kind} with {_named(pair.other)}"
+            yield Miss(pair.new.place, pair.distance, threshold, strict, note, about)
+
+
+def _dominated(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], parameters: Any) -> Iterator[Miss]:
+    found = dominated(
+        new, old, threshold=parameters.threshold, percent=parameters.p_percent, budget=parameters.pair_budget
+    )
+    for one in found.found:
+        strict = None if one.certain and "pending" not in (one.whole.status, one.part.status) else Outcome.REVIEW
+        mine, other = (one.part, one.whole) if one.whole.release != "this" else (one.whole, one.part)
+        note = f"{one.entities} entities between it and {_named(other)}"
+        yield Miss(mine.place, round(one.share, 3), parameters.p_percent, strict, note, "dominance")
+    if not found.complete:
+        yield Miss("history", found.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent")
+
+
+def _named(cell: ReleasedCell) -> str:
+    return f"{cell.release} {cell.place}"
+
+
 @check("linear_closure")
 def linear_closure(subject: ExportSubject, parameters: Any) -> Measured:
-    """No sum or difference of several released cells isolates fewer than `threshold` entities (single sets and pairs).
+    """No sum or difference of several released cells isolates fewer than `threshold` entities.
 
-    Where every count is rounded the combination is not exact: a person decides. A spent budget goes to a person too.
+    Decided for single sets and pairs of them, and the rule's measured value says so. Proved exposures carry the cells
+    and how often each is taken; where all are rounded, what a reader can be sure of decides. What stayed open, or was
+    not reached in time, goes to a person.
     """
     if subject.by_file:
         return not_assessed("history")
     new, old = _cells(subject)
     result = closure(new, old, threshold=parameters.threshold, seconds=parameters.budget_seconds)
-    rounded = all(c.low is not None and c.low < c.high for c in (*new, *old) if c.variable == COUNT)  # type: ignore[operator]
-    misses = [
-        Miss("history", e.entities, parameters.threshold, Outcome.REVIEW if rounded and e.variable == COUNT else None)
-        for e in result.exposures
-    ]
+    misses = []
+    for one in result.exposures:
+        outcome = certainty(one, parameters.threshold)
+        if outcome is not Outcome.PASS:
+            place = next((t.cell.place for t in one.terms if t.cell.release == "this"), "history")
+            strict = None if outcome is Outcome.BLOCK else outcome
+            misses.append(Miss(place, one.entities, parameters.threshold, strict, _certificate(one)))
+    if result.opened:
+        misses.append(Miss("history", result.opened, None, Outcome.REVIEW, about="open"))
     if not result.complete:
         misses.append(Miss("history", None, parameters.budget_seconds, Outcome.REVIEW, "budget spent"))
     smallest = min((e.entities for e in result.exposures), default=None)
-    return Measured(smallest, parameters.threshold, limited(misses))
+    cleared = f"cleared to k={result.depth}" if result.decided else "open"
+    return Measured(cleared if smallest is None else smallest, parameters.threshold, limited(misses))
+
+
+SHOWN = 12
+"""Terms of a certificate that are written out."""
+
+
+def _certificate(exposure: Exposure) -> str:
+    """The released cells whose combination isolates somebody, with their coefficients: `+1 R-1 a.csv#row=2 …`."""
+    terms = [f"{term.times:+d} {_named(term.cell)}" for term in exposure.terms[:SHOWN]]
+    more = f" … {len(exposure.terms) - SHOWN} more" if len(exposure.terms) > SHOWN else ""
+    return f"{' '.join(terms)}{more} = {exposure.divisor} × {exposure.entities}"

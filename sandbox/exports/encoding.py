@@ -1,0 +1,159 @@
+"""The matrix of released sets, written as differences: the same row space with far fewer entries.
+
+A total less all its released parts in the same table, or a set less a nearly equal earlier one, is short. Every row has
+only rows before it subtracted, each with coefficient one, so nothing is lost or gained: what could be computed from
+the sets can be computed from the differences, and back. Groupings whose sets overlap (one entity in several cells) are
+no parts of a total and are not subtracted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sandbox.exports.history import ReleasedCell
+from sandbox.exports.ranks import members_of, prefix
+
+Codes = npt.NDArray[np.uint32]
+SKETCH = 16
+PROBES = 4
+"""Lowest ranks under which a nearly equal set is looked for."""
+TRIED = 3
+"""Most similar sketches that are compared exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Row `index` of the sets less the rows in `minus`: `plus` and `less` are the entities left with +1 and -1."""
+
+    index: int
+    minus: tuple[int, ...]
+    plus: Codes
+    less: Codes
+
+    @property
+    def size(self) -> int:
+        return len(self.plus) + len(self.less)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """`sets` are the distinct sets, the first `old` of them the history's; `rows` one row each, in the same order."""
+
+    sets: tuple[ReleasedCell, ...]
+    old: int
+    rows: tuple[Row, ...]
+
+
+NOTHING: Codes = np.empty(0, np.uint32)
+
+
+def encode(old: Sequence[ReleasedCell], new: Sequence[ReleasedCell]) -> Encoded:
+    """The distinct sets of both, the old ones first and small before large, as short rows; `old` only use old ones."""
+    known = {cell.bitmap: cell for cell in reversed(old)}
+    added = {cell.bitmap: cell for cell in reversed(new) if cell.bitmap not in known}
+    sets = [*sorted(known.values(), key=_size), *sorted(added.values(), key=_size)]
+    members = [members_of(cell.entities) for cell in sets]
+    place = {cell.bitmap: i for i, cell in enumerate(sets)}
+    parts = _parts(place, members, [*old, *new])
+    near = _Near(sets, members)
+    rows = []
+    for i, codes in enumerate(members):
+        row = parts.get(i)
+        if row is None or 2 * row.size > len(codes):
+            row = min(filter(None, (row, near.row(i))), key=lambda r: r.size, default=None)
+        rows.append(row or Row(i, (), codes, NOTHING))
+    return Encoded(tuple(sets), len(known), tuple(rows))
+
+
+def _size(cell: ReleasedCell) -> tuple[int, str]:
+    return cell.n, cell.bitmap
+
+
+def _parts(place: dict[str, int], members: Sequence[Codes], cells: Iterable[ReleasedCell]) -> dict[int, Row]:
+    """For every set that is a total of released parts in one of its tables, the shortest rest."""
+    tables: dict[tuple[str, str], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for cell in cells:
+        if cell.table:
+            tables[cell.release, cell.table][cell.grouping].add(place[cell.bitmap])
+    top = max((int(codes[-1]) for codes in members if len(codes)), default=0) + 1
+    found: dict[int, Row] = {}
+    done: set[frozenset[frozenset[int]]] = set()
+    for groupings in tables.values():
+        shape = frozenset(map(frozenset, groupings.values()))
+        if len(groupings) < 2 or shape in done:
+            continue
+        done.add(shape)
+        for parts in groupings.values():
+            partition = _partition(sorted(parts), members, top)
+            if partition is None:
+                continue
+            for total in {i for other in groupings.values() if len(other) <= len(parts) for i in other} - parts:
+                row = partition.rest(total, members[total])
+                if row is not None and (total not in found or row.size < found[total].size):
+                    found[total] = row
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """Disjoint sets: `owner` is entity → place in `parts`, from 1; 0 is none of them."""
+
+    parts: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    owner: npt.NDArray[np.int32]
+
+    def rest(self, total: int, codes: Codes) -> Row | None:
+        """Set `total` less the parts that it contains whole; None where it contains none but itself."""
+        owners = self.owner[codes]
+        counts = np.bincount(owners, minlength=len(self.parts) + 1)
+        whole = (counts[1:] == self.sizes) & (self.parts < total)
+        if not whole.any():
+            return None
+        left = codes[~np.concatenate([[False], whole])[owners]]
+        return Row(total, tuple(self.parts[whole].tolist()), left, NOTHING)
+
+
+def _partition(parts: Sequence[int], members: Sequence[Codes], top: int) -> _Partition | None:
+    """These sets as parts; None where one entity is in several."""
+    owner = np.zeros(top, dtype=np.int32)
+    for place, i in enumerate(parts, start=1):
+        if owner[members[i]].any():
+            return None
+        owner[members[i]] = place
+    sizes = np.array([len(members[i]) for i in parts], dtype=np.int64)
+    return _Partition(np.array(parts, dtype=np.int64), sizes, owner)
+
+
+class _Near:
+    """Looks for an earlier set that differs from a set by less than half of it."""
+
+    def __init__(self, sets: Sequence[ReleasedCell], members: Sequence[Codes]) -> None:
+        self._sets = sets
+        lowest = [prefix(codes, SKETCH).tolist() for codes in members]
+        self._sketches = [frozenset(one) for one in lowest]
+        self._probes = [one[:PROBES] for one in lowest]
+        self._sharing: dict[int, list[int]] = defaultdict(list)
+        for i, probes in enumerate(self._probes):
+            for rank in probes:
+                self._sharing[rank].append(i)
+
+    def row(self, i: int) -> Row | None:
+        """Set `i` less the most similar earlier one, if that is short."""
+        one, mine = self._sets[i], self._sketches[i]
+        near = {j for rank in self._probes[i] for j in self._sharing[rank] if j < i}
+        alike = [j for j in near if 2 * abs(self._sets[j].n - one.n) < one.n]
+        alike.sort(key=lambda j: (-len(mine & self._sketches[j]), abs(self._sets[j].n - one.n), j))
+        best = min(self._distances(i, alike[:TRIED]), default=None)
+        if best is None or 2 * best[0] >= one.n:
+            return None
+        other = self._sets[best[1]].entities
+        return Row(i, (best[1],), members_of(one.entities - other), members_of(other - one.entities))
+
+    def _distances(self, i: int, others: Iterable[int]) -> Iterator[tuple[int, int]]:
+        for j in others:
+            yield self._sets[i].entities.symmetric_difference_cardinality(self._sets[j].entities), j
