@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sandbox.exports.contents import Contents
+    from sandbox.exports.hiding import Protection
     from sandbox.exports.scan import Hits
     from sandbox.products.carrier import Refusal
+    from sandbox.products.releasing import Table as ReleasedTable
 
 Audience = Literal["public", "contract", "enclave"]
 Form = Literal["aggregate", "record", "report"]
@@ -141,7 +143,9 @@ class ExportSubject:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
     none can be (scripts). `history`: cells that this reader has seen or that wait; `elsewhere`: near cells of other
-    readers; `lost_kinds`: kinds whose history is empty though it should not be.
+    readers; `lost_kinds`: kinds whose history is empty though it should not be. `protection`: what hidden cells need,
+    None: the most that can be asked; `shown`: the product's numbers as released, None: they are taken as exact.
+    `exhaustive`: rules list every miss, for the platform to hide the cells.
     """
 
     files: tuple[ExportFile, ...]
@@ -167,6 +171,9 @@ class ExportSubject:
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
     finished: Artefact | None = None
+    protection: Protection | None = None
+    shown: ReleasedTable | None = None
+    exhaustive: bool = False
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
 
