@@ -189,7 +189,8 @@ def _against_the_optimum() -> list[Figure]:
         ratios.append(1.0 if best == 0 and ours == 0 else ours / best)
     return [
         Figure("cost_over_optimum_mean", sum(ratios) / len(ratios), 1.0, "×",
-               Text("十二张 5×6 表的代价，对照整数规划最优", "cost over twelve 5×6 tables; against the integer optimum")),
+               Text("十二张 5×6 表的代价，对照整数规划最优",
+                    "cost over twelve 5×6 tables; against the integer optimum")),
         Figure("cost_over_optimum_worst", max(ratios), 1.3, "×", Text("其中最差的一张，对照上限",
                "the worst of them; against the bound")),
     ]  # fmt: skip

@@ -192,10 +192,12 @@ class Closure(Strict):
 
 
 class Suppression(Strict):
-    """Interval a suppressed count keeps over the whole history, found by at most `program_budget` linear programs."""
+    """Interval a suppressed count keeps over the whole history, found by at most `program_budget` linear programs and
+    in at most `budget_seconds`; a spent budget goes to a person."""
 
     min_interval_width: Threshold
     program_budget: Positive
+    budget_seconds: Positive
 
 
 class Rounding(Strict):

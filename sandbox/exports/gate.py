@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict, worst_of
 from sandbox.exports.checks import CHECKS, Measured, Miss
+from sandbox.exports.checks.base import MOST
 from sandbox.exports.subject import CannotRun, ExportSubject, NoEvidence
 from sandbox.exports.wording import CANNOT_RUN, wording_of
 
@@ -82,7 +83,7 @@ def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
 
 
 def _result(rule: Any, measured: Measured) -> RuleResult:
-    findings = tuple(_finding(rule, measured, miss) for miss in measured.misses)
+    findings = tuple(_finding(rule, measured, miss) for miss in measured.misses[:MOST])
     outcome = worst_of([Outcome.PASS, *(f.severity for f in findings)])
     return RuleResult(RuleRun(rule.id, outcome, measured.measured, measured.threshold), findings)
 

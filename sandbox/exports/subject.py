@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
     from policies.schema.export import ExportEdition
     from sandbox.exports.contents import Contents, Table
+    from sandbox.exports.hiding import Protection
     from sandbox.exports.reading.bounds import Bounds
     from sandbox.exports.records import RecordFacts
     from sandbox.exports.scan import Hits
     from sandbox.products.carrier import Refusal
+    from sandbox.products.releasing import Table as ReleasedTable
 
 Audience = Literal["public", "contract", "enclave"]
 Form = Literal["aggregate", "record", "report"]
@@ -146,7 +148,9 @@ class ExportSubject:
     (scripts, SQL that the carrier cannot follow): it supports a person, and the refusals are its reasons. `bounds`: how
     much a file may hold; None is what the edition in force says. `history`: cells that this reader has seen or that
     wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history is empty though it should not be.
-    `records`: roles of the columns of tables that no evidence is behind.
+    `records`: roles of the columns of tables that no evidence is behind. `protection`: what hidden cells need, None:
+    the most that can be asked; `shown`: the product's numbers as released, None: they are taken as exact.
+    `exhaustive`: rules list every miss, for the platform to hide the cells.
     """
 
     files: tuple[ExportFile, ...]
@@ -172,6 +176,9 @@ class ExportSubject:
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
     finished: Artefact | None = None
+    protection: Protection | None = None
+    shown: ReleasedTable | None = None
+    exhaustive: bool = False
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
     bounds: Bounds | None = None

@@ -13,7 +13,7 @@ from sandbox.exports.wording import Wording
 T = TypeVar("T")
 
 MOST = 200
-"""Misses reported one by one; the rest is in the rule's measured value."""
+"""Misses reported one by one, a bound on what is stored, never on what is judged; the rest is in the measured value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,9 @@ def check(name: str, *, lanes: Iterable[Lane] = ("platform", "file")) -> Callabl
 
 
 def limited(misses: Iterable[Miss]) -> tuple[Miss, ...]:
-    """The worst first, at most `MOST`: a bound on what is stored, never on what is judged."""
+    """The worst first: of these the gate keeps `MOST`."""
     order = list(Outcome)
-    found = sorted(misses, key=lambda m: -order.index(m.severity) if m.severity else -order.index(Outcome.BLOCK))
-    return tuple(found[:MOST])
+    return tuple(sorted(misses, key=lambda m: -order.index(m.severity) if m.severity else -order.index(Outcome.BLOCK)))
 
 
 def not_assessed(place: str) -> Measured:

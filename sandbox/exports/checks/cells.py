@@ -37,14 +37,15 @@ class CellTable:
     judged: Judged
     kind: KindEvidence
     cells: pl.DataFrame
+    most: int | None = MOST
 
     def misses(self, bad: pl.Expr, measured: pl.Expr, threshold: Any, severity: Outcome | None = None) -> list[Miss]:
-        """The worst `MOST` cells for which `bad` holds, those with the smallest `measured` first."""
+        """The worst `most` cells for which `bad` holds (None: all), those with the smallest `measured` first."""
         found = self.cells.filter(bad).select("cell", "measure", "part", "op", _measured=measured)
         return [
             Miss(self.judged.cell(row["cell"], row["measure"]), row["_measured"], threshold, severity,
                  _evidence(self.kind.kind, row))
-            for row in found.sort("_measured").head(MOST).iter_rows(named=True)
+            for row in found.sort("_measured")[: self.most].iter_rows(named=True)
         ]  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def cell_tables(subject: ExportSubject) -> list[CellTable]:
     for judged in subject.judged():
         for kind in judged.evidence.kinds:
             _known(kind.cells, "n", "n_non_missing", "n_non_zero")
-            found.append(CellTable(judged, kind, judged.shown(kind.cells)))
+            found.append(CellTable(judged, kind, judged.shown(kind.cells), None if subject.exhaustive else MOST))
     return found
 
 
