@@ -69,8 +69,8 @@ def tables_of(subject: ExportSubject) -> list[Records]:
 def _doubts(found: list[Records]) -> list[Miss]:
     """Columns that nobody has graded: a person looks whether their role is right."""
     return [
-        Miss(within(one.table.place, column=c.number), f"role {c.role} guessed from the {c.known}", None, Outcome.REVIEW,
-             about="roles")
+        Miss(within(one.table.place, column=c.number), f"role {c.role} guessed from the {c.known}", None,
+             Outcome.REVIEW, about="roles")
         for one in found for c in one.roles.guessed
     ]  # fmt: skip
 
@@ -96,7 +96,8 @@ def equivalence_classes(subject: ExportSubject, parameters: Any) -> Measured:
     for one in found:
         sizes = one.sizes()
         small = sizes.filter(pl.col("size") < k).sort("size", "row")
-        misses += [Miss(within(one.table.place, row=one.table.first_row + row), size, k, evidence=f"{small.height} classes")
+        told, first = f"{small.height} classes", one.table.first_row
+        misses += [Miss(within(one.table.place, row=first + row), size, k, evidence=told)
                    for size, row in small.select("size", "row").head(MOST).iter_rows()]  # fmt: skip
         smallest = least(smallest, sizes["size"].min())
     return Measured(smallest, k, limited(misses))
