@@ -36,11 +36,11 @@ def _keyed(frame: pl.LazyFrame, quasi: Sequence[str]) -> tuple[pl.LazyFrame, lis
 
 
 def class_sizes(frame: pl.LazyFrame, quasi: Sequence[str]) -> pl.LazyFrame:
-    """One row a class: its quasi-identifiers and `size`, its rows."""
+    """One row a class: its quasi-identifiers, `size` (its rows) and `row` (the first of them, from 0)."""
     import polars as pl
 
-    frame, keys = _keyed(frame, quasi)
-    return frame.group_by(keys).agg(size=pl.len().cast(pl.Int64))
+    frame, keys = _keyed(frame.with_row_index("row"), quasi)
+    return frame.group_by(keys).agg(size=pl.len().cast(pl.Int64), row=pl.min("row"))
 
 
 def variety(frame: pl.LazyFrame, quasi: Sequence[str], column: str, depth: int) -> pl.DataFrame:

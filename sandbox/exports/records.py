@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandbox.catalog.keys import normal_key
 from sandbox.exports.classes import class_sizes, masked
+from sandbox.exports.copies import Copied, copied, held
 from sandbox.products.compile import quote
 from sandbox.products.source import Source, file_columns, opened
 
@@ -28,12 +29,6 @@ Known = Literal["lineage", "values", "name", "unknown"]
 
 _STRICT: tuple[RecordRole, ...] = ("direct", "quasi", "sensitive", "open")
 _ROLES: dict[str, RecordRole] = {"key": "direct", "quasi": "quasi", "sensitive": "sensitive", "open": "open"}
-_SAMPLE = 2000
-"""Distinct values of a renamed column that are looked up."""
-_HELD = 0.95
-"""Share of them from which a source column is taken to be the one."""
-_DISTINCT = 6
-"""Distinct values below which a common value proves nothing: months and levels are values of every table."""
 _CLASSES = 250_000
 """Classes looked up in the source at most; with more, the smallest are far below any threshold anyway."""
 
@@ -59,12 +54,14 @@ class TableRoles:
     """The columns of one table, and the entities that the source has behind its classes.
 
     `people`: one row a class of the quasi-identifiers that the source has, with the distinct entities that share them
-    (`entities`); None where nothing was looked up. Columns are called by their number in the file.
+    (`entities`); None where nothing was looked up. Columns are called by their number in the file. `copied`: rows that
+    are rows of the source, whatever they are called.
     """
 
     place: str
     columns: tuple[ColumnRole, ...]
     people: pl.DataFrame | None = None
+    copied: tuple[Copied, ...] = ()
 
     def of(self, *roles: RecordRole) -> list[str]:
         """The numbers of the columns with one of these roles, as names of the frame's columns."""
@@ -111,11 +108,11 @@ def _guess(number: int, name: str, is_masked: bool) -> ColumnRole:
 def _table(con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Source]) -> TableRoles:
     graded = {(a, c): _role(s, c) for a, s in sources.items() for c in file_columns(s)}
     marked = masked(table.frame(), len(table.header))
-    unnamed = {str(i) for i, name in enumerate(table.header, start=1) if name not in {c for _, c in graded}}
-    renamed = _holding(con, table, sorted(unnamed - marked, key=int), graded)
-    roles = [_known(i, name, graded, renamed.get(str(i), ()), str(i) in marked)
-             for i, name in enumerate(table.header, start=1)]  # fmt: skip
-    return TableRoles(table.place, tuple(roles), _people(con, table, roles, sources))
+    found = held(con, table, sources)
+    by_value = {number: [graded[h.input, h.column] for h in found if h.number == number]
+                for number in range(1, len(table.header) + 1)}  # fmt: skip
+    roles = [_known(i, name, graded, by_value[i], str(i) in marked) for i, name in enumerate(table.header, start=1)]
+    return TableRoles(table.place, tuple(roles), _people(con, table, roles, sources), tuple(copied(con, table, found)))
 
 
 def _role(source: Source, column: str) -> RecordRole:
@@ -123,15 +120,15 @@ def _role(source: Source, column: str) -> RecordRole:
 
 
 def _known(
-    number: int, name: str, graded: Mapping[tuple[str, str], RecordRole], held: Iterable[RecordRole], is_masked: bool
+    number: int, name: str, graded: Mapping[tuple[str, str], RecordRole], values: Sequence[RecordRole], is_masked: bool
 ) -> ColumnRole:
     same = [role for (_, column), role in graded.items() if column == name]
     if is_masked:  # what is left of an identifier still tells people apart
         return ColumnRole(number, name, "quasi", "lineage")
     if same:
         return ColumnRole(number, name, _strictest(same), "lineage")
-    if held := list(held):
-        return ColumnRole(number, name, _strictest(held), "values")
+    if values:
+        return ColumnRole(number, name, _strictest(values), "values")
     part = [r for (_, c), r in graded.items() if c in name or (len(name) > 1 and name in c)]
     if part:  # a band of an identifier is no identifier
         return ColumnRole(number, name, "quasi" if "direct" in part else _strictest(part), "name")
@@ -140,34 +137,6 @@ def _known(
 
 def _strictest(roles: Iterable[RecordRole]) -> RecordRole:
     return min(roles, key=_STRICT.index)
-
-
-def _holding(
-    con: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[str], graded: Mapping[tuple[str, str], RecordRole]
-) -> dict[str, list[RecordRole]]:
-    """Column of the file → roles of the source columns that hold (nearly) all of its values."""
-    import polars as pl
-
-    values: list[tuple[str, str]] = []
-    for name in columns:
-        kept = table.frame().select(pl.col(name).str.strip_chars().drop_nulls().unique().sort().head(_SAMPLE)).collect()
-        values += [(name, v) for v in kept[name] if v]
-    counts = {name: sum(n == name for n, _ in values) for name in columns}
-    wanted = [pair for pair in values if counts[pair[0]] >= _DISTINCT]
-    if not wanted:
-        return {}
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE __v AS SELECT unnest(?::VARCHAR[]) AS c, unnest(?::VARCHAR[]) AS v",
-        [[c for c, _ in wanted], [v for _, v in wanted]],
-    )
-    found: dict[str, list[RecordRole]] = {}
-    for (alias, column), role in graded.items():
-        text = f"SELECT CAST({quote(column)} AS VARCHAR) AS s FROM {quote(alias)}"
-        query = f"SELECT c, count(*) FROM __v SEMI JOIN ({text}) ON s = v GROUP BY c"
-        for name, hits in con.execute(query).fetchall():
-            if hits >= _HELD * counts[name]:
-                found.setdefault(name, []).append(role)
-    return found
 
 
 def _people(
@@ -186,15 +155,13 @@ def _people(
         sizes = class_sizes(table.frame(), numbers).collect(engine="streaming")
         if sizes.height > _CLASSES:
             continue
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE __q AS SELECT " + ", ".join(f"unnest(?::VARCHAR[]) AS q{n}" for n in numbers),
-            [sizes[n].to_list() for n in numbers],
-        )
+        con.register("__q", sizes.select(pl.col(n).alias(f"q{n}") for n in numbers).to_arrow())
         on = " AND ".join(f"q.q{c.number} IS NOT DISTINCT FROM CAST(s.{quote(c.name)} AS VARCHAR)" for c in shared)
         listed = ", ".join(f"q.q{n}" for n in numbers)
         query = (
             f"SELECT {listed}, count(DISTINCT {normal_key('s.' + quote(keys[0]))}) AS entities "
             f"FROM __q q JOIN {quote(alias)} s ON {on} GROUP BY ALL"
         )
-        return con.sql(query).pl().rename({f"q{n}": n for n in numbers}).with_columns(pl.col("entities").cast(pl.Int64))
+        found = con.sql(query).pl().rename({f"q{n}": n for n in numbers})
+        return found.with_columns(pl.col("entities").cast(pl.Int64))
     return None

@@ -98,13 +98,15 @@ def _shares(
             for members in groups.values():
                 total = int(values[members].sum())
                 top = max(members, key=lambda n: values[n])
-                if total and not _only_there(evidence.columns[:k], evidence.rows[cells[top]], i, values_of[i], structural):
+                row = evidence.rows[cells[top]]
+                if total and not _only_there(evidence.columns[:k], row, i, values_of[i], structural):
                     yield int(values[top]) / total, cells[top], measure
 
 
 def _only_there(
-    names: Sequence[str], row: Sequence[Any], free: int, values: Collection[Any], structural: Sequence[Mapping[str, str]]
-) -> bool:
+    names: Sequence[str], row: Sequence[Any], free: int, values: Collection[Any],
+    structural: Sequence[Mapping[str, str]],
+) -> bool:  # fmt: skip
     """Whether the policy lists every other value of the free dimension as impossible beside the rest of this row."""
     k = len(names)
     others = ((*row[:free], value, *row[free + 1 : k]) for value in values if value != row[free])

@@ -213,12 +213,18 @@ def _black_box(tried: tuple[Tried, ...], parameters: Any) -> Measured:
 
 @check("raw_rows")
 def raw_rows(subject: ExportSubject, parameters: Any) -> Measured:
-    """No row equals a source row that is unique on the columns they share (R16a)."""
+    """No row equals a source row that is unique on the columns they share, by name or by the values they hold, renamed,
+    reordered or encoded (R16a, E10)."""
     if subject.match is None and subject.lane == "file":
         return not_assessed("source")
     rows = [r for r in need(subject.match, "match with the source").rows if r.shared_columns >= parameters.min_columns]
     misses = [Miss(f"input={r.input}", r.rows, parameters.max_rows) for r in rows if r.rows > parameters.max_rows]
-    return Measured(max((r.rows for r in rows), default=0), parameters.max_rows, tuple(misses))
+    tables = subject.records.tables if subject.records else ()
+    copied = [(t.place, c) for t in tables for c in t.copied if c.columns >= parameters.min_columns]
+    misses += [Miss(place, c.rows, parameters.max_rows, evidence=f"input={c.input}, {c.columns} columns by value")
+               for place, c in copied if c.rows > parameters.max_rows]  # fmt: skip
+    most = max([r.rows for r in rows] + [c.rows for _, c in copied], default=0)
+    return Measured(most, parameters.max_rows, tuple(misses))
 
 
 @check("row_per_entity")

@@ -14,6 +14,7 @@ from policies.verdict import Outcome
 from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import least
 from sandbox.exports.classes import class_sizes, distances, variety
+from sandbox.exports.places import within
 from sandbox.exports.records import TableRoles, roles_alone
 from sandbox.exports.subject import CannotRun, ExportSubject
 
@@ -68,8 +69,8 @@ def tables_of(subject: ExportSubject) -> list[Records]:
 def _doubts(found: list[Records]) -> list[Miss]:
     """Columns that nobody has graded: a person looks whether their role is right."""
     return [
-        Miss(f"{one.table.place}#column={c.number}", f"role {c.role} guessed from the {c.known}", None, Outcome.REVIEW,
-             about="roles")
+        Miss(within(one.table.place, column=c.number), f"role {c.role} guessed from the {c.known}", None,
+             Outcome.REVIEW, about="roles")
         for one in found for c in one.roles.guessed
     ]  # fmt: skip
 
@@ -94,9 +95,10 @@ def equivalence_classes(subject: ExportSubject, parameters: Any) -> Measured:
     misses, smallest = _doubts(found), None
     for one in found:
         sizes = one.sizes()
-        small = sizes.filter(pl.col("size") < k).sort("size")
-        misses += [Miss(f"{one.table.place}#class={n}", size, k, evidence=f"{small.height} classes")
-                   for n, size in enumerate(small["size"].head(MOST), start=1)]  # fmt: skip
+        small = sizes.filter(pl.col("size") < k).sort("size", "row")
+        told, first = f"{small.height} classes", one.table.first_row
+        misses += [Miss(within(one.table.place, row=first + row), size, k, evidence=told)
+                   for size, row in small.select("size", "row").head(MOST).iter_rows()]  # fmt: skip
         smallest = least(smallest, sizes["size"].min())
     return Measured(smallest, k, limited(misses))
 
@@ -127,7 +129,7 @@ def _sensitive(subject: ExportSubject) -> Iterator[tuple[Records, str, str]]:
     classes sends to a person."""
     for one in tables_of(subject):
         for number in one.roles.of("sensitive"):
-            yield one, number, f"{one.table.place}#column={number}"
+            yield one, number, within(one.table.place, column=number)
 
 
 @check("sensitive_diversity")
@@ -178,5 +180,5 @@ def firm_fields(subject: ExportSubject, parameters: Any) -> Measured:
             hidden = [i for i, name in enumerate(table.header) if any(word in name for word in parameters.not_public)]
             if firm and hidden:
                 named += len(hidden)
-                misses += [Miss(f"{table.place}#column={i + 1}", table.header[i], None) for i in hidden]
+                misses += [Miss(within(table.place, column=i + 1), table.header[i], None) for i in hidden]
     return Measured(named, 0, limited(misses))

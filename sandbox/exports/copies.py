@@ -1,0 +1,132 @@
+"""Columns of a file that hold the values of a source column, and rows that are rows of the source under them.
+
+Names do not matter, nor the order of rows and columns, case, outer blanks and trailing zeros, nor base64 and
+hexadecimal. A column whose values were changed (rounded, noised) holds no source column and is left aside, so that the
+rest of its row is still compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox.products.compile import quote
+from sandbox.products.source import Source, file_columns
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from sandbox.exports.contents import Table
+
+SAMPLE = 2000
+"""Distinct values of a column that are looked up."""
+SHARE = 0.95
+"""Share of them from which a source column is taken to hold the column."""
+DISTINCT = 6
+"""Distinct values below which a common value proves nothing: months and levels are values of every table."""
+PLAIN = "plain"
+_DECODED = {PLAIN: "{c}", "base64": "TRY(decode(from_base64({c})))", "hex": "TRY(decode(unhex({c})))"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Column `number` (from 1) of a table holds values of a source column, once decoded from `how`. `distinct`: about
+    how many values the source column has."""
+
+    number: int
+    input: str
+    column: str
+    how: str
+    distinct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """`rows` of the file's rows equal, on `columns` columns, a row of `input` that is unique on them."""
+
+    input: str
+    columns: int
+    rows: int
+
+
+def held(con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Source]) -> list[Held]:
+    """Every column of the table with every source column that holds (nearly) all of its values."""
+    counts = _sampled(con, table)
+    found = []
+    for alias, source in sources.items() if counts else ():
+        for column in file_columns(source):
+            text = f"SELECT {plain(quote(column))} AS s FROM {quote(alias)}"
+            query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({text}) ON s = v GROUP BY n, how"
+            hits = [(n, how) for n, how, hits in con.execute(query).fetchall() if hits >= SHARE * counts[n, how]]
+            if hits:
+                size = con.execute(f"SELECT approx_count_distinct({quote(column)}) FROM {quote(alias)}").fetchall()
+                found += [Held(n, alias, column, how, int(size[0][0])) for n, how in hits]
+    return found
+
+
+def _sampled(con: duckdb.DuckDBPyConnection, table: Table) -> dict[tuple[int, str], int]:
+    """`__v`: some values of every column, as they are and decoded where (nearly) all can be; how many there are."""
+    import polars as pl
+
+    columns = [str(i + 1) for i in range(len(table.header))]
+    some = [
+        table.frame().select(pl.lit(int(c)).alias("n"), pl.col(c).drop_nulls().unique().sort().head(SAMPLE).alias("v"))
+        for c in columns
+    ]  # fmt: skip
+    con.register("__some", pl.concat(some).collect(engine="streaming").to_arrow())
+    readings = " UNION ".join(
+        f"SELECT n, '{how}' AS how, {plain(sql.format(c='v'))} AS v FROM __some WHERE {sql.format(c='v')} IS NOT NULL"
+        for how, sql in _DECODED.items()
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __v AS {readings}")
+    con.unregister("__some")
+    counts = {(n, how): k for n, how, k in con.execute("SELECT n, how, count(*) FROM __v GROUP BY n, how").fetchall()}
+    kept = {key: k for key, k in counts.items() if k >= DISTINCT and k >= SHARE * counts[key[0], PLAIN]}
+    for n, how in counts.keys() - kept.keys():
+        con.execute("DELETE FROM __v WHERE n = ? AND how = ?", [n, how])
+    return kept
+
+
+def copied(con: duckdb.DuckDBPyConnection, table: Table, found: Sequence[Held]) -> list[Copied]:
+    """Rows of the table that are unique rows of an input, over the columns that hold one of its columns each."""
+    answer = []
+    for alias in dict.fromkeys(one.input for one in found):
+        pairs = _paired(table, [one for one in found if one.input == alias])
+        if len(pairs) > 1:
+            answer.append(Copied(alias, len(pairs), _rows(con, table, alias, pairs)))
+    return answer
+
+
+def _paired(table: Table, found: Iterable[Held]) -> list[Held]:
+    """One source column for each column of the file and the other way round: the one of its name, else the one with
+    the fewest values."""
+    taken: dict[int, Held] = {}
+    used: set[str] = set()
+    for one in sorted(found, key=lambda h: (h.column != table.header[h.number - 1], h.distinct, h.number)):
+        if one.number not in taken and one.column not in used:
+            taken[one.number] = one
+            used.add(one.column)
+    return list(taken.values())
+
+
+def _rows(con: duckdb.DuckDBPyConnection, table: Table, alias: str, pairs: Sequence[Held]) -> int:
+    import polars as pl
+
+    frame = table.frame().select(pl.col(str(p.number)).alias(f"f{i}") for i, p in enumerate(pairs))
+    con.register("__file", frame.collect(engine="streaming").to_arrow())
+    mine = ", ".join(f"{plain(_DECODED[p.how].format(c=f'f{i}'))} AS c{i}" for i, p in enumerate(pairs))
+    theirs = ", ".join(f"{plain(quote(p.column))} AS c{i}" for i, p in enumerate(pairs))
+    keys = ", ".join(f"c{i}" for i in range(len(pairs)))
+    unique = f"SELECT {keys} FROM (SELECT {theirs} FROM {quote(alias)}) GROUP BY {keys} HAVING count(*) = 1"
+    query = f"SELECT count(*) FROM (SELECT {mine} FROM __file) f SEMI JOIN ({unique}) u USING ({keys})"
+    rows = int(con.execute(query).fetchall()[0][0])
+    con.unregister("__file")
+    return rows
+
+
+def plain(column: str) -> str:
+    """SQL for a value as text of one form: upper case, no outer blanks, no trailing zeros of a decimal, '' for none."""
+    text = f"upper(trim(coalesce(CAST({column} AS VARCHAR), '')))"
+    decimal = f"regexp_full_match({text}, '[+-]?[0-9]+[.][0-9]*')"
+    return f"CASE WHEN {decimal} THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
