@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,18 +12,19 @@ from typing import Any
 from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
 from pipelines.running import limits_of
-from policies.text import Text, UserError
+from policies.text import UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.exports import marks, repository, service
+from sandbox.exports import ledger, marks, repository, service
 from sandbox.exports import release as packaging
 from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, terms
 from sandbox.exports.history import ReleasedCell, cells_of
-from sandbox.exports.repository import ExportRequest, LedgerCell, Release
+from sandbox.exports.ledger import Entry, Seen
+from sandbox.exports.repository import ExportRequest, Release
 from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
@@ -41,6 +43,7 @@ from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
 from sandbox.products import post, repeating, reports
@@ -58,6 +61,9 @@ from sandbox.workspaces import tiers, uploads
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.selftest import selftest
 
+FORMS = {"dataset": "record"}
+"""Form of an application → form of the gate, where the names differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -73,7 +79,8 @@ class Facts:
     """kinds of entities in the inputs; None when nobody has said whose records they are"""
     refused: EvidenceError | None
     """why nothing can be proved on these inputs"""
-    history: tuple[ReleasedCell, ...]
+    resources: frozenset[str]
+    """the granted resources that are read"""
     rows_released: int
     edition: Any
     platform: Platform
@@ -89,13 +96,17 @@ class Checking:
             service.begin_check(unit, request_id)
         facts = _facts(work.platform, request_id)
         proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
-        subject = _subject(facts, proved)
+        seen = _seen(facts, proved)
+        subject = _subject(facts, proved, seen)
         verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
         basis = work.step("record", 90, lambda: _keep(facts, subject))
         stakes = _stakes(facts, subject)
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            service.conclude_check(unit, request_id, verdict, basis, stakes)
+            concluded = service.conclude_check(unit, request_id, verdict, basis, stakes)
+            if concluded.state == "in_review":
+                cells = _left(facts, subject, request_id)
+                ledger.reserve(unit.session, concluded, _entry(facts, request_id, cells, unit))
             return {"outcome": verdict.outcome}
 
         return effect
@@ -113,44 +124,29 @@ class Releasing:
     def run(self, work: Work) -> Effect:
         facts = _facts(work.platform, work.job.subject_id)
         proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 50)))
-        subject = _subject(facts, proved)
+        seen = _seen(facts, proved)
+        subject = _subject(facts, proved, seen)
         verdict = work.step("last_check", 50, lambda: evaluate(subject, facts.edition))
         if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
             return _withholding(facts, verdict, _keep(facts, subject))
         release_id = new_id("rel")
-        base = facts.edition.by_check("rounding").parameters.base
-        cells: tuple[ReleasedCell, ...] = ()
-        if proved.evidence is not None:  # what people let out without evidence has no cells to compare with later
-            cells = cells_of(facts.spec, proved.evidence, release=release_id, base=base, hidden=subject.hidden)
+        cells = _left(facts, subject, release_id)
         made = work.step("package", 80, lambda: _package(facts, subject, verdict, release_id))
         basis = work.step("record", 95, lambda: _keep(facts, subject))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            if _history(unit, facts.request, facts.kinds) != facts.history:
-                raise _raced()
+            ledger.recheck(unit.session, {cell.kind for cell in cells}, seen.versions)
             why = service.reopens(unit, facts.request.id, verdict)
             if why:
                 service.reopen(unit, facts.request.id, verdict, why, basis)
                 return {"reopened": why}
-            service.release(unit, facts.request.id, made, [_ledger_row(c, facts) for c in cells], verdict)
+            service.release(unit, facts.request.id, made, _entry(facts, release_id, cells, unit), verdict)
             return {"release": release_id, "cells": len(cells)}
 
         return effect
 
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
         """The approval stands and nothing has left; an operator retries the release."""
-
-
-def _raced() -> UserError:
-    """Another release came between the last check and this transaction."""
-    return UserError(
-        "release.raced",
-        Text(
-            "复查期间有其他产品放行，需要重新复查",
-            "Another product was released meanwhile; the last check must be repeated",
-        ),
-        fix=Text("请运营人员重试该任务", "An operator should retry the job"),
-    )
 
 
 def _withholding(facts: Facts, verdict: Verdict, basis: Basis) -> Effect:
@@ -181,7 +177,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
             refused=_refused(unit, used.values()),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
-            history=_history(unit, request, kinds), edition=edition, platform=platform,
+            resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
             live=_live(application, unit),
         )  # fmt: skip
@@ -217,13 +213,36 @@ def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
     )  # fmt: skip
 
 
-def _history(unit: Unit, request: ExportRequest, kinds: frozenset[str] | None) -> tuple[ReleasedCell, ...]:
-    """Cells the merchant has received before, and everything public, over the same kinds of entities."""
-    rows = repository.ledger(unit.session, request.organisation_id, kinds or ())
-    return tuple(
-        ReleasedCell(r.release_id, r.place, r.kind, r.variable, r.op, r.n, r.bitmap, r.members, r.low, r.high)
-        for r in rows
-    )
+def _seen(facts: Facts, proved: Proved) -> Seen:
+    """What the ledger holds against this product; nothing where there is no evidence to compare."""
+    if proved.evidence is None:
+        return Seen((), (), {}, ())
+    cells = _cells(facts, proved.evidence, "this", frozenset())
+    threshold = facts.edition.by_check("differencing").parameters.threshold
+    with facts.platform.system() as unit:
+        return ledger.seen(unit.session, facts.request, cells, facts.resources, _numbering(facts), threshold)
+
+
+def _left(facts: Facts, subject: ExportSubject, name: str) -> tuple[ReleasedCell, ...]:
+    """The cells that leave with this product; what people let out without evidence has none to compare with later."""
+    return () if subject.evidence is None else _cells(facts, subject.evidence, name, subject.hidden)
+
+
+def _cells(
+    facts: Facts, evidence: Evidence, name: str, hidden: frozenset[tuple[int, str]]
+) -> tuple[ReleasedCell, ...]:
+    base = facts.edition.by_check("rounding").parameters.base
+    return cells_of(facts.spec, evidence, release=name, base=base, hidden=hidden)
+
+
+def _entry(facts: Facts, name: str, cells: tuple[ReleasedCell, ...], unit: Unit) -> Entry:
+    return Entry(name, cells, facts.resources, _numbering(facts), unit.now)
+
+
+def _numbering(facts: Facts) -> str:
+    """Fingerprint of the key that the entities' numbers rest on."""
+    secret = load_secret(facts.platform.settings.keys_root / "entities.key")
+    return hmac.digest(secret, b"ledger", "sha256").hex()[:16]
 
 
 def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
@@ -282,7 +301,7 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     return Basis(service.keep_basis(settings, document), tuple(wrong))
 
 
-def _subject(facts: Facts, proved: Proved) -> ExportSubject:
+def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
     request, application = facts.request, facts.application
     columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
     free = facts.spec.prepare or len(columns) < len(facts.sources)
@@ -291,14 +310,16 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
         today = city_date(unit.now)
     subject = ExportSubject(
         files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
-        form="aggregate", lane="platform", today=today,
+        form="record" if application.product_form == "dataset" and not proved.evidence else "aggregate",
+        lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
-            application.id, facts.live, frozenset({application.product_form}),
+            application.id, facts.live, frozenset({FORMS.get(application.product_form, application.product_form)}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
-        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=facts.history,
+        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=seen.history,
+        elsewhere=seen.elsewhere, lost_kinds=seen.lost,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
     )  # fmt: skip
@@ -369,9 +390,3 @@ def _lineage(facts: Facts, released: str) -> dict[str, str]:
     return {"job": facts.artefact.lineage["spec"], "artefact": released, **inputs, **edition}
 
 
-def _ledger_row(cell: ReleasedCell, facts: Facts) -> LedgerCell:
-    return LedgerCell(
-        id=new_id("cel"), release_id=cell.release, organisation_id=facts.request.organisation_id,
-        audience=facts.request.audience, place=cell.place, kind=cell.kind, variable=cell.variable, op=cell.op, n=cell.n,
-        bitmap=cell.bitmap, members=cell.members, low=cell.low, high=cell.high,
-    )  # fmt: skip

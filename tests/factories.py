@@ -25,8 +25,8 @@ from sandbox.catalog import deliveries, subjects, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
+from sandbox.exports import ledger, reviewing
 from sandbox.exports import repository as export_records
-from sandbox.exports import reviewing
 from sandbox.exports import service as exports
 from sandbox.kernel import accounts, editions
 from sandbox.kernel.audit import AuditEvent
@@ -425,7 +425,8 @@ class World:
                 manifest={"rows": 1}, released_at=unit.now, expires_at=unit.now + timedelta(days=days), downloads=0,
                 download_limit=limit,
             )  # fmt: skip
-            exports.release(unit, request_id, made, [], last or verdict())
+            entry = ledger.Entry(made.id, (), frozenset(), "", unit.now)
+            exports.release(unit, request_id, made, entry, last or verdict())
         return made.id
 
     def export_state(self, request_id: str) -> str:

@@ -1,4 +1,4 @@
-"""`pds bench NAME`: benchmarks are the modules of `benchmarks/` that have a function `run`."""
+"""`pds bench NAME`: benchmarks are the modules and packages of `benchmarks/` that have a function `run`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def known() -> list[str]:
     """Names of the benchmarks beside the program. Raises `CouldNotRun` in an installation without them."""
     found = util.find_spec("benchmarks")
     places = [Path(p) for p in found.submodule_search_locations or ()] if found else []
-    names = {f.stem for p in places for f in p.glob("*.py") if "\ndef run(" in f.read_text("utf-8")}
+    files = {f.stem: f for p in places for f in p.glob("*.py")}
+    files |= {f.parent.name: f for p in places for f in p.glob("*/__init__.py")}
+    names = {name for name, f in files.items() if "\ndef run(" in f.read_text("utf-8")}
     if not names:
         text = Text("此安装不含基准测试", "this installation holds no benchmarks")
         raise CouldNotRun(

@@ -23,8 +23,8 @@ from policies.schema.base import (
     Strict,
     require_checks,
 )
+from policies.schema.people import Form, ReleaseTerms, Reviewers
 
-Form = Literal["aggregate", "record", "report"]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Suffix = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
 Threshold = Annotated[int, Field(ge=3)]
@@ -32,8 +32,8 @@ Threshold = Annotated[int, Field(ge=3)]
 CARRIES_CODE = frozenset(
     {
         "svg", "svgz", "gph", "pkl", "pickle", "joblib", "dill", "pt", "pth", "bin", "exe", "dll", "so", "sh", "bat",
-        "ps1", "py", "js", "html", "htm", "xhtml", "xml", "xls", "xlsm", "xlsb", "docm", "pptm", "jar", "class", "whl",
-        "ipynb", "rds", "rdata", "npy", "npz",
+        "ps1", "py", "js", "xhtml", "xml", "xls", "xlsm", "xlsb", "docm", "pptm", "jar", "class", "whl",
+        "rds", "rdata", "npy", "npz",
     }
 )  # fmt: skip
 """Types that can carry code, hidden layers or raw rows: no edition may let them out."""
@@ -248,23 +248,23 @@ class RecordLevel(Strict):
 
 
 class Classes(Strict):
-    """Smallest class of equal quasi-identifiers by audience (GB/T 42460 D.1.5: 1/20, 1/5, 1/3).
-
-    `risk_compare: lt` demands a risk below the threshold, so that public needs 21; `le` takes 20.
-    """
+    """Smallest class of equal quasi-identifiers by audience (GB/T 42460 D.1.5: 1/20, 1/5, 1/3): that many pass, for
+    this test alone. `risk_compare` belongs to the overall risk."""
 
     public: Annotated[int, Field(ge=20)]
     contract: Annotated[int, Field(ge=5)]
     enclave: Annotated[int, Field(ge=3)]
-    risk_compare: Literal["lt", "le"]
 
     def of(self, audience: Audience) -> int:
-        """Smallest class of `audience`, before `risk_compare`."""
+        """Smallest class of `audience`."""
         return {"public": self.public, "contract": self.contract, "enclave": self.enclave}[audience]
 
 
 class OverallRisk(Strict):
-    """Data risk × context risk (0–1) must stay below `max_risk` (GB/T 42460: 0.05); public context risk is always 1."""
+    """Data risk × context risk (0–1) must stay below `max_risk` (GB/T 42460: 0.05); public context risk is always 1.
+
+    `risk_compare: lt` demands a risk below it, so that public needs classes of 21; `le` takes 20.
+    """
 
     max_risk: Annotated[float, Field(gt=0, le=0.05)]
     risk_compare: Literal["lt", "le"]
@@ -279,16 +279,40 @@ class OverallRisk(Strict):
 
 
 class Diversity(Strict):
-    """In every class a sensitive column has `min_distinct` values, and none of them more than `max_top_share`."""
+    """In every class a sensitive column has `min_distinct` values, none of them with more than `max_top_share`, an
+    entropy of at least ln `entropy_l`, and a commonest value with fewer than `recursive_c` times the rows of the
+    `recursive_l`-th commonest and rarer ones together."""
 
     min_distinct: Annotated[int, Field(ge=2)]
     max_top_share: Annotated[float, Field(ge=0.3, le=0.9)]
+    entropy_l: Annotated[float, Field(ge=1, le=20)]
+    recursive_c: Annotated[float, Field(gt=0, le=10)]
+    recursive_l: Annotated[int, Field(ge=2, le=20)]
 
 
 class Closeness(Strict):
     """Largest earth mover's distance (0–1) between a class and the whole table."""
 
     max_distance: Annotated[float, Field(gt=0, le=0.5)]
+
+
+class Freedom(Strict):
+    """Residual degrees of freedom that a spread or a model must leave: entities less fitted values."""
+
+    min_residual: Annotated[int, Field(ge=5)]
+
+
+class Zeros(Strict):
+    """Combinations of dimension values that cannot occur, each as column → value: their being empty tells nothing."""
+
+    structural: tuple[Annotated[dict[Name, str], Field(min_length=1)], ...]
+
+
+class FirmFields(Strict):
+    """Words in headers that name an enterprise, and words of what is not public about one."""
+
+    names: Names
+    not_public: Names
 
 
 class RawRows(Strict):
@@ -310,11 +334,25 @@ class Coordinates(Strict):
     max_decimals: Annotated[int, Field(ge=0, le=3)]
 
 
+class Reading(Strict):
+    """How much one file may take to be read, in a jail: seconds, memory, megabytes it unfolds to and of all its texts;
+    sheets and the like, and columns of one table."""
+
+    seconds: Annotated[int, Field(ge=5, le=3600)]
+    memory_mb: Annotated[int, Field(ge=512, le=16384)]
+    unpacked_mb: Annotated[int, Field(ge=16, le=16384)]
+    tables: Annotated[int, Field(ge=1, le=1000)]
+    columns: Annotated[int, Field(ge=10, le=16384)]
+    text_mb: Annotated[int, Field(ge=1, le=32)]
+
+
 class FileTypes(Strict):
-    """Suffixes that may leave, told by content; `review` ones only after a person has looked at them."""
+    """Suffixes that may leave, told by content; `review` ones only after a person has looked at them. A file that
+    cannot be read to its end within `reading` does not leave."""
 
     allowed: Annotated[tuple[Suffix, ...], Field(min_length=1)]
     review: tuple[Suffix, ...]
+    reading: Reading
 
     @model_validator(mode="after")
     def _no_code(self) -> Self:
@@ -364,33 +402,6 @@ class Volume(Strict):
         return self
 
 
-class Reviewers(Strict):
-    """How many different officers must agree: `ordinary`, and two from a level of the inputs on, for forms of product,
-    above a percentage of the volume allowed, for models and whenever the machine left anything to people.
-
-    `look_minutes`: how long unmasked content stays visible after its reason was written.
-    """
-
-    ordinary: Annotated[int, Field(ge=1, le=2)]
-    two_from_level: Annotated[int, Field(ge=1, le=3)]
-    two_for_forms: Annotated[tuple[Form, ...], Field(min_length=1)]
-    two_above_volume_percent: Annotated[float, Field(ge=0, le=50)]
-    look_minutes: Annotated[int, Field(ge=1, le=120)]
-
-    @model_validator(mode="after")
-    def _records(self) -> Self:
-        if "record" not in self.two_for_forms:
-            raise ValueError("逐条数据须双人复核 / record-level products need two reviewers")
-        return self
-
-
-class ReleaseTerms(Strict):
-    """Downloads a recipient has and days until a release expires."""
-
-    max_downloads: Annotated[int, Field(ge=1, le=100)]
-    expires_days: Annotated[int, Field(ge=1, le=366)]
-
-
 class Gate(Judging[C, P], Generic[C, P]):
     """An export rule also says which forms of product it judges."""
 
@@ -408,7 +419,8 @@ Rule = Annotated[
     | Gate[Literal["cell_threshold"], CellThreshold]
     | Gate[Literal["dominance"], Dominance]
     | Gate[Literal["p_percent"], PPercent]
-    | Gate[Literal["zero_cells"], NoParameters]
+    | Gate[Literal["zero_cells"], Zeros]
+    | Gate[Literal["residual_freedom"], Freedom]
     | Gate[Literal["group_disclosure"], MaxShare]
     | Gate[Literal["extremes"], Extremes]
     | Gate[Literal["differencing"], Differencing]
@@ -424,11 +436,13 @@ Rule = Annotated[
     | Gate[Literal["overall_risk"], OverallRisk]
     | Gate[Literal["sensitive_diversity"], Diversity]
     | Gate[Literal["sensitive_closeness"], Closeness]
+    | Gate[Literal["firm_fields"], FirmFields]
     | Gate[Literal["raw_rows"], RawRows]
     | Gate[Literal["row_per_entity"], EntityRatio]
     | Gate[Literal["coordinates"], Coordinates]
     | Gate[Literal["file_types"], FileTypes]
     | Gate[Literal["archives"], Archives]
+    | Gate[Literal["hidden_content"], NoParameters]
     | Gate[Literal["formula_cells"], Formulas]
     | Gate[Literal["volume"], Volume]
     | Gate[Literal["label"], NoParameters]
@@ -442,15 +456,15 @@ ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere"
 
 MUST_BLOCK = ALWAYS | {
     "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
-    "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation",
+    "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation", "residual_freedom",
     "record_level", "equivalence_classes", "overall_risk",
-    "raw_rows", "archives", "formula_cells", "label", "reviewers", "release_terms",
+    "raw_rows", "archives", "hidden_content", "formula_cells", "label", "reviewers", "release_terms",
 }  # fmt: skip
 
 MAY_REVIEW = frozenset(
     {
         "possible_identifiers", "free_text", "zero_cells", "group_disclosure", "suspect_expressions", "no_evidence",
-        "sensitive_diversity", "sensitive_closeness", "row_per_entity", "coordinates",
+        "sensitive_diversity", "sensitive_closeness", "row_per_entity", "coordinates", "firm_fields",
     }
 )  # fmt: skip
 

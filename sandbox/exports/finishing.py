@@ -24,7 +24,8 @@ from sandbox.products.spec import Cube
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
 
-CELL_RULES = frozenset({"cell_threshold", "dominance", "p_percent", "perturbation", "extremes", "group_disclosure"})
+CELL_RULES = frozenset({"cell_threshold", "dominance", "p_percent", "perturbation", "extremes", "group_disclosure",
+                        "residual_freedom"})  # fmt: skip
 """Rules about single cells that read the evidence only: what fails them can be suppressed. What fails another rule,
 such as differencing against the history, is blocked."""
 

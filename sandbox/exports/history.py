@@ -8,11 +8,11 @@ so that any two amounts over a common column are compared.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pyroaring import BitMap
 
@@ -23,10 +23,23 @@ from sandbox.products.spec import JobSpec
 COUNT = "count"
 COUNTS = ("count", "count_distinct")
 
+Value = Literal["exact", "rounded", "derived", "suppressed"]
+Unit = Literal["entity", "entity×period"]
+Status = Literal["released", "pending", "recalled"]
+
 
 @dataclass(frozen=True)
 class ReleasedCell:
-    """One released number. `low`…`high` is what its rounded value lets a reader conclude (None: taken as exact)."""
+    """One number of a release, or one that a release hides.
+
+    `variable` names what is added up (lineage, contribution, weight): only cells of one kind and variable are compared.
+    `low`…`high` is what the released value lets a reader conclude (None: taken as exact). `value`: how the number was
+    released; `derived` follows from other released numbers and adds nothing, `suppressed` has not been seen, but is an
+    unknown of every sum it is part of. `x_total` and `tops` are the sum and the largest absolute contributions, largest
+    first (None and empty: not known). `table` and `grouping` say beside which cells it stands: a grouping is a set of
+    dimensions, 0 the finest. `unit`: what the members are. `status`: a recalled cell still counts; a pending one
+    belongs to a request that has not left yet.
+    """
 
     release: str
     place: str
@@ -38,33 +51,54 @@ class ReleasedCell:
     members: bytes
     low: float | None = None
     high: float | None = None
+    value: Value = "exact"
+    x_total: float | None = None
+    tops: tuple[float, ...] = ()
+    table: str = ""
+    grouping: int = 0
+    unit: Unit = "entity"
+    status: Status = "released"
 
     @cached_property
     def entities(self) -> BitMap:
         return BitMap.deserialize(self.members)
 
+    @property
+    def seen(self) -> bool:
+        """Whether a reader has a number for this cell that does not follow from others."""
+        return self.value in ("exact", "rounded")
+
 
 def cells_of(
     spec: JobSpec, evidence: Evidence, *, release: str, base: int, hidden: Container[tuple[int, str]] = ()
 ) -> tuple[ReleasedCell, ...]:
-    """What a release of this product adds to the history: its cells without the `hidden` ones, and those of the
+    """What a release of this product adds to the history: its cells, the `hidden` ones as suppressed, and those of the
     reference steps it rests on and may show; empty sets add nothing.
 
     Raises `ValueError` where a cell does not say how many entities it has.
     """
     column_of = {name: i for i, name in enumerate(evidence.columns)}
-    found = []
+    found: list[ReleasedCell] = []
     for kind, row in _rows(evidence):
-        if (row["cell"], row["measure"]) in hidden:
-            continue
         low = high = None
-        if row["op"] in COUNTS and row["part"] == "value":
+        value: Value = "exact"
+        if (row["cell"], row["measure"]) in hidden:
+            value = "suppressed"
+        elif row["op"] in COUNTS and row["part"] == "value":
             low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
+            value = "rounded" if low < high else "exact"
         place = cell_place(spec.file_name, row["cell"], row["measure"])
-        for name in variables(evidence, row):
-            head = (release, place, kind.kind, name, row["op"], row["n"], row["bitmap"])
-            found.append(ReleasedCell(*head, kind.bitmaps[row["bitmap"]], low, high))
+        found += _cells(evidence, kind, row, _Told(release, place, value, low, high))
     return (*found, *_of_steps(evidence, release))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    release: str
+    place: str
+    value: Value
+    low: float | None = None
+    high: float | None = None
 
 
 def _of_steps(evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
@@ -72,10 +106,20 @@ def _of_steps(evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
     for one in evidence.references:
         for kind, row in _rows(one):
             place = cell_place(f"reference:{one.name}", row["cell"], row["measure"])
-            for name in variables(one, row):
-                head = (release, place, kind.kind, name, row["op"], row["n"], row["bitmap"])
-                yield ReleasedCell(*head, kind.bitmaps[row["bitmap"]])
+            yield from _cells(one, kind, row, _Told(release, place, "exact"))
         yield from _of_steps(one, release)
+
+
+def _cells(evidence: Evidence, kind: KindEvidence, row: Mapping[str, Any], told: _Told) -> Iterator[ReleasedCell]:
+    """One row of a cell table under each of its variables."""
+    tops = tuple(float(row[name]) for name in ("x1", "x2") if row[name] is not None)
+    table = f"{evidence.name}:{row['measure']}:{row['part']}"
+    grouping = evidence.groupings[row["cell"]] if evidence.groupings else 0
+    for name in variables(evidence, row):
+        yield ReleasedCell(
+            told.release, told.place, kind.kind, name, row["op"], row["n"], row["bitmap"], kind.bitmaps[row["bitmap"]],
+            told.low, told.high, told.value, row["x_total"], tops, table, grouping,
+        )  # fmt: skip
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:
@@ -104,6 +148,27 @@ def variables(evidence: Evidence, row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"amount:{column}" for column in columns) or (COUNT,)
 
 
+def equations(cells: Sequence[ReleasedCell], hidden: Collection[str], hops: int = 2) -> tuple[ReleasedCell, ...]:
+    """The cells that say something about the sets named in `hidden` (digests), in their order: those whose set contains
+    one of them, and, `hops` - 1 times, those that contain a suppressed set inside one of these."""
+    by_set = {cell.bitmap: cell for cell in cells}
+    unknown = {name for name in hidden if name in by_set}
+    suppressed = {cell.bitmap for cell in cells if cell.value == "suppressed"}
+    found: set[str] = set()
+    for _ in range(hops):
+        above = {name for name in by_set if any(_within(by_set[u], by_set[name]) for u in unknown)}
+        if above <= found:
+            break
+        found |= above
+        unknown = {s for s in suppressed if any(_within(by_set[s], by_set[name]) for name in above)} | unknown
+    return tuple(cell for cell in cells if cell.bitmap in found | unknown)
+
+
+def _within(part: ReleasedCell, whole: ReleasedCell) -> bool:
+    same = (part.kind, part.variable, part.unit) == (whole.kind, whole.variable, whole.unit)
+    return same and part.n <= whole.n and part.entities.issubset(whole.entities)
+
+
 def save(path: Path, cells: Iterable[ReleasedCell]) -> None:
     """Write cells to a parquet file that only its owner may read: entity sets are level-4 data."""
     import pyarrow as pa
@@ -120,9 +185,11 @@ def load(path: Path) -> tuple[ReleasedCell, ...]:
     """Cells written by `save`."""
     import pyarrow.parquet as pq
 
-    return tuple(ReleasedCell(**row) for row in pq.read_table(path).to_pylist())
+    rows = pq.read_table(path).to_pylist()
+    return tuple(ReleasedCell(**row | {"tops": tuple(row["tops"])}) for row in rows)
 
 
 def _types(pa: Any) -> list[Any]:
-    text = pa.string()
-    return [text, text, text, text, text, pa.int64(), text, pa.binary(), pa.float64(), pa.float64()]
+    text, number = pa.string(), pa.float64()
+    told = [text, number, pa.list_(number), text, pa.int64(), text, text]
+    return [text, text, text, text, text, pa.int64(), text, pa.binary(), number, number, *told]

@@ -1,12 +1,11 @@
-"""Tables and queries of export requests, reviews, releases and the ledger of released cells."""
+"""Tables and queries of export requests, reviews and releases."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, LargeBinary, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -144,26 +143,6 @@ class Release(Base):
     download_limit: Mapped[int]
 
 
-class LedgerCell(Base):
-    """A number that has left, with the set of entities it rests on. A recall never removes a row."""
-
-    __tablename__ = "ledger_cell"
-
-    id: Mapped[str] = short(primary_key=True)
-    release_id: Mapped[str] = short(index=True)
-    organisation_id: Mapped[str] = short(index=True)
-    audience: Mapped[str] = short(20)
-    place: Mapped[str] = short(600)
-    kind: Mapped[str] = short(80, index=True)
-    variable: Mapped[str] = short(600)
-    op: Mapped[str] = short(20)
-    n: Mapped[int]
-    bitmap: Mapped[str] = short(80)
-    members: Mapped[bytes] = mapped_column(LargeBinary)
-    low: Mapped[float | None]
-    high: Mapped[float | None]
-
-
 def get(session: Session, request_id: str) -> ExportRequest:
     """The request. Raises `NotFound`."""
     found = session.get(ExportRequest, request_id)
@@ -236,10 +215,3 @@ def releases(session: Session, organisation_id: str | None = None) -> list[Relea
 
 def releases_of_application(session: Session, application_id: str) -> list[Release]:
     return list(session.scalars(select(Release).where(Release.application_id == application_id)))
-
-
-def ledger(session: Session, organisation_id: str, kinds: Collection[str]) -> list[LedgerCell]:
-    """Cells over these kinds of entities that this merchant has received or that are public, in a stable order."""
-    seen = (LedgerCell.organisation_id == organisation_id) | (LedgerCell.audience == "public")
-    statement = select(LedgerCell).where(LedgerCell.kind.in_(sorted(kinds)), seen).order_by(LedgerCell.id)
-    return list(session.scalars(statement))

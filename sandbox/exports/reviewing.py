@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from policies.text import Text
-from sandbox.exports import repository
+from sandbox.exports import ledger, repository
 from sandbox.exports import review as rules
 from sandbox.exports.model import EXPORT, REVIEWING, UNDER_REVIEW
 from sandbox.exports.repository import Comment, ExportRequest, Look, Review, Vote
@@ -183,6 +183,8 @@ def _keep(unit: Unit, record: ExportRequest, decision: str, reason: str) -> None
 
 def _conclude(unit: Unit, record: ExportRequest) -> None:
     """What follows from a conclusion: a release is asked for; a planted case ends."""
+    if record.state in ("returned", "rejected"):
+        ledger.forget_pending(unit.session, record.id)
     if record.canary is not None and record.state in ("approved", "returned", "rejected"):
         EXPORT.advance(unit.acting_as(SYSTEM), record, "measure", canary=record.canary, concluded=record.state)
     elif record.state == "approved":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandbox.exports.places import within
+
 if TYPE_CHECKING:
     from sandbox.exports.contents import Table
     from sandbox.exports.subject import ExportSubject
@@ -38,11 +40,12 @@ def scan(subject: ExportSubject) -> Hits:
     names: dict[str, str] = {}
     for number, contents in enumerate(subject.contents, start=1):
         names[f"file {number}#name"] = contents.name
+        names |= {f"file {number}#part={n}": place for n, place in enumerate(contents.parts, start=1)}
         texts |= contents.texts
-        for table in contents.tables:
-            texts |= {f"{table.place}#header={i + 1}": name for i, name in enumerate(table.header)}
-            if table.place != contents.name:
-                names[f"file {number}#sheet"] = table.place
+        for n, table in enumerate(contents.tables, start=1):
+            texts |= {within(table.place, header=i + 1): name for i, name in enumerate(table.header) if name}
+            if table.place != contents.place:
+                names[f"file {number}#sheet={n}"] = table.place
             found += _cells(table, subject.measure_columns)
     for place, text in [*names.items(), *texts.items()]:
         found += [Hit(place, hit.entity, 1, True, hit.masked) for hit in scan_text(text, place)]
@@ -51,30 +54,15 @@ def scan(subject: ExportSubject) -> Hits:
 
 
 def _cells(table: Table, computed: frozenset[str]) -> list[Hit]:
-    import polars as pl
-
     from sandbox.detection.scan import scan_table
 
-    wanted = [i for i, name in enumerate(table.header) if name not in computed]
-    # columns are numbered: names may repeat or be empty; ragged rows are a problem of their own
-    frame = pl.DataFrame(
-        {f"{i + 1}": [row[i] if i < len(row) else None for row in table.rows] for i in wanted},
-        schema={f"{i + 1}": pl.String for i in wanted},
-    )
-    beyond = " ".join(cell for row in table.rows for cell in row[len(table.header) :])
-    found = _outside(table, beyond)
+    wanted = {str(i + 1): name for i, name in enumerate(table.header) if name not in computed}
+    found: list[Hit] = []
     if not wanted or not table.rows:
         return found
-    for column in scan_table(frame, {f"{i + 1}": table.header[i] for i in wanted}).columns:
-        place = f"{table.place}#column={column.name}"
+    for column in scan_table(table.frame().select(list(wanted)), wanted).columns:
+        place = within(table.place, column=column.name)
         for e in column.entities:
             certain = e.decision != "noise" or e.disguised > 0
             found.append(Hit(place, e.entity, e.hits, certain, next(iter(e.examples), "***")))
     return found
-
-
-def _outside(table: Table, text: str) -> list[Hit]:
-    from sandbox.detection.scan import scan_text
-
-    place = f"{table.place}#beyond-header"
-    return [Hit(place, hit.entity, 1, True, hit.masked) for hit in scan_text(text, place)] if text else []

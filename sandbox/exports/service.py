@@ -13,12 +13,11 @@ from policies.text import Text
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
-from sandbox.exports import notices, reviewing
+from sandbox.exports import ledger, notices, reviewing
 from sandbox.exports import review as rules
 from sandbox.exports.model import EXPORT
 from sandbox.exports.repository import (
     ExportRequest,
-    LedgerCell,
     Release,
     every,
     get,
@@ -268,7 +267,7 @@ def reopen(unit: Unit, request_id: str, verdict: Verdict, why: list[str], basis:
     return record
 
 
-def release(unit: Unit, request_id: str, made: Release, cells: list[LedgerCell], verdict: Verdict) -> Release:
+def release(unit: Unit, request_id: str, made: Release, entry: ledger.Entry, verdict: Verdict) -> Release:
     """Record the signed package, put its cells into the ledger and tell the departments, in one transaction.
 
     `verdict`: the last check's; it must be of the edition in force, let the product through, and have been seen.
@@ -279,9 +278,9 @@ def release(unit: Unit, request_id: str, made: Release, cells: list[LedgerCell],
     if why:
         raise InvalidTransition("export.reopens", Text("放行前复查有新情况，须重新复核", "It must be reviewed again"),
                                 fix=Text("请重试放行任务", "Retry the release job"), id=record.id)  # fmt: skip
-    EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(cells))
+    EXPORT.advance(unit, record, "release", package=made.sha256, cells=len(entry.cells))
     unit.session.add(made)
-    unit.session.add_all(cells)
+    ledger.append(unit.session, record, entry)
     unit.session.flush()
     notices.tell_departments(unit, record, made)
     return made
@@ -292,14 +291,14 @@ def withhold(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None 
     record = get(unit.session, request_id)
     _set_verdict(unit, record, verdict, basis)
     EXPORT.advance(unit, record, "withhold", outcome=verdict.outcome)
+    ledger.forget_pending(unit.session, record.id)
     return record
 
 
 def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
     """Stop further downloads; the cells stay in the ledger, because what was seen cannot be unseen."""
     record = get(unit.session, request_id)
-    EXPORT.advance(unit, record, "recall", reason=reason)
-    notices.tell_of_recall(unit, record)
+    notices.carry_out_recall(unit, record, reason)
     return record
 
 
@@ -315,6 +314,7 @@ def expire_due(unit: Unit) -> list[str]:
 def withdraw(unit: Unit, request_id: str) -> ExportRequest:
     record = get(unit.session, request_id)
     EXPORT.advance(unit, record, "withdraw")
+    ledger.forget_pending(unit.session, record.id)
     return record
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from policies.text import Text
-from sandbox.exports.contents import Table, read
+from sandbox.exports.contents import Table, read_all
 from sandbox.exports.finishing import Post, finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
-from sandbox.exports.subject import Audience, ExportFile, ExportSubject, matched, refusals_of
+from sandbox.exports.subject import Audience, ExportFile, ExportSubject, bounds_of, matched, refusals_of
 from sandbox.kernel.errors import BadInput
 from sandbox.products import facts
 from sandbox.products.artefact import differences, neutral
@@ -69,7 +69,7 @@ def check_files(
     edition = _edition(on)
     subject = ExportSubject(
         files=tuple(ExportFile(p.name, p.read_bytes()) for p in paths), audience=audience, lane="file",
-        rounding_base=edition.by_check("rounding").parameters.base,
+        rounding_base=edition.by_check("rounding").parameters.base, bounds=bounds_of(edition),
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="pds-check-") as scratch:
         spec = _job(job)
@@ -105,7 +105,7 @@ def run_job(
     base = edition.by_check("rounding").parameters.base
     with tempfile.TemporaryDirectory(prefix="pds-run-") as scratch:
         matcher = Matcher(facts.sources_in(data, spec, Path(scratch), entities), edition)
-        subject = ExportSubject(files=(), audience=audience, lane="file", rounding_base=base)
+        subject = ExportSubject(files=(), audience=audience, lane="file", rounding_base=base, bounds=bounds_of(edition))
         subject = matcher.described(subject, spec, history, stated=True, post=post)
         return Checked(subject, evaluate(subject, edition))
 
@@ -205,7 +205,7 @@ class Matcher:
     def guess(self, file: ExportFile) -> JobSpec | None:
         """The job that gives exactly this table, if dimensions are named as in the source and every other column is a
         count, a distinct count of entities, or a sum or mean of a numeric source column."""
-        tables = read(file).tables
+        tables = read_all([file], bounds_of(self._edition))[0].tables
         if len(self._sources) != 1 or len(tables) != 1:
             return None
         alias, source = next(iter(self._sources.items()))
@@ -222,7 +222,7 @@ class Matcher:
 
     def _is_measure(self, table: Table, name: str, names: Sequence[str]) -> bool:
         """A source column's name over a measure of it (fee for its sum): the last columns, all distinct decimals."""
-        cells = [row[table.header.index(name)] for row in table.rows if len(row) == len(table.header)]
+        cells = _column(table, name)
         return bool(cells) and all("." in c and c.replace(".", "", 1).lstrip("-").isdigit() for c in cells)
 
     def _options(self, alias: str, source: Source) -> list[dict[str, object]]:
@@ -260,8 +260,7 @@ class Matcher:
 
 
 def _column(table: Table, name: str) -> list[str]:
-    i = table.header.index(name)
-    return [row[i] for row in table.rows if i < len(row)]
+    return [cell or "" for cell in table.column(table.header.index(name))]
 
 
 def _projection(table: Table, names: Sequence[str]) -> bytes:
@@ -272,7 +271,7 @@ def _projection(table: Table, names: Sequence[str]) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([neutral(n) for n in names])
-    writer.writerows([row[p] for p in places] for row in table.rows)
+    writer.writerows([row[p] for p in places] for _, row in table.lines())
     return buffer.getvalue().encode()
 
 

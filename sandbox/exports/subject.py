@@ -8,11 +8,11 @@ at best.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from policies.verdict import Outcome
 from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
@@ -27,7 +27,10 @@ from sandbox.products.spec import JobSpec
 if TYPE_CHECKING:
     import polars as pl
 
-    from sandbox.exports.contents import Contents
+    from policies.schema.export import ExportEdition
+    from sandbox.exports.contents import Contents, Table
+    from sandbox.exports.reading.bounds import Bounds
+    from sandbox.exports.records import RecordFacts
     from sandbox.exports.scan import Hits
     from sandbox.products.carrier import Refusal
 
@@ -140,7 +143,9 @@ class ExportSubject:
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
-    none can be (scripts).
+    none can be (scripts). `bounds`: how much a file may hold; None is what the edition in force says. `history`: cells
+    that this reader has seen or that wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history
+    is empty though it should not be. `records`: roles of the columns of tables that no evidence is behind.
     """
 
     files: tuple[ExportFile, ...]
@@ -160,19 +165,24 @@ class ExportSubject:
     rounding_base: int | None = None
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
+    elsewhere: tuple[ReleasedCell, ...] = ()
+    lost_kinds: tuple[str, ...] = ()
     volume: VolumeFacts | None = None
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()
     finished: Artefact | None = None
     refusals: tuple[Refusal, ...] = ()
     black_box: tuple[Tried, ...] | None = None
+    bounds: Bounds | None = None
+    records: RecordFacts | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:
-        """The files as read: type by content, tables, texts, problems."""
-        from sandbox.exports.contents import read
+        """The files as read in a jail: type by content, tables, texts, problems."""
+        from sandbox.exports.contents import read_all
 
-        return tuple(read(file) for file in self.files)
+        ours = frozenset({self.finished.content}) if self.finished else frozenset()
+        return read_all(self.files, self.bounds or bounds_in_force(), ours)
 
     @cached_property
     def hits(self) -> Hits:
@@ -226,6 +236,34 @@ def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubj
     values = {word for text in subject.texts.values() for word in text.split()}
     for table in tables:
         wanted = [i for i, name in enumerate(table.header) if name not in subject.measure_columns]
-        values |= {*table.header, *(row[i] for row in table.rows for i in wanted if i < len(row))}
-    biggest = max(tables, key=lambda t: len(t.rows), default=None)
-    return replace(subject, match=match(sources, values, *((biggest.header, biggest.rows) if biggest else ())))
+        values |= {*table.header, *(row[i] for _, row in table.lines() for i in wanted)}
+    biggest = max(tables, key=lambda t: t.rows, default=None)
+    rows = [row for _, row in biggest.lines()] if biggest else []
+    found = match(sources, values, biggest.header if biggest else (), rows)
+    answer = replace(subject, match=found, records=_records(subject, tables, sources))
+    answer.contents  # noqa: B018 - what is in use is not read again
+    return answer
+
+
+def _records(subject: ExportSubject, tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFacts | None:
+    """What the columns of tables are that no evidence is behind."""
+    if subject.evidence is not None or subject.refusals:
+        return None
+    from sandbox.exports.records import facts_of
+
+    return facts_of(tables, sources)
+
+
+def bounds_in_force() -> Bounds:
+    """How much a file may hold, by the export edition in force today."""
+    from policies.editions import load
+
+    return bounds_of(cast("ExportEdition", load("export")))
+
+
+def bounds_of(edition: ExportEdition) -> Bounds:
+    """How much a file may hold under `edition`."""
+    from sandbox.exports.reading.bounds import Bounds
+
+    reading, archives = (edition.by_check(name).parameters for name in ("file_types", "archives"))
+    return Bounds(**reading.reading.model_dump(), **archives.model_dump())

@@ -98,6 +98,54 @@ WORDINGS: dict[str, Wording] = {
         "Some combinations are empty: a person decides whether that is structural",
         *_MERGE,
     ),
+    "residual_freedom": _w(
+        "标准差或模型参数依据的主体不够多于其参数",
+        "A spread or a model rests on hardly more entities than it has values",
+        "请合并分组，或减少模型的参数",
+        "Merge groups, or fit fewer parameters",
+    ),
+    "record_level": _w(
+        "逐条数据不得面向该受众",
+        "Records may not go to this audience",
+        "请改为汇总产品，或缩小受众",
+        "Aggregate, or choose a narrower audience",
+    ),
+    "equivalence_classes": _w(
+        "准标识符相同的人太少，可能被认出",
+        "Too few people share their quasi-identifiers: one could be recognised",
+        "请合并取值（如年龄改为区间、街道改为区），或去掉部分准标识符列；重复同一人的行不会增加人数",
+        "Merge values (bands of age, districts for streets) or drop columns; repeating a person's rows adds nobody",
+    ),
+    "equivalence_classes/roles": _w(
+        "有的列未定角色，须人工判断是否为准标识符",
+        "Nobody has graded a column: a person decides whether people can be recognised by it",
+        "请沿用源数据的列名，或去掉该列",
+        "Keep the source's name of the column, or drop it",
+    ),
+    "overall_risk": _w(
+        "总体重标识风险过高",
+        "The overall risk of re-identification is too high",
+        "请进一步合并取值，或缩小受众",
+        "Merge more values, or choose a narrower audience",
+    ),
+    "sensitive_diversity": _w(
+        "同一类人的敏感属性过于一致",
+        "People alike share (nearly) one sensitive value",
+        "请合并类别，或去掉该敏感列",
+        "Merge classes, or drop the sensitive column",
+    ),
+    "sensitive_closeness": _w(
+        "某一类人的敏感属性分布与整体相差过大",
+        "A class differs too much from the whole in a sensitive column",
+        "请合并类别，或把敏感列改为较粗的分类",
+        "Merge classes, or use coarser values of the sensitive column",
+    ),
+    "firm_fields": _w(
+        "指名企业旁有未公开信息，须人工核对授权",
+        "What is not public stands beside a firm's name: a person checks the authorisation",
+        "请改为行业、区域汇总，或附企业授权",
+        "Aggregate by sector or area, or attach the firm's authorisation",
+    ),
     "group_disclosure": _w("整组几乎都落在同一格", "Nearly a whole group falls into one cell", *_MERGE),
     "extremes": _w(
         "最小值、最大值或分位数依据的主体过少",
@@ -198,6 +246,12 @@ WORDINGS: dict[str, Wording] = {
         "The archive cannot be searched completely",
         "请直接提交未压缩的文件",
         "Submit the files unpacked",
+    ),
+    "hidden_content": _w(
+        "文件中有隐藏、嵌入或会自动运行的内容",
+        "Something in the file is hidden, embedded or runs by itself",
+        "请去掉批注、隐藏的表和行列、附件、脚本、外部链接和嵌入对象，另存后再提交",
+        "Remove comments, hidden sheets, rows and columns, attachments, scripts, links and embedded objects",
     ),
     "formula_cells": _w(
         "含会被表格软件执行的单元格",

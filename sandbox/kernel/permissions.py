@@ -65,6 +65,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "onboarding:check": {_OP: _ANY},
     "onboarding:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
     "merchant:suspend": {_OP: _ANY},
+    "merchant:tie": {_OP: _ANY, _ME: _OWN},
     "merchant:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
     # use applications
     "application:draft": {_ME: _OWN},

@@ -28,6 +28,7 @@ TASKS = {
         ("import", "import_inside"), ("transform", "transform"),
     )},
     "proof": "sandbox.products.proving_inside",
+    "reading": "sandbox.exports.reading.inside",
 }  # fmt: skip
 """The module of each task; one of another package is mounted by the order's `code`."""
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from sandbox.exports.checks import cells, columns, files, groups, history, identifiers, lineage, proofs
+from sandbox.exports.checks import (
+    cells,
+    columns,
+    files,
+    groups,
+    history,
+    identifiers,
+    lineage,
+    proofs,
+    records,
+    suppression,
+)
 from sandbox.exports.checks.base import CHECKS, Measured, Miss, Registered
 
 __all__ = [
     "CHECKS", "Measured", "Miss", "Registered", "cells", "columns", "files", "groups", "history", "identifiers",
-    "lineage", "proofs",
+    "lineage", "proofs", "records", "suppression",
 ]  # fmt: skip

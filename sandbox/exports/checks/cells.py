@@ -76,7 +76,7 @@ def whole_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, bool, li
     for contents in subject.contents:
         for table in contents.tables:
             for i, name in enumerate(table.header):
-                cells = [row[i].strip() if i < len(row) else "" for row in table.rows]
+                cells = [(cell or "").strip() for cell in table.column(i)]
                 values = [int(c) if re.fullmatch(r"[0-9]{1,15}", c) else None for c in cells]
                 numeric = all(v is not None or not c or is_suppressed(c) for v, c in zip(values, cells, strict=True))
                 if numeric and any(v is not None for v in values) and not _NOT_A_COUNT.search(name):
@@ -174,6 +174,20 @@ def p_percent(subject: ExportSubject, parameters: Any) -> Measured:
         misses += table.misses(some & (rest < p * pl.col("x1")), percent.round(2), p)
         worst = least(worst, table.cells.filter(some).select(percent.min()).item())
     return Measured(None if worst is None else round(worst, 2), p, limited(misses))
+
+
+@check("residual_freedom")
+def residual_freedom(subject: ExportSubject, parameters: Any) -> Measured:
+    """A standard deviation leaves at least `min_residual` entities beyond the mean it is taken around (R8)."""
+    if subject.by_file:
+        return not_assessed(_file(subject))
+    least_left, misses = None, []
+    for table in cell_tables(subject):
+        own = replace(table, cells=table.cells.filter((pl.col("op") == "stddev") & (pl.col("n_non_missing") > 0)))
+        left = pl.col("n").cast(pl.Int64) - 1
+        misses += own.misses(left < parameters.min_residual, left, parameters.min_residual)
+        least_left = least(least_left, own.cells.select(left.min()).item())
+    return Measured(least_left, parameters.min_residual, limited(misses))
 
 
 @check("extremes")

@@ -1,35 +1,55 @@
-"""The files themselves: type by content, archives, formula cells, volume."""
+"""The files themselves: type by content, archives, what is hidden in them, formula cells, volume."""
 
 from __future__ import annotations
 
-import io
-import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need
-from sandbox.exports.contents import ARCHIVES, Contents
+from sandbox.exports.contents import Contents, Table
+from sandbox.exports.places import parse, within
 from sandbox.exports.subject import ExportSubject
 from sandbox.products.artefact import is_formula
 
-_SAME_TYPE = {"jpeg": "jpg"}
 _MB = 2**20
+_NUMBER = r"^[ \x{a0}\x{3000}]*[+-][0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$"
+
+IN_ARCHIVES = frozenset({"depth", "members", "ratio", "unpacked", "encrypted", "link", "path"})
+"""Problems the rule about archives answers for."""
+CARRIED = frozenset({
+    "script", "external_link", "embedded_object", "trailing", "polyglot", "revision", "gap", "external_data",
+    "operator", "duplicate_name",
+})  # fmt: skip
+"""Things that act, or that are there to be overlooked: nobody needs them in a product."""
+UNSEEN = frozenset({
+    "hidden_sheet", "hidden_rows", "hidden_columns", "hidden_text", "hidden_slide", "hidden_layer", "comment", "notes",
+    "pivot_cache", "defined_name", "custom_data", "embedded_file", "attachment", "dictionary", "form", "picture",
+    "chunk", "outputs", "header_trick",
+})  # fmt: skip
+"""Things that whoever opens the file does not see at once: a person looks."""
 
 
 @check("file_types")
 def file_types(subject: ExportSubject, parameters: Any) -> Measured:
-    """Every file is of an allowed type, told by its bytes, named so, and readable to the end."""
+    """Every file, and every file inside one, is of an allowed type, told by its bytes, named so, and readable to the
+    end."""
     # a job that is refused has no file; its refusal says why
     misses = [] if subject.files or subject.refusals else [Miss("request#files", 0, 1)]
     names = [f.name for f in subject.files]
     misses += [Miss("request#files", "name used twice")] * (len(set(names)) < len(names))
     for contents in subject.contents:
         problem = _type_problem(contents, parameters)
-        if problem:
-            misses.append(Miss(contents.name, problem))
-        elif contents.kind in parameters.review or contents.suffix in parameters.review:
-            misses.append(Miss(contents.name, contents.kind, None, Outcome.REVIEW))
-    return Measured(len(subject.files), None, tuple(misses))
+        misses += [Miss(contents.place, problem)] * bool(problem)
+        if not problem and {contents.kind, contents.suffix} & set(parameters.review):
+            misses.append(Miss(contents.place, contents.kind, None, Outcome.REVIEW))
+        misses += _parts(contents, parameters)
+        misses += [Miss(p.place, p.code) for p in contents.problems if not _judged_elsewhere(p.code)]
+    return Measured(len(subject.files), None, limited(misses))
+
+
+def _judged_elsewhere(code: str) -> bool:
+    return code in IN_ARCHIVES | CARRIED | UNSEEN | {"formula"}
 
 
 def _type_problem(contents: Contents, parameters: Any) -> str | None:
@@ -37,73 +57,65 @@ def _type_problem(contents: Contents, parameters: Any) -> str | None:
     if name != name.strip() or not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
         return "file name"
     kinds = {*parameters.allowed, *parameters.review}
-    suffix = _SAME_TYPE.get(contents.suffix, contents.suffix)
-    if contents.suffix not in kinds or contents.kind not in kinds:
+    if contents.kind not in kinds:
         return f"type {contents.kind}"
-    if suffix != contents.kind:
-        return f"named {contents.suffix}, is {contents.kind}"
-    return contents.problems[0] if set(contents.problems) - {"formula"} else None
+    return None if contents.suffix == contents.kind else f"named {contents.suffix}, is {contents.kind}"
+
+
+def _parts(contents: Contents, parameters: Any) -> Iterator[Miss]:
+    for where, kind in contents.parts.items():
+        if kind not in {*parameters.allowed, *parameters.review}:
+            yield Miss(where, f"type {kind}")
+        name = (parse(where).members or ("",))[-1]
+        if name and (not name.isprintable() or set(name) & set('\\:*?"<>|')):
+            yield Miss(where, "file name")
 
 
 @check("archives")
 def archives(subject: ExportSubject, parameters: Any) -> Measured:
     """Archives, and office files (which are archives), stay within depth, ratio and members; none encrypted or
     linked."""
-    misses = []
-    for file, contents in zip(subject.files, subject.contents, strict=True):
-        if file.content.startswith(b"PK"):
-            problem = _zip_problem(file.content, parameters, 1)
-        else:
-            problem = f"type {contents.kind}" if contents.kind in ARCHIVES else None
-        if problem:
-            misses.append(Miss(contents.name, problem))
-    return Measured(len(misses), 0, tuple(misses))
+    misses = [Miss(p.place, p.code) for c in subject.contents for p in c.problems if p.code in IN_ARCHIVES]
+    return Measured(len(misses), 0, limited(misses))
 
 
-def _zip_problem(content: bytes, limits: Any, depth: int) -> str | None:
-    if depth > limits.max_depth:
-        return "depth"
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as box:
-            members = box.infolist()
-            if len(members) > limits.max_members:
-                return "members"
-            for member in members:
-                problem = _member_problem(box, member, limits, depth)
-                if problem:
-                    return problem
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError):
-        return "unreadable"
-    return None
-
-
-def _member_problem(box: zipfile.ZipFile, member: zipfile.ZipInfo, limits: Any, depth: int) -> str | None:
-    if member.flag_bits & 0x1:
-        return "encrypted"
-    if (member.external_attr >> 16) & 0o170000 == 0o120000:
-        return "link"
-    if ".." in member.filename.split("/") or member.filename.startswith(("/", "\\")):
-        return "path"
-    if member.file_size > limits.max_ratio * max(member.compress_size, 1):
-        return "ratio"
-    with box.open(member) as file:
-        nested = file.read(4) == b"PK\x03\x04"
-    return _zip_problem(box.read(member), limits, depth + 1) if nested else None
+@check("hidden_content")
+def hidden_content(subject: ExportSubject, parameters: Any) -> Measured:
+    """Nothing in a file acts by itself or lies where it is overlooked; what is merely out of sight is shown to a
+    person."""
+    found = [p for c in subject.contents for p in c.problems]
+    misses = [Miss(p.place, p.code) for p in found if p.code in CARRIED]
+    misses += [Miss(p.place, p.code, None, Outcome.REVIEW) for p in found if p.code in UNSEEN]
+    return Measured(len(misses), 0, limited(misses))
 
 
 @check("formula_cells")
 def formula_cells(subject: ExportSubject, parameters: Any) -> Measured:
     """No cell or header a spreadsheet would run; full-width operators count, plain signed numbers do not."""
     prefixes = "".join(parameters.prefixes) + "\n＝＋－＠"
-    misses = [Miss(c.name, "formula") for c in subject.contents if "formula" in c.problems]
+    misses = [Miss(p.place, "formula") for c in subject.contents for p in c.problems if p.code == "formula"]
     for contents in subject.contents:
         for table in contents.tables:
             headers = [i for i, name in enumerate(table.header) if is_formula(name, prefixes)]
-            misses += [Miss(f"{table.place}#header={i + 1}", 1, 0) for i in headers]
-            for number, row in enumerate(table.rows, start=1):
-                cells = [i for i, cell in enumerate(row) if is_formula(cell, prefixes)]
-                misses += [Miss(f"{table.place}#row={number};column={i + 1}", 1, 0) for i in cells]
+            misses += [Miss(within(table.place, header=i + 1), 1, 0) for i in headers]
+            misses += _formulas(table, prefixes)
     return Measured(len(misses), 0, limited(misses))
+
+
+def _formulas(table: Table, prefixes: str) -> Iterator[Miss]:
+    import polars as pl
+
+    characters = "".join("\\x{%x}" % ord(c) for c in prefixes)
+    starts = rf"^[ \x{{a0}}\x{{3000}}]*[{characters}]"
+    for i in range(len(table.header)):
+        cell = pl.col(str(i + 1))
+        suspects = (
+            table.frame().select(cell).with_row_index("row", table.first_row)
+            .filter(cell.str.contains(starts) & ~cell.str.contains(_NUMBER)).collect()
+        )  # fmt: skip
+        for row, text in suspects.iter_rows():
+            if is_formula(text, prefixes):
+                yield Miss(within(table.place, row=row, column=i + 1), 1, 0)
 
 
 @check("volume")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,18 +13,21 @@ from sandbox.exports.checks.base import Measured, Miss, check, limited, not_asse
 from sandbox.exports.checks.cells import whole_columns
 from sandbox.exports.subject import ExportSubject, Judged
 
+_LISTED = 1_000_000
+"""Combinations that are looked at one by one."""
+
 
 @check("zero_cells")
 def zero_cells(subject: ExportSubject, parameters: Any) -> Measured:
-    """Combinations of released dimension values that hold nobody: a person decides whether that is structural (R6).
-    Each set of margins is a table of its own."""
+    """Combinations of released dimension values that hold nobody: a person decides whether that is structural (R6),
+    unless the policy lists it as such. Each set of margins is a table of its own."""
     if subject.by_file:
         zeros = [Miss(f"{t.place}#row={n};column={t.header[i]}", 0) for t, i, surely, values in whole_columns(subject)
                  for n, v in enumerate(values, start=1) if surely and v == 0]  # fmt: skip
         return Measured(len(zeros), 0, limited(zeros))
     misses, empty = [], 0
     for judged in subject.judged():
-        found = sum(_empty(judged, cells) for cells in _groupings(judged).values())
+        found = sum(_empty(judged, cells, parameters.structural) for cells in _groupings(judged).values())
         empty += found
         misses += [Miss(judged.place, found, 0)] if found else []
     return Measured(empty, 0, tuple(misses))
@@ -37,10 +41,22 @@ def _groupings(judged: Judged) -> dict[int, list[int]]:
     return found
 
 
-def _empty(judged: Judged, cells: list[int]) -> int:
+def _empty(judged: Judged, cells: list[int], structural: Sequence[Mapping[str, str]]) -> int:
+    """Combinations without a row. Where there are too many to look at one by one, none is taken for structural."""
     rows = [judged.evidence.rows[cell] for cell in cells]
-    possible = math.prod(len({row[i] for row in rows}) for i in range(judged.evidence.dimensions))
-    return possible - len(rows)
+    k = judged.evidence.dimensions
+    values = [{row[i] for row in rows} for i in range(k)]
+    missing = math.prod(map(len, values)) - len(rows)
+    if not missing or not structural or math.prod(map(len, values)) > _LISTED:
+        return missing
+    names, there = judged.evidence.columns[:k], {tuple(row[:k]) for row in rows}
+    return sum(combination not in there and not _structural(names, combination, structural)
+               for combination in itertools.product(*values))  # fmt: skip
+
+
+def _structural(names: Sequence[str], values: Sequence[Any], listed: Sequence[Mapping[str, str]]) -> bool:
+    here = dict(zip(names, map(str, values), strict=True))
+    return any(all(here.get(name) == value for name, value in one.items()) for one in listed)
 
 
 @check("group_disclosure")

@@ -24,7 +24,7 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
     spec = need(subject.spec, "job")
     grants = need(subject.grants, "grants")
     columns = need(subject.columns_read, "columns read")
-    used = subject.need_evidence()[1].sources
+    used = subject.records.sources if subject.records else subject.need_evidence()[1].sources
     if not application.active:
         yield "application#state"
     if subject.form not in application.forms:

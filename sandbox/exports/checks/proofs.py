@@ -205,6 +205,8 @@ def raw_rows(subject: ExportSubject, parameters: Any) -> Measured:
 @check("row_per_entity")
 def row_per_entity(subject: ExportSubject, parameters: Any) -> Measured:
     """A summary with about as many rows as entities is person-level data in disguise (E11)."""
+    if subject.form == "record":
+        return _records_per_entity(subject, parameters.max_ratio)
     if subject.by_file:
         return not_assessed("source")
     worst, misses = 0.0, []
@@ -217,6 +219,16 @@ def row_per_entity(subject: ExportSubject, parameters: Any) -> Measured:
             if ratio >= parameters.max_ratio:
                 misses.append(Miss(judged.place, round(ratio, 3), parameters.max_ratio))
     return Measured(round(worst, 3), parameters.max_ratio, tuple(misses))
+
+
+def _records_per_entity(subject: ExportSubject, most: float) -> Measured:
+    """Records of at least this share of the source's entities are the register itself, not a selection of it."""
+    facts = subject.records
+    if facts is None or not facts.entities:
+        return not_assessed("source")
+    rows = max((table.rows for contents in subject.contents for table in contents.tables), default=0)
+    ratio = round(rows / facts.entities, 3)
+    return Measured(ratio, most, (Miss("request#rows", ratio, most),) if ratio >= most else ())
 
 
 def _per_entity(rows: int, kind: KindEvidence) -> float:

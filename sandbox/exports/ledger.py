@@ -1,0 +1,323 @@
+"""The ledger of released cells: what has been seen, what is about to be, what is hidden. Nothing is ever taken out.
+
+A lineage is one numbering of one kind of entity; cells are compared within it only. Sets of entities are kept once, by
+the digest of their members, with their lowest ranks as an index of near sets. They are level-4 data: nobody reads them,
+only the checks do. A request that waits for people reserves its cells as pending; the release turns them into released
+ones, and a lineage's version says whether anything was released since a check looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, delete, insert, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from policies.text import Text, UserError
+from sandbox.exports.history import ReleasedCell, Status, Unit, Value
+from sandbox.exports.ranks import PREFIX, members_of, prefix
+from sandbox.kernel.database import Base, short
+from sandbox.kernel.ids import new_id
+from sandbox.merchants import ties
+
+if TYPE_CHECKING:
+    from sandbox.exports.repository import ExportRequest
+
+T = TypeVar("T")
+
+BATCH = 400
+"""Values asked for at once."""
+
+
+class LedgerLineage(Base):
+    """One numbering of one kind of entity."""
+
+    __tablename__ = "ledger_lineage"
+
+    id: Mapped[str] = short(primary_key=True)
+    kind: Mapped[str] = short(80, unique=True)
+    key: Mapped[str] = short(16)
+    """fingerprint of the key the numbering rests on; empty until the first release under it"""
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
+    """grows with every release"""
+
+
+class LedgerRoot(Base):
+    """A resource whose releases are kept in a lineage."""
+
+    __tablename__ = "ledger_root"
+
+    lineage_id: Mapped[str] = short(primary_key=True)
+    resource_id: Mapped[str] = short(primary_key=True, index=True)
+
+
+class LedgerSet(Base):
+    """A set of entities, by the digest of its members; a roaring bitmap."""
+
+    __tablename__ = "ledger_set"
+
+    lineage_id: Mapped[str] = short(primary_key=True)
+    digest: Mapped[str] = short(80, primary_key=True)
+    n: Mapped[int]
+    members: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LedgerPrefix(Base):
+    """One of the lowest-ranked members of a set."""
+
+    __tablename__ = "ledger_prefix"
+
+    lineage_id: Mapped[str] = short(primary_key=True)
+    rank: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    digest: Mapped[str] = short(80, primary_key=True)
+    n: Mapped[int]
+
+
+class LedgerCell(Base):
+    """A number that has left, is pending or is hidden, with the set it rests on. A recall never removes a row.
+
+    `release_id`: the release, or the request while it is pending.
+    """
+
+    __tablename__ = "ledger_cell"
+
+    id: Mapped[str] = short(primary_key=True)
+    release_id: Mapped[str] = short(index=True)
+    organisation_id: Mapped[str] = short(index=True)
+    audience: Mapped[str] = short(20)
+    lineage_id: Mapped[str] = short(index=True)
+    variable: Mapped[str] = short(600)
+    digest: Mapped[str] = short(80, index=True)
+    place: Mapped[str] = short(600)
+    op: Mapped[str] = short(20)
+    n: Mapped[int]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    value: Mapped[str] = short(20)
+    x_total: Mapped[float | None]
+    tops: Mapped[list[Any]]
+    table_name: Mapped[str] = short(600)
+    grouping: Mapped[int]
+    unit: Mapped[str] = short(20)
+    status: Mapped[str] = short(20)
+    at: Mapped[datetime | None]
+    """when it was released or reserved; missing for what an older installation released"""
+    recalled_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a check compares a request with.
+
+    `history`: what the merchant, the merchants tied to it and the public have seen, and what their waiting requests
+    reserve. `elsewhere`: cells released to other merchants that are near one of the
+    request's. `versions`: kind → version of its lineage. `lost`: kinds without any history though earlier products of
+    the same tables are kept under another kind.
+    """
+
+    history: tuple[ReleasedCell, ...]
+    elsewhere: tuple[ReleasedCell, ...]
+    versions: Mapping[str, int]
+    lost: tuple[str, ...]
+
+
+def seen(
+    session: Session, request: ExportRequest, cells: Sequence[ReleasedCell], resources: Collection[str], key: str,
+    threshold: int,
+) -> Seen:  # fmt: skip
+    """What the ledger holds against a request with these `cells`, computed from `resources`: only the partitions
+    (lineage and variable) that it touches are read. `key`: fingerprint of the numbering's key. Raises `UserError` where
+    that is another one than the ledger's."""
+    lineages = {one.kind: one for one in _lineages(session, {cell.kind for cell in cells})}
+    for one in lineages.values():
+        _require_key(one, key)
+    readers = ties.readers_with(session, request.organisation_id)
+    theirs = LedgerCell.organisation_id.in_(sorted(readers)) | (LedgerCell.audience == "public")
+    others = (LedgerCell.status != "pending") | (LedgerCell.release_id != request.id)
+    history: list[ReleasedCell] = []
+    elsewhere: list[ReleasedCell] = []
+    for kind, lineage in sorted(lineages.items()):
+        mine = [cell for cell in cells if cell.kind == kind]
+        within = (
+            (LedgerCell.lineage_id == lineage.id)
+            & LedgerCell.variable.in_(sorted({cell.variable for cell in mine})) & others
+        )  # fmt: skip
+        history += _cells(session, lineage, within & theirs)
+        near = sorted(_near(session, lineage, mine, threshold))
+        for some in _batches(near):
+            released = within & ~theirs & (LedgerCell.status != "pending")
+            elsewhere += _cells(session, lineage, released & LedgerCell.digest.in_(some))
+    versions = {kind: one.version for kind, one in lineages.items()}
+    known = {cell.kind for cell in history}
+    lost = _lost(session, {cell.kind for cell in cells} - known, resources, theirs)
+    return Seen(tuple(history), tuple(elsewhere), versions, lost)
+
+
+def _batches(names: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
+
+
+def _lineages(session: Session, kinds: Collection[str]) -> list[LedgerLineage]:
+    return list(session.scalars(select(LedgerLineage).where(LedgerLineage.kind.in_(sorted(kinds)))))
+
+
+def _require_key(lineage: LedgerLineage, key: str) -> None:
+    if lineage.key not in ("", key):
+        raise UserError(
+            "ledger.key_changed",
+            Text(
+                "主体编号所用的密钥与放行台账不一致，无法与历次放行比较",
+                "The key of the entity numbering is not the ledger's: nothing can be compared with earlier releases",
+            ),
+            fix=Text("请运维人员恢复原密钥", "Whoever runs the platform should restore the key"),
+            kind=lineage.kind,
+        )
+
+
+def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bool]) -> Iterator[ReleasedCell]:
+    """Cells in a stable order; equal sets share one object."""
+    rows = session.scalars(select(LedgerCell).where(condition).order_by(LedgerCell.id)).all()
+    sets: dict[str, bytes] = {}
+    for digests in _batches(sorted({row.digest for row in rows})):
+        wanted = select(LedgerSet.digest, LedgerSet.members)
+        wanted = wanted.where(LedgerSet.lineage_id == lineage.id, LedgerSet.digest.in_(digests))
+        sets |= dict(session.execute(wanted).tuples())
+    for row in rows:
+        yield ReleasedCell(
+            row.release_id, row.place, lineage.kind, row.variable, row.op, row.n, row.digest, sets[row.digest],
+            row.low, row.high, cast(Value, row.value), row.x_total, tuple(row.tops), row.table_name, row.grouping,
+            cast(Unit, row.unit), cast(Status, row.status),
+        )  # fmt: skip
+
+
+def _near(session: Session, lineage: LedgerLineage, cells: Iterable[ReleasedCell], threshold: int) -> set[str]:
+    """Sets of the lineage that may differ from one of these by fewer than `threshold` entities."""
+    ranks: dict[int, list[int]] = {}
+    for cell in {cell.bitmap: cell for cell in cells}.values():
+        for rank in prefix(members_of(cell.entities), min(threshold, PREFIX)):
+            ranks.setdefault(int(rank), []).append(cell.n)
+    found: set[str] = set()
+    for some in _batches(sorted(ranks)):
+        wanted = select(LedgerPrefix.rank, LedgerPrefix.digest, LedgerPrefix.n)
+        wanted = wanted.where(LedgerPrefix.lineage_id == lineage.id, LedgerPrefix.rank.in_(some))
+        for rank, digest, n in session.execute(wanted).tuples():
+            if any(abs(n - size) < threshold for size in ranks[rank]):
+                found.add(digest)
+    return found
+
+
+def _lost(
+    session: Session, kinds: Collection[str], resources: Collection[str], theirs: ColumnElement[bool]
+) -> tuple[str, ...]:
+    """Kinds of this request without history, where products of the same resources are kept under other kinds."""
+    roots = select(LedgerRoot.lineage_id).where(LedgerRoot.resource_id.in_(sorted(resources)))
+    kept = session.scalars(select(LedgerLineage.kind).where(LedgerLineage.id.in_(roots))).all()
+    released = select(LedgerCell.id).where(LedgerCell.lineage_id.in_(roots), theirs).limit(1)
+    if session.scalar(released) is None:
+        return ()
+    return tuple(sorted(kind for kind in kinds if kind not in kept))
+
+
+def recheck(session: Session, kinds: Collection[str], since: Mapping[str, int]) -> None:
+    """Inside the transaction that releases: nothing may have been released under these kinds since a check read
+    `since`. The lineages stay locked until the transaction ends. Raises `UserError` where the check is stale."""
+    statement = select(LedgerLineage).where(LedgerLineage.kind.in_(sorted(kinds))).with_for_update()
+    now = {one.kind: one.version for one in session.scalars(statement.execution_options(populate_existing=True))}
+    if now != dict(since):
+        raise UserError(
+            "release.raced",
+            Text(
+                "复查期间有其他产品放行，需要重新复查",
+                "Another product was released meanwhile; the last check must be repeated",
+            ),
+            fix=Text("请运营人员重试该任务", "An operator should retry the job"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a request puts into the ledger: its cells under `name` (the release, or the request while it is pending),
+    the resources they are computed from, and the fingerprint of the numbering's key."""
+
+    name: str
+    cells: Sequence[ReleasedCell]
+    resources: frozenset[str]
+    key: str
+    at: datetime
+
+
+def reserve(session: Session, request: ExportRequest, entry: Entry) -> None:
+    """Keep the cells of a request that waits for people, so that others are compared with them."""
+    forget_pending(session, request.id)
+    _append(session, request, entry, "pending")
+
+
+def append(session: Session, request: ExportRequest, entry: Entry) -> None:
+    """Put the cells of a release into the ledger in place of what the request had reserved; call `recheck` before."""
+    forget_pending(session, request.id)
+    for lineage in _append(session, request, entry, "released"):
+        lineage.version += 1
+    session.flush()
+
+
+def forget_pending(session: Session, request_id: str) -> None:
+    """A request that ended before its release reserves nothing more; nobody has seen its cells."""
+    session.execute(delete(LedgerCell).where(LedgerCell.release_id == request_id, LedgerCell.status == "pending"))
+
+
+def recalled(session: Session, release_id: str, at: datetime) -> None:
+    """Note that a release was recalled. Its cells stay and still count: they have been seen."""
+    changed = update(LedgerCell).where(LedgerCell.release_id == release_id)
+    session.execute(changed.values(status="recalled", recalled_at=at))
+
+
+def _append(session: Session, request: ExportRequest, entry: Entry, status: Status) -> list[LedgerLineage]:
+    known = {one.kind: one for one in _lineages(session, {cell.kind for cell in entry.cells})}
+    for kind in sorted({cell.kind for cell in entry.cells}):
+        if kind not in known:
+            known[kind] = LedgerLineage(id=new_id("lin"), kind=kind, key=entry.key, version=0)
+            session.add(known[kind])
+        _require_key(known[kind], entry.key)
+        known[kind].key = entry.key
+        session.flush()
+        _keep_sets(session, known[kind].id, [cell for cell in entry.cells if cell.kind == kind])
+        if status == "released":
+            _keep_roots(session, known[kind].id, entry.resources)
+    rows = [_row(cell, known[cell.kind].id, request, entry, status) for cell in entry.cells]
+    if rows:
+        session.execute(insert(LedgerCell), rows)
+    return list(known.values())
+
+
+def _keep_roots(session: Session, lineage: str, resources: Collection[str]) -> None:
+    kept = set(session.scalars(select(LedgerRoot.resource_id).where(LedgerRoot.lineage_id == lineage)))
+    session.add_all(LedgerRoot(lineage_id=lineage, resource_id=one) for one in sorted(set(resources) - kept))
+    session.flush()
+
+
+def _keep_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell]) -> None:
+    wanted = {cell.bitmap: cell for cell in cells}
+    for some in _batches(sorted(wanted)):
+        kept = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.digest.in_(some))
+        new = [wanted[name] for name in set(some) - set(session.scalars(kept))]
+        if not new:
+            continue
+        head = {"lineage_id": lineage}
+        session.execute(insert(LedgerSet), [{**head, "digest": c.bitmap, "n": c.n, "members": c.members} for c in new])
+        session.execute(insert(LedgerPrefix), [
+            {**head, "rank": int(rank), "digest": c.bitmap, "n": c.n}
+            for c in new for rank in prefix(members_of(c.entities))
+        ])  # fmt: skip
+
+
+def _row(cell: ReleasedCell, lineage: str, request: ExportRequest, entry: Entry, status: Status) -> dict[str, Any]:
+    return {
+        "id": new_id("cel"), "release_id": entry.name, "organisation_id": request.organisation_id,
+        "audience": request.audience, "lineage_id": lineage, "variable": cell.variable, "digest": cell.bitmap,
+        "place": cell.place, "op": cell.op, "n": cell.n, "low": cell.low, "high": cell.high, "value": cell.value,
+        "x_total": cell.x_total, "tops": list(cell.tops), "table_name": cell.table, "grouping": cell.grouping,
+        "unit": cell.unit, "status": status, "at": entry.at, "recalled_at": None,
+    }  # fmt: skip

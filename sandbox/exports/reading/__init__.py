@@ -1,0 +1,1 @@
+"""Readers of merchants' files. Everything here but `jailed` runs in the jail."""
