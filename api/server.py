@@ -27,7 +27,7 @@ SPARES = 2
 def build(platform: Platform) -> FastAPI:
     """The application on `platform`, its isolation tested by attack first."""
     import sandbox.migrations.tables  # noqa: F401
-    from pipelines.running import limits_of
+    from sandbox.workspaces.limits import limits_of
 
     tested = selftest()
     with platform.system() as unit:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from pipelines import proving
 from pipelines.granted import graded, kinds_of, require_provable, source_of
-from pipelines.running import limits_of
 from policies.text import UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -46,18 +45,20 @@ from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.lake import Lake
-from sandbox.products import post, repeating, reports
+from sandbox.products import blackbox, post, repeating, reports
 from sandbox.products import repository as products
 from sandbox.products import service as runs
 from sandbox.products.artefact import Artefact as Written
+from sandbox.products.blackbox import Tried
 from sandbox.products.compile import columns_read
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.releasing import Table
 from sandbox.products.repository import Artefact
 from sandbox.products.source import EvidenceError, Source, column_names
-from sandbox.products.spec import JobSpec, parse
+from sandbox.products.spec import JobSpec, digest, parse
 from sandbox.workspaces import tiers, uploads
+from sandbox.workspaces.limits import limits_of
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.selftest import selftest
 
@@ -85,6 +86,8 @@ class Facts:
     edition: Any
     platform: Platform
     live: bool
+    trials: dict[str, Any]
+    """what the last verdict's trials were of and what they showed; empty where there were none"""
 
 
 class Checking:
@@ -179,7 +182,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
-            live=_live(application, unit),
+            live=_live(application, unit), trials=(service.basis_of(unit, request) or {}).get("trials", {}),
         )  # fmt: skip
 
 
@@ -259,6 +262,8 @@ class Proved:
 
     evidence: Evidence | None = None
     refused: EvidenceError | None = None
+    tried: tuple[Tried, ...] | None = None
+    """what trials showed where none could be derived"""
 
 
 def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
@@ -273,7 +278,28 @@ def _prove(facts: Facts, work: Work, span: tuple[int, int]) -> Proved:
     except EvidenceError as error:
         if error.code in BROKEN:
             raise
+        return _tried(facts, work, error, span) if blackbox.fits(error) else Proved(refused=error)
+
+
+def _tried(facts: Facts, work: Work, refused: EvidenceError, span: tuple[int, int]) -> Proved:
+    """Trials by buckets of entities; those that the last check has made on the same data by the same rules are not
+    made again: they hang on nothing that was released meanwhile."""
+    known = facts.trials.get("of") == _trials_of(facts)
+    if known:
+        return Proved(refused=refused, tried=tuple(Tried(**one) for one in facts.trials["tried"]))
+    try:
+        tried = proving.trials(work, facts.spec, facts.sources, facts.edition, facts.artefact.run_id, span)
+    except EvidenceError as error:
+        if error.code in BROKEN:
+            raise
         return Proved(refused=error)
+    return Proved(refused=refused, tried=tried)
+
+
+def _trials_of(facts: Facts) -> dict[str, Any]:
+    """What trials depend on, as their document keeps it."""
+    sources = {alias: source.digest for alias, source in facts.sources.items()}
+    return {"job": digest(facts.spec), "sources": sources, "policy": facts.edition.digest}
 
 
 def _level(facts: Facts) -> int:
@@ -297,6 +323,8 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
     if evidence is not None:
         document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
+    if subject.black_box is not None:
+        document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
     wrong = mismatches(evidence) if evidence else []
     return Basis(service.keep_basis(settings, document), tuple(wrong))
 
@@ -322,6 +350,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         elsewhere=seen.elsewhere, lost_kinds=seen.lost,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
+        black_box=proved.tried,
     )  # fmt: skip
     subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})

@@ -25,7 +25,7 @@ from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces import handover, metering, snapshot, staged, tiers, uploads
 from sandbox.workspaces import run as jailed
 from sandbox.workspaces.broker import Mode
-from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.limits import Limits, limits_of
 from sandbox.workspaces.run import RunOutcome, State
 from sandbox.workspaces.selftest import selftest
 from sandbox.workspaces.staged import StagedOrder
@@ -175,15 +175,6 @@ def _origin(unit: Unit, granted: Grant) -> dict[str, Any]:
         "snapshot": granted.snapshot["real"]["digest"],
         "resource_name": catalogue.get(unit.session, granted.resource_id).name,
     }  # fmt: skip
-
-
-def limits_of(parameters: Any) -> Limits:
-    """The jail's limits from a workspace policy's parameters."""
-    return Limits(
-        memory_mb=parameters.memory_mb, cpu_seconds=parameters.cpu_seconds, wall_seconds=parameters.wall_seconds,
-        processes=parameters.processes, file_mb=parameters.file_mb, result_rows=parameters.result_rows,
-        result_mb=parameters.result_mb, threads=parameters.threads,
-    )  # fmt: skip
 
 
 def _order(work: Work, bound: Bound, name: str) -> StagedOrder:

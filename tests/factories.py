@@ -139,10 +139,14 @@ class World:
         """A transaction of the platform itself."""
         return self.platform.system()
 
-    def workspace_rules(self, edition: str, kind: str = "workspace", **changes: object) -> None:
-        """Put an edition of the workspace rules, or of another `kind`, with other values into force from today on."""
+    def workspace_rules(self, edition: str, **changes: object) -> None:
+        """Put an edition of the workspace rules with other values into force from today on."""
+        self.rules("workspace", edition, **changes)
+
+    def rules(self, policy: str, edition: str, **changes: object) -> None:
+        """Put an edition of `policy` with other values into force from today on; the first line of a name is meant."""
         today = city_date(self.platform.clock.now()).isoformat()
-        changed = shipped.load(kind, "2026-01").full_text
+        changed = shipped.load(policy, "2026-01").full_text
         changed = changed.replace('edition: "2026-01"', f'edition: "{edition}"').replace("2026-01-01", today)
         changed = changed.replace("supersedes: null", 'supersedes: "2026-01"')
         for name, value in changes.items():

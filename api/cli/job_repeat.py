@@ -38,7 +38,6 @@ def repeat(
 
 
 def _both(record: Path, data: Path, entities: list[str]) -> tuple[Evidence, Evidence]:
-    from pipelines.proving import room_of
     from policies.editions import load
     from sandbox.products import facts, proving, repeating
     from sandbox.products.entities import SessionCodes
@@ -46,7 +45,7 @@ def _both(record: Path, data: Path, entities: list[str]) -> tuple[Evidence, Evid
     from sandbox.workspaces.selftest import selftest
 
     parameters: Any = load("workspace").by_check("proof_limits").parameters
-    room = room_of(parameters)
+    room = proving.room_of(parameters)
     kept = repeating.read(record, room.caps)
     spec = parse(dict(kept.record.spec))
     with tempfile.TemporaryDirectory(prefix="pds-repeat-") as scratch:

@@ -99,9 +99,9 @@ def _proved(
 
 def _post(spec: JobSpec, scratch: Path) -> Post:
     """Runs the job's `post` in a jail of any tier: what it reads is one's own."""
-    from pipelines.running import limits_of
     from policies.editions import load
     from sandbox.products import post
+    from sandbox.workspaces.limits import limits_of
     from sandbox.workspaces.selftest import MEDIUM, STRONG, WEAK, selftest
 
     bounds: Any = load("workspace").by_check("run_limits").parameters
@@ -119,7 +119,7 @@ def _document(checked: Checked) -> dict[str, Any]:
     assert subject.spec is not None
     evidence = subject.evidence
     released = read_csv(subject.files[0].content) if evidence is not None and subject.files else []
-    state = "refused" if subject.refusals else "black_box" if subject.black_box else "done"
+    state = "black_box" if subject.black_box is not None else "refused" if subject.refusals else "done"
     if evidence is not None and evidence.over_budget:
         state = "over_budget"
     return {

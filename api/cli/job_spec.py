@@ -230,9 +230,10 @@ def run(
         if done and out is not None:
             import polars as pl
 
-            from pipelines.running import artefact_of, limits_of
+            from pipelines.running import artefact_of
             from policies.editions import load
             from sandbox.workspaces import handover
+            from sandbox.workspaces.limits import limits_of
             from sandbox.workspaces.selftest import selftest
 
             bounds: Any = load("workspace").by_check("run_limits").parameters
@@ -262,11 +263,11 @@ def _tables(spec: JobSpec, given: list[str]) -> dict[str, Path]:
 
 def _tried(spec: JobSpec, tables: Mapping[str, Path], scratch: Path) -> tuple[RunOutcome, Path, int]:
     """Outcome on the given files, the product's file, and the base that rounds counts."""
-    from pipelines.running import limits_of
     from policies.editions import load
     from sandbox.products import plan
     from sandbox.workspaces import staged
     from sandbox.workspaces.broker import Mode
+    from sandbox.workspaces.limits import limits_of
     from sandbox.workspaces.run import Buckets, RunOrder
     from sandbox.workspaces.selftest import WEAK, selftest
 

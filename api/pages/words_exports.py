@@ -96,12 +96,17 @@ WORDS: dict[str, Text] = {
     "evidence.refused": Text("步骤 {step} 第 {line} 行第 {column} 列", "Step {step}, line {line}, column {column}"),
     "evidence.black_box": Text("分桶试验", "Trials by buckets"),
     "evidence.black_box_lead": Text(
-        "作业含脚本，平台不能推导证据，只能逐桶移除和改动主体看结果怎样变。结论供人判断，机器不会据此放行",
-        "A step is a script, so there is no evidence: buckets of entities were left out and changed one by one. "
-        "This supports a person and never passes by itself",
+        "作业含脚本或平台无法推导归属的语句，只能逐桶移除和改动主体看结果怎样变。"
+        "能改变单元格的桶数是其所依据主体数的下限。结论供人判断，机器不会据此放行",
+        "A script, or SQL that owners cannot be carried through: buckets of entities were left out and changed one by "
+        "one. How many move a cell is the least number of entities behind it. This supports a person, and never passes",
     ),
-    "evidence.buckets": Text("桶数", "Buckets"),
-    "evidence.fewest": Text("至少涉及主体", "At least so many entities"),
+    "evidence.buckets": Text("已试 / 共有桶数", "Buckets tried / in all"),
+    "evidence.removed": Text("移除：最少几桶有影响", "Left out: fewest that matter"),
+    "evidence.perturbed": Text("改动：最少几桶有影响", "Changed: fewest that matter"),
+    "evidence.unsteady": Text("同一数据两次运行结果不同", "two runs on the same data differ"),
+    "evidence.trials_budget": Text("预算用尽，未试完", "the budget ended before all were tried"),
+    "evidence.trials_failed": Text("{count} 次试验未完成", "{count} runs did not finish"),
     "evidence.largest": Text("单桶最大变化", "Largest change by a bucket"),
     "export.lineage": Text("来源", "Lineage"),
     "export.lineage_input": Text("{table} 第 {version} 版", "{table}, version {version}"),

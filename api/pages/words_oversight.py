@@ -72,6 +72,7 @@ _PROOF_STEPS: dict[str, Text] = {
     "start": Text("启动隔离环境", "starting the jail"),
     "plain": Text("运行作业并固定结果", "running the job and freezing its values"),
     "owners": Text("读取各行的主体编号", "reading the owners of rows"),
+    "trial": Text("逐桶移除和改动主体", "leaving out and changing buckets of entities"),
 }
 _KIND_STEPS: dict[str, Text] = {
     "contributions": Text("计算每个主体的贡献", "adding up what each entity contributes"),

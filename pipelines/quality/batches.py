@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 _ROWS = 262_144
 _MOST = 600_000  # rows of a group that is still read in one piece
 _SAMPLE = 4096
-_CODED = 6.0  # bytes a value below which a column chunk is its dictionary and small codes
+_CODED = 4.5  # bytes a value below which a column chunk is its dictionary and small codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Cells:
             return self
         encoded = self.values.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode(null_encoding="encode")
         values = pl.Series(pl.from_arrow(encoded.dictionary), dtype=pl.String)
-        return Cells(values, encoded.indices.to_numpy().astype(np.intp))
+        return Cells(values, _codes(encoded.indices))
 
     def first(self, of_values: NDArray[np.bool_], samples: int) -> tuple[int, ...]:
         """The first rows whose value is marked."""
@@ -143,6 +143,12 @@ def _cells(column: pa.ChunkedArray) -> Cells:
         return Cells(pl.Series([], dtype=pl.String))
     values = pl.Series(pl.from_arrow(array.dictionary), dtype=pl.String)
     if not array.indices.null_count:
-        return Cells(values, array.indices.to_numpy().astype(np.intp))
-    codes = array.indices.fill_null(len(values)).to_numpy().astype(np.intp)
+        return Cells(values, _codes(array.indices))
+    codes = _codes(array.indices.fill_null(len(values)))
     return Cells(values.extend(pl.Series([None], dtype=pl.String)), codes)
+
+
+def _codes(indices: pa.Array) -> NDArray[np.intp]:
+    """Read from the buffer: pyarrow's own way to numpy first imports pandas, which takes as long as many batches."""
+    codes = np.frombuffer(indices.buffers()[1], dtype=indices.type.to_pandas_dtype())
+    return codes[indices.offset : indices.offset + len(indices)].astype(np.intp)

@@ -25,23 +25,21 @@ Lanes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 def added(columns: Sequence[Lanes]) -> Lanes:
     """The fingerprints of records from the hashes of their cells, seeded differently for each column and lane."""
-    first, second = columns[0][0].copy(), columns[0][1].copy()
+    first, second = columns[0]
     for one, other in columns[1:]:
-        first += one
-        second += other
+        first, second = first + one, second + other
     return first, second
 
 
 def fingerprints(frame: pl.DataFrame, parts: Sequence[pl.Expr]) -> Lanes:
     """The fingerprints of keys; a key with an empty part is incomplete: its first lane is 0."""
-    lanes = [
-        part.hash(2 * place + lane).alias(f"{place}.{lane}") for place, part in enumerate(parts) for lane in (0, 1)
-    ]
-    whole = pl.all_horizontal(part.is_not_null() for part in parts).alias("whole")
-    hashed = frame.select(*lanes, whole)
-    first, second = added([(hashed[f"{i}.0"].to_numpy(), hashed[f"{i}.1"].to_numpy()) for i in range(len(parts))])
-    first[first == 0] = 1
-    first[~hashed["whole"].to_numpy()] = 0
+    cells = frame.select(part.alias(str(place)) for place, part in enumerate(parts)).get_columns()
+    lanes = [(one.hash(2 * i).to_numpy(), one.hash(2 * i + 1).to_numpy()) for i, one in enumerate(cells)]
+    first, second = added(lanes)
+    first = np.maximum(first, 1)
+    for one in cells:
+        if one.null_count():
+            first[one.is_null().to_numpy()] = 0
     return first, second
 
 
@@ -84,10 +82,18 @@ class _Part:
     rows: NDArray[np.int64] | None
     files: Sequence[str]
 
-    def frame(self, which: NDArray[np.bool_] | None = None) -> pl.DataFrame:
-        """Both lanes and the row numbers of the keys, or of the marked ones."""
+    def frame(self, which: NDArray[np.bool_]) -> pl.DataFrame:
+        """Both lanes and the row numbers of the marked keys."""
         rows = np.arange(len(self.first)) if self.rows is None else self.rows
-        first, rows = (self.first, rows) if which is None else (self.first[which], rows[which])
+        return pl.DataFrame({"a": self.first[which], "b": self._second(rows[which]), "row": rows[which]})
+
+    def lanes(self) -> Lanes:
+        """Both lanes of all keys."""
+        if self.rows is None:
+            return self.first, _whole([_lanes(file)[1] for file in self.files])
+        return self.first, self._second(self.rows)
+
+    def _second(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         second = np.empty(len(rows), dtype=np.uint64)
         start = 0
         for file in self.files:
@@ -95,13 +101,17 @@ class _Part:
             low, high = np.searchsorted(rows, (start, start + len(lane)))
             second[low:high] = lane[rows[low:high] - start]
             start += len(lane)
-        return pl.DataFrame({"a": first, "b": second, "row": rows})
+        return second
+
+
+def _whole(lanes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    return lanes[0] if len(lanes) == 1 else np.concatenate([np.zeros(0, dtype=np.uint64), *lanes])
 
 
 def _part(files: Sequence[str], bucket: int, buckets: int) -> _Part:
     lanes = [lane for file in files if len(lane := _lanes(file)[0])] or [np.zeros(0, dtype=np.uint64)]
     if buckets == 1 and all(lane.all() for lane in lanes):
-        return _Part(lanes[0] if len(lanes) == 1 else np.concatenate(lanes), None, files)
+        return _Part(_whole(lanes), None, files)
     places, kept, start = [], [], 0
     for lane in lanes:
         mine = lane != 0
@@ -185,9 +195,9 @@ def membership(ours: Sequence[str], theirs: Sequence[str]) -> NDArray[np.uint8]:
     state = np.full(count(ours), INCOMPLETE, dtype=np.uint8)
     buckets = _buckets(ours, theirs)
     for bucket in buckets:
-        mine, known = (_part(files, bucket, len(buckets)).frame() for files in (ours, theirs))
-        found = mine.select(pl.col(lane).is_in(known[lane].implode()) for lane in ("a", "b"))
-        rows = mine["row"].to_numpy()
-        state[rows] = ABSENT
-        state[rows[(found["a"] & found["b"]).to_numpy()]] = FOUND
+        mine, known = (_part(files, bucket, len(buckets)) for files in (ours, theirs))
+        rows = slice(None) if mine.rows is None else mine.rows
+        pairs = zip(mine.lanes(), known.lanes(), strict=True)
+        first, second = (pl.Series(ours).is_in(pl.Series(theirs).implode()) for ours, theirs in pairs)
+        state[rows] = np.where((first & second).to_numpy(), np.uint8(FOUND), np.uint8(ABSENT))
     return state

@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.quality.texts import Column
+from pipelines.quality.shapes import of_pattern
+from pipelines.quality.texts import Column, Test
 from pipelines.reading.recipe import MISSING, ColumnRecipe
 from pipelines.reading.values import conversion
 from policies.schema.quality import columns_of
@@ -41,11 +42,15 @@ def looks(
             wants[name] |= {"text", face}
             if not is_alone(rule):
                 spread[name] |= {"text", face}
-    tests = {n: [_MEETS[r.kind](recipes, r) for r in rules if is_alone(r) and r.column == n] for n in recipes}
+    tests = {n: [_alone(recipes, r) for r in rules if is_alone(r) and r.column == n] for n in recipes}
     return [
         Column.of(place, c, schema[c.name], more, wants[c.name], spread[c.name], tests[c.name])
         for place, c in enumerate(columns)
     ]
+
+
+def _alone(recipes: Recipes, rule: Any) -> Test:
+    return Test(_MEETS[rule.kind](recipes, rule), of_pattern(rule.pattern) if rule.kind == "regex" else None)
 
 
 _BY_TYPE = {"date": "moment", "timestamp": "moment", "decimal": "number", "integer": "number"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import polars as pl
 import pyarrow.parquet as pq
 
 from pipelines.quality.report import QualityReport, Sample
@@ -105,14 +105,15 @@ def _read(files: Sequence[str], wanted: Mapping[int, Collection[str]]) -> dict[i
     found: dict[int, dict[str, str | None]] = {}
     start = 0
     for file in files:
-        source = pq.ParquetFile(file)
-        for group in range(source.num_row_groups):
-            end = start + source.metadata.row_group(group).num_rows
-            here = [row for row in wanted if start <= row < end]
+        metadata, first = pq.read_metadata(file), start
+        for group in range(metadata.num_row_groups):
+            end = start + metadata.row_group(group).num_rows
+            here = sorted(row for row in wanted if start <= row < end)
             if here:
                 columns = sorted({c for row in here for c in wanted[row]})
-                table = source.read_row_group(group, columns=columns).take(pa.array([row - start for row in here]))
-                for row, cells in zip(here, table.to_pylist(), strict=True):
+                span = pl.scan_parquet(file).select(columns).slice(here[0] - first, here[-1] - here[0] + 1).collect()
+                rows = span[[row - here[0] for row in here]].to_dicts()
+                for row, cells in zip(here, rows, strict=True):
                     found[row] = {c: None if v is None else str(v) for c, v in cells.items()}
             start = end
     return found

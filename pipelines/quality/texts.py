@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.quality.batches import Cells
 from pipelines.quality.keys import Lanes
+from pipelines.quality.shapes import Block, Templates, Texts, of_type
 from pipelines.reading.recipe import ColumnRecipe
 from pipelines.reading.values import (
     DATES,
@@ -42,6 +43,7 @@ def _table(codes: Collection[int]) -> NDArray[np.bool_]:
 _BLANKS = {b for c in map(chr, range(0x3001)) if c.isspace() for b in (c.encode()[0],)}
 _FIRST = _table(_BLANKS)
 _LAST = _table({c.encode()[-1] for c in map(chr, range(0x3001)) if c.isspace()})
+_NOTHING = pl.Series([None], dtype=pl.String)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class Facets:
 
 
 @dataclass(frozen=True, slots=True)
+class Test:
+    """Which values meet a rule about one column; `shape`: templates of values that do, where a regex tells."""
+
+    ok: pl.Expr
+    shape: Templates | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """How to look at a column. `wants` and `spread` are what rules about it, and rules about several columns, ask for:
     "text", "number" or "moment". `tests` are the rules about it alone."""
@@ -74,19 +84,20 @@ class Column:
     longest: int
     wants: frozenset[str]
     spread: frozenset[str]
-    tests: tuple[pl.Expr, ...]
+    tests: tuple[Test, ...]
+    shape: Templates | None
 
     @classmethod
     def of(
         cls, place: int, recipe: ColumnRecipe, stated: pl.DataType, more: Sequence[str], wants: Collection[str],
-        spread: Collection[str], tests: Sequence[pl.Expr],
+        spread: Collection[str], tests: Sequence[Test],
     ) -> Column:  # fmt: skip
         """`more` are the spellings of missing on top of those of the recipe."""
         spelled = sorted({*recipe.missing, *more} - {""})
         first = _table({s.encode()[0] for s in spelled})
         longest = max((len(s.encode()) for s in spelled), default=0)
         said, asked = pl.Series(spelled, dtype=pl.String), (frozenset(wants), frozenset(spread))
-        return cls(place, recipe, stated, said, first, longest, *asked, tuple(tests))
+        return cls(place, recipe, stated, said, first, longest, *asked, tuple(tests), of_type(recipe))
 
     def look(self, cells: Cells, samples: int, *, whole: bool) -> Facets:
         """All that is wanted of the cells of one batch.
@@ -94,20 +105,23 @@ class Column:
         `samples`: how many failing rows to name for each test. `whole`: whether whole rows will be compared.
         """
         name = self.recipe.name
-        if self.stated == pl.String and self.recipe.type in ("date", "timestamp"):  # the dearest to convert
+        dear = self.stated == pl.String and self.recipe.type in ("date", "timestamp")  # the dearest to convert
+        if dear and self.shape is None:
             cells = cells.coded()
         raw = cells.values
         if self.stated == pl.String:
-            text, gone = self._clean(raw)
-            values, bad = self._values(text)
+            texts, gone = self._clean(Texts(raw))
+            values, bad = self._values(texts)
         else:
-            text, gone, values, bad = raw.cast(pl.String), raw.is_null().to_numpy(), raw, None
+            texts, gone, values, bad = Texts(raw.cast(pl.String)), raw.is_null().to_numpy(), raw, None
+        text = texts.cells
         faces = {"text": text.alias(name)}
         if "number" in self.wants:
             faces["number"] = self._number(text, values, bad).alias(f"{name}\0number")
         if "moment" in self.wants:
             faces["moment"] = self._moment(text, values).alias(f"{name}\0moment")
-        tests = tuple(self._test(cells, pl.DataFrame(list(faces.values())), t, gone, samples) for t in self.tests)
+        faced = pl.DataFrame(list(faces.values()))
+        tests = tuple(self._test(cells, texts, faced, test, gone, samples) for test in self.tests)
         invalid = cells.count(bad.to_numpy()) if bad is not None else 0
         series = tuple(cells.spread(faces[want]) for want in sorted(self.spread))
         lanes = self.lanes(cells) if whole else None
@@ -118,49 +132,76 @@ class Column:
         first, second = (cells.values.hash(2 * self.place + lane).to_numpy() for lane in (0, 1))
         return (first, second) if cells.codes is None else (first.take(cells.codes), second.take(cells.codes))
 
-    def _values(self, text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
-        """The values by the recipe, and which of the texts do not fit it; None where nothing can misfit."""
-        if self.recipe.type == "text":
+    def _values(self, texts: Texts) -> tuple[pl.Series, pl.Series | None]:
+        """The values by the recipe, and which of the texts do not fit it; None where nothing can misfit.
+
+        Where nobody asks for the values they are left as text: whether they fit is quicker to tell.
+        """
+        text, recipe = texts.cells, self.recipe
+        if recipe.type == "text":
             return text, None
-        recipe, frame = self.recipe, text.to_frame(self.recipe.name)
-        cell = pl.col(recipe.name)
-        if not self.wants:  # nobody asks for the values: whether they fit is quicker to tell
-            return text, text.is_not_null() & ~frame.select(fits(cell, recipe)).to_series()
-        if recipe.type in ("date", "timestamp"):  # in two steps: one expression would spell the text out for each use
-            frame = frame.select(date_text(cell, recipe.formats, fold=recipe.fold_width).alias(recipe.name))
-            value = frame.lazy().select(parsed_dates(cell, recipe.formats)).collect().to_series()
-        else:
-            value = frame.select(conversion(cell, recipe)).to_series()
-        return value, text.is_not_null() & value.is_null()
+        cell, sure = pl.col(recipe.name), texts.accepted(self.shape)
+        good = texts.settle(sure, lambda some: some.to_frame(recipe.name).select(fits(cell, recipe)).to_series())
+        bad = text.is_not_null() & ~pl.Series(good)
+        if self.wants <= {"text"}:
+            return text, bad
+        if recipe.type in ("date", "timestamp"):
+            return self._moments(texts, sure, good), bad
+        frame = (text.zip_with(~bad, _NOTHING) if bad.any() else text).to_frame(recipe.name)
+        return frame.select(conversion(cell, recipe, sure=True)).to_series(), bad
+
+    def _moments(self, texts: Texts, sure: NDArray[np.bool_], good: NDArray[np.bool_]) -> pl.Series:
+        """The date-times of the texts that fit: the sure ones from their digits, the others by their formats."""
+        formats, cell = self.recipe.formats, pl.col(self.recipe.name)
+        found = pl.Series(texts.moments(self.shape)).cast(pl.Datetime("us"))
+        others = np.flatnonzero(good & ~sure)
+        if len(others):  # in two steps: one expression would spell the text out for each use
+            frame = texts.cells.gather(others).to_frame(self.recipe.name)
+            frame = frame.select(date_text(cell, formats, fold=self.recipe.fold_width).alias(self.recipe.name))
+            parsed = frame.lazy().select(parsed_dates(cell, formats, sure=True)).collect().to_series()
+            found = found.scatter(others, parsed)
+        return found if good.all() else found.zip_with(pl.Series(good), pl.Series([None], dtype=found.dtype))
 
     def _test(
-        self, cells: Cells, faces: pl.DataFrame, ok: pl.Expr, gone: NDArray[np.bool_], samples: int
+        self, cells: Cells, texts: Texts, faces: pl.DataFrame, test: Test, gone: NDArray[np.bool_], samples: int
     ) -> tuple[int, int, tuple[int, ...]]:
         """A, B and the first failing rows of a test of every value."""
-        failing = ~faces.select(ok.fill_null(False)).to_series().to_numpy() & ~gone
+        if test.shape is None:
+            good = faces.select(test.ok.fill_null(False)).to_series().to_numpy()
+        else:
+            name = self.recipe.name
+            sure = texts.accepted(test.shape)
+            good = texts.settle(sure, lambda some: some.to_frame(name).select(test.ok).to_series())
+        failing = ~good & ~gone
         there, bad = len(cells) - cells.count(gone), cells.count(failing)
         return there - bad, there, cells.first(failing, samples)
 
-    def _clean(self, cells: pl.Series) -> tuple[pl.Series, NDArray[np.bool_]]:
+    def _clean(self, texts: Texts) -> tuple[Texts, NDArray[np.bool_]]:
         """The cells without blanks at their ends, null where they spell a missing value, and which are missing."""
-        first, last, lengths = _ends(cells)
+        if (block := texts.uniform) and self._is_clean(block):
+            return texts, np.zeros(len(texts.cells), dtype=bool)
+        first, last = texts.ends()
         edged = np.flatnonzero(_FIRST.take(first) | _LAST.take(last))
         if len(edged):
-            part = cells.gather(edged)
+            part = texts.cells.gather(edged)
             stripped = part.str.strip_chars()
             if (part != stripped).any():
-                cells = cells.scatter(edged, stripped)
-                first, last, lengths = _ends(cells)
+                texts = Texts(texts.cells.scatter(edged, stripped))
+                first, last = texts.ends()
+        cells, lengths = texts.cells, texts.lengths
         gone = lengths == 0
-        if cells.null_count():
-            gone |= cells.is_null().to_numpy()
         maybe = np.flatnonzero(self.first.take(first))
         maybe = maybe[lengths[maybe] <= self.longest] if len(maybe) else maybe
         if len(maybe):
             gone[maybe] |= cells.gather(maybe).is_in(self.spellings.implode()).fill_null(True).to_numpy()
         if (self.wants or self.recipe.type != "text") and gone.any():
-            cells = cells.zip_with(pl.Series(~gone), pl.Series([None], dtype=pl.String))
-        return cells, gone
+            cells = cells.zip_with(pl.Series(~gone), _NOTHING)
+        return texts if cells is texts.cells else Texts(cells), gone
+
+    def _is_clean(self, block: Block) -> bool:
+        """Whether no cell of the block can have blanks at an end or spell a missing value."""
+        spells = block.width <= self.longest and not block.within(0, ~self.first)
+        return not spells and block.within(0, ~_FIRST) and block.within(-1, ~_LAST)
 
     def _number(self, texts: pl.Series, values: pl.Series, bad: pl.Series | None) -> pl.Series:
         """By the recipe where it is one of numbers, and by any spelling of a number where that does not fit."""
@@ -192,17 +233,3 @@ def moment(texts: pl.Series) -> pl.Series:
     """Texts as local date-times in any unambiguous spelling; null where they are none."""
     parsed = parsed_dates(date_text(pl.col("moment"), FORMATS, fold=True), FORMATS)
     return texts.to_frame("moment").select(parsed).to_series()
-
-
-def _ends(cells: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
-    """First byte, last byte and length in bytes of every cell."""
-    arrow = cells.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = arrow.buffers()
-    at = np.frombuffer(offsets, dtype=np.int64)[arrow.offset : arrow.offset + len(arrow) + 1]
-    if data is None or not len(at) or at[-1] == at[0]:
-        nothing = np.zeros(len(arrow), dtype=np.uint8)
-        return nothing, nothing, np.zeros(len(arrow), dtype=np.int64)
-    content = np.frombuffer(data, dtype=np.uint8)
-    ends = at[1:]
-    # of an empty cell this is a byte of its neighbour: harmless, for whatever may be blank or missing is looked at
-    return content.take(at[:-1], mode="clip"), content.take(ends - 1, mode="clip"), ends - at[:-1]

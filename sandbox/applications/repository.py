@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -100,9 +100,11 @@ def approval(session: Session, approval_id: str) -> Approval:
     return found
 
 
+_GRANTS = select(Grant).where(Grant.application_id == bindparam("application")).order_by(Grant.id)
+
+
 def grants(session: Session, application_id: str) -> list[Grant]:
-    statement = select(Grant).where(Grant.application_id == application_id).order_by(Grant.id)
-    return list(session.scalars(statement))
+    return list(session.scalars(_GRANTS, {"application": application_id}))
 
 
 def grant(session: Session, grant_id: str) -> Grant:

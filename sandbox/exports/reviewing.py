@@ -182,7 +182,7 @@ def _keep(unit: Unit, record: ExportRequest, decision: str, reason: str) -> None
 
 
 def _conclude(unit: Unit, record: ExportRequest) -> None:
-    """What follows from a conclusion: a release is asked for; a planted case ends."""
+    """What follows from a conclusion: a release is asked for; a planted case ends; what goes back reserves nothing."""
     if record.state in ("returned", "rejected"):
         ledger.forget_pending(unit.session, record.id)
     if record.canary is not None and record.state in ("approved", "returned", "rejected"):

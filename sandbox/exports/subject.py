@@ -142,10 +142,11 @@ class ExportSubject:
     empty set is the catalogue's word that nobody is in them). `rounding_base`: what the file's counts were rounded
     to. `match`: what of the files was found again in the source. `level`: the highest of the inputs (1–4). `hidden`:
     cells that the platform suppresses in the file; `finished`: the file that it wrote. `refusals`: why no evidence can
-    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities where
-    none can be (scripts). `bounds`: how much a file may hold; None is what the edition in force says. `history`: cells
-    that this reader has seen or that wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history
-    is empty though it should not be. `records`: roles of the columns of tables that no evidence is behind.
+    be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities instead
+    (scripts, SQL that the carrier cannot follow): it supports a person, and the refusals are its reasons. `bounds`: how
+    much a file may hold; None is what the edition in force says. `history`: cells that this reader has seen or that
+    wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history is empty though it should not be.
+    `records`: roles of the columns of tables that no evidence is behind.
     """
 
     files: tuple[ExportFile, ...]
@@ -204,10 +205,10 @@ class ExportSubject:
 
     def need_evidence(self) -> tuple[JobSpec, Evidence]:
         """The job and its evidence; `CannotRun` unless the evidence covers exactly the kinds the catalogue names."""
-        if self.refusals:
-            raise NoEvidence("refused", Outcome.BLOCK)
         if self.black_box is not None:
             raise NoEvidence("black box", Outcome.REVIEW)
+        if self.refusals:
+            raise NoEvidence("refused", Outcome.BLOCK)
         if self.spec is None or self.evidence is None:
             raise CannotRun("evidence")
         if self.entity_kinds is None or {k.kind for k in self.evidence.kinds} != self.entity_kinds:

@@ -91,6 +91,12 @@ WORDINGS: dict[str, Wording] = {
         "Use a grid or districts",
     ),
     "cell_threshold": _w("有单元格依据的主体过少", "A cell rests on too few entities", *_MERGE),
+    "cell_threshold/trials": _w(
+        "试验未做完，尚不能确定单元格依据的主体是否足够，须人工判断",
+        "The trials ended early: nobody knows yet whether enough entities are behind every cell, so a person decides",
+        "请减少作业的计算量后重试",
+        "Let the job do less and try again",
+    ),
     "dominance": _w("有单元格由极少数主体主导", "A few entities make up most of a cell", *_MERGE),
     "p_percent": _w("可由合计推算出最大的主体", "The largest entity can be worked out from a total", *_MERGE),
     "zero_cells": _w(
@@ -191,6 +197,24 @@ WORDINGS: dict[str, Wording] = {
         "请减少分组或缩小范围后重试",
         "Use fewer groups or a smaller range and try again",
     ),
+    "evidence_proofs/unsteady": _w(
+        "同一数据上两次运行的结果不同，无法说明数值依据了谁",
+        "Two runs on the same data differ: nothing can be said about who is behind the values",
+        "请去掉随机数、当前时间和不确定的排序，或固定随机种子",
+        "Remove random numbers, the clock and ties in sorting, or fix the seed",
+    ),
+    "evidence_proofs/trials_failed": _w(
+        "移除或改动部分主体后作业不能完成，试验不足以说明数值依据了谁",
+        "With some entities left out or changed the job does not finish: the trials cannot tell who is behind it",
+        "请让脚本容许缺少记录和不同的取值，不要依赖特定的数据",
+        "Let the script work with fewer records and other values; it must not hang on this very data",
+    ),
+    "evidence_proofs/trials_budget": _w(
+        "分桶试验用时超出预算，未做完，须人工判断",
+        "The trials ran out of their budget before all were made: a person decides",
+        "请减少作业的计算量后重试",
+        "Let the job do less and try again",
+    ),
     "evidence_proofs/several": _w(
         "有步骤的记录同时属于多个主体，须人工判断",
         "A step's rows belong to several entities at once: a person decides",
@@ -223,10 +247,10 @@ WORDINGS: dict[str, Wording] = {
     ),
     "no_evidence": _w("无法对应到源数据，转人工", "Not matched to the source: goes to a person", *_SOURCE),
     "no_evidence/script": _w(
-        "含脚本步骤，证据只有分桶试验，转人工",
-        "A step is a script: there is only what trying buckets of entities showed, so it goes to a person",
-        "可行时请把脚本改写为 SQL 步骤",
-        "Where possible, write the script as SQL steps",
+        "含脚本或无法推导归属的语句，证据只有分桶试验，转人工",
+        "A script, or SQL that owners cannot be carried through: only buckets were tried, so it goes to a person",
+        "可行时请改写为平台可推导的 SQL 步骤",
+        "Where possible, write SQL steps that the platform can carry owners through",
     ),
     "raw_rows": _w(
         "含与源数据相同的行",

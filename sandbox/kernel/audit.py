@@ -72,11 +72,18 @@ def _digest(row: AuditEvent) -> str:
     return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
+# what waits to be written goes out together with the event
+_END = (
+    select(AuditHead)
+    .where(AuditHead.id == 1)
+    .with_for_update()
+    .execution_options(populate_existing=True, autoflush=False)
+)
+
+
 def hold(session: Session) -> AuditHead:
     """Take the end of the chain until this transaction ends: whoever holds it writes alone."""
-    statement = select(AuditHead).where(AuditHead.id == 1).with_for_update()
-    # what waits to be written goes out together with the event
-    return session.execute(statement.execution_options(populate_existing=True, autoflush=False)).scalar_one()
+    return session.execute(_END).scalar_one()
 
 
 def append(

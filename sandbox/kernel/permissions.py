@@ -114,7 +114,7 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "export:withdraw": {_ME: _OWN},
     "export:check": {_SY: _ANY},
     "export:review": {_CO: _ANY},
-    "export:evidence": {_CO: _ANY, _AU: _ANY},
+    "export:evidence": {_CO: _ANY, _AU: _ANY, _SY: _ANY},
     "export:release": {_SY: _ANY},
     "export:comment": {_CO: _ANY, _ME: _OWN},
     "export:recall": {_CO: _ANY, _SY: _ANY},

@@ -15,7 +15,8 @@ from pyroaring import BitMap
 from sandbox.products import compile as sql
 from sandbox.products.compile import Partial, quote
 from sandbox.products.entities import MISSING_KEY, Codes
-from sandbox.products.program import Program, Task
+from sandbox.products.kept import Kept, alike, keys
+from sandbox.products.program import Program
 from sandbox.products.spec import Cube
 
 if TYPE_CHECKING:
@@ -48,67 +49,46 @@ def packed(owners: Sequence[int] | Codes) -> tuple[str, bytes]:
 
 
 def table_of(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, perturbed: bool
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept, perturbed: bool
 ) -> tuple[pl.DataFrame, dict[str, bytes]]:
-    """The cell table of one cube and the entity sets it names, from the numbered cells, the contributions `__c` and the
-    moves `__i`."""
-    cube, several = task.cube, "several" in (program.relations[kind][a].owner for a in task.cube.used)
-    parts = sql.partials(cube)
-    _owned(con, cube, several)
+    """The cell table of one cube and the entity sets it names, from the kept contributions and the moves `__i`."""
+    parts = sql.partials(kept.cube)
+    _owned(con, kept)
     _holders(con, program, kind)
+    figures = con.sql(_figures(con, kept)).pl()
     frames: list[pl.DataFrame] = []
     bitmaps: dict[str, bytes] = {}
     seen: dict[int, tuple[list[str], dict[str, bytes]]] = {}
     for i, partial in enumerate(parts):
-        frame = con.sql(_figures(con, cube, partial, i)).pl()
-        presence = _presence(con, i, seen)
+        frame = figures.select("cell", *(pl.col(f"{name}_{i}").alias(name) for name in _FIGURES))
+        presence = _presence(con, kept, i, seen)
         if presence not in seen:
-            seen[presence] = _sets(con, cube, presence)
+            seen[presence] = _sets(con, presence)
         names, found = seen[presence]
         bitmaps |= found
         moved = con.sql(_moves(i)).pl()
         if not perturbed:
             moved = moved.with_columns(n_informative=None)
-        sides = con.sql(_sides(cube, partial, i)).pl()
+        sides = con.sql(_sides(kept.cube, partial, i)).pl()
         head = {"measure": partial.measure, "part": partial.part, "op": partial.op}
-        frame = frame.hstack(moved.drop("cell")).hstack(sides.drop("cell"))
+        frame = frame.hstack(moved).hstack(sides)
         frame = frame.with_columns(*(pl.lit(v).alias(k) for k, v in head.items()), pl.Series("bitmap", names))
         frames.append(frame.select(pl.col(name).cast(kind_) for name, kind_ in CELL_SCHEMA.items()))
     return (pl.concat(frames) if frames else pl.DataFrame(schema=CELL_SCHEMA)), bitmaps
 
 
-def _keys(cube: Cube) -> list[str]:
-    return [*(f"__d{i}" for i in range(len(cube.dimensions))), "__g"]
-
-
-def number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
-    """`__cells`: the cells numbered in the order of the product, by dimensions and grouping: a margin's NULL is not a
-    missing value."""
-    width = len(cube.output_columns)
-    names = [f"c{i}" for i in range(width)] + (["__g"] if cube.margins else [])
-    dims = "".join(f"c{i} AS __d{i}, " for i in range(len(cube.dimensions)))
-    grouping = "__g" if cube.margins else "0 AS __g"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE __cells AS SELECT {dims}{grouping}, row_number() OVER () - 1 AS cell "
-        f"FROM (SELECT * FROM __o{number}) o({', '.join(names)})"
-    )
-
-
-def _owned(con: duckdb.DuckDBPyConnection, cube: Cube, several: bool) -> None:
+def _owned(con: duckdb.DuckDBPyConnection, kept: Kept) -> None:
     """`__u`: one row per cell and single entity; of a row with several owners each has the whole contribution."""
-    if not several:
-        con.execute("CREATE OR REPLACE TEMP VIEW __u AS SELECT * FROM __c WHERE __e IS NOT NULL")
+    rows = "SELECT * FROM __x WHERE __e IS NOT NULL AND __cell IS NOT NULL"
+    named = ", ".join(["__cell", "__e", *(f"{text} AS {name}" for name, text in kept.names.items())])
+    if not kept.several:
+        con.execute(f"CREATE OR REPLACE TEMP VIEW __u AS SELECT {named} FROM ({rows})")
         return
-    sums = [f"sum(__{k}{i}) AS __{k}{i}" for i, _ in enumerate(sql.partials(cube)) for k in "nzs"]
-    sums += [
-        f"{f}(__{k}{i}) AS __{k}{i}"
-        for i, p in enumerate(sql.partials(cube)) if p.op in ("min", "max") for k, f in (("lo", "min"), ("hi", "max"))
-    ]  # fmt: skip
-    keys = ", ".join(_keys(cube))
-    rows = "SELECT * EXCLUDE (__e), unnest(__e) AS __e FROM __c"
+    together = {"lo": "min", "hi": "max"}
+    sums = ", ".join(f"{together.get(name[2:4], 'sum')}({name}) AS {name}" for name in kept.names)
+    each = f"SELECT * EXCLUDE (__e), unnest(__e) AS __e FROM (SELECT {named} FROM ({rows}))"
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE __w AS SELECT {keys}, __e, sum(__rows) AS __rows, {', '.join(sums)} "
-        f"FROM ({rows}) GROUP BY {keys}, __e"
+        f"CREATE OR REPLACE TEMP TABLE __w AS SELECT __cell, __e, {sums} FROM ({each}) GROUP BY __cell, __e"
     )
     con.execute("CREATE OR REPLACE TEMP VIEW __u AS SELECT * FROM __w")
 
@@ -128,94 +108,91 @@ def _holders(con: duckdb.DuckDBPyConnection, program: Program, kind: str) -> Non
         )
 
 
-def _joined(cube: Cube, inner: str, columns: list[str]) -> str:
-    """Per cell, in order, what `inner` found for its dimensions and grouping."""
-    on = " AND ".join(f"o.{k} IS NOT DISTINCT FROM a.{k}" for k in _keys(cube))
-    return f"SELECT o.cell, {', '.join(columns)} FROM __cells o LEFT JOIN ({inner}) a ON {on} ORDER BY o.cell"
+def _joined(inner: str, columns: list[str]) -> str:
+    """Per cell, in order, what `inner` found for it."""
+    return f"SELECT {', '.join(columns)} FROM __cells o LEFT JOIN ({inner}) a USING (__cell) ORDER BY o.__cell"
 
 
-def _figures(con: duckdb.DuckDBPyConnection, cube: Cube, partial: Partial, i: int) -> str:
-    keys, real = ", ".join(_keys(cube)), f"__e <> {MISSING_KEY}"
-    counts = (
-        f"SELECT {keys}, count(*) FILTER (WHERE {real} AND __n{i} > 0) AS n, "
-        f"count(*) FILTER (WHERE {real} AND __z{i} > 0) AS nz FROM __u GROUP BY {keys}"
-    )
-    present = f"SELECT {keys}, sum(__n{i}) AS present FROM __c GROUP BY {keys}"
-    s = f"CAST(__s{i} AS DOUBLE)"
-    held = f"SELECT {keys}, __e AS who, {s} AS s FROM __u"
+_FIGURES = ("n", "n_non_missing", "n_non_zero", "x1", "x2", "x_total")
+
+
+def _figures(con: duckdb.DuckDBPyConnection, kept: Kept) -> str:
+    """`_FIGURES` of every partial i as `{name}_{i}`, per cell in order."""
+    real, numbers = f"__e <> {MISSING_KEY}", range(len(sql.partials(kept.cube)))
+    counts = [
+        f"count(*) FILTER (WHERE {real} AND __n{i} > 0) AS n{i}, count(*) FILTER (WHERE {real} AND __z{i} > 0) AS z{i}"
+        for i in numbers
+    ]  # fmt: skip
+    present = ", ".join(f"sum({kept.names[f'__n{i}']}) AS p{i}" for i in numbers)
+    amounts = [f"max(abs(s{i}), 2) AS x{i}, sum(abs(s{i})) AS t{i}" for i in numbers]
+    doubles = ", ".join(f"CAST(__s{i} AS DOUBLE) AS s{i}" for i in numbers)
+    each = f"SELECT *, {doubles} FROM __u"
     if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = '__h'").fetchall()[0][0]:
-        owners = "SELECT u.*, coalesce(h.h, CAST(u.__e AS BIGINT)) AS who FROM __u u LEFT JOIN __h h ON h.e = u.__e"
-        held = f"SELECT {keys}, who, sum({s}) AS s FROM ({owners}) GROUP BY {keys}, who"
-    amounts = f"SELECT {keys}, max(abs(s), 2) AS x, sum(abs(s)) AS total FROM ({held}) GROUP BY {keys}"
-    using = " AND ".join(f"c.{k} IS NOT DISTINCT FROM {{t}}.{k}" for k in _keys(cube))
-    whole = (
-        f"SELECT c.*, p.* EXCLUDE ({keys}), a.* EXCLUDE ({keys}) FROM ({present}) p "
-        f"LEFT JOIN ({counts}) c ON {using.format(t='p')} LEFT JOIN ({amounts}) a ON {using.format(t='a')}"
-    )
-    whole = whole.replace("SELECT c.*,", f"SELECT {', '.join(f'p.{k}' for k in _keys(cube))}, c.n, c.nz,")
-    return _joined(cube, whole, [
-        "coalesce(a.n, 0) AS n", "coalesce(a.present, 0) AS n_non_missing", "coalesce(a.nz, 0) AS n_non_zero",
-        "a.x[1] AS x1", "CASE WHEN a.x[1] IS NOT NULL THEN coalesce(a.x[2], 0.0) END AS x2", "a.total AS x_total",
-    ])  # fmt: skip
+        sums = ", ".join(f"sum(s{i}) AS s{i}" for i in numbers)
+        owners = f"SELECT u.*, coalesce(h.h, CAST(u.__e AS BIGINT)) AS who FROM ({each}) u LEFT JOIN __h h ON h.e = u.__e"
+        held = f"SELECT __cell, {sums} FROM ({owners}) GROUP BY __cell, who"
+        apart = f"SELECT __cell, {', '.join(counts)} FROM __u GROUP BY __cell"
+        both = f"(SELECT __cell, {', '.join(amounts)} FROM ({held}) GROUP BY __cell) LEFT JOIN ({apart}) USING (__cell)"
+        behind = f"SELECT * FROM {both}"
+    else:
+        behind = f"SELECT __cell, {', '.join([*counts, *amounts])} FROM ({each}) GROUP BY __cell"
+    whole = f"SELECT * FROM (SELECT __cell, {present} FROM __x GROUP BY __cell) LEFT JOIN ({behind}) USING (__cell)"
+    return _joined(whole, ["o.__cell AS cell", *(
+        f"coalesce(a.n{i}, 0) AS n_{i}, coalesce(a.p{i}, 0) AS n_non_missing_{i}, coalesce(a.z{i}, 0) AS n_non_zero_{i}, "
+        f"a.x{i}[1] AS x1_{i}, CASE WHEN a.x{i}[1] IS NOT NULL THEN coalesce(a.x{i}[2], 0.0) END AS x2_{i}, "
+        f"a.t{i} AS x_total_{i}" for i in numbers
+    )])  # fmt: skip
 
 
 def _moves(i: int) -> str:
-    inner = (
-        "SELECT __cell, min(moved) FILTER (WHERE moved > 0) AS moved, max(share) AS share "
-        f"FROM __i WHERE __p = {i} GROUP BY __cell"
+    each = (
+        "SELECT __cell, sum(moved) AS moved, coalesce(max(largest) / nullif(sum(whole), 0), 1 / sum(most)) AS share "
+        f"FROM __i WHERE __p = {i} GROUP BY __cell, __column"
     )
-    return (
-        "SELECT o.cell, coalesce(a.moved, 0) AS n_informative, a.share AS change_share "
-        f"FROM __cells o LEFT JOIN ({inner}) a ON o.cell = a.__cell ORDER BY o.cell"
-    )
+    inner = f"SELECT __cell, min(moved) FILTER (WHERE moved > 0) AS moved, max(share) AS share FROM ({each}) GROUP BY 1"
+    return _joined(inner, ["coalesce(a.moved, 0) AS n_informative", "a.share AS change_share"])
 
 
 def _sides(cube: Cube, partial: Partial, i: int) -> str:
     """Entities at the extreme, or on either side of the quantile (a value equal to it is on both)."""
-    keys, real = ", ".join(_keys(cube)), f"__e <> {MISSING_KEY}"
+    real = f"__e <> {MISSING_KEY}"
     if partial.op in ("min", "max"):
         end = "lo" if partial.op == "min" else "hi"
-        best = f"SELECT *, {partial.op}(__{end}{i}) OVER (PARTITION BY {keys}) AS best FROM __u"
-        inner = (
-            f"SELECT {keys}, count(*) FILTER (WHERE {real}) AS k FROM ({best}) WHERE __{end}{i} = best GROUP BY {keys}"
-        )
+        best = f"SELECT *, {partial.op}(__{end}{i}) OVER (PARTITION BY __cell) AS best FROM __u"
+        inner = f"SELECT __cell, count(*) FILTER (WHERE {real}) AS k FROM ({best}) WHERE __{end}{i} = best GROUP BY 1"
         found = {f"n_{partial.op}": "coalesce(a.k, 0)"}
     elif partial.op in ("median", "quantile"):
         q = 0.5 if partial.op == "median" else cube.measures[partial.measure].q
-        every = f"SELECT {keys}, unnest(range(__n)), __v FROM __v{i}"
-        cut = f"SELECT {keys}, quantile_cont(__v, {q!r}) AS cut FROM ({every}) GROUP BY {keys}"
-        on = " AND ".join(f"v.{k} IS NOT DISTINCT FROM c.{k}" for k in _keys(cube))
-        listed = ", ".join(f"v.{k}" for k in _keys(cube))
-        values = f"SELECT {listed}, __e, __v, cut FROM __v{i} v JOIN ({cut}) c ON {on} WHERE __e IS NOT NULL"
-        values = f"SELECT * FROM ({values})"
+        values = f"SELECT o.__cell, v.__e, v.__v, v.__n FROM __v{i} v JOIN __cells o ON {alike(keys(cube), 'o', 'v')}"
+        cut = f"SELECT __cell, quantile_cont(__v, {q!r}) AS cut FROM (SELECT *, unnest(range(__n)) FROM ({values})) GROUP BY 1"
         inner = (
-            f"SELECT {keys}, count(DISTINCT __e) FILTER (WHERE {real} AND __v <= cut) AS below, "
-            f"count(DISTINCT __e) FILTER (WHERE {real} AND __v >= cut) AS above FROM ({values}) GROUP BY {keys}"
+            f"SELECT __cell, count(DISTINCT __e) FILTER (WHERE {real} AND __v <= cut) AS below, "
+            f"count(DISTINCT __e) FILTER (WHERE {real} AND __v >= cut) AS above "
+            f"FROM ({values}) JOIN ({cut}) USING (__cell) WHERE __e IS NOT NULL GROUP BY 1"
         )
         found = {"n_below": "coalesce(a.below, 0)", "n_above": "coalesce(a.above, 0)"}
     else:
-        inner, found = f"SELECT {keys} FROM __cells", {}
+        inner, found = "SELECT __cell FROM __cells", {}
     names = ("n_min", "n_max", "n_below", "n_above")
-    return _joined(cube, inner, [f"{found.get(name, 'NULL')} AS {name}" for name in names])
+    return _joined(inner, [f"{found.get(name, 'NULL')} AS {name}" for name in names])
 
 
-def _presence(con: duckdb.DuckDBPyConnection, i: int, seen: Mapping[int, object]) -> int:
+def _presence(con: duckdb.DuckDBPyConnection, kept: Kept, i: int, seen: Mapping[int, object]) -> int:
     """An earlier partial with a value for exactly the same entities of the same cells, else this one."""
     for other in seen:
         differ = f"SELECT count(*) FROM __u WHERE (__n{i} > 0) <> (__n{other} > 0)"
-        if not con.execute(differ).fetchall()[0][0]:
+        if kept.names[f"__n{i}"] == kept.names[f"__n{other}"] or not con.execute(differ).fetchall()[0][0]:
             return other
     return i
 
 
-def _sets(con: duckdb.DuckDBPyConnection, cube: Cube, i: int) -> tuple[list[str], dict[str, bytes]]:
+def _sets(con: duckdb.DuckDBPyConnection, i: int) -> tuple[list[str], dict[str, bytes]]:
     """Per cell in order, the digest of its entity set, and the sets; a batch of cells at a time."""
-    keys = ", ".join(_keys(cube))
-    inner = f"SELECT {keys}, list(__e) AS es FROM __u WHERE __n{i} > 0 AND __e <> {MISSING_KEY} GROUP BY {keys}"
+    inner = f"SELECT __cell, list(__e) AS es FROM __u WHERE __n{i} > 0 AND __e <> {MISSING_KEY} GROUP BY __cell"
     names: list[str] = []
     found: dict[str, bytes] = {}
-    for batch in con.sql(_joined(cube, inner, ["a.es"])).to_arrow_reader(50_000):
-        lists = batch.column(1)
+    for batch in con.sql(_joined(inner, ["a.es"])).to_arrow_reader(50_000):
+        lists = batch.column(0)
         values = lists.values.to_numpy().astype("<u4", copy=False)
         edges = lists.offsets.to_numpy()
         for start, end in pairwise(edges):

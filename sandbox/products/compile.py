@@ -127,18 +127,35 @@ def contributions_sql(cube: Cube, owners: Owners) -> str:
 
     `owners`: alias → whether the relation has the hidden column `__e`, as one code or as a sorted list of codes.
     `__e` is NULL where nobody owns the row. `__rows` counts rows; for partial i: `__n{i}` rows with a value, `__z{i}`
-    of them not zero, `__s{i}` the contribution, and `__lo{i}`, `__hi{i}` its extremes where min or max need them. A row
-    of two different owners of kind “one” stops the statement with `mixed_owner`.
+    of them not zero, `__s{i}` the contribution, and `__lo{i}`, `__hi{i}` the extremes of its values where min, max or
+    count_distinct need them. A row of two different owners of kind “one” stops the statement with `mixed_owner`.
     """
     return _contributions(cube, _Writer(cube).owner(owners))
 
 
+def rows_sql(cube: Cube, owners: Owners) -> str:
+    """The rows a cube groups: dimensions `__d{i}`, owner `__e`, and the value `__c{i}` of every partial that has one."""
+    return _rows(cube, _Writer(cube).owner(owners))
+
+
+def same_values(cube: Cube) -> list[int]:
+    """Per partial, the first partial that sums up the very same value of a row."""
+    texts = [_Writer(cube).value(p) if p.column else "" for p in partials(cube)]
+    return [texts.index(text) for text in texts]
+
+
 def _contributions(cube: Cube, owner: str) -> str:
-    dims = [f"__d{i}" for i in range(len(cube.dimensions))]
-    columns = [*dims, f"{_numbered(cube, _mask(dims))} AS __g", "__e", "count(*) AS __rows"]
+    columns = ["count(*) AS __rows"]
     for i, partial in enumerate(partials(cube)):
-        columns += [f"{sql} AS __{name}{i}" for name, sql in _contribution(partial, f"__c{i}").items()]
-    return f"SELECT {', '.join(columns)}\nFROM ({_rows(cube, owner)})\n{_grouping_sets(cube, dims, '__e')}"
+        columns += [f"{sql} AS __{name}{i}" for name, sql in contribution(partial, f"__c{i}").items()]
+    return grouped_sql(cube, columns, f"({_rows(cube, owner)})")
+
+
+def grouped_sql(cube: Cube, columns: list[str], rows: str) -> str:
+    """Aggregates `columns` of `rows` (see `rows_sql`) by dimensions, grouping number `__g` and owner `__e`."""
+    dims = [f"__d{i}" for i in range(len(cube.dimensions))]
+    named = [*dims, f"{_numbered(cube, _mask(dims))} AS __g", "__e", *columns]
+    return f"SELECT {', '.join(named)}\nFROM {rows}\n{_grouping_sets(cube, dims, '__e')}"
 
 
 def companion_sql(cube: Cube, owners: Owners, i: int) -> str:
@@ -164,65 +181,70 @@ def _rows(cube: Cube, owner: str) -> str:
     return f"SELECT {', '.join(columns)} {writer.source()}"
 
 
-def _contribution(p: Partial, x: str) -> dict[str, str]:
+def contribution(p: Partial, x: str) -> dict[str, str]:
+    """What is kept of an entity's values `x` in a cell: column → aggregate; see `contributions_sql`."""
     n = f"count({x})" if p.column else "count(*)"
     if p.op in ("min", "max"):
         return {"n": n, "z": n, "s": n, "lo": f"min({x})", "hi": f"max({x})"}
     if p.is_amount:
         return {"n": n, "z": f"count(*) FILTER (WHERE {x} <> 0)", "s": f"sum({x})"}
-    return {"n": n, "z": n, "s": f"count(DISTINCT {x})" if p.op == "count_distinct" else n}
+    if p.op == "count_distinct":
+        return {"n": n, "z": n, "s": f"count(DISTINCT {x})", "lo": f"min({x})", "hi": f"max({x})"}
+    return {"n": n, "z": n, "s": n}
 
 
-def recompute_sql(cube: Cube, where: str = "TRUE") -> str:
-    """The cube again, from its contributions `__c` and companions `__v{i}`, of the entities that satisfy `where`."""
+def recompute_sql(cube: Cube, where: str = "TRUE", *, of: str = "__c", behind: str = "__v", summed: bool = False) -> str:
+    """The cube again, from its contributions (table `of`) and companions (`behind` and i), of the entities that satisfy
+    `where`. `summed`: no two entities of `of` count the same value, so that numbers of distinct values add up."""
     dims = [f"__d{i}" for i in range(len(cube.dimensions))]
     numbered = list(enumerate(partials(cube)))
     sums = [f"sum(__{k}{i}) AS __{k}{i}" for i, _ in numbered for k in "ns"]
     for i, p in numbered:
         if p.op in ("min", "max"):
             sums += [f"min(__lo{i}) AS __lo{i}", f"max(__hi{i}) AS __hi{i}"]
-    joins = "".join(_companion_join(i, p, cube, dims, where) for i, p in numbered if p.is_holistic)
+    companions = [i for i, p in numbered if p.is_holistic and not (summed and p.op == "count_distinct")]
+    joins = "".join(_companion_join(i, cube, f"{behind}{i}", dims, where) for i in companions)
     names = [f"a.{d} AS {quote(cube.output_name(n))}" for d, n in zip(dims, cube.dimensions, strict=True)]
     values = []
     for name, measure in cube.measures.items():
         own = [i for i, p in numbered if p.measure == name]
-        values.append(f"{_recompute(cube, measure, own)} AS {quote(name)}")
+        values.append(f"{_recompute(cube, measure, own, summed)} AS {quote(name)}")
     columns = [*names, *values, *(["a.__g AS __g"] if cube.margins else [])]
     order = order_by(len(dims), "__g" if cube.margins else None)
-    return f"SELECT {', '.join(columns)} FROM ({_cells(cube, dims, sums, where)}) a{joins} {order}"
+    return f"SELECT {', '.join(columns)} FROM ({_cells(cube, of, dims, sums, where)}) a{joins} {order}"
 
 
-def _cells(cube: Cube, dims: list[str], sums: list[str], where: str) -> str:
+def _cells(cube: Cube, of: str, dims: list[str], sums: list[str], where: str) -> str:
     """One row a cell; a grouping by nothing has its row even where no entity is left."""
     empty = [number for number, grouping in enumerate(cube.groupings) if not grouping]
     parts = []
     if dims:
         columns = ", ".join([*dims, "__g"])
         others = "".join(f" AND __g <> {number}" for number in empty)
-        parts.append(f"SELECT {columns}, {', '.join(sums)} FROM __c WHERE {where}{others} GROUP BY {columns}")
+        parts.append(f"SELECT {columns}, {', '.join(sums)} FROM {of} WHERE {where}{others} GROUP BY {columns}")
     for number in empty:
         columns = ", ".join([*(f"NULL AS {d}" for d in dims), f"{number} AS __g", *sums])
-        parts.append(f"SELECT {columns} FROM __c WHERE {where} AND __g = {number}")
+        parts.append(f"SELECT {columns} FROM {of} WHERE {where} AND __g = {number}")
     return " UNION ALL ".join(parts)
 
 
-def _companion_join(i: int, p: Partial, cube: Cube, dims: list[str], where: str) -> str:
-    keys = [*dims, "__g"]
+def _companion_join(i: int, cube: Cube, table: str, dims: list[str], where: str) -> str:
+    p, keys = partials(cube)[i], [*dims, "__g"]
     value = _Writer(cube).aggregate(cube.measures[p.measure], "__v")
-    rows = f"SELECT * FROM __v{i} WHERE {where}"
+    rows = f"SELECT * FROM {table} WHERE {where}"
     if p.op != "count_distinct":
-        rows = f"SELECT {', '.join(keys)}, __v, unnest(range(__n)) AS __r FROM __v{i} WHERE {where}"
+        rows = f"SELECT {', '.join(keys)}, __v, unnest(range(__n)) AS __r FROM {table} WHERE {where}"
     on = " AND ".join(f"a.{k} IS NOT DISTINCT FROM b{i}.{k}" for k in keys)
     columns = ", ".join(keys)
     return f" LEFT JOIN (SELECT {columns}, {value} AS __u{i} FROM ({rows}) GROUP BY {columns}) b{i} ON {on}"
 
 
-def _recompute(cube: Cube, measure: Measure, own: list[int]) -> str:
+def _recompute(cube: Cube, measure: Measure, own: list[int], summed: bool) -> str:
     first = own[0]
     if measure.op == "count":
         return f"CAST(coalesce(a.__n{first}, 0) AS BIGINT)"
     if measure.op == "count_distinct":
-        return f"CAST(coalesce(b{first}.__u{first}, 0) AS BIGINT)"
+        return f"CAST(coalesce({f'a.__s{first}' if summed else f'b{first}.__u{first}'}, 0) AS BIGINT)"
     if measure.op in HOLISTIC:
         return f"b{first}.__u{first}"
     if measure.op in ("min", "max"):

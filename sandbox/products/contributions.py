@@ -7,9 +7,9 @@ half, and with perturbed values.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from policies.text import Text
 from sandbox.catalog.keys import normal_key
@@ -154,45 +154,18 @@ def carried_schema(
             con.execute(f"CREATE {'TABLE' if whole else 'VIEW'} {schema}.{quote(name)} AS {carried.sql}")
 
 
-def contribute(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Any, schema: str, to: str) -> None:
-    """The contributions of one cube as table `to`, read from `schema`."""
-    owners = cast("sql.Owners", program.owners(kind))
-    with within(con, schema):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {to} AS {sql.contributions_sql(cube, owners)}")
-
-
-def companions(
-    con: duckdb.DuckDBPyConnection,
-    program: Program,
-    kind: str,
-    cube: Any,
-    schema: str = "__k",
-    to: str = "__v",
-    only: Collection[int] | None = None,
-) -> None:
-    """The values behind every holistic partial i (of those in `only`) as table `{to}{i}`, read from `schema`."""
-    owners = cast("sql.Owners", program.owners(kind))
-    with within(con, schema):
-        for i, partial in enumerate(sql.partials(cube)):
-            if partial.is_holistic and (only is None or i in only):
-                con.execute(f"CREATE OR REPLACE TEMP TABLE {to}{i} AS {sql.companion_sql(cube, owners, i)}")
-
-
 def output(con: duckdb.DuckDBPyConnection, task: Task, number: int) -> None:
     """The product's own statement, frozen: `__o{number}` with the cells in order."""
     con.execute(f"CREATE TEMP TABLE __o{number} AS SELECT * FROM ({sql.cube_sql(task.cube)})")
 
 
 def digest(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """128 bits over the rows of a table in any order. Floating values count to six digits: the order of additions is
-    not fixed, so their last digits differ from run to run."""
+    """128 bits over the rows of a table in any order, by the hash of the recorded version of DuckDB. Floating values
+    count to six digits: the order of additions is not fixed, so their last digits differ from run to run."""
     described = con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()
-    texts = [
-        f"format('{{:.5e}}', {quote(n)})" if t in ("DOUBLE", "FLOAT") else f"CAST({quote(n)} AS VARCHAR)"
-        for n, t in described
-    ]
-    values = ", ".join(f"coalesce({t}, '~')" for t in texts)
-    parts = "sum(CAST(m >> 64 AS HUGEINT)), sum(CAST(m & 18446744073709551615::UHUGEINT AS HUGEINT))"
-    rows = f"SELECT md5_number(concat_ws('|', {values})) AS m FROM {table}"
-    upper, lower = con.execute(f"SELECT {parts} FROM ({rows})").fetchall()[0]
-    return f"md5-sum:{int(upper or 0) % 2**64:016x}{int(lower or 0) % 2**64:016x}"
+    values = ", ".join(
+        f"format('{{:.5e}}', {quote(n)})" if t in ("DOUBLE", "FLOAT") else quote(n) for n, t in described
+    )
+    sums = ", ".join(f"sum(hash({salt}, {values}))" for salt in (1, 2))
+    upper, lower = con.execute(f"SELECT {sums} FROM {table}").fetchall()[0]
+    return f"hash-sum:{int(upper or 0) % 2**64:016x}{int(lower or 0) % 2**64:016x}"

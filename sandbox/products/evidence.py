@@ -31,13 +31,12 @@ from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.contributions import (
     build_main,
     carried_schema,
-    companions,
-    contribute,
     digest,
     output,
     twins,
 )
 from sandbox.products.entities import MISSING_KEY, EntityCodes
+from sandbox.products.kept import AT_ONCE, Kept, keep, prepare_halves
 from sandbox.products.program import Program, Task
 from sandbox.products.proofs import TOLERANCE, seed_of
 from sandbox.products.source import EvidenceError, Source, opened
@@ -343,53 +342,58 @@ class _Kind:
         self.perturbed: list[str] = []
         self.not_perturbed: list[str] = []
         self.rows = self.ownerless = 0
+        self.kept: Kept | None = None
+        self.batch = -1
 
     def contribute(self) -> None:
-        contribute(self.con, self.program, self.kind, self.task.cube, "__k", "__c")
-        companions(self.con, self.program, self.kind, self.task.cube)
-        self.reproduced = proofs.reproduced(self.con, self.task, self.number)
-        cells.number_cells(self.con, self.task.cube, self.number)
+        self.kept = keep(self.con, self.program, self.kind, self.task, self.number)
+        self._prepare(0)
+        self.reproduced = proofs.reproduced(self.con, self.kept, self.number)
         missing = f"list_has_any(__e, [{MISSING_KEY}])" if self.several else f"__e = {MISSING_KEY}"
         self.rows, self.ownerless = map(int, self.con.execute(
             f"SELECT coalesce(sum(__rows), 0), coalesce(sum(__rows) FILTER (WHERE __e IS NULL OR {missing}), 0) "
-            "FROM __c WHERE __g = 0"
+            "FROM __x JOIN __cells USING (__cell) WHERE __g = 0"
         ).fetchall()[0])  # fmt: skip
-        self.proof.digests[f"contributions:{self.task.name}:{self.kind}"] = digest(self.con, "__c")
+        self.proof.digests[f"contributions:{self.task.name}:{self.kind}"] = digest(self.con, "__x")
+
+    def _prepare(self, batch: int) -> int:
+        """The seed of a batch of halves, whose predictions are made together."""
+        seed = seed_of(self.secret, self.task.name, self.kind, "halves", str(batch))
+        if self.kept is not None and self.batch != batch:
+            prepare_halves(self.con, self.kept, seed)
+            self.batch = batch
+        return seed
 
     def half(self, i: int) -> None:
-        seed = seed_of(self.secret, self.task.name, self.kind, "half", str(i))
-        self.held = proofs.half_holds(self.con, self.program, self.kind, self.task, self.number, seed, self.several)
+        batch, bit = divmod(i, AT_ONCE)
+        seed = self._prepare(batch)
+        self.held = proofs.half_holds(self.con, self.program, self.kind, self.task, self.number, seed, bit)
 
     def perturb(self) -> None:
         """Every column behind the measures, in every mode; what the job cannot be run on is named."""
-        import duckdb
-
+        assert self.kept is not None
         columns, _ = self.program.lineage(self.task.cube, self.task.name)
         behind = self.program.behind(self.task.cube, self.task.name)
         found, impossible = perturb.plan(self.con, self.program, columns)
         keys = self.program.key_columns(self.task.cube, self.task.name)
         self.not_perturbed += [*impossible, *(f"{alias}.{column}" for alias, column in keys)]
-        perturb.begin(self.con, self.task)
+        perturb.begin(self.con)
         if not found and not keys:
             self.perturbed = [f"*:{mode}" for mode in perturb.MODES]
         for alias, column, modes in found:
-            for mode in modes:
-                name = f"{alias}.{column}:{mode}"
-                seed = seed_of(self.secret, self.task.name, self.kind, name)
-                concerned: set[int] = behind.get((alias, column), set())
-                args = (self.con, self.program, self.kind, self.task, alias, column, mode, seed, concerned)
-                try:
-                    done = self.proof._stage(f"{self.task.name}:{self.kind}:{name}", partial(perturb.perturbed, *args))
-                except duckdb.InterruptException:
-                    raise
-                except duckdb.Error:
-                    done = False
-                (self.perturbed if done else self.not_perturbed).append(name)
-            perturb.settle(self.con, self.task, self.several)
+            name = f"{alias}.{column}"
+            concerned = behind.get((alias, column)) or set(range(len(sql.partials(self.task.cube))))
+            seeds = {mode: seed_of(self.secret, self.task.name, self.kind, f"{name}:{mode}") for mode in modes}
+            trial = perturb.Trial(self.con, self.program, self.kind, self.kept, alias, column, concerned)
+            done: set[str] = set()
+            self.proof._stage(f"{self.task.name}:{self.kind}:{name}", lambda: done.update(trial.run(seeds)))
+            self.perturbed += [f"{name}:{mode}" for mode in modes if mode in done]
+            self.not_perturbed += [f"{name}:{mode}" for mode in modes if mode not in done]
 
     def table(self) -> None:
         some = bool(self.perturbed)
-        self.cells, self.bitmaps = cells.table_of(self.con, self.program, self.kind, self.task, some)
+        assert self.kept is not None
+        self.cells, self.bitmaps = cells.table_of(self.con, self.program, self.kind, self.kept, some)
         raw = hashlib.sha256(self.cells.write_json().encode()).hexdigest()
         self.proof.digests[f"cells:{self.task.name}:{self.kind}"] = f"sha256:{raw}"
 

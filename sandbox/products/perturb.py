@@ -7,18 +7,22 @@ as well. A shuffle alone misses threshold attacks. An entity that enters or leav
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
-from sandbox.products.contributions import carried_schema, companions, contribute, fetch
+from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.program import Program, Task
+from sandbox.products.kept import Kept, by_cell, columns_of
+from sandbox.products.program import Program
 
 if TYPE_CHECKING:
     import duckdb
 
+AT_ONCE = 4_000_000
+"""Contributions that are compared at once: with those of every mode they fit the memory of a proof"""
 MODES = ("minimum", "maximum", "shuffle")
 _FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
@@ -64,106 +68,142 @@ def twin(table: str, column: str, mode: str, seed: int) -> str:
     )
 
 
-def begin(con: duckdb.DuckDBPyConnection, task: Task) -> None:
-    """`__b`: the contributions by number of their cell (`__cells`), without rows that nobody owns. An empty `__i`: per
-    cell, partial and column, how many entities moved, and the largest one's share."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __b AS {_by_cell(task, '__c')}")
+def begin(con: duckdb.DuckDBPyConnection) -> None:
+    """An empty `__i`: per cell, partial and column, how many entities moved (`moved`, with rows without a key `most`),
+    and their largest and summed movement. Entities of one cell may be spread over several rows."""
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE __i (__cell BIGINT, __p INTEGER, moved UINTEGER, share DOUBLE)"
+        "CREATE OR REPLACE TEMP TABLE __i (__cell UINTEGER, __p INTEGER, __column VARCHAR, moved BIGINT, most BIGINT, "
+        "largest DOUBLE, whole DOUBLE)"
     )
 
 
-def _by_cell(task: Task, table: str) -> str:
-    """Rows of contributions with the number of their cell. What falls into no cell of the product is left out: it has
-    left the cell that it was in."""
-    dims = [*(f"__d{i}" for i in range(len(task.cube.dimensions))), "__g"]
-    on = " AND ".join(f"k.{d} IS NOT DISTINCT FROM x.{d}" for d in dims)
-    rows = f"SELECT k.cell AS __cell, x.* EXCLUDE ({', '.join(dims)}) FROM {table} x JOIN __cells k ON {on}"
-    return f"{rows} WHERE x.__e IS NOT NULL"
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One column in every mode, each held against the values as they are; an entity has moved under any of them.
 
+    Only the partials that the column has a part in (`behind`) are looked at.
+    """
 
-def perturbed(
-    con: duckdb.DuckDBPyConnection,
-    program: Program,
-    kind: str,
-    task: Task,
-    alias: str,
-    column: str,
-    mode: str,
-    seed: int,
-    behind: Collection[int],
-) -> None:
-    """Contributions under one perturbation; whoever moved goes to `__moved`. `behind`: the partials that the column has
-    a part in; the values behind other holistic ones are not read again. Raises DuckDB's error where the job cannot run
-    on such values."""
-    carried_schema(con, program, kind, "__p", {alias: twin(f"__t.{quote(alias)}", column, mode, seed)})
-    contribute(con, program, kind, task.cube, "__p", "__t2")
-    again = [i for i, p in enumerate(sql.partials(task.cube)) if p.is_holistic and i in behind]
-    companions(con, program, kind, task.cube, "__p", "__y", again)
-    values = ", ".join(f"{change} AS m{i}" for i, change in enumerate(_changes(task, again)))
-    some = " OR ".join(f"m{i} IS NOT NULL" for i, _ in enumerate(sql.partials(task.cube)))
-    others = "".join(_others(con, task, i) for i in again)
-    chosen = "coalesce(c.__cell, t.__cell) AS __cell, coalesce(c.__e, t.__e) AS __e"
-    rows = f"__b c FULL JOIN ({_by_cell(task, '__t2')}) t ON c.__cell = t.__cell AND c.__e = t.__e{others}"
-    text = f"SELECT * FROM (SELECT {chosen}, {values} FROM {rows}) WHERE {some}"
-    there = fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'")
-    con.execute(f"INSERT INTO __moved {text}" if there else f"CREATE TEMP TABLE __moved AS {text}")
+    con: duckdb.DuckDBPyConnection
+    program: Program
+    kind: str
+    kept: Kept
+    alias: str
+    column: str
+    behind: Collection[int]
 
+    def run(self, seeds: Mapping[str, int]) -> list[str]:
+        """The modes that the job can be run on; their movements go to `__i`."""
+        alone = self.kept.alone & set(self.behind)
+        able = self._contributed(seeds, alone)
+        if alone and any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}")
+                         for k, _ in enumerate(able, start=1) for i in alone):  # fmt: skip
+            alone = frozenset()
+            able = self._contributed({mode: seeds[mode] for mode in able}, alone)
+        if able:
+            rows = fetch(self.con, "SELECT count(*) FROM __x")
+            # of several owners, a part of the entities is no part of the rows
+            parts = 1 if self.kept.several else 1 + rows // AT_ONCE
+            for part in range(parts):
+                self._compare(len(able), alone, f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE")
+        return able
 
-def _others(con: duckdb.DuckDBPyConnection, task: Task, i: int) -> str:
-    """A join to those whose values behind holistic partial i are others now, though their number may be the same."""
-    of_value = "SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})".replace("{i}", str(i))
-    if fetch(con, of_value) in ("DOUBLE", "FLOAT"):  # a step may have added them up: their last bits are not fixed
-        parts = {"a": "sum(__v * __n)", "b": "sum(__v * __v * __n)"}
-        near = "abs(v.{x} - y.{x}) <= 1e-9 * greatest(abs(v.{x}), abs(y.{x}))"
-        equal = " AND ".join(f"(v.{x} = y.{x} OR {near.format(x=x)})" for x in parts)
-    else:
-        parts, equal = {"a": "bit_xor(hash(__v, __n))"}, "v.a = y.a"
-    sums = ", ".join(f"{value} AS {name}" for name, value in parts.items())
-    sides = [
-        f"(SELECT __cell, __e, {sums} FROM ({_by_cell(task, f'{table}{i}')}) GROUP BY ALL) {table[2:]}"
-        for table in ("__v", "__y")
-    ]
-    chosen = "coalesce(v.__cell, y.__cell) AS __cell, coalesce(v.__e, y.__e) AS __e"
-    both = f"{sides[0]} FULL JOIN {sides[1]} ON v.__cell = y.__cell AND v.__e = y.__e"
-    moved = f"SELECT {chosen} FROM {both} WHERE ({equal}) IS NOT TRUE"
-    on = f"coalesce(c.__cell, t.__cell) = q{i}.__cell AND coalesce(c.__e, t.__e) = q{i}.__e"
-    return f" LEFT JOIN (SELECT *, TRUE AS other FROM ({moved})) q{i} ON {on}"
+    def _contributed(self, seeds: Mapping[str, int], alone: frozenset[int]) -> list[str]:
+        """Contributions of every mode that the job can be run on as `__t1`, …; as things are, `__t0`."""
+        import duckdb
 
+        stored, _ = self._columns(alone)
+        known = {text: name for name, text in self.kept.stored.items()}
+        if set(stored.values()) <= set(known):
+            own = ", ".join(f"{known[text]} AS {name}" for name, text in stored.items())
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __t AS SELECT __cell, __e, {own} FROM __x")
+        else:
+            self._contribute("__k", "__t0", stored, alone)
+            self.con.execute("CREATE OR REPLACE TEMP VIEW __t AS SELECT * FROM __t0")
+        able: list[str] = []
+        for mode, seed in seeds.items():
+            inputs = {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
+            try:
+                carried_schema(self.con, self.program, self.kind, "__p", inputs)
+                self._contribute("__p", f"__t{len(able) + 1}", stored, alone)
+            except duckdb.InterruptException:
+                raise
+            except duckdb.Error:
+                continue
+            able.append(mode)
+        return able
 
-def _changes(task: Task, again: Collection[int]) -> Iterator[str]:
-    """Per partial, the size of a contribution's change, NULL where nothing changed. `again`: see `perturbed`."""
-    for i, p in enumerate(sql.partials(task.cube)):
-        n, s = ((f"coalesce(c.__{x}{i}, 0)", f"coalesce(t.__{x}{i}, 0)") for x in "ns")
-        old, new = (f"CAST({x} AS DOUBLE)" for x in s)
-        moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
-        if p.op in ("min", "max"):
-            end = "lo" if p.op == "min" else "hi"
-            moved += f" OR c.__{end}{i} IS DISTINCT FROM t.__{end}{i}"
-            size = "1"
-        elif p.is_amount or p.op == "count_distinct":
-            # sums of floats differ in their last bits from run to run: only a real change counts as information
-            moved += f" OR abs({old} - {new}) > 1e-9 * greatest(abs({old}), abs({new}))"
-            size = f"abs({old} - {new})" if p.is_amount else f"greatest(abs({old} - {new}), 1)"
-        if i in again:
-            moved += f" OR q{i}.other"
-        yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
+    def _contribute(self, schema: str, table: str, stored: Mapping[str, str], alone: frozenset[int]) -> None:
+        owners, first = cast("sql.Owners", self.program.owners(self.kind)), sql.same_values(self.kept.cube)
+        columns = [f"{text} AS {name}" for name, text in stored.items()]
+        columns += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
+        with within(self.con, schema):
+            rows = f"({sql.rows_sql(self.kept.cube, owners)})"
+            by_cell(self.con, self.kept.cube, table, stored, alone, lambda one: sql.grouped_sql(one, columns, rows))
 
+    def _columns(self, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
+        """What is compared; of values that do not add up to a contribution, a sum that tells whether they differ."""
+        stored, names = columns_of(self.kept.cube, alone, self.behind)
+        first = sql.same_values(self.kept.cube)
+        for i in self._compared_by_value(alone):
+            x = f"__c{first[i]}"
+            stored[f"__f{i}"] = (
+                f"sum({x} * {x})" if self._is_float(i) else f"sum(hash({x})) FILTER (WHERE {x} IS NOT NULL)"
+            )
+            names[f"__f{i}"] = f"__f{i}"
+        return stored, names
 
-def settle(con: duckdb.DuckDBPyConnection, task: Task, several: bool) -> None:
-    """One column is done: from the entities that moved under any of its modes to numbers per cell."""
-    if not fetch(con, "SELECT count(*) FROM duckdb_tables() WHERE table_name = '__moved'"):
-        return
-    numbers = range(len(sql.partials(task.cube)))
-    owner = "unnest(__e) AS __e" if several else "__e"
-    rows = f"SELECT __cell, {owner}, COLUMNS('^m[0-9]+$') FROM __moved"
-    largest = ", ".join(f"max(m{i}) AS m{i}" for i in numbers)
-    each = f"SELECT __cell, __e, {largest} FROM ({rows}) GROUP BY __cell, __e"
-    told = ", ".join(
-        f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS all{i}, "
-        f"coalesce(max(m{i}) / nullif(sum(m{i}), 0), 1 / count(m{i})) AS share{i}" for i in numbers
-    )  # fmt: skip
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({each}) GROUP BY __cell")
-    for i in numbers:
-        con.execute(f"INSERT INTO __i SELECT __cell, {i}, moved{i}, share{i} FROM __told WHERE all{i} > 0")
-    con.execute("DROP TABLE __moved")
+    def _compared_by_value(self, alone: frozenset[int]) -> list[int]:
+        holistic = [i for i, p in enumerate(sql.partials(self.kept.cube)) if p.is_holistic]
+        return [i for i in holistic if i in self.behind and i not in alone]
+
+    def _is_float(self, i: int) -> bool:
+        """Whether a value behind partial i may be a sum of floats, whose last bits are not fixed."""
+        return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})") in ("DOUBLE", "FLOAT")
+
+    def _compare(self, modes: int, alone: frozenset[int], part: str) -> None:
+        """Add the movements of a part of the entities to `__i`."""
+        _, names = self._columns(alone)
+        sides = []
+        for k in range(modes + 1):
+            columns = ", ".join(["__cell", "__e", *(f"{text} AS {name}_{k}" for name, text in names.items())])
+            table = f"__t{k or ''}"
+            sides.append(
+                f"(SELECT {columns} FROM {table} WHERE __cell IS NOT NULL AND __e IS NOT NULL AND {part}) t{k}"
+            )
+        joined = " FULL JOIN ".join([sides[0], *(f"{side} USING (__cell, __e)" for side in sides[1:])])
+        changes = [f"greatest(NULL, {', '.join(self._changes(i, modes, alone))}) AS m{i}" for i in self.behind]
+        text = f"SELECT __cell, __e, {', '.join(changes)} FROM {joined}"
+        if self.kept.several:
+            largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
+            text = f"SELECT __cell, __e, {largest} FROM (SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})) GROUP BY 1, 2"
+        told = ", ".join(
+            f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS most{i}, "
+            f"max(m{i}) AS largest{i}, sum(m{i}) AS whole{i}" for i in self.behind
+        )  # fmt: skip
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({text}) GROUP BY __cell")
+        for i in self.behind:
+            numbers = f"moved{i}, most{i}, largest{i}, whole{i} FROM __told WHERE most{i} > 0"
+            self.con.execute(f"INSERT INTO __i SELECT __cell, {i}, ?, {numbers}", [f"{self.alias}.{self.column}"])
+
+    def _changes(self, i: int, modes: int, alone: frozenset[int]) -> Iterator[str]:
+        """Per mode, the size of a contribution's change, NULL where nothing changed."""
+        p = sql.partials(self.kept.cube)[i]
+        # sums of floats differ in their last bits from run to run: only a real change counts as information
+        unlike = "abs({a} - {b}) > 1e-9 * greatest(abs({a}), abs({b}))"
+        for k in range(1, modes + 1):
+            n = [f"CAST(coalesce(__n{i}_{at}, 0) AS BIGINT)" for at in (0, k)]
+            s = [f"CAST(coalesce(__s{i}_{at}, 0) AS DOUBLE)" for at in (0, k)]
+            moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
+            if p.op in ("min", "max"):
+                end = "lo" if p.op == "min" else "hi"
+                moved, size = f"{moved} OR __{end}{i}_0 IS DISTINCT FROM __{end}{i}_{k}", "1"
+            elif p.is_amount or p.op == "count_distinct":
+                moved += f" OR {unlike.format(a=s[0], b=s[1])}"
+                size = f"abs({s[0]} - {s[1]})" if p.is_amount else f"greatest(abs({s[0]} - {s[1]}), 1)"
+            if i in alone:
+                moved += f" OR __lo{i}_0 IS DISTINCT FROM __lo{i}_{k}"
+            elif p.is_holistic:
+                f = [f"coalesce(__f{i}_{at}, 0)" for at in (0, k)]
+                moved += f" OR {unlike.format(a=f[0], b=f[1]) if self._is_float(i) else f'{f[0]} <> {f[1]}'}"
+            yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import constants, fetch, within
+from sandbox.products.kept import Kept, in_half, predicted_sql
 from sandbox.products.program import Program, Task
 from sandbox.products.source import column_names
 
@@ -24,14 +25,6 @@ def seed_of(secret: str, *place: str) -> int:
     """The seed of one half or shuffle, 62 bits: it follows from the secret and the place alone."""
     raw = hmac.digest(bytes.fromhex(secret), "\x00".join(place).encode(), hashlib.sha256)
     return int.from_bytes(raw[:8], "big") >> 2
-
-
-def kept(seed: int, several: bool = False) -> str:
-    """Condition on `__e` that keeps a random half of the entities, and every row that nobody owns."""
-    one = f"hash({{e}}::UBIGINT + {seed}::UBIGINT) % 2 = 0"
-    if several:
-        return f"(__e IS NULL OR len(list_filter(__e, lambda x: NOT ({one.format(e='x')}))) = 0)"
-    return f"(__e IS NULL OR {one.format(e='__e')})"
 
 
 def same(con: duckdb.DuckDBPyConnection, left: str, right: str) -> bool:
@@ -54,34 +47,33 @@ def same(con: duckdb.DuckDBPyConnection, left: str, right: str) -> bool:
     return not fetch(con, f"SELECT count(*) FROM {rows} WHERE NOT ({' AND '.join(equal)})")
 
 
-def reproduced(con: duckdb.DuckDBPyConnection, task: Task, number: int) -> bool:
-    """P1: the contributions give the product."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({sql.recompute_sql(task.cube)})")
-    return same(con, f"__o{number}", "__guess")
+def reproduced(con: duckdb.DuckDBPyConnection, kept: Kept, number: int) -> bool:
+    """P1: the contributions give the product, and nobody contributes to what is not in it."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(kept.cube)})")
+    return not kept.stray and same(con, f"__o{number}", "__guess")
 
 
 def half_holds(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int, seed: int, several: bool
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int, seed: int, bit: int
 ) -> bool:
-    """P2 once: the merchant's own texts on the reduced source against the prediction from the evidence."""
-    _deleted(con, program, kind, seed)
+    """P2 once: the merchant's own texts on the reduced source against the prediction from the evidence (`__m`)."""
+    _deleted(con, program, kind, in_half(seed, bit, "__e{k}"))
     with within(con, "__del"):
         con.execute(f"CREATE OR REPLACE TEMP TABLE __truth AS SELECT * FROM ({sql.cube_sql(task.cube)})")
     if not program.touched(kind, task.cube):
         return same(con, f"__o{number}", "__truth")
-    where = kept(seed, several)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({sql.recompute_sql(task.cube, where)})")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(task.cube, bit)})")
     return same(con, "__truth", "__guess")
 
 
-def _deleted(con: duckdb.DuckDBPyConnection, program: Program, kind: str, seed: int) -> None:
+def _deleted(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: str) -> None:
     con.execute("DROP SCHEMA IF EXISTS __del CASCADE")
     con.execute("CREATE SCHEMA __del")
     k = program.kinds.index(kind)
     for alias, source in program.sources.items():
         columns = ", ".join(map(quote, column_names(source)))
         owned = any(key.kind == kind for key in source.keys)
-        where = f" WHERE {kept(seed).replace('__e', f'__e{k}')}" if owned else ""
+        where = f" WHERE {kept.format(k=k)}" if owned else ""
         con.execute(f"CREATE VIEW __del.{quote(alias)} AS SELECT {columns} FROM __t.{quote(alias)}{where}")
     constants(con, program, "__del")
     with within(con, "__del"):

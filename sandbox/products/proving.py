@@ -28,7 +28,7 @@ from sandbox.products.source import EvidenceError, Source
 from sandbox.products.spec import JobSpec, as_data
 from sandbox.workspaces import disk, jail, snapshot
 from sandbox.workspaces.broker import DEATHS, Mode
-from sandbox.workspaces.limits import Limits
+from sandbox.workspaces.limits import Limits, limits_of
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.usage import Meter, meter
 
@@ -80,6 +80,12 @@ class Room:
     limits: Limits
     folder_mb: int
     caps: Caps
+
+
+def room_of(parameters: Any) -> Room:
+    """What a proof may use, from the workspace policy's `proof_limits`."""
+    caps = Caps(rows=parameters.result_rows, cells=parameters.measured_cells, file_mb=parameters.result_mb)
+    return Room(limits_of(parameters), parameters.folder_mb, caps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from dataclasses import asdict, dataclass
+from typing import Any
 
 MEGABYTE = 1 << 20
 # RLIMIT_DATA has to be about 3–4 times DuckDB's own memory_limit, because DuckDB does not count everything it
@@ -40,6 +41,15 @@ class Limits:
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
+
+
+def limits_of(parameters: Any) -> Limits:
+    """The jail's limits from a workspace policy's parameters."""
+    return Limits(
+        memory_mb=parameters.memory_mb, cpu_seconds=parameters.cpu_seconds, wall_seconds=parameters.wall_seconds,
+        processes=parameters.processes, file_mb=parameters.file_mb, result_rows=parameters.result_rows,
+        result_mb=parameters.result_mb, threads=parameters.threads,
+    )  # fmt: skip
 
 
 def apply(limits: Limits, *, hard_cpu: bool) -> None:

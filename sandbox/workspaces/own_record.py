@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, UniqueConstraint, select
+from sqlalchemy import Text, UniqueConstraint, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -127,6 +127,18 @@ def uploads(session: Session, workspace_id: str) -> list[Upload]:
     """Uploads of a workspace, newest first."""
     wanted = select(Upload).where(Upload.workspace_id == workspace_id)
     return list(session.scalars(wanted.order_by(Upload.created_at.desc(), Upload.id.desc())))
+
+
+_ACCEPTED = (
+    select(Upload.id, Upload.name)
+    .where(Upload.workspace_id == bindparam("workspace"), Upload.state == "accepted")
+    .order_by(Upload.created_at.desc(), Upload.id.desc())
+)
+
+
+def accepted_uploads(session: Session, workspace_id: str) -> list[tuple[str, str]]:
+    """Number and table name of what a workspace may work with, newest first: asked before every statement."""
+    return [(row.id, row.name) for row in session.execute(_ACCEPTED, {"workspace": workspace_id})]
 
 
 def every_upload(session: Session) -> list[Upload]:

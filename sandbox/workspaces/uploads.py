@@ -324,15 +324,19 @@ def with_granted(unit: Unit, workspace: Workspace) -> dict[str, Path]:
 def _beside(unit: Unit, workspace: Workspace, tables: Iterable[str]) -> dict[str, Path]:
     granted = {name.casefold() for name in tables}
     return {
-        u.name: table_of(unit, u)
-        for u in own_record.uploads(unit.session, workspace.id)
-        if u.state == "accepted" and u.name.casefold() not in granted
+        name: _table(unit, number)
+        for number, name in own_record.accepted_uploads(unit.session, workspace.id)
+        if name.casefold() not in granted
     }
 
 
 def table_of(unit: Unit, found: Upload) -> Path:
     """The table's Parquet file, to be opened inside a jail only."""
-    return unit.settings.uploads_root / found.id / "table" / OUTPUT
+    return _table(unit, found.id)
+
+
+def _table(unit: Unit, number: str) -> Path:
+    return unit.settings.uploads_root / number / "table" / OUTPUT
 
 
 def original_of(unit: Unit, found: Upload) -> Path:

@@ -11,8 +11,9 @@ import pytest
 
 from policies.text import UserError
 from sandbox.products import blackbox, plan, post
+from sandbox.products.budget import Budget, Watch
 from sandbox.products.releasing import Table, declared
-from sandbox.products.source import EntityKey, Source
+from sandbox.products.source import EntityKey, EvidenceError, Source
 from sandbox.products.spec import JobSpec, parse
 from sandbox.workspaces.selftest import selftest
 from tests.workshop import LIMITS
@@ -84,24 +85,38 @@ result = t.select('区', pl.when(pl.col('人') == 'P7').then(pl.col('费用')).o
 RANDOM = HONEST + ".with_columns(pl.lit(__import__('random').random()).alias('费用'))"
 
 
-def tried(script: str, tmp_path: Path, watch: blackbox.Watch | None = None, **changes: Any) -> blackbox.Tried:
+class Seen:
+    """Looks on, and asks to stop once the first run has begun."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def progress(self, step: str, share: float) -> None:
+        self.steps.append(step)
+
+    def cancelled(self) -> bool:
+        return bool(self.steps)
+
+
+def tried(script: str, tmp_path: Path, watch: Watch | None = None, sql: str = "", **changes: Any) -> blackbox.Tried:
     duckdb.sql(
         "SELECT 'P' || (range % 120) AS 人, '区' || (range % 2) AS 区, (range * 37 % 101)::DOUBLE AS 费用"
         " FROM range(240)"
     ).write_parquet(str(tmp_path / "t.parquet"))
     step = {"name": "s", "script": script, "reads": ["t"], "columns": {"区": "text", "费用": "number"}}
+    step = {"name": "s", "sql": sql} if sql else step
     cube = {"from": "s", "dimensions": ["区"], "measures": {"和": {"op": "sum", "of": "费用"}}}
     spec = job(None, prepare=[step], product=cube, reference=[])
     keys = (EntityKey("person", "人"),)
     sources = {"t": Source((str(tmp_path / "t.parquet"),), "sha256:t", keys, roles={"区": "open"})}
-    room = blackbox.Room(LIMITS, 64, selftest(), tmp_path / "lane.jsonl", base=5, times=1000, buckets=3)
+    room = blackbox.Room(LIMITS, 64, selftest(), tmp_path / "lane.jsonl", base=5, budget=Budget(times=1000), buckets=3)
     (one,) = blackbox.tried(spec, sources, replace(room, **changes), tmp_path, watch)
     return one
 
 
 def test_an_honest_script_moves_with_every_bucket(tmp_path: Path) -> None:
     one = tried(HONEST, tmp_path)
-    assert (one.buckets, one.cells, one.fewest, one.failed, one.steady) == (3, 2, 3, 0, True)
+    assert (one.buckets, one.tried, one.cells, one.fewest, one.failed, one.steady) == (3, 3, 2, 3, 0, True)
     assert one.largest is not None and 0 < one.largest < 0.9
 
 
@@ -112,13 +127,34 @@ def test_constants_for_all_but_one_person_are_seen_by_changing_values_only(tmp_p
 
 def test_what_is_not_steady_or_not_finished_claims_nothing(tmp_path: Path) -> None:
     assert tried(RANDOM, tmp_path).fewest is None
-    stopped = tried(HONEST, tmp_path, times=0.0)
-    assert stopped.over_budget and stopped.fewest is None
+    stopped = tried(HONEST, tmp_path, budget=Budget(times=0.0))
+    assert stopped.over_budget and (stopped.fewest, stopped.tried) == (None, 0)
+
+
+FIRST = "import polars as pl\nresult = pl.read_parquet(tables['t']).head(60).select('区', '费用')"
+PICKY = HONEST + "\nassert result['费用'].sum() == 11988.0, 'not the real data'"
+
+
+def test_a_job_that_takes_the_first_rows_is_told_by_whose_rows_those_are(tmp_path: Path) -> None:
+    assert tried(FIRST, tmp_path).steady
+
+
+def test_a_job_that_only_works_on_the_real_data_has_nothing_tried(tmp_path: Path) -> None:
+    one = tried(PICKY.replace("11988.0", str(float(sum(n * 37 % 101 for n in range(240))))), tmp_path)
+    assert (one.tried, one.fewest) == (0, None) and one.failed >= 9
+
+
+WINDOW = "SELECT 区, avg(费用) OVER (PARTITION BY 区 ORDER BY 费用 ROWS 3 PRECEDING) AS 费用 FROM t"
+
+
+def test_sql_that_owners_cannot_be_carried_through_is_tried_like_a_script(tmp_path: Path) -> None:
+    one = tried("", tmp_path, sql=WINDOW)
+    assert (one.tried, one.fewest, one.failed) == (3, 3, 0)
 
 
 def test_the_lane_can_be_stopped(tmp_path: Path) -> None:
-    asked = iter([False, True])
-    watch = blackbox.Watch(cancelled=lambda: next(asked, True))
-    with pytest.raises(blackbox.Cancelled):
-        tried(HONEST, tmp_path, watch)
+    seen = Seen()
+    with pytest.raises(EvidenceError, match=r"evidence\.cancelled"):
+        tried(HONEST, tmp_path, seen)
+    assert seen.steps == ["trial"]
     assert not list(tmp_path.glob("blackbox-*"))

@@ -243,7 +243,7 @@ verdict_text = REASON = service.CONTEXT["purpose"]
 
 def test_nothing_leaves_on_a_verdict_of_an_edition_that_is_no_longer_in_force(any_world: World) -> None:
     world, request_id = any_world, any_world.export("approved")
-    world.workspace_rules("2026-02", kind="export", two_from_level=1)
+    world.rules("export", "2026-02", two_from_level=1)
     with pytest.raises(InvalidTransition, match="edition_changed"):
         world.release(request_id)
     world.release(request_id, last=found(world))
@@ -266,7 +266,7 @@ def test_what_no_reviewer_had_before_them_sends_an_approved_request_back(world: 
 def test_an_edition_that_asks_for_more_officers_reopens_what_one_approved(world: World) -> None:
     request_id = waiting(world)
     assert opinion(world, world.officer, request_id, "approve") == "approved"
-    world.workspace_rules("2026-02", kind="export", two_from_level=1)
+    world.rules("export", "2026-02", two_from_level=1)
     last = found(world)
     with world.system() as unit:
         assert service.reopens(unit, request_id, last) == ["signers"]

@@ -426,7 +426,7 @@ def test_uploads_and_grants_of_others_are_refused(desk: Desk) -> None:
 
 SOUND = [("东区", [float(n % 7 + 1) for n in range(60)]), ("西区", [float(n % 5 + 1) for n in range(60)])]
 SCRIPTED = {"name": "v", "script": "result = 1", "reads": ["t"], "columns": {"区": "text", "费用": "number"}}
-TRIED = Tried("person", 32, 2, fewest=32, largest=0.04, removed=32, perturbed=32)
+TRIED = Tried("person", 32, 2, fewest=32, largest=0.04, removed=32, perturbed=32, tried=32)
 
 
 def scripted() -> JobSpec:
@@ -447,16 +447,25 @@ def test_a_script_is_refused_with_its_place_and_a_repair() -> None:
     assert said and all(f.repair and "SQL" in f.repair.zh for f in said)
 
 
-@pytest.mark.parametrize(("tried", "outcome"), [
-    (TRIED, Outcome.REVIEW),
-    (replace(TRIED, fewest=1, perturbed=1), Outcome.BLOCK),
-    (replace(TRIED, fewest=None, largest=None, steady=False), Outcome.BLOCK),
-    (replace(TRIED, fewest=None, largest=None, over_budget=True), Outcome.BLOCK),
-], ids=["every bucket moves it", "one bucket moves it", "never the same", "nothing was tried"])  # fmt: skip
-def test_what_no_machine_can_prove_never_passes_the_gate(tried: Tried, outcome: Outcome) -> None:
-    """The best a script can get is a person; what its trials show only makes it worse."""
+@pytest.mark.parametrize(("tried", "outcome", "said"), [
+    (TRIED, Outcome.REVIEW, ""),
+    (replace(TRIED, fewest=1, perturbed=1), Outcome.BLOCK, "依据的主体过少"),
+    (replace(TRIED, fewest=None, largest=None, tried=0, steady=False), Outcome.BLOCK, "两次运行的结果不同"),
+    (replace(TRIED, fewest=20, tried=20, failed=7), Outcome.BLOCK, "不能完成"),
+    (replace(TRIED, fewest=None, largest=None, tried=0, over_budget=True), Outcome.REVIEW, "试验未做完"),
+    (replace(TRIED, fewest=5, tried=5, over_budget=True), Outcome.REVIEW, "超出预算"),
+    (replace(TRIED, fewest=1, tried=5, over_budget=True), Outcome.BLOCK, "依据的主体过少"),
+], ids=["every bucket moves it", "one bucket moves it", "never the same", "only on this data", "nothing was tried",
+        "all that were tried move it", "one of few moves it"])  # fmt: skip
+def test_what_no_machine_can_prove_never_passes_the_gate(tried: Tried, outcome: Outcome, said: str) -> None:
+    """The best a script can get is a person; what its trials show only makes it worse, and is told as what it is."""
+    with pytest.raises(EvidenceError) as refused:
+        derive(scripted(), {}, codes=SessionCodes())
     subject = replace(subject_with(SOUND), spec=scripted(), evidence=None, black_box=(tried,))
-    assert evaluate(subject, edition()).outcome is outcome
+    subject = replace(subject, refusals=refusals_of(refused.value))
+    found = evaluate(subject, edition())
+    assert found.outcome is outcome
+    assert any(said in f.text.zh and f.severity is outcome for f in found.findings)
 
 
 @pytest.mark.parametrize("parts", [

@@ -17,6 +17,7 @@ from sandbox.exports.service import Basis, keep_basis
 from sandbox.exports.subject import ExportSubject
 from sandbox.exports.summary import record_of, summary
 from sandbox.kernel.unit import Platform
+from sandbox.products.blackbox import Tried
 from sandbox.products.carrier import Refusal, Suspect
 from tests.export_subjects import clean, edition, with_cells, with_kind
 from tests.factories import World
@@ -89,6 +90,20 @@ def test_a_refused_job_shows_where_and_what_to_write_instead(desk: Desk) -> None
     officer, merchant = (Person(desk.app, p).get(f"/exports/{request_id}").text for p in ("officer", "merchant"))
     assert "步骤 v 第 3 行第 7 列" in officer and "改用 post" in officer
     assert "窗口跨主体" in merchant and "改用 post" in merchant
+
+
+def test_officers_see_what_trials_showed_and_merchants_that_a_person_decides(desk: Desk) -> None:
+    refusal = Refusal("window.not_determined", "v", 3, 7, Text("窗口跨主体", "crosses"), Text("改用 post", "use post"))
+    tried = Tried("person", 32, 6, 21, 0.124, 32, 21, tried=30, over_budget=True)
+    shaky = Tried("clinic", 32, 6, None, None, steady=False)
+    request_id = checked(desk, replace(clean(), evidence=None, refusals=(refusal,), black_box=(tried, shaky)))
+    officer, merchant = (Person(desk.app, p).get(f"/exports/{request_id}").text for p in ("officer", "merchant"))
+    for words in (
+        "分桶试验", "30 / 32", "12.4 %", "预算用尽，未试完", "同一数据两次运行结果不同", "步骤 v 第 3 行第 7 列"):
+        assert words in officer
+    for secret in ("能改变单元格的桶数", "30 / 32", "12.4 %"):
+        assert secret not in merchant
+    assert "两次运行的结果不同" in merchant and "请去掉随机数" in merchant
 
 
 def test_only_officers_get_the_basis_and_changed_bytes_are_none(desk: Desk) -> None:

@@ -351,7 +351,7 @@ class ExportMachine(_Machine):
     @rule()
     def activate(self) -> None:
         """The next edition comes into force in the middle of whatever is going on; from now on all need two."""
-        self.world.workspace_rules("2026-02", kind="export", two_from_level=1)
+        self.world.rules("export", "2026-02", two_from_level=1)
         self.edition = "2026-02"
 
     @rule(who=st.sampled_from(["merchant", "stranger"]))

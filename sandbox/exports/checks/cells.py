@@ -110,8 +110,14 @@ def cell_threshold(subject: ExportSubject, parameters: Any) -> Measured:
 
 
 def _certified(tried: tuple[Tried, ...], t: int) -> Measured:
-    """Without evidence: buckets of entities that change a cell are a lower bound on the entities behind it."""
-    misses = [Miss(f"black box#{one.kind}", one.fewest, t) for one in tried if one.fewest is None or one.fewest < t]
+    """Without evidence: buckets of entities that change a cell are a lower bound on the entities behind it. A budget
+    that was spent before `t` buckets were tried has established nothing: a person is told so."""
+    misses = []
+    for one in tried:
+        if one.steady and (one.fewest is None or one.fewest < t):  # what is not steady is blocked as unprovable
+            early = one.over_budget and one.tried < t and one.fewest in (None, one.tried)
+            severity, about = (Outcome.REVIEW, "trials") if early else (None, "")
+            misses.append(Miss(f"black box#{one.kind}", one.fewest, t, severity, about=about))
     return Measured(least(*(one.fewest for one in tried)), t, tuple(misses))
 
 

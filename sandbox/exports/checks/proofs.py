@@ -71,8 +71,8 @@ def evidence_proofs(subject: ExportSubject, parameters: Any) -> Measured:
     job that no evidence can be derived for is refused with its reasons."""
     if subject.by_file:
         return not_assessed("evidence")
-    if subject.refusals:
-        return Measured(len(subject.refusals), 0, tuple(map(_refused, subject.refusals)))
+    if subject.refusals or subject.black_box is not None:
+        return _underivable(subject)
     halves = parameters.halves_for(need(subject.level, "level of the inputs"))
     if parameters.float_tolerance < TOLERANCE:
         raise CannotRun("a finer comparison of floats")
@@ -82,10 +82,29 @@ def evidence_proofs(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(min((k.halves_as_predicted for k in kinds), default=None), halves, limited(misses))
 
 
-def _refused(refusal: Refusal) -> Miss:
+def _underivable(subject: ExportSubject) -> Measured:
+    """Why no evidence can be derived. Where trials were made instead a person decides, unless they show that the job
+    gives something else every time, or only what it gives on this very data."""
+    tried = subject.black_box
+    severity = Outcome.BLOCK if tried is None else Outcome.REVIEW
+    misses = [_refused(one, severity) for one in subject.refusals]
+    for one in tried or ():
+        place = f"black box#{one.kind}"
+        if not one.steady:
+            misses.append(Miss(place, "two runs differ", None, Outcome.BLOCK, about="unsteady"))
+        if one.failed:
+            told = f"{one.failed} runs failed, {one.tried} of {one.buckets} buckets tried"
+            misses.append(Miss(place, told, one.buckets, Outcome.BLOCK, about="trials_failed"))
+        if one.over_budget:
+            told = f"{one.tried} of {one.buckets} buckets tried"
+            misses.append(Miss(place, told, one.buckets, Outcome.REVIEW, about="trials_budget"))
+    return Measured(len(misses), 0, limited(misses))
+
+
+def _refused(refusal: Refusal, severity: Outcome) -> Miss:
     place = f"step:{refusal.step}#line={refusal.line};column={refusal.column}"
     words = Wording(refusal.text, refusal.repair)
-    return Miss(place, refusal.code, None, Outcome.BLOCK, wording=words)
+    return Miss(place, refusal.code, None, severity, wording=words)
 
 
 def _unproved(judged: Judged, halves: int, perturbations: Iterable[str]) -> Iterator[Miss]:
@@ -185,7 +204,7 @@ def no_evidence(subject: ExportSubject, parameters: Any) -> Measured:
 
 
 def _black_box(tried: tuple[Tried, ...], parameters: Any) -> Measured:
-    misses = [Miss(f"black box#{t.kind}", f"{t.fewest} of {t.buckets} buckets", parameters.buckets, Outcome.REVIEW,
+    misses = [Miss(f"black box#{t.kind}", f"{t.fewest} of {t.tried} buckets", parameters.buckets, Outcome.REVIEW,
                    f"largest change by one bucket: {t.largest}", "script") for t in tried]  # fmt: skip
     nobody = Miss("black box", "no entity kind", parameters.buckets, Outcome.REVIEW, about="script")
     return Measured(min((t.fewest for t in tried if t.fewest is not None), default=None), parameters.buckets,

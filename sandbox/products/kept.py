@@ -1,0 +1,222 @@
+"""Contributions as a proof keeps them: one narrow row per cell and owner, by the cell's number.
+
+A job of ten million records has about as many contributions for every grouping, so what two partials have in common is
+stored once, margins are added up from the finest cells, and the cell is a number. For the deletion of halves they are
+added up once more, by which of eight halves an owner is in: eight predictions come from one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from sandbox.products import compile as sql
+from sandbox.products.contributions import fetch, within
+from sandbox.products.program import Program, Task
+from sandbox.products.spec import Cube
+
+if TYPE_CHECKING:
+    import duckdb
+
+AT_ONCE = 8
+"""Halves that one pass predicts: a bit each"""
+_TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "min({x})", "max": "max({x})"}
+"""How an aggregate of several parts comes from the parts"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The table `__x`: (`__cell`, owner `__e`, `__rows`, and `stored`: column → the aggregate it holds).
+
+    `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones. `alone`: the
+    count_distinct partials whose owners have one value each in every cell. `shared`: those where one value of a cell
+    has several owners, so that the owners' numbers do not add up. `stray`: owners' rows outside the product's cells.
+    """
+
+    cube: Cube
+    several: bool
+    stored: Mapping[str, str]
+    names: Mapping[str, str]
+    alone: frozenset[int]
+    shared: frozenset[int]
+    stray: int
+
+
+def number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
+    """`__cells`: the cells numbered in the order of the product, by dimensions and grouping: a margin's NULL is not a
+    missing value."""
+    names = [f"c{i}" for i, _ in enumerate(cube.output_columns)] + (["__g"] if cube.margins else [])
+    dims = "".join(f"c{i} AS __d{i}, " for i, _ in enumerate(cube.dimensions))
+    grouping = "__g" if cube.margins else "0 AS __g"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE __cells AS SELECT {dims}{grouping}, "
+        "CAST(row_number() OVER () - 1 AS UINTEGER) AS __cell "
+        f"FROM (SELECT * FROM __o{number}) o({', '.join(names)})"
+    )
+
+
+def keys(cube: Cube) -> list[str]:
+    """What tells the cells of a product apart."""
+    return [*(f"__d{i}" for i, _ in enumerate(cube.dimensions)), "__g"]
+
+
+def alike(columns: Iterable[str], left: str, right: str) -> str:
+    """A condition that two rows are equal in some columns, missing values being equal."""
+    return " AND ".join(f"{left}.{c} IS NOT DISTINCT FROM {right}.{c}" for c in columns)
+
+
+def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int) -> Kept:
+    """Make `__cells`, `__x`, and for every holistic partial i its companion `__v{i}` by dimensions."""
+    cube = task.cube
+    number_cells(con, cube, number)
+    distinct = frozenset(i for i, p in enumerate(sql.partials(cube)) if p.op == "count_distinct")
+    kept = _stored(con, program, kind, cube, distinct)
+    if any(fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}") for i in kept.alone):
+        kept = _stored(con, program, kind, cube, frozenset())
+    _companions(con, program, kind, kept)
+    shared = frozenset(i for i in distinct if _is_shared(con, kept, i))
+    return Kept(cube, kept.several, kept.stored, kept.names, kept.alone, shared, kept.stray)
+
+
+def _stored(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube, alone: frozenset[int]) -> Kept:
+    """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
+    owners = cast("sql.Owners", program.owners(kind))
+    stored, names = columns_of(cube, alone)
+    with within(con, "__k"):
+        by_cell(con, cube, "__x", stored, alone, lambda one: sql.contributions_sql(one, owners))
+    several = "several" in (owners[alias] for alias in cube.used)
+    stray = int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL"))
+    return Kept(cube, several, stored, names, alone, frozenset(), stray)
+
+
+def columns_of(
+    cube: Cube, alone: frozenset[int], only: Collection[int] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`.
+
+    What two partials have in common is stored once. The number of distinct values of partials `alone` is no aggregate.
+    """
+    first, stored, names, by_text = sql.same_values(cube), {"__rows": "count(*)"}, {}, {"count(*)": "__rows"}
+    for i, p in enumerate(sql.partials(cube)):
+        for letter, text in sql.contribution(p, f"__c{first[i]}").items() if only is None or i in only else ():
+            name = f"__{letter}{i}"
+            if p.op == "count_distinct" and (letter == "hi" or (letter == "lo" and i not in alone)):
+                continue
+            if letter == "s" and i in alone:
+                names[name] = f"CAST({names[f'__n{i}']} > 0 AS UINTEGER)"
+                continue
+            if text not in by_text:
+                by_text[text], stored[name] = name, text
+            names[name] = by_text[text]
+    return stored, names
+
+
+def by_cell(
+    con: duckdb.DuckDBPyConnection,
+    cube: Cube,
+    table: str,
+    stored: Mapping[str, str],
+    alone: Collection[int],
+    rows: Callable[[Cube], str],
+) -> None:
+    """Contributions as `table`: by number of the cell (NULL: in none), from the statement that `rows` gives for a cube.
+
+    Margins are added up from the finest contributions, where the aggregates add up: numbers of distinct values do not.
+    """
+    adds_up = not any("DISTINCT" in text for text in stored.values())
+    finest = cube.model_copy(update={"margins": []}) if adds_up else cube
+    columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
+    columns += [f"__lo{i} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
+    own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
+    own += alike(keys(cube), "k", "x")
+    if not (adds_up and cube.margins):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=f'({rows(finest)})')}")
+        return
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {rows(finest)}")
+    added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
+    added += [f"min(__lo{i}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
+    parts = [own.format(x="__f")]
+    for g, margin in enumerate(cube.margins, start=1):
+        dims = [f"__d{cube.dimensions.index(d)}" for d in margin]
+        on = " AND ".join([f"k.__g = {g}", *([alike(dims, "k", "x")] if dims else [])])
+        parts.append(f"SELECT k.__cell, x.__e, {', '.join(added)} FROM __f x JOIN __cells k ON {on} GROUP BY 1, 2")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL '.join(parts)}")
+    con.execute("DROP TABLE __f")
+
+
+def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:
+    cube, made = kept.cube, {}
+    owners, first = cast("sql.Owners", program.owners(kind)), sql.same_values(cube)
+    for i, p in enumerate(sql.partials(cube)):
+        con.execute(f"DROP VIEW IF EXISTS __v{i}")
+        con.execute(f"DROP TABLE IF EXISTS __y{i}")
+        if i in kept.alone:
+            text = f"SELECT __cell, __e, __lo{i} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
+            text = f"SELECT k.* EXCLUDE (__cell), x.* EXCLUDE (__cell) FROM ({text}) x JOIN __cells k USING (__cell)"
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM ({text}) WHERE __n > 0")
+        elif p.is_holistic:
+            if first[i] not in made:
+                with within(con, "__k"):
+                    con.execute(f"CREATE TEMP TABLE __y{i} AS {sql.companion_sql(cube, owners, i)}")
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM __y{made.setdefault(first[i], i)}")
+
+
+def _is_shared(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
+    """Whether a value of a count_distinct partial has two owners anywhere. The coarsest grouping has every value."""
+    coarsest = min(range(len(kept.cube.groupings)), key=lambda g: len(kept.cube.groupings[g]))
+    nobody = "coalesce(__e, [])" if kept.several else "coalesce(CAST(__e AS BIGINT), -1)"
+    owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __g = {coarsest}"
+    return bool(fetch(con, f"SELECT count(*) FROM (SELECT 1 FROM ({owner}) GROUP BY __v HAVING min(o) <> max(o))"))
+
+
+def in_half(seed: int, bit: int, owner: str = "__e") -> str:
+    """Condition that keeps a random half of the entities, and every row that nobody owns."""
+    return f"({owner} IS NULL OR (hash({owner}::UBIGINT + {seed}::UBIGINT) >> {bit}) & 1 = 1)"
+
+
+def _halves(seed: int, several: bool) -> str:
+    """The halves that an owner's rows stay in, as bits; those of several owners stay where all of them do."""
+    one = f"CAST(hash({{e}}::UBIGINT + {seed}::UBIGINT) & {2**AT_ONCE - 1} AS UTINYINT)"
+    if several:
+        each = f"list_transform(__e, lambda x: {one.format(e='x')})"
+        return f"coalesce(list_aggregate({each}, 'bit_and'), {2**AT_ONCE - 1})"
+    return f"coalesce({one.format(e='__e')}, {2**AT_ONCE - 1})"
+
+
+def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> None:
+    """`__m`: the contributions added up by cell and by the halves that an owner is in (`__mask`); and the companions
+    `__q{i}` with the halves of every row. Of values that have several owners, the halves are those of any owner."""
+    mask, cube = _halves(seed, kept.several), kept.cube
+    for i in kept.shared:
+        values = f"SELECT * EXCLUDE (__e, __n), {mask} AS __mask FROM __v{i}"
+        merged = f"SELECT * EXCLUDE (__mask), bit_or(__mask) AS __mask FROM ({values}) GROUP BY ALL"
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __w{i} AS SELECT * EXCLUDE (__v), count(*) AS __s{i} FROM ({merged}) "
+            "GROUP BY ALL"
+        )
+    read = _predicted(kept)
+    sums = ", ".join(f"{how}({text}) AS {name}" for name, (how, text) in read.items())
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __n AS SELECT __cell, {mask} AS __mask, {sums} FROM __x GROUP BY ALL")
+    rows = "SELECT k.* EXCLUDE (__cell), m.* EXCLUDE (__cell) FROM __n m JOIN __cells k USING (__cell)"
+    parts = [rows, *(f"SELECT * FROM __w{i}" for i in sorted(kept.shared))]
+    con.execute(f"CREATE OR REPLACE TEMP VIEW __m AS {' UNION ALL BY NAME '.join(parts)}")
+    for i, p in enumerate(sql.partials(cube)):
+        if p.is_holistic and p.op != "count_distinct":
+            con.execute(f"CREATE OR REPLACE TEMP VIEW __q{i} AS SELECT *, {mask} AS __mask FROM __v{i}")
+
+
+def _predicted(kept: Kept) -> dict[str, tuple[str, str]]:
+    """What a prediction needs of the contributions: column → (how they are added up, SQL)."""
+    found = {}
+    for i, p in enumerate(sql.partials(kept.cube)):
+        ways = {"n": "sum"} | ({} if i in kept.shared else {"s": "sum"})
+        ways |= {"lo": "min", "hi": "max"} if p.op in ("min", "max") else {}
+        found |= {f"__{letter}{i}": (how, kept.names[f"__{letter}{i}"]) for letter, how in ways.items()}
+    return found
+
+
+def predicted_sql(cube: Cube, bit: int | None = None) -> str:
+    """The product as the contributions give it, whole (P1) or of one prepared half (P2)."""
+    where = "TRUE" if bit is None else f"(__mask >> {bit}) & 1 = 1"
+    return sql.recompute_sql(cube, where, of="__m", behind="__q", summed=True)
