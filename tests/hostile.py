@@ -21,7 +21,8 @@ PUBLIC = {"resource_id", "format", "month"}
 """path parameters that name what every merchant may know"""
 NAMES = {"name"}
 """path parameters that are names inside the attacker's own workspace: a neighbour's name means nothing there"""
-CLOSED = {"job_id", "delivery_id", "slip_id", "lowering_id", "edition_id", "organisation_id"}
+CLOSED = {"job_id", "delivery_id", "slip_id", "lowering_id", "edition_id", "organisation_id",
+          "recall_id"}
 """path parameters of routes that no merchant's role may touch"""
 
 

@@ -49,6 +49,7 @@ PLACE_OF_STATE = {
     "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, **dict.fromkeys(UNDER_REVIEW, 2),
     "approved": 3,
 }  # fmt: skip
+FIELDS = [(key, text(f"context.{key}"), text(f"context.{key}_help")) for key in CONTEXT]
 UNDER_WAY = ("frozen", "checking", "approved")
 
 
@@ -96,7 +97,7 @@ def show_form(request: Request, unit: Annotated[Unit, Acting("export:draft")], a
 def _form(request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None) -> Response:
     return frame.render(
         request, "exports/new.html", status=error.status if error else 200, typed=typed, error=error,
-        problems=inputs.problems_of(error), artefacts=_choices(unit),
+        problems=inputs.problems_of(error), artefacts=_choices(unit), context_fields=FIELDS,
         crumbs=[Crumb(text("export.title"), "/exports"), Crumb(text("export.new"))],
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
     return frame.render(
         request, "exports/detail.html", record=record, state=EXPORT.state(record.state), row=desk.export(record),
         party=desk.names[record.organisation_id], officer=officer, verdict=verdict, titles=_titles(unit, verdict),
-        offers=common.offers(unit, EXPORT, record, STEPS), review=review_view(unit, record), words=CONTEXT,
+        offers=common.offers(unit, EXPORT, record, STEPS), review=review_view(unit, record), context_fields=FIELDS,
         release=_release(unit, record), reason=_reason(unit, record),
         place=PLACE_OF_STATE.get(record.state, 4), progress=[text(f"export.step_{p}") for p in PROGRESS],
         under_way=record.state in UNDER_WAY, artefacts=_choices(unit) if _may_revise(unit, record) else None,

@@ -27,7 +27,7 @@ def review_view(unit: Unit, record: ExportRequest) -> dict[str, Any]:
     given, needed = reviewing.progress(unit, record)
     refused = reviewing.may_review(unit, record) if officer and asked else None
     return {
-        "given": given, "needed": needed, "reasons": reviewing.needed_for(unit, record).words,
+        "open": asked, "given": given, "needed": needed, "reasons": reviewing.needed_for(unit, record).words,
         "blind": record.state in BLIND, "asked": officer and asked, "may": officer and asked and refused is None,
         "why_not": refused, "vote": reviewing.own_votes(unit, record).get(record.artefact_id, "undecided"),
         "opinions": reviewing.opinions(unit, record), "comments": reviewing.comments(unit, record),
@@ -42,9 +42,9 @@ def opinion(
     request_id: str, unit: Annotated[Unit, Acting("export:review")], decision: Typed = "", reason: Typed = "",
     vote: Typed = "",
 ) -> Response:  # fmt: skip
-    """The vote on the file and the opinion; a draft keeps the vote alone."""
+    """The vote on the file and the opinion; a draft keeps the vote alone, and an opinion decides for what is open."""
     record = repository.locked(unit.session, request_id)
-    if vote:
+    if vote and (decision == "draft" or vote != "undecided"):
         reviewing.vote(unit, request_id, record.artefact_id, vote)
     if decision != "draft":
         reviewing.review(unit, request_id, decision, reason)
@@ -114,7 +114,7 @@ def show_notices(request: Request, unit: Annotated[Unit, Acting("release:notice"
         for notice, record, _ in notices.inbox(unit)
     ]  # fmt: skip
     notices.seen(unit)
-    return frame.render(request, "exports/notices.html", rows=rows, asked=recall_rows(unit), may_ask=may_ask)
+    return frame.render(request, "exports/notices.html", rows=rows, asked=recall_rows(unit))
 
 
 @router.post("/exports/{request_id}/recall-requests")

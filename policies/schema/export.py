@@ -23,8 +23,8 @@ from policies.schema.base import (
     Strict,
     require_checks,
 )
+from policies.schema.people import Form, ReleaseTerms, Reviewers
 
-Form = Literal["aggregate", "record", "report"]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Suffix = Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")]
 Threshold = Annotated[int, Field(ge=3)]
@@ -404,33 +404,6 @@ class Volume(Strict):
         if self.cumulative_rows < self.max_rows:
             raise ValueError("累计上限不应小于单次上限 / cumulative below single")
         return self
-
-
-class Reviewers(Strict):
-    """How many different officers must agree: `ordinary`, and two from a level of the inputs on, for forms of product,
-    above a percentage of the volume allowed, for models and whenever the machine left anything to people.
-
-    `look_minutes`: how long unmasked content stays visible after its reason was written.
-    """
-
-    ordinary: Annotated[int, Field(ge=1, le=2)]
-    two_from_level: Annotated[int, Field(ge=1, le=3)]
-    two_for_forms: Annotated[tuple[Form, ...], Field(min_length=1)]
-    two_above_volume_percent: Annotated[float, Field(ge=0, le=50)]
-    look_minutes: Annotated[int, Field(ge=1, le=120)]
-
-    @model_validator(mode="after")
-    def _records(self) -> Self:
-        if "record" not in self.two_for_forms:
-            raise ValueError("逐条数据须双人复核 / record-level products need two reviewers")
-        return self
-
-
-class ReleaseTerms(Strict):
-    """Downloads a recipient has and days until a release expires."""
-
-    max_downloads: Annotated[int, Field(ge=1, le=100)]
-    expires_days: Annotated[int, Field(ge=1, le=366)]
 
 
 class Gate(Judging[C, P], Generic[C, P]):

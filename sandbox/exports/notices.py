@@ -8,7 +8,7 @@ from typing import Any
 from policies.text import Text
 from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
-from sandbox.exports import repository
+from sandbox.exports import ledger, repository
 from sandbox.exports.model import EXPORT, RECALL
 from sandbox.exports.repository import ExportRequest, Notice, RecallRequest, Release
 from sandbox.kernel import permissions
@@ -46,11 +46,13 @@ def tell_departments(unit: Unit, record: ExportRequest, made: Release) -> None:
     unit.session.flush()
 
 
-def tell_of_recall(unit: Unit, record: ExportRequest) -> None:
-    """The recipient and the departments learn that a release was recalled."""
+def carry_out_recall(unit: Unit, record: ExportRequest, reason: str, **detail: str) -> None:
+    """Recall a release: downloads stop, the ledger notes it and keeps its cells, recipient and departments learn."""
+    EXPORT.advance(unit, record, "recall", reason=reason, **detail)
     made = repository.release_of(unit.session, record.id)
     if made is None:
         return
+    ledger.recalled(unit.session, made.id, unit.now)
     _tell(unit, made, record.organisation_id, "recalled", [])
     for department, names in sorted(touched(unit, record).items()):
         _tell(unit, made, department, "recalled", names)
@@ -122,8 +124,7 @@ def decide_recall(unit: Unit, recall_id: str, decision: str, reason: str) -> Rec
     asked.answer = reason.strip()
     record = repository.get(unit.session, asked.request_id)
     if decision == "grant" and record.state in EXPORT.transition("recall").sources:
-        EXPORT.advance(unit.acting_as(_for(unit.actor)), record, "recall", reason=reason, recall=asked.id)
-        tell_of_recall(unit, record)
+        carry_out_recall(unit.acting_as(_for(unit.actor)), record, reason, request=asked.id)
     return asked
 
 

@@ -15,7 +15,7 @@ from sandbox.exports.model import UNDER_REVIEW
 from sandbox.kernel.identity import Role
 
 if TYPE_CHECKING:
-    from policies.schema.export import Reviewers
+    from policies.schema.people import Reviewers
     from sandbox.exports.repository import Comment, ExportRequest
     from sandbox.kernel.identity import Actor
 

@@ -298,11 +298,7 @@ def withhold(unit: Unit, request_id: str, verdict: Verdict, basis: Basis | None 
 def recall(unit: Unit, request_id: str, reason: str) -> ExportRequest:
     """Stop further downloads; the cells stay in the ledger, because what was seen cannot be unseen."""
     record = get(unit.session, request_id)
-    EXPORT.advance(unit, record, "recall", reason=reason)
-    made = release_of(unit.session, request_id)
-    if made is not None:
-        ledger.recalled(unit.session, made.id, unit.now)
-    notices.tell_of_recall(unit, record)
+    notices.carry_out_recall(unit, record, reason)
     return record
 
 

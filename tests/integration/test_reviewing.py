@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
-from sandbox.exports import canaries, notices, reviewing, service
+from sandbox.exports import canaries, listing, notices, reviewing, service
 from sandbox.exports import repository as records
+from sandbox.exports.release import verify
 from sandbox.exports.review import Stakes
 from sandbox.kernel import editions
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotPermitted, OutOfReach
@@ -386,3 +390,23 @@ def test_the_queue_has_the_nearest_deadline_first_then_the_riskiest(world: World
     later = waiting(world, Stakes("record", 4, False, 90.0))
     with world.by(world.officer) as unit:
         assert [r.id for r in reviewing.queue(unit)] == [risky, plain, later]
+
+
+def test_the_listing_package_is_signed_names_its_sources_and_ends_with_a_recall(world: World, tmp_path: Path) -> None:
+    request_id = world.export("released")
+    with world.by(world.merchant) as unit:
+        made = listing.package(unit, request_id)
+        key = unit.platform.signing_key.public_pem
+    path = tmp_path / "listing.zip"
+    path.write_bytes(made)
+    assert verify(path, key) == []
+    with zipfile.ZipFile(path) as box:
+        facts, sheet = json.loads(box.read(listing.REGISTRATION)), box.read(listing.SHEET).decode()
+    assert facts["来源"][0]["数源部门"] == "示范市卫生局" and facts["提供方"]["名称"] == "示范数科"
+    assert facts["合规"]["复核人数"] == 2 and facts["待补充"] == list(listing.OPEN) and sheet.startswith("# 门诊量")
+    with pytest.raises(OutOfReach), world.by(world.stranger) as unit:
+        listing.package(unit, request_id)
+    with world.by(world.officer) as unit:
+        service.recall(unit, request_id, "发现问题")
+    with pytest.raises(InvalidTransition, match="not_released"), world.by(world.merchant) as unit:
+        listing.package(unit, request_id)

@@ -83,7 +83,7 @@ def rule_text(kind: str, rule_id: str) -> str:
         ("export", "EXP-LEVEL-01", "max_level_record: 3", "max_level_record: 4"),
         ("export", "EXP-ROW-01", "[contract, enclave]", "[public, contract]"),
         ("export", "EXP-PROOF-01", "[minimum, maximum, shuffle]", "[shuffle]"),
-        ("export", "EXP-REVIEW-01", "public: 2", "public: 1"),
+        ("export", "EXP-REVIEW-01", "two_from_level: 3", "two_from_level: 4"),
         ("export", "EXP-FORMULA-01", '"=", ', ""),
         ("export", "EXP-FILE-01", "[csv, ", "[csv, svg, "),
         ("export", "EXP-FILE-01", "[csv, ", "[csv, pickle, "),
