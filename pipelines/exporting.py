@@ -289,7 +289,8 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     if subject.black_box is not None:
         document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
     wrong = mismatches(evidence) if evidence else []
-    return Basis(service.keep_basis(settings, document), tuple(wrong))
+    file = service.keep_file(settings, subject.files[0].content) if len(subject.files) == 1 else None
+    return Basis(service.keep_basis(settings, document), tuple(wrong), file)
 
 
 def _subject(facts: Facts, proved: Proved) -> ExportSubject:
@@ -300,7 +301,7 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
-        files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
+        files=_files(facts, proved), audience=request.audience,  # type: ignore[arg-type]
         form="aggregate", lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
@@ -317,10 +318,14 @@ def _subject(facts: Facts, proved: Proved) -> ExportSubject:
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
-def _inside(facts: Facts) -> ExportFile:
-    """The file that the run left inside: what people look at where no evidence lets the platform write another."""
-    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
-    return ExportFile(facts.artefact.name, content)
+def _files(facts: Facts, proved: Proved) -> tuple[ExportFile, ...]:
+    """What is judged: the platform's file that people have reviewed; before there is one, none, so that it is written;
+    and where no evidence lets the platform write another, the file that the run left inside."""
+    frozen = service.frozen_file(facts.request)
+    if proved.evidence is not None and frozen is None:
+        return ()
+    content = (facts.platform.settings.artefacts_root / (frozen or facts.artefact.sha256)).read_bytes()
+    return (ExportFile(facts.artefact.name, content),)
 
 
 def _post(facts: Facts, product: Table, references: list[Table]) -> Written:
