@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipelines import proving
-from pipelines.granted import graded, kinds_of, require_provable, source_of
+from pipelines.granted import CHANGED, NO_SNAPSHOT, graded, kinds_of, require_provable, source_of
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -36,6 +36,7 @@ from sandbox.exports.subject import (
 from sandbox.exports.summary import record_of, summary
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
+from sandbox.kernel.errors import BadInput
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
@@ -50,7 +51,7 @@ from sandbox.products.compile import columns_read
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.releasing import Table
-from sandbox.products.repository import Artefact
+from sandbox.products.repository import Artefact, Run
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 from sandbox.workspaces import tiers, uploads
@@ -164,8 +165,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         run = products.get(unit.session, artefact.run_id)
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
-        brought = runs.uploads_of(unit, run.workspace_id, spec)
-        runs.require_pins(unit, application.id, spec, brought)
+        brought, unbound = _brought(unit, run, spec)
         own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
@@ -175,7 +175,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         edition = editions.in_force(unit, "export")
         return Facts(
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
-            refused=_refused(unit, used.values()),
+            refused=unbound or _refused(unit, used.values(), sources),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             history=_history(unit, request, kinds), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
@@ -183,12 +183,32 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         )  # fmt: skip
 
 
-def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
+def _brought(unit: Unit, run: Run, spec: JobSpec) -> tuple[dict[str, Upload], EvidenceError | None]:
+    """The merchant's own tables by alias; or why the job is no longer bound to the data that it names: an upload that
+    was taken back, a pin that another snapshot has replaced."""
+    try:
+        brought = runs.uploads_of(unit, run.workspace_id, spec)
+        runs.require_pins(unit, run.application_id, spec, brought)
+    except BadInput as other:
+        return {}, EvidenceError(other.code, other.text, other.fix)
+    return brought, None
+
+
+def _refused(unit: Unit, used: Iterable[Grant], sources: Mapping[str, Source]) -> EvidenceError | None:
+    """Why nothing can be proved on these inputs: data withdrawn, facts not borne out, rows not those of the grant."""
     try:
         require_provable(unit, used)
     except EvidenceError as refused:
         return refused
-    return None
+    changed = sorted(alias for alias, source in sources.items() if source.digest in (NO_SNAPSHOT, CHANGED))
+    if not changed:
+        return None
+    return EvidenceError(
+        "evidence.source_changed",
+        Text(f"授权快照已不存在，或与平台保存的数据不一致：{'、'.join(changed)}",
+             f"The granted snapshot is gone, or is not what the platform holds: {', '.join(changed)}"),
+        Text("请运营人员重新生成授权快照，再重新运行作业", "An operator makes the snapshot anew; run the job again"),
+    )  # fmt: skip
 
 
 def _upload(unit: Unit, one: Upload) -> Source:

@@ -83,7 +83,7 @@ def isolation_of(job: object) -> str | None:
         return None
     found = form()
     if found == NO_JAIL:
-        warning = Text("本机无法建立隔离环境，作业在本进程内运行", "no jail on this machine: the job ran in this process")
+        warning = Text("本机无法建立隔离环境，作业在本进程内运行", "no jail can be had: the job ran in this process")
         print(f"⚠ {say(warning)}", file=sys.stderr)
     return found
 

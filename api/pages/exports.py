@@ -218,7 +218,8 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     run = products.get(unit.session, artefact.run_id)
     inputs_of = artefact.lineage.get("inputs", {})
     return {
-        "file": {"name": artefact.name, "bytes": len(content), "sha256": path.name}, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
+        "file": {"name": artefact.name, "bytes": len(content), "sha256": path.name},
+        "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
         "near": runs.standing(unit, run), "kind_words": kind_words, "evidence": basis["summary"] if basis else None,
         "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found, artefact.name),

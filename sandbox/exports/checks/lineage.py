@@ -24,7 +24,8 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
     spec = need(subject.spec, "job")
     grants = need(subject.grants, "grants")
     columns = need(subject.columns_read, "columns read")
-    used = subject.need_evidence()[1].sources
+    # trials are made on nothing but what was granted: on other data the job is refused before
+    used = None if subject.black_box is not None else subject.need_evidence()[1].sources
     if not application.active:
         yield "application#state"
     if subject.form not in application.forms:
@@ -41,7 +42,7 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
             continue
         if not columns.get(alias, frozenset({""})) <= grant.columns:
             yield f"input={alias}#columns"
-        if used.get(alias) != grant.snapshot:
+        if used is not None and used.get(alias) != grant.snapshot:
             yield f"input={alias}#snapshot"
 
 
