@@ -213,6 +213,7 @@ def gate(name: str, files: Mapping[str, Path]) -> Gate:
     """One product, here and now."""
     from policies.editions import load
     from sandbox.exports.gate import evaluate
+    from sandbox.exports.isolated import in_this_process
     from sandbox.exports.standalone import Matcher
     from sandbox.exports.subject import ExportSubject
 
@@ -223,7 +224,7 @@ def gate(name: str, files: Mapping[str, Path]) -> Gate:
     began = time.perf_counter()
     base = edition.by_check("rounding").parameters.base
     subject = ExportSubject(files=(), audience="contract", lane="file", rounding_base=base)
-    subject = Matcher(sources, edition).described(subject, spec, None, stated=True)
+    subject = Matcher(sources, edition, in_this_process).described(subject, spec, None, stated=True)
     verdict = evaluate(subject, edition)
     whole = time.perf_counter() - began
     evidence = subject.evidence

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from pipelines import proving
-from pipelines.granted import graded, kinds_of, require_provable, source_of
-from policies.text import UserError
+from pipelines.granted import CHANGED, NO_SNAPSHOT, graded, kinds_of, require_provable, source_of
+from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
@@ -40,6 +40,7 @@ from sandbox.exports.summary import record_of, summary
 from sandbox.exports.tracing import marks_secret
 from sandbox.kernel import editions
 from sandbox.kernel.clock import city_date
+from sandbox.kernel.errors import BadInput
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.jobs import Effect, Job, Work
 from sandbox.kernel.keys import load_secret
@@ -54,7 +55,7 @@ from sandbox.products.compile import columns_read
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.releasing import Table
-from sandbox.products.repository import Artefact
+from sandbox.products.repository import Artefact, Run
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 from sandbox.workspaces import tiers, uploads
@@ -167,8 +168,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         run = products.get(unit.session, artefact.run_id)
         application = applications.get(unit.session, request.application_id)
         spec = parse(run.spec)
-        brought = runs.uploads_of(unit, run.workspace_id, spec)
-        runs.require_pins(unit, application.id, spec, brought)
+        brought, unbound = _brought(unit, run, spec)
         own = {alias: _upload(unit, one) for alias, one in brought.items()}
         granted = {g.id: g for g in applications.grants(unit.session, application.id)}
         used = {alias: granted[i.grant] for alias, i in spec.inputs.items() if i.grant}
@@ -178,7 +178,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         edition = editions.in_force(unit, "export")
         return Facts(
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
-            refused=_refused(unit, used.values()),
+            refused=unbound or _refused(unit, used.values(), sources),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
             rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
@@ -186,12 +186,32 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         )  # fmt: skip
 
 
-def _refused(unit: Unit, used: Iterable[Grant]) -> EvidenceError | None:
+def _brought(unit: Unit, run: Run, spec: JobSpec) -> tuple[dict[str, Upload], EvidenceError | None]:
+    """The merchant's own tables by alias; or why the job is no longer bound to the data that it names: an upload that
+    was taken back, a pin that another snapshot has replaced."""
+    try:
+        brought = runs.uploads_of(unit, run.workspace_id, spec)
+        runs.require_pins(unit, run.application_id, spec, brought)
+    except BadInput as other:
+        return {}, EvidenceError(other.code, other.text, other.fix)
+    return brought, None
+
+
+def _refused(unit: Unit, used: Iterable[Grant], sources: Mapping[str, Source]) -> EvidenceError | None:
+    """Why nothing can be proved on these inputs: data withdrawn, facts not borne out, rows not those of the grant."""
     try:
         require_provable(unit, used)
     except EvidenceError as refused:
         return refused
-    return None
+    changed = sorted(alias for alias, source in sources.items() if source.digest in (NO_SNAPSHOT, CHANGED))
+    if not changed:
+        return None
+    return EvidenceError(
+        "evidence.source_changed",
+        Text(f"授权快照已不存在，或与平台保存的数据不一致：{'、'.join(changed)}",
+             f"The granted snapshot is gone, or is not what the platform holds: {', '.join(changed)}"),
+        Text("请运营人员重新生成授权快照，再重新运行作业", "An operator makes the snapshot anew; run the job again"),
+    )  # fmt: skip
 
 
 def _upload(unit: Unit, one: Upload) -> Source:
@@ -326,7 +346,8 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     if subject.black_box is not None:
         document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
     wrong = mismatches(evidence) if evidence else []
-    return Basis(service.keep_basis(settings, document), tuple(wrong))
+    file = service.keep_file(settings, subject.files[0].content) if len(subject.files) == 1 else None
+    return Basis(service.keep_basis(settings, document), tuple(wrong), file)
 
 
 def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
@@ -337,7 +358,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
     with facts.platform.system() as unit:
         today = city_date(unit.now)
     subject = ExportSubject(
-        files=() if proved.evidence else (_inside(facts),), audience=request.audience,  # type: ignore[arg-type]
+        files=_files(facts, proved), audience=request.audience,  # type: ignore[arg-type]
         form="record" if application.product_form == "dataset" and not proved.evidence else "aggregate",
         lane="platform", today=today,
         texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
@@ -356,10 +377,14 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
 
 
-def _inside(facts: Facts) -> ExportFile:
-    """The file that the run left inside: what people look at where no evidence lets the platform write another."""
-    content = (facts.platform.settings.artefacts_root / facts.artefact.sha256).read_bytes()
-    return ExportFile(facts.artefact.name, content)
+def _files(facts: Facts, proved: Proved) -> tuple[ExportFile, ...]:
+    """What is judged: the platform's file that people have reviewed; before there is one, none, so that it is written;
+    and where no evidence lets the platform write another, the file that the run left inside."""
+    frozen = service.frozen_file(facts.request)
+    if proved.evidence is not None and frozen is None:
+        return ()
+    content = (facts.platform.settings.artefacts_root / (frozen or facts.artefact.sha256)).read_bytes()
+    return (ExportFile(facts.artefact.name, content),)
 
 
 def _post(facts: Facts, product: Table, references: list[Table]) -> Written:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines import granting
+from policies.text import UserError
 from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import subjects
@@ -15,6 +16,9 @@ from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
 from sandbox.products.source import EntityKey, EvidenceError, Source, Through
 from sandbox.workspaces import snapshot
+
+NO_SNAPSHOT, CHANGED = "no snapshot", "source changed"
+"""In place of a digest, where a source is not what was granted: no grant has such a name."""
 
 
 def source_of(unit: Unit, lake: Lake, granted: Grant) -> Source:
@@ -54,12 +58,15 @@ def _key(unit: Unit, lake: Lake, kind: str, fact: EntityFact, check: dict[str, A
 def _digest(unit: Unit, lake: Lake, granted: Grant, version: ResourceVersion) -> str:
     """The snapshot's digest if its bytes and the lake's are still what was ingested; a name no grant has otherwise."""
     if granted.snapshot is None:
-        return "no snapshot"
-    made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
+        return NO_SNAPSHOT
+    try:
+        made = snapshot.load(unit.settings.snapshots_root, granted.snapshot["real"]["digest"])
+    except UserError:  # disposed of, or its manifest is another one
+        return CHANGED
     table = f"{granted.resource_id}/typed"
     same = snapshot.verify(made) and lake.digest(table, version.lake_version) == version.lake_digest
     whole = bool(granted.rows) or made.rows == lake.rows(table, version.lake_version)
-    return made.digest if same and whole else "source changed"
+    return made.digest if same and whole else CHANGED
 
 
 def kinds_of(unit: Unit, granted: Iterable[Grant]) -> frozenset[str] | None:

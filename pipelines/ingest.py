@@ -390,7 +390,8 @@ def _verified(lake: Lake, delivery: Delivery, landed: Landed, scan: TableScan, w
         beside = subjects.around(unit, repository.get(unit.session, delivery.resource_id), lake)
     seen = {c.name: scan.column(c.name) for c in landed.columns}
     columns = [subjects.Column(c.name, c.type, seen[c.name].distinct, seen[c.name].missing) for c in landed.columns]
-    return subjects.verify(lake.files(f"{delivery.resource_id}/typed", landed.typed), columns, beside, work.folder)
+    files = lake.files(f"{delivery.resource_id}/typed", landed.typed)
+    return subjects.verified(work, files, columns, beside, (90, 98))
 
 
 def _verify_again(unit: Unit, resource_id: str, checked: Checked) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.running import Claim
+from pipelines.watching import Claim, Page
 from sandbox.kernel import editions
 from sandbox.kernel.jobs import ClaimLost, Work
 from sandbox.kernel.keys import load_secret
@@ -22,8 +20,6 @@ from sandbox.workspaces import tiers
 from sandbox.workspaces.broker import require_tier
 from sandbox.workspaces.limits import limits_of
 from sandbox.workspaces.selftest import selftest
-
-_SAY_SECONDS = 0.5
 
 
 def evidence(
@@ -41,7 +37,7 @@ def evidence(
         require_tier(selftest(), tiers.accepted(unit))
     place = proving.Place(
         form=selftest().form, room=proving.room_of(limits), work=work.folder, twins=settings.snapshots_root,
-        watch=_Page(work, span, Claim(work)),
+        watch=Page(work, span, Claim(work), "proof:{step}"),
     )  # fmt: skip
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
     with _claimed(work):
@@ -67,7 +63,7 @@ def trials(
         accepted=accepted, buckets=asked.buckets,
     )  # fmt: skip
     with _claimed(work):
-        return blackbox.tried(spec, sources, room, work.folder, _Page(work, span, Claim(work)))
+        return blackbox.tried(spec, sources, room, work.folder, Page(work, span, Claim(work), "proof:{step}"))
 
 
 @contextmanager
@@ -79,22 +75,3 @@ def _claimed(work: Work) -> Iterator[None]:
         if error.code == "evidence.cancelled":
             raise ClaimLost(work.job.key) from None
         raise
-
-
-@dataclass(slots=True)
-class _Page:
-    """Shows the proof's steps on the job's page and ends it when the job is no longer ours."""
-
-    work: Work
-    span: tuple[int, int]
-    claim: Claim
-    said: float = field(default=0.0)
-
-    def progress(self, step: str, share: float) -> None:
-        if time.monotonic() - self.said >= _SAY_SECONDS:
-            first, last = self.span
-            self.work.reached(f"proof:{step}", first + round(share * (last - first)))
-            self.said = time.monotonic()
-
-    def cancelled(self) -> bool:
-        return self.claim.is_set()

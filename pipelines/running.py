@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.watching import Claim
 from policies.text import Text, UserError
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Grant
 from sandbox.catalog import repository as catalogue
 from sandbox.kernel import editions
 from sandbox.kernel.ids import new_id
-from sandbox.kernel.jobs import RUNNING, ClaimLost, Effect, Job, Work
+from sandbox.kernel.jobs import ClaimLost, Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.products import artefact, plan, reports, repository, service
 from sandbox.products.artefact import Artefact as Written
@@ -98,29 +99,6 @@ class Running:
 
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
         service.fail(unit, job.subject_id, {"state": "failed", "error": error.code, "text": error.text.as_dict()})
-
-
-class Claim:
-    """Whether this attempt has lost its job (cancelled, taken over), looked up at most once a second; and what it has
-    `used` so far."""
-
-    def __init__(self, work: Work) -> None:
-        self.used = Usage()
-        self._work, self._looked, self._gone = work, 0.0, False
-
-    def is_set(self) -> bool:
-        if not self._gone and time.monotonic() - self._looked >= _LOOK_SECONDS:
-            self._looked = time.monotonic()
-            with self._work.platform.database.transaction() as session:
-                row = session.get(Job, self._work.job.id)
-                self._gone = row is None or row.state != RUNNING or row.attempt != self._work.job.attempt
-        return self._gone
-
-    def spend(self, outcome: RunOutcome) -> None:
-        """Add what a run has used. Raises `ClaimLost` when it was stopped for want of the claim."""
-        self.used += outcome.usage
-        if outcome.error_class == "cancelled":
-            raise ClaimLost(self._work.job.key)
 
 
 def require_same_text(twin: str, real: str) -> None:

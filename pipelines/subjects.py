@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.watching import Claim, Page
 from policies.text import Text, UserError
 from sandbox.catalog import repository, subjects
 from sandbox.catalog.entityfacts import EntityFact, Facts
-from sandbox.catalog.keys import normal_key
 from sandbox.catalog.repository import Resource
 from sandbox.catalog.subjects import Checked, KindCheck
 from sandbox.detection.mask import mask
-from sandbox.kernel.jobs import Effect, Job, Work
+from sandbox.kernel.jobs import ClaimLost, Effect, Job, Work
 from sandbox.kernel.unit import Unit
 from sandbox.lake import Lake
+from sandbox.products import factcheck
+from sandbox.products.budget import Cancelled, Clock, Watch
+from sandbox.products.source import EntityKey, Through, scan
 from sandbox.workspaces.engine import identifier, literal
 
 if TYPE_CHECKING:
@@ -56,10 +59,8 @@ class Other:
 
     resource: str
     kind: str
-    fact: EntityFact
+    key: EntityKey
     files: tuple[str, ...]
-    through: tuple[str, ...]
-    """files of the table that knows its owners; empty where it knows them itself"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _others(unit: Unit, known: Iterable[Resource], lake: Lake) -> Iterable[Other
         for kind, fact in one.facts.entities.items():
             owner = _owner(unit, one, fact.through.resource, known, lake) if fact.through else None
             if files and (fact.through is None or owner is not None):
-                yield Other(one.name, kind, fact, files, owner.files if owner else ())
+                yield Other(one.name, kind, key_of(kind, fact, owner.files if owner else ()), files)
 
 
 def _owner(unit: Unit, asking: Resource, name: str, known: Iterable[Resource], lake: Lake) -> Owner | None:
@@ -112,8 +113,13 @@ def _files(unit: Unit, resource: Resource, lake: Lake) -> tuple[int, tuple[str, 
     return version, tuple(lake.files(resource.typed_table, version))
 
 
-def verify(files: Sequence[str], columns: Sequence[Column], beside: Around, scratch: Path) -> Checked:
-    """Verify the facts of one table over all rows of `files`, and propose what its rows would bear out besides."""
+def verify(
+    files: Sequence[str], columns: Sequence[Column], beside: Around, scratch: Path, watch: Watch | None = None
+) -> Checked:  # fmt: skip
+    """Verify the facts of one table over all rows of `files`, and propose what its rows would bear out besides.
+
+    `watch` is told how far it is, and may stop it within a second: raises `budget.Cancelled`.
+    """
     import duckdb
 
     facts = beside.facts
@@ -124,10 +130,22 @@ def verify(files: Sequence[str], columns: Sequence[Column], beside: Around, scra
     with duckdb.connect(":memory:", config=options) as con:
         con.execute(f"CREATE VIEW own AS SELECT * FROM {_read(files)}")
         (rows,) = con.execute("SELECT count(*) FROM own").fetchall()[0]
-        found = {kind: _kind(con, kind, fact, columns, beside) for kind, fact in facts.entities.items()}
-        _tell_shared_keys(con, found)
-        proposals = _proposals(con, columns, beside, found)
+        clock = Clock(con, None, watch)
+        clock.plain_run_ended(_steps(beside))
+        with clock.running():
+            found = {kind: _kind(con, kind, fact, columns, beside, clock) for kind, fact in facts.entities.items()}
+            with clock.step("shared"):
+                _tell_shared_keys(con, found)
+            with clock.step("proposals"):
+                proposals = _proposals(con, columns, beside, found)
     return Checked(facts.digest, int(rows), {kind: one.as_dict() for kind, one in found.items()}, proposals)
+
+
+def _steps(beside: Around) -> int:
+    """How many steps a verification has, at most."""
+    declared = beside.facts.entities
+    others = sum(1 for other in beside.others if other.kind in declared)
+    return 2 + others + sum(1 + len(fact.determined_by) for fact in declared.values())
 
 
 def _read(files: Sequence[str]) -> str:
@@ -140,8 +158,8 @@ def _absent(fact: EntityFact, columns: Sequence[Column]) -> list[dict[str, Any]]
 
 
 def _kind(
-    con: duckdb.DuckDBPyConnection, kind: str, fact: EntityFact, columns: Sequence[Column], beside: Around
-) -> KindCheck:
+    con: duckdb.DuckDBPyConnection, kind: str, fact: EntityFact, columns: Sequence[Column], beside: Around, clock: Clock
+) -> KindCheck:  # fmt: skip
     """One kind: a view `kind_<kind>` of the table's rows with their entity `__e`, and everything that depends on it."""
     failures = _absent(fact, columns)
     owner = beside.owners.get(kind)
@@ -149,82 +167,68 @@ def _kind(
         failures.append({"code": "resource", "resource": fact.through.resource})
     if failures:
         return KindCheck(0, 0, 0, failures, [])
-    if fact.through and owner and (told := _not_unique(con, fact, owner)):
-        return KindCheck(0, 0, 0, [told], [])
-    keys = identifier(f"keys_{kind}")
-    con.execute(f"CREATE TABLE {keys} AS {_entities('own', fact, owner.files if owner else ())}")
-    con.execute(f"CREATE VIEW {_view(kind)} AS {_with_entity('own', fact, keys)}")
-    text = f"SELECT count(*), count(*) FILTER (WHERE __e IS NULL), count(DISTINCT __e) FROM {_view(kind)}"
-    rows, missing, entities = con.execute(text).fetchall()[0]
+    key, keys = key_of(kind, fact, owner.files if owner else ()), identifier(f"keys_{kind}")
+    with clock.step(f"{kind}:owners"):
+        if fact.through and (told := _owner_told(con, key, fact.through.resource)):
+            return KindCheck(0, 0, 0, [told], [])
+        con.execute(f"CREATE TABLE {keys} AS {factcheck.entities('own', key)}")
+        con.execute(f"CREATE VIEW {_view(kind)} AS {factcheck.with_entity('own', key, keys)}")
+        text = f"SELECT count(*), count(*) FILTER (WHERE __e IS NULL), count(DISTINCT __e) FROM {_view(kind)}"
+        rows, missing, entities = con.execute(text).fetchall()[0]
     if missing > fact.missing_share_max * rows:
         share, most = round(100 * missing / rows, 2), round(100 * fact.missing_share_max, 2)
         failures.append({"code": "missing", "share": share, "most": most})
-    failures += [f for column in fact.domains if (f := _several(con, kind, column)) is not None]
-    failures += [f for other in beside.others if other.kind == kind for f in _across(con, kind, fact.domains, other)]
+    failures += _determined(con, key, beside, clock)
     through = {"resource": owner.resource_id, "lake_version": owner.lake_version} if owner else None
     return KindCheck(rows, missing, entities, failures, [], through)
+
+
+def _determined(
+    con: duckdb.DuckDBPyConnection, key: EntityKey, beside: Around, clock: Clock
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each further column has one entity a value, here and against every table that shares its domain."""
+    failures = []
+    for column in factcheck.determining(key):
+        with clock.step(f"{key.kind}:{column}"):
+            found = factcheck.several(con, _view(key.kind), column)
+        failures += [told] if (told := _told(found, "determined_by", column=column)) else []
+    for other in (one for one in beside.others if one.kind == key.kind):
+        with clock.step(f"{key.kind}:{other.resource}"):
+            failures += _across(con, key, other)
+    return failures
+
+
+def key_of(kind: str, fact: EntityFact, files: tuple[str, ...]) -> EntityKey:
+    """A declared fact as the proofs know it; `files` are those of the table that it leads through."""
+    through = Through(files, fact.through.key, fact.through.owner) if fact.through else None
+    return EntityKey(kind, fact.column, fact.domains, through, fact.holding, fact.missing_share_max)
 
 
 def _view(kind: str) -> str:
     return identifier(f"kind_{kind}")
 
 
-def _entities(table: str, fact: EntityFact, owners: Sequence[str]) -> str:
-    """Value of the key column → its entity `__e`, each value once: its normal form, or as the other table has it."""
-    if fact.through is None:
-        values = f"SELECT DISTINCT {identifier(fact.column)}::VARCHAR AS k FROM {table}"
-        return f"SELECT k, {normal_key('k')} AS __e FROM ({values})"
-    key, owner = identifier(fact.through.key), identifier(fact.through.owner)
-    return f"SELECT {key}::VARCHAR AS k, {normal_key(owner)} AS __e FROM {_read(owners)}"
-
-
-def _with_entity(table: str, fact: EntityFact, entities: str) -> str:
-    """The rows of `table` with the entity each belongs to, as `__e`."""
-    return f"SELECT t.*, o.__e FROM {table} t LEFT JOIN {entities} o ON t.{identifier(fact.column)}::VARCHAR = o.k"
-
-
-def _not_unique(con: duckdb.DuckDBPyConnection, fact: EntityFact, owner: Owner) -> dict[str, Any] | None:
+def _owner_told(con: duckdb.DuckDBPyConnection, key: EntityKey, resource: str) -> dict[str, Any] | None:
     """The key that owners are looked up by names one row each; a column that is not there is told likewise."""
-    assert fact.through is not None
-    named = {name for (name, *_) in con.execute(f"DESCRIBE SELECT * FROM {_read(owner.files)}").fetchall()}
-    if lacking := {fact.through.key, fact.through.owner} - named:
-        return {"code": "column", "column": f"{fact.through.resource}.{min(lacking)}"}
-    key = identifier(fact.through.key)
-    text = (f"SELECT count(*), min(k) FROM (SELECT {key}::VARCHAR AS k FROM {_read(owner.files)} "
-            f"WHERE {key} IS NOT NULL GROUP BY ALL HAVING count(*) > 1)")  # fmt: skip
-    return _told(con, text, "through", column=fact.through.key, resource=fact.through.resource)
+    assert key.through is not None
+    named = {name for (name, *_) in con.execute(f"DESCRIBE SELECT * FROM {scan(key.through)}").fetchall()}
+    if lacking := {key.through.key, key.through.owner} - named:
+        return {"code": "column", "column": f"{resource}.{min(lacking)}"}
+    return _told(factcheck.repeated(con, key), "through", column=key.through.key, resource=resource)
 
 
-def _told(con: duckdb.DuckDBPyConnection, text: str, code: str, **named: str) -> dict[str, Any] | None:
-    """A failure with its count and one masked value, None where the statement counts nothing."""
-    count, example = con.execute(text).fetchall()[0]
-    return {"code": code, **named, "count": int(count), "example": mask(example)} if count else None
+def _told(found: factcheck.Found | None, code: str, **named: str) -> dict[str, Any] | None:
+    """A failure with its count and one masked value."""
+    return {"code": code, **named, "count": found[0], "example": mask(found[1])} if found else None
 
 
-def _pairs(view: str, column: str) -> str:
-    name = identifier(column)
-    return f"SELECT DISTINCT {name}::VARCHAR AS k, __e FROM {view} WHERE {name} IS NOT NULL AND __e IS NOT NULL"
-
-
-def _several(con: duckdb.DuckDBPyConnection, kind: str, column: str) -> dict[str, Any] | None:
-    """Values of the column that belong to more than one entity: count(DISTINCT (k, e)) = count(DISTINCT k)."""
-    several = f"SELECT k FROM ({_pairs(_view(kind), column)}) GROUP BY k HAVING count(*) > 1"
-    text = f"SELECT count(*), min(k) FROM ({several})"
-    return _told(con, text, "determined_by", column=column)
-
-
-def _across(
-    con: duckdb.DuckDBPyConnection, kind: str, domains: Mapping[str, str], other: Other
-) -> Iterable[dict[str, Any]]:
+def _across(con: duckdb.DuckDBPyConnection, key: EntityKey, other: Other) -> Iterable[dict[str, Any]]:
     """Values of a shared domain that belong to one entity here and to another one there."""
-    theirs = {domain: column for column, domain in other.fact.domains.items()}
-    shared = [(column, theirs[domain]) for column, domain in domains.items() if domain in theirs]
-    for column, there in shared:
-        table = _read(other.files)
-        rows = f"({_with_entity(table, other.fact, f'({_entities(table, other.fact, other.through)})')})"
-        text = (f"SELECT count(DISTINCT a.k), min(a.k) FROM ({_pairs(_view(kind), column)}) a "
-                f"JOIN ({_pairs(rows, there)}) b ON a.k = b.k WHERE a.__e <> b.__e")  # fmt: skip
-        if (told := _told(con, text, "domain", column=column, resource=other.resource)) is not None:
+    table = _read(other.files)
+    rows = f"({factcheck.with_entity(table, other.key, f'({factcheck.entities(table, other.key)})')})"
+    for column, there in factcheck.shared(key, other.key):
+        found = factcheck.elsewhere(con, _view(key.kind), column, rows, there)
+        if (told := _told(found, "domain", column=column, resource=other.resource)) is not None:
             yield told
 
 
@@ -247,10 +251,10 @@ def _proposals(
     facts, names = beside.facts, [c.name for c in columns]
     used = {c for fact in facts.entities.values() for c in fact.columns}
     offered = {
-        other.kind: {"kind": other.kind, "column": other.fact.column, "why": "same_name", "resource": other.resource}
+        other.kind: {"kind": other.kind, "column": other.key.column, "why": "same_name", "resource": other.resource}
         for other in beside.others
-        if other.kind not in facts.entities and not other.fact.through and other.fact.column in names
-        and other.fact.column not in used
+        if other.kind not in facts.entities and not other.key.through and other.key.column in names
+        and other.key.column not in used
     }  # fmt: skip
     determining = [_determining(con, kind, columns, beside, used) for kind, one in found.items() if one.entities > 1]
     return [*offered.values(), *(proposal for some in determining for proposal in some)]
@@ -262,14 +266,15 @@ def _determining(
     """Columns of codes, each of which has one entity; of the domain of another table's column of that name where the
     two agree, else of a domain of their own."""
     others = [o for o in beside.others if o.kind == kind]
-    domains = {c: d for o in others for c, d in o.fact.domains.items()}
+    domains = {c: d for o in others for c, d in factcheck.determining(o.key).items()}
     (entities,) = con.execute(f"SELECT count(DISTINCT __e) FROM {_view(kind)}").fetchall()[0]
     likely = [c for c in columns if c.name not in used and c.distinct >= entities and c.type == "text"]
     for column in likely[:MOST_CANDIDATES]:
-        if not _coded(con, column.name) or _several(con, kind, column.name) is not None:
+        if not _coded(con, column.name) or factcheck.several(con, _view(kind), column.name) is not None:
             continue
         domain = domains.get(column.name, "")
-        if not domain or any(told for o in others for told in _across(con, kind, {column.name: domain}, o)):
+        tried = EntityKey(kind, "", {column.name: domain})
+        if not domain or any(told for o in others for told in _across(con, tried, o)):
             domain = f"{beside.name}.{column.name}"
         yield {"kind": kind, "column": column.name, "domain": domain, "why": "determines"}
 
@@ -293,6 +298,16 @@ def findings(checked: Checked) -> list[dict[str, Any]]:
     return found
 
 
+def verified(
+    work: Work, files: Sequence[str], columns: Sequence[Column], beside: Around, span: tuple[int, int]
+) -> Checked:  # fmt: skip
+    """`verify` as a step of a job: it shows how far it is and ends when the job is no longer ours (`ClaimLost`)."""
+    try:
+        return verify(files, columns, beside, work.folder, Page(work, span, Claim(work), "subjects"))
+    except Cancelled:
+        raise ClaimLost(work.job.key) from None
+
+
 class CheckSubjects:
     """Verifies the facts of a resource again after they were declared anew: over the published and the waiting rows."""
 
@@ -306,7 +321,7 @@ class CheckSubjects:
         found = {
             version: work.step(
                 "subjects", 10,
-                lambda v=version, c=columns: verify(lake.files(resource.typed_table, v), c, beside, work.folder),  # type: ignore[misc]
+                lambda v=version, c=columns: verified(work, lake.files(resource.typed_table, v), c, beside, (10, 90)),  # type: ignore[misc]
             )
             for version, columns in wanted.items()
         }  # fmt: skip

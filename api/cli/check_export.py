@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -57,7 +58,7 @@ def command(
         raise WrongUse("usage.sources", Text("--source 与 --data 只能给一个", "give --source or --data, not both"))
     with quiet():
         verdict = check_files(path, _sources(source or []), entity or (), job, audience, history, data=data)
-    document = {**as_document(verdict), "rules_out_of_scope": rules_out_of_scope()}
+    document = {**as_document(verdict), "rules_out_of_scope": rules_out_of_scope(), "isolation": isolation_of(job)}
     answer(document, as_json, lambda: show_verdict(verdict), finding=verdict.outcome is not Outcome.PASS)
 
 
@@ -71,6 +72,19 @@ def _sources(given: list[str]) -> Path | dict[str, Path] | None:
         raise WrongUse("usage.sources", Text("多个来源请都写成 别名=文件", "several sources are written alias=file"))
     for file in [found] if isinstance(found, Path) else (found or {}).values():
         require_file(file)
+    return found
+
+
+def isolation_of(job: object) -> str | None:
+    """In which form of jail a job's statements ran; None without a job. People are told where there was none."""
+    from sandbox.exports.isolated import NO_JAIL, form
+
+    if job is None:
+        return None
+    found = form()
+    if found == NO_JAIL:
+        warning = Text("本机无法建立隔离环境，作业在本进程内运行", "no jail can be had: the job ran in this process")
+        print(f"⚠ {say(warning)}", file=sys.stderr)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli import job_spec
-from api.cli.check_export import Audience, as_document, show_verdict
+from api.cli.check_export import Audience, as_document, isolation_of, show_verdict
 from api.cli.output import AsJson, WrongUse, answer, heading, quiet, say, table
 from api.cli.tables import require_file
 from policies.text import Text
@@ -127,6 +127,7 @@ def _document(checked: Checked) -> dict[str, Any]:
         "product": {"file": subject.spec.file_name, "columns": released[0] if released else [], "rows": released[1:]},
         "evidence": summary(subject), "verdict": as_document(checked.verdict),
         "digests": dict(evidence.record.digests) if evidence is not None else {},
+        "isolation": isolation_of(subject.spec),
     }  # fmt: skip
 
 

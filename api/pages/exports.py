@@ -193,18 +193,19 @@ def _release(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
 def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dict[str, Any]:
     """The file with its marks, and where it comes from. Looking at it is an event."""
     artefact = products.artefact(unit.session, record.artefact_id)
-    path = service.artefact_path(unit, artefact.sha256)
+    path = service.reviewed_path(unit, record)
     content = path.read_bytes() if path.exists() else b""
     masked = reviewing.looking_until(unit, record) is None
     whole = masked and (record.stakes or {}).get("form", "record") != "aggregate"
     found = sheets.preview(content, verdict.findings if verdict else (), "all" if whole else "marked" if masked else "")
     if record.state != "draft":
-        unit.audit("export:preview", "export", record.id, artefact=artefact.sha256)
+        unit.audit("export:preview", "export", record.id, artefact=path.name)
     basis = service.basis_of(unit, record)
     run = products.get(unit.session, artefact.run_id)
     inputs_of = artefact.lineage.get("inputs", {})
     return {
-        "file": artefact, "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
+        "file": {"name": artefact.name, "bytes": len(content), "sha256": path.name},
+        "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
         "near": runs.standing(unit, run), "kind_words": kind_words, "evidence": basis["summary"] if basis else None,
         "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found, artefact.name),

@@ -120,17 +120,48 @@ def _bytes_unchanged(unit: Unit, record: ExportRequest) -> None:
 
 
 def fingerprint(unit: Unit, record: ExportRequest) -> dict[str, Any]:
-    """Digests of everything that would leave with this request."""
+    """Digests of everything that would leave with this request: of what the run left, and, once the machine has
+    checked, of the file that the platform has written of it, which is what people review and what leaves."""
     artefact = products.artefact(unit.session, record.artefact_id)
-    try:
-        content = artefact_path(unit, artefact.sha256).read_bytes()
-    except FileNotFoundError:
-        content = b""  # gone is changed: an empty file's digest equals no declared one
+    content = _bytes_of(unit, artefact.sha256)
     words = json.dumps([record.title, record.remark, record.context], ensure_ascii=False, sort_keys=True).encode()
-    return {
+    found: dict[str, Any] = {
         "artefact": hashlib.sha256(content).hexdigest(), "declared": artefact.sha256,
         "words": hashlib.sha256(words).hexdigest(), "bytes": len(content),
     }  # fmt: skip
+    if (frozen := frozen_file(record)) is not None:
+        found["file"] = hashlib.sha256(_bytes_of(unit, frozen)).hexdigest()
+    return found
+
+
+def _bytes_of(unit: Unit, sha256: str) -> bytes:
+    try:
+        return artefact_path(unit, sha256).read_bytes()
+    except FileNotFoundError:
+        return b""  # gone is changed: an empty file's digest equals no declared one
+
+
+def frozen_file(record: ExportRequest) -> str | None:
+    """The digest of the platform's file that was checked; None before a check, and where none was written."""
+    return (record.frozen or {}).get("file")
+
+
+def reviewed_path(unit: Unit, record: ExportRequest) -> Path:
+    """What people review: the platform's file, and before there is one what the run left."""
+    artefact = products.artefact(unit.session, record.artefact_id)
+    return artefact_path(unit, frozen_file(record) or artefact.sha256)
+
+
+def keep_file(settings: Settings, content: bytes) -> str:
+    """Keep the platform's file under its digest, beside what the runs left."""
+    name = hashlib.sha256(content).hexdigest()
+    settings.artefacts_root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = settings.artefacts_root / f".{new_id('part')}"
+    part.touch(mode=0o600)
+    part.write_bytes(content)
+    part.chmod(0o400)
+    part.replace(settings.artefacts_root / name)
+    return name
 
 
 def artefact_path(unit: Unit, sha256: str) -> Path:
@@ -162,10 +193,12 @@ def begin_check(unit: Unit, request_id: str) -> ExportRequest:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a verdict rests on: the digest of the document kept about it, and where a proof contradicted it."""
+    """What a verdict rests on: the digest of the document kept about it, where a proof contradicted it, and the digest
+    of the file that was judged."""
 
     digest: str
     mismatches: tuple[str, ...] = ()
+    file: str | None = None
 
 
 def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
@@ -196,6 +229,8 @@ def _set_verdict(unit: Unit, record: ExportRequest, verdict: Verdict, basis: Bas
     """Keep the verdict and its basis. A contradicted proof is an incident: our rewriting or the job is wrong."""
     kept = {"basis": basis.digest, "incident": list(basis.mismatches)} if basis else {}
     record.verdict = verdict.as_dict() | kept
+    if basis and basis.file:
+        record.frozen = {**(record.frozen or {}), "file": basis.file}
     if basis and basis.mismatches:
         unit.audit("export:incident", "export", record.id, places=list(basis.mismatches), basis=basis.digest)
 

@@ -21,6 +21,7 @@ from sandbox.exports.contents import Table, read_all
 from sandbox.exports.finishing import Post, finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.isolated import Prover, in_this_process, prove
 from sandbox.exports.subject import Audience, ExportFile, ExportSubject, bounds_of, matched, refusals_of
 from sandbox.kernel.errors import BadInput
 from sandbox.products import facts
@@ -28,7 +29,8 @@ from sandbox.products.artefact import differences, neutral
 from sandbox.products.compile import columns_read
 from sandbox.products.compile import compile as compile_job
 from sandbox.products.entities import SessionCodes
-from sandbox.products.evidence import Evidence, derive
+from sandbox.products.evidence import Budget, Evidence
+from sandbox.products.proving import BROKEN, Asked
 from sandbox.products.releasing import declared
 from sandbox.products.source import EvidenceError, Source, column_names, opened
 from sandbox.products.spec import JobSpec, parse
@@ -147,10 +149,14 @@ def _sources(
 
 
 class Matcher:
-    """One source, looked at for a file and for every file of its history, with one numbering of the entities."""
+    """One source, looked at for a file and for every file of its history, with one numbering of the entities.
 
-    def __init__(self, sources: Mapping[str, Source], edition: ExportEdition) -> None:
+    `given` proves the jobs that somebody wrote; one that was guessed here holds no statement of anybody's.
+    """
+
+    def __init__(self, sources: Mapping[str, Source], edition: ExportEdition, given: Prover = prove) -> None:
         self._sources = sources
+        self._given = given
         self._edition = edition
         self._base = edition.by_check("rounding").parameters.base
         self._level = max((s.level for s in sources.values()), default=4)
@@ -165,41 +171,44 @@ class Matcher:
         kinds = frozenset(key.kind for source in self._sources.values() for key in source.keys)
         if not kinds and not stated:
             return matched(subject, self._sources)
+        prover = self._given if spec else in_this_process
         spec = spec or (self.guess(subject.files[0]) if len(subject.files) == 1 else None)
         if spec is None:
             return matched(subject, self._sources)
         subject = replace(subject, spec=spec, entity_kinds=kinds, level=self._level)
         try:
-            evidence = self.evidence(spec)
+            evidence = self.evidence(spec, prover)
         except EvidenceError as error:
+            if error.code in BROKEN:
+                raise
             return matched(replace(subject, refusals=refusals_of(error)), self._sources)
         subject = replace(subject, evidence=evidence, history=self._history(history) if history else ())
         return matched(finished(subject, self._edition, post), self._sources)
 
-    def evidence(self, spec: JobSpec) -> Evidence:
+    def evidence(self, spec: JobSpec, prover: Prover) -> Evidence:
         """The evidence of a job on this source. Raises `SpecError` for columns that are not there."""
         if not spec.prepare:
             columns_read(spec, {alias: column_names(source) for alias, source in self._sources.items()})
-        halves = self._edition.by_check("evidence_proofs").parameters.halves_for(self._level)
-        return derive(spec, self._sources, codes=self._codes, halves=halves)
+        proofs = self._edition.by_check("evidence_proofs").parameters
+        budget = Budget(seconds=proofs.budget_seconds, times=proofs.budget_times)
+        return prover(spec, self._sources, Asked(proofs.halves_for(self._level), budget), self._codes)
 
     def _history(self, directory: Path) -> tuple[ReleasedCell, ...] | None:
         """Cells of every CSV in the directory; None (not established) where one of them cannot be matched."""
         cells: list[ReleasedCell] = []
         for path in sorted(directory.glob("*.csv")):
             beside = path.with_suffix(".yaml")
-            spec = (
-                parse(beside.read_bytes()) if beside.exists() else self.guess(ExportFile(path.name, path.read_bytes()))
-            )
-            try:
-                found = (
-                    None if spec is None else cells_of(spec, self.evidence(spec), release=path.stem, base=self._base)
-                )
-            except EvidenceError:
-                found = None
-            if found is None:
+            given = parse(beside.read_bytes()) if beside.exists() else None
+            spec = given or self.guess(ExportFile(path.name, path.read_bytes()))
+            if spec is None:
                 return None
-            cells += found
+            try:
+                evidence = self.evidence(spec, self._given if given else in_this_process)
+            except EvidenceError as error:
+                if error.code in BROKEN:
+                    raise
+                return None
+            cells += cells_of(spec, evidence, release=path.stem, base=self._base)
         return tuple(cells)
 
     def guess(self, file: ExportFile) -> JobSpec | None:

@@ -37,15 +37,25 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from policies.text import Text
-from sandbox.catalog.keys import normal_key
 from sandbox.kernel.errors import BadInput
-from sandbox.products.source import MEMORY, THREADS, EntityKey, Perturbation, Role, Source, Through, column_names
+from sandbox.products import factcheck
+from sandbox.products.source import (
+    MEMORY,
+    THREADS,
+    EntityKey,
+    Perturbation,
+    Role,
+    Source,
+    Through,
+    column_names,
+    scan,
+)
 from sandbox.products.spec import JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem, as_problems, load_text
 from sandbox.products.spec_parts import Alias, Name, Part, refuse
-from sandbox.workspaces.engine import identifier as quote
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
 
 FILE = "catalog.yaml"
@@ -210,8 +220,7 @@ class _Built:
     def sources(self) -> dict[str, Source]:
         found = {alias: self._source(alias) for alias in self._spec.inputs}
         if not self._problems:
-            for alias, source in found.items():
-                self._verify(alias, source)
+            self._verify(found)
         if self._problems:
             raise FactsError(sorted(self._problems, key=lambda p: (p.line or 0, p.path)))
         return found
@@ -266,31 +275,47 @@ class _Built:
                 self._note((*place, "through", what), f"{fact.table} 中没有列 {name}", f"{fact.table} has no {name}")
         return Through(other.files, fact.key, fact.owner)
 
-    def _verify(self, alias: str, source: Source) -> None:
-        """Every column that is said to determine the entity does; a key of the other table names one owner."""
-        for key in source.keys:
-            place = ("tables", alias, "entities", key.kind)
-            if key.through and not _determines(key.through.files, key.through.key, key.through.owner):
-                self._note((*place, "through"), "同一键值对应多个主体", "one key has several owners")
-            elif key.through is None:
-                for name in key.determined_by:
-                    if not _determines(source.files, name, key.column):
+    def _verify(self, found: Mapping[str, Source]) -> None:
+        """What ingestion verifies of a published table (`factcheck`): a column that is said to determine the entity
+        does, in every table that shares its values; a key that is looked up names one row."""
+        import duckdb
+
+        with duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY}) as con:
+            keys = [(alias, source, key) for alias, source in found.items() for key in source.keys]
+            views = {(alias, key.kind): _view(con, n, source, key) for n, (alias, source, key) in enumerate(keys)}
+            for place, (alias, _source, key) in enumerate(keys):
+                at = ("tables", alias, "entities", key.kind)
+                if key.through and factcheck.repeated(con, key):
+                    self._note((*at, "through"), "同一键值在对照表中出现多次", "a key stands in several rows there")
+                for name in factcheck.determining(key):
+                    if factcheck.several(con, views[alias, key.kind], name):
                         zh, en = f"{name} 的同一取值对应多个主体", f"one value of {name} has several entities"
-                        self._note((*place, "determined_by"), zh, en)
+                        self._note((*at, "determined_by"), zh, en)
+                for other, _table, theirs in keys[:place]:
+                    self._compare(con, at, (key, views[alias, key.kind]), (theirs, views[other, theirs.kind]), other)
+
+    def _compare(
+        self, con: duckdb.DuckDBPyConnection, at: tuple[str, ...], here: tuple[EntityKey, str],
+        there: tuple[EntityKey, str], other: str,
+    ) -> None:  # fmt: skip
+        """A value space that two tables share leads to one entity in both."""
+        if here[0].kind != there[0].kind:
+            return
+        for column, theirs in factcheck.shared(here[0], there[0]):
+            if factcheck.elsewhere(con, here[1], column, there[1], theirs):
+                zh = f"{column} 的同一取值在 {other} 中属于另一个主体"
+                self._note((*at, "determined_by"), zh, f"a value of {column} is another entity's in {other}")
 
     def _note(self, place: tuple[str, ...], zh: str, en: str) -> None:
         self._problems.append(self._declared.problem(place, zh, en))
 
 
-def _determines(files: Sequence[str], column: str, owner: str) -> bool:
-    """Whether every value of `column` has one `owner` only; missing ones say nothing."""
-    import duckdb
-
-    values, key = quote(column), normal_key(quote(owner))
-    pairs = f"SELECT DISTINCT {values} AS k, {key} AS e FROM read_parquet($files)"
-    text = f"SELECT count(*) = count(DISTINCT k) FROM ({pairs}) WHERE k IS NOT NULL AND e IS NOT NULL"
-    with duckdb.connect(":memory:", config={"threads": THREADS, "memory_limit": MEMORY}) as con:
-        return bool(con.execute(text, {"files": list(files)}).fetchall()[0][0])
+def _view(con: duckdb.DuckDBPyConnection, number: int, source: Source, key: EntityKey) -> str:
+    """A view of the rows with their entity; its name."""
+    known, rows = f"keys_{number}", f"rows_{number}"
+    con.execute(f"CREATE TABLE {known} AS {factcheck.entities(scan(source), key)}")
+    con.execute(f"CREATE VIEW {rows} AS {factcheck.with_entity(scan(source), key, known)}")
+    return rows
 
 
 def typed_copy(path: Path, target: Path) -> Path:

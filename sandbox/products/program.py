@@ -7,7 +7,7 @@ and judged like a declared one, or the job is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from policies.text import Text
@@ -17,7 +17,7 @@ from sandbox.products.spec import Cube, JobSpec, Reference
 from sandbox.products.spec_parts import Measure, Step
 
 if TYPE_CHECKING:
-    from sandbox.products.carrier import Carried, Frozen, Lineage, Relation, Suspect
+    from sandbox.products.carrier import Carried, Frozen, Lineage, Refusal, Relation, Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Program:
                 try:
                     carried = carry(item.sql, relations, step=item.name, several=item.owners == "several")
                 except Refused as refused:
-                    raise _refused(refused) from None
+                    raise _refused(refused, kind if len(self.kinds) > 1 else "") from None
                 for one in carried.frozen:
                     self._freeze(one, item.name)
                 self.carried[kind][item.name] = carried
@@ -164,11 +164,23 @@ def _relation(kind: str, source: Source) -> Relation:
     return Relation(columns, "one", {c: d for c, d in key.domains.items() if c in columns})
 
 
-def _refused(refused: Exception) -> EvidenceError:
+def _refused(refused: Exception, kind: str) -> EvidenceError:
+    """The carrier's refusals. Where the inputs hold several kinds of entities they say for which of them: a step that
+    is fine for persons may merge the clinics of its table."""
     refusals = getattr(refused, "refusals")  # noqa: B009 - the class is imported where it is needed
+    refusals = tuple(_about(one, kind) for one in refusals) if kind else refusals
     first = refusals[0]
     return EvidenceError("evidence.refused", first.text, first.repair, step=first.step, line=first.line,
                          column=first.column, refusals=refusals)  # fmt: skip
+
+
+def _about(one: Refusal, kind: str) -> Refusal:
+    text = Text(f"{one.text.zh}（就主体“{kind}”而言）", f"{one.text.en} (for entities of kind “{kind}”)")
+    if not one.code.endswith(".not_determined"):
+        return replace(one, text=text)
+    zh = f"{one.repair.zh}；输入还含“{kind}”的记录，分组时须一并写上它的标识"
+    en = f"{one.repair.en}; the inputs hold records of “{kind}” as well, so group by its key too"
+    return replace(one, text=text, repair=Text(zh, en))
 
 
 def _beyond(step: str) -> EvidenceError:

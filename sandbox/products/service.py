@@ -117,7 +117,7 @@ def require_pins(unit: Unit, application_id: str, spec: JobSpec, brought: Mappin
     bound = {alias: f"sha256:{one.table_sha256}" for alias, one in brought.items()}
     snapshots = {g.id: g.snapshot["real"]["digest"] for g in applications.grants(unit.session, application_id)
                  if g.snapshot}  # fmt: skip
-    bound |= {alias: snapshots.get(one.grant, "") for alias, one in spec.inputs.items() if one.grant}
+    bound |= {a: f"sha256:{snapshots.get(one.grant, '')}" for a, one in spec.inputs.items() if one.grant}
     other = sorted(alias for alias, one in spec.inputs.items() if not one.pins(bound.get(alias, "")))
     if other:
         raise BadInput("run.pin", Text(f"作业锁定的数据版本与当前绑定的不同：{'、'.join(other)}",

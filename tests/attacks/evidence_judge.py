@@ -15,6 +15,7 @@ from policies.verdict import Outcome
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate
 from sandbox.exports.history import ReleasedCell
+from sandbox.exports.isolated import in_this_process
 from sandbox.exports.standalone import Matcher
 from sandbox.exports.subject import ExportSubject
 from sandbox.kernel.errors import BadInput
@@ -75,7 +76,8 @@ class Judge:
         base = self._edition.by_check("rounding").parameters.base
         subject = ExportSubject(files=(), audience="contract", lane="file", rounding_base=base)
         aliases = tuple(sorted(spec.inputs))
-        matcher = self._matchers.setdefault(aliases, Matcher({a: self._sources[a] for a in aliases}, self._edition))
+        used = {a: self._sources[a] for a in aliases}
+        matcher = self._matchers.setdefault(aliases, Matcher(used, self._edition, in_this_process))
         try:
             subject = matcher.described(subject, spec, None, stated=True)
             if spec.post is not None and subject.evidence is not None:

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from api.cli.main import run
+from sandbox.exports import isolated
+from sandbox.workspaces import jail
 from tests.export_subjects import clinic_sources
 
 KEY = "身份证号"
@@ -54,7 +56,7 @@ def pds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
 def test_an_honest_job_passes_with_its_file_and_its_evidence(pds: Call, tmp_path: Path) -> None:
     code, told = pds(HONEST, "--out", tmp_path / "out", "--cells", tmp_path / "cells.csv")
     assert code == 0 and told["verdict"]["outcome"] == "pass" and told["state"] == "done"
-    assert set(told) == {"state", "job", "digest", "product", "evidence", "verdict", "digests", "file"}
+    assert set(told) == {"state", "job", "digest", "product", "evidence", "verdict", "digests", "file", "isolation"}
     assert told["product"]["columns"] == ["区", "人次", "均"] and [r[1] for r in told["product"]["rows"]] == ["200"] * 2
     (table,) = told["evidence"]["tables"]
     (kind,) = table["kinds"]
@@ -77,6 +79,26 @@ def test_a_script_is_refused_and_never_run(pds: Call) -> None:
     code, told = pds(SCRIPT)
     assert code == 1 and told["state"] == "refused" and told["verdict"]["outcome"] == "block"
     assert "SQL" in told["evidence"]["refusals"][0]["repair"]["zh"]
+
+
+def test_a_jobs_statements_run_in_a_jail_and_the_answer_says_in_which(
+    pds: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "derive", lambda *_, **__: pytest.fail("a given job ran in this process"))
+    code, told = pds(HONEST)
+    assert code == 0 and told["isolation"] in jail.forms()
+
+
+def test_a_machine_without_any_jail_says_so_loudly(
+    pds: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_jail() -> None:
+        raise jail.failed("limits-only", "nothing starts here")
+
+    monkeypatch.setattr(isolated, "selftest", no_jail)
+    code, told = pds(HONEST)
+    assert (code, told["isolation"], told["verdict"]["outcome"]) == (0, "none", "pass")
+    assert "no jail can be had" in caplog.text
 
 
 @pytest.mark.jail

@@ -333,6 +333,12 @@ def children() -> list[int]:
 
 # ---- what a merchant's step may try ----
 
+FAT = "SELECT repeat(身份证号, 4000) AS 区, 费用 FROM t"
+"""two hundred thousand groups, each named by a text of a hundred thousand letters"""
+CONCATENATED = "SELECT CASE WHEN k = 1 THEN repeat(repeat(身份证号, 40000), 40000) END AS 区, 费用 FROM t"
+MANY = ", ".join(f"({n})" for n in range(60))
+WIDE = f"SELECT md5(身份证号 || n) || md5(n || 身份证号) AS 区, 费用 FROM t CROSS JOIN (VALUES {MANY}) AS v(n)"
+"""twelve million rows of one owner each"""
 ENDLESS = "SELECT a.区, a.费用 + b.费用 AS 费用 FROM t AS a JOIN u AS b ON a.k = b.k"
 
 
@@ -345,8 +351,11 @@ ENDLESS = "SELECT a.区, a.费用 + b.费用 AS 费用 FROM t AS a JOIN u AS b O
             "evidence.refused",
         ),
         (ENDLESS, {"wall_seconds": 4}, "evidence.time_limit"),
+        (FAT, {"memory_mb": 600}, "evidence.memory_limit"),
+        (CONCATENATED, {"memory_mb": 600}, "evidence.memory_limit"),
+        (WIDE, {"memory_mb": 700, "folder_mb": 40}, "evidence.disk_full"),
     ],
-    ids=["an error on purpose", "a time bomb"],
+    ids=["an error on purpose", "a time bomb", "a cube of texts", "one huge text", "a huge intermediate result"],
 )
 def test_a_hostile_step_ends_by_name_and_leaves_nothing(
     text: str, room: dict[str, int], code: str, endless: Any, place: Place
@@ -357,7 +366,8 @@ def test_a_hostile_step_ends_by_name_and_leaves_nothing(
         "prepare": [{"name": "s", "sql": text}],
         "product": cube, "output": {"kind": "aggregate", "format": "csv"},
     }  # fmt: skip
-    limited = replace(place, room=replace(ROOM, limits=replace(LIMITS, **room)))
+    limits = replace(LIMITS, **{n: v for n, v in room.items() if n != "folder_mb"})
+    limited = replace(place, room=replace(ROOM, limits=limits, folder_mb=room.get("folder_mb", ROOM.folder_mb)))
     with pytest.raises(EvidenceError) as raised:
         proved(parse(whole), endless[1], limited)
     assert raised.value.code == code

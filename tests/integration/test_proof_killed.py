@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from pipelines.registry import HANDLERS
+from sandbox.exports import service as exports
 from sandbox.kernel import jobs
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.jobs import Job, LocalExecutor
@@ -70,6 +73,24 @@ def jails(parent: int) -> list[int]:
     return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text().strip() == "bwrap"]
 
 
+def _running_below(home: Path) -> list[str]:
+    """Command lines of jails that have something of this platform mounted."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (place / "cmdline").read_bytes()
+            if b"bwrap" in line and str(home).encode() in line:
+                found.append(place.name)
+    return found
+
+
+def _ends(wanted: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 20
+    while not wanted() and time.monotonic() < until:
+        time.sleep(0.05)
+    return wanted()
+
+
 def _attempt(home: Path, moment: Any, job_id: str, name: str, when: str) -> None:
     platform = Platform(Settings(home=home), FixedClock(moment))
     jobs.execute(platform, HANDLERS, job_id, Dying(name, when))
@@ -81,11 +102,19 @@ def _check_job(world: World, request_id: str) -> Job:
 
 
 def _require_judged(world: World, request_id: str) -> None:
-    """The whole check has run, and the evidence was proved."""
+    """The whole check has run once, the evidence was proved, and what the verdict rests on is there whole."""
     state, verdict = verdict_of(world, request_id)
-    assert state in ("in_review", "blocked"), verdict
+    assert (state, verdict["outcome"]) == ("in_review", "pass"), verdict
     proofs = [rule for rule in verdict["rules"] if rule["rule"] == "EXP-PROOF-01"]
     assert [rule["outcome"] for rule in proofs] == ["pass"], verdict
+    with world.by(world.officer) as unit:
+        record = exports.read(unit, request_id)
+        basis, shown = exports.basis_of(unit, record), exports.reviewed_path(unit, record).read_bytes()
+        frozen = exports.frozen_file(record)
+    assert basis is not None and basis["record"]["seed"] and hashlib.sha256(shown).hexdigest() == frozen
+    kept = [world.platform.settings.evidence_root, world.platform.settings.artefacts_root]
+    assert not [p for folder in kept for p in folder.rglob(".*")], "a file that was being written is left"
+    assert len(world.events("export:to_review")) == 1
 
 
 @pytest.mark.jail
@@ -109,6 +138,7 @@ def test_a_killed_check_leaves_nothing_half_judged(world: World, waiting: str, n
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
+    assert _ends(lambda: not _running_below(settings.home)), "a jail outlives the worker that started it"
     state, verdict = verdict_of(world, waiting)
     assert (state, verdict) == ("checking", {}), "a killed attempt has judged"
     world.advance(seconds=60)
@@ -116,5 +146,6 @@ def test_a_killed_check_leaves_nothing_half_judged(world: World, waiting: str, n
     assert jobs.reconcile(world.platform, executor, HANDLERS) == [job.id]
     assert not (settings.home / "work" / job.id / "1").exists()
     executor.drain()
+    assert not list((settings.home / "work" / job.id).glob("*/*")), "a finished job leaves scratch files"
     _require_judged(world, waiting)
     assert not any(p.name.startswith(".building-") for p in settings.snapshots_root.rglob("*"))

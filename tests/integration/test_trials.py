@@ -75,7 +75,7 @@ def test_a_check_that_is_cancelled_in_a_trial_stops_and_leaves_nothing(world: Wo
                 cancellation.cancel(unit, job.id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.proving._Page.progress", stop)
+        patch.setattr("pipelines.watching.Page.progress", stop)
         LocalExecutor(world.platform, HANDLERS).drain()
     assert all(j.state.startswith("cancel") for j in _jobs(world, waiting) if j.kind == "check_export")
     assert verdict(world, waiting) == ("checking", {})

@@ -98,8 +98,8 @@ def test_officers_see_what_trials_showed_and_merchants_that_a_person_decides(des
     shaky = Tried("clinic", 32, 6, None, None, steady=False)
     request_id = checked(desk, replace(clean(), evidence=None, refusals=(refusal,), black_box=(tried, shaky)))
     officer, merchant = (Person(desk.app, p).get(f"/exports/{request_id}").text for p in ("officer", "merchant"))
-    for words in (
-        "分桶试验", "30 / 32", "12.4 %", "预算用尽，未试完", "同一数据两次运行结果不同", "步骤 v 第 3 行第 7 列"):
+    told = ("分桶试验", "30 / 32", "12.4 %", "预算用尽，未试完", "同一数据两次运行结果不同", "步骤 v 第 3 行第 7 列")
+    for words in told:
         assert words in officer
     for secret in ("能改变单元格的桶数", "30 / 32", "12.4 %"):
         assert secret not in merchant

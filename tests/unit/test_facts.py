@@ -143,3 +143,26 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as told:
         sources_in(folder(tmp_path, WHOLE), job("visit"), scratch(tmp_path))
     assert told.value.code == "facts.no_file" and "visit" in told.value.text.zh
+
+
+TWO = """
+tables:
+  visit:
+    entities: {person: {column: pid, determined_by: {vid: visit}}}
+  claim:
+    entities: {person: {column: who, determined_by: {no: visit}}}
+"""
+
+
+@pytest.mark.parametrize(("who", "fine"), [(["a", "a", "b"], True), (["a", "b", "b"], False)], ids=["same", "another"])
+def test_a_value_space_of_two_tables_leads_to_one_entity_in_both(tmp_path: Path, who: list[str], fine: bool) -> None:
+    """What ingestion verifies over published tables holds for a folder of files as well."""
+    claims = {"no": ["v1", "v2", "v3"], "who": who}
+    data = folder(tmp_path, TWO, visit={n: VISITS[n] for n in ("vid", "pid")}, claim=claims)
+    if fine:
+        assert len(sources_in(data, job("visit", "claim"), scratch(tmp_path))) == 2
+        return
+    with pytest.raises(FactsError, match=r"visit") as refused:
+        sources_in(data, job("visit", "claim"), scratch(tmp_path))
+    (problem,) = refused.value.problems
+    assert problem.path == "tables.claim.entities.person.determined_by" and "visit" in problem.zh and problem.line == 6

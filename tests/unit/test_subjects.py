@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.subjects import Around, Column, Other, Owner, findings, verify
+from pipelines.subjects import Around, Column, Other, Owner, findings, key_of, verify
 from policies.text import UserError
 from sandbox.catalog.entityfacts import ColumnFact, EntityFact, Facts, perturbations_of, roles_of
 from sandbox.catalog.repository import ResourceColumn
 from sandbox.catalog.subjects import Checked
+from sandbox.products.budget import Cancelled
 
 ID = "11010119900307{:04d}"
 Rows = dict[str, list[Any]]
@@ -91,16 +92,20 @@ def test_what_is_told_of_a_failure_shows_no_value(tmp_path: Path) -> None:
     assert code not in str((found, told)) and "*" in told["detail"]["zh"]
 
 
+def other(fact: EntityFact, files: tuple[str, ...]) -> Other:
+    return Other("处方", "person", key_of("person", fact, ()), files)
+
+
 def test_one_key_leads_to_one_entity_over_all_tables_of_a_domain(tmp_path: Path) -> None:
     theirs = written(tmp_path / "other.parquet", {"谁": ["A", "b", "z"], "单": ["1", "3", "9"]})
     fact = EntityFact(column="谁", determined_by={"单": "就诊"})
     mine = {"person": {"column": "人", "determined_by": {"号": "就诊"}}}
-    assert checked(tmp_path, VISITS, mine, others=(Other("处方", "person", fact, theirs, ()),)).failures == []
+    assert checked(tmp_path, VISITS, mine, others=(other(fact, theirs),)).failures == []
     theirs = written(tmp_path / "other.parquet", {"谁": ["b"], "单": ["1"]})
-    (failure,) = checked(tmp_path, VISITS, mine, others=(Other("处方", "person", fact, theirs, ()),)).failures
+    (failure,) = checked(tmp_path, VISITS, mine, others=(other(fact, theirs),)).failures
     assert (failure["code"], failure["column"], failure["resource"]) == ("domain", "号", "处方")
     apart = EntityFact(column="谁", determined_by={"单": "处方"})
-    assert checked(tmp_path, VISITS, mine, others=(Other("处方", "person", apart, theirs, ()),)).failures == []
+    assert checked(tmp_path, VISITS, mine, others=(other(apart, theirs),)).failures == []
 
 
 THROUGH = {"person": {"column": "号", "through": {"resource": "处方", "key": "单", "owner": "谁"}}}
@@ -148,8 +153,8 @@ def test_codes_that_determine_an_entity_are_proposed_and_free_text_is_not(tmp_pa
 
 def test_a_column_named_like_a_key_elsewhere_is_proposed(tmp_path: Path) -> None:
     theirs = written(tmp_path / "other.parquet", {"人": ["a"]})
-    other = Other("居民", "person", EntityFact(column="人"), theirs, ())
-    (found,) = checked(tmp_path, VISITS, {}, others=(other,)).proposals
+    known = Other("居民", "person", key_of("person", EntityFact(column="人"), ()), theirs)
+    (found,) = checked(tmp_path, VISITS, {}, others=(known,)).proposals
     assert found == {"kind": "person", "column": "人", "why": "same_name", "resource": "居民"}
 
 
@@ -198,3 +203,42 @@ def test_the_department_corrects_a_role_but_a_key_stays_a_key() -> None:
 )
 def test_codes_are_exchanged_and_amounts_are_shuffled(kind: str, distinct: int, mode: str) -> None:
     assert perturbations_of(Facts(), [column("c", kind=kind, n=distinct)]) == {"c": mode}
+
+
+class Looker:
+    """Looks on, and asks to stop at the step of that number."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.steps: list[tuple[str, float]] = []
+        self.stop_at = stop_at
+
+    def progress(self, step: str, share: float) -> None:
+        self.steps.append((step, share))
+
+    def cancelled(self) -> bool:
+        return len(self.steps) == self.stop_at
+
+
+FACTS = {"person": {"column": "人", "determined_by": {"号": "就诊"}}}
+
+
+def watched(folder: Path, looker: Looker) -> Checked:
+    files = written(folder / "own.parquet", VISITS)
+    columns = [Column(n, "text", len(set(v)), v.count(None)) for n, v in VISITS.items()]
+    return verify(files, columns, Around("就诊", Facts.read({"entities": FACTS}), {}, ()), folder, looker)
+
+
+def test_a_verification_tells_how_far_it_is(tmp_path: Path) -> None:
+    looker = Looker()
+    assert watched(tmp_path, looker).failures == []
+    assert [step for step, _ in looker.steps] == ["person:owners", "person:号", "shared", "proposals"]
+    shares = [share for _, share in looker.steps]
+    assert shares == sorted(shares) and 0 == shares[0] < shares[-1] <= 1
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_verification_that_is_cancelled_stops_at_the_step_it_is_in(tmp_path: Path, step: int) -> None:
+    looker = Looker(step)
+    with pytest.raises(Cancelled):
+        watched(tmp_path, looker)
+    assert len(looker.steps) == step

@@ -24,7 +24,12 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
     spec = need(subject.spec, "job")
     grants = need(subject.grants, "grants")
     columns = need(subject.columns_read, "columns read")
-    used = subject.records.sources if subject.records else subject.need_evidence()[1].sources
+    # trials are made on nothing but what was granted: on other data the job is refused before
+    used = None
+    if subject.records:
+        used = subject.records.sources
+    elif subject.black_box is None:
+        used = subject.need_evidence()[1].sources
     if not application.active:
         yield "application#state"
     if subject.form not in application.forms:
@@ -41,7 +46,7 @@ def _outside(subject: ExportSubject) -> Iterator[str]:
             continue
         if not columns.get(alias, frozenset({""})) <= grant.columns:
             yield f"input={alias}#columns"
-        if used.get(alias) != grant.snapshot:
+        if used is not None and used.get(alias) != grant.snapshot:
             yield f"input={alias}#snapshot"
 
 
