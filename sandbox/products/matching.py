@@ -131,7 +131,7 @@ def _readings(con: duckdb.DuckDBPyConnection) -> Iterator[pl.DataFrame]:
 
     odd = r"[^\x00-\x7F\x{4E00}-\x{9FFF}]|[\s._/,:|-]"
     query = f"SELECT w FROM __w WHERE length(w) <= {_LONGEST_KEY} AND regexp_matches(w, '{odd}')"
-    values = pl.Series(pl.from_arrow(con.sql(query).to_arrow_table())["w"])
+    values = pl.DataFrame(con.sql(query).to_arrow_table())["w"]
     if len(values):
         plain = canon.canonical_values(values.clone())  # it writes into what it is given
         yield pl.DataFrame({"w": values, "r": plain})

@@ -106,7 +106,8 @@ def _renamed(
     for i in rest:
         value = plain(quote(str(i)), "VARCHAR")
         con.execute(
-            f"INSERT INTO __m SELECT {i}, v FROM (SELECT DISTINCT {value} AS v FROM {table} LIMIT {_SAMPLE}) WHERE v <> ''"
+            f"INSERT INTO __m SELECT {i}, v FROM (SELECT DISTINCT {value} AS v FROM {table} LIMIT {_SAMPLE})"
+            " WHERE v <> ''"
         )
     sizes = dict(con.execute("SELECT place, count(*) FROM __m GROUP BY place").fetchall())
     scores = []

@@ -23,7 +23,8 @@ PHONES = [f"138{n:08d}" for n in range(40)]
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     path = tmp_path_factory.mktemp("source") / "t.parquet"
     pl.DataFrame({
-        "身份证": [*IDS[:-1], "44010619900101003X"], "手机": PHONES, "区": ["东", "西"] * 20, "年龄": list(range(20, 60)),
+        "身份证": [*IDS[:-1], "44010619900101003X"], "手机": PHONES, "区": ["东", "西"] * 20,
+        "年龄": list(range(20, 60)),
         "费用": [100.25 + 7 * n for n in range(40)], "药": [f"药品{n % 9}" for n in range(40)],
     }).write_parquet(path)  # fmt: skip
     return replace(facts.described({"t": path}, path.parent, ["身份证"])["t"], identifiers=("手机",))

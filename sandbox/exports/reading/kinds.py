@@ -95,4 +95,3 @@ def _is_pickle(path: Path, head: str) -> bool:
     except (ValueError, IndexError, KeyError, OverflowError):
         return False
     return operations[-1:] == ["STOP"] and len(operations) > 1
-

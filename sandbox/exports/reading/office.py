@@ -22,6 +22,11 @@ _PARAGRAPH = re.compile(
 )
 _TAG = re.compile(r"<[^>]*>")
 _VALUE = re.compile(r'="([^"]*)"')
+_FONT = re.compile(r'\b(?:typeface|script|panose)="[^"0-9]*[0-9]{0,4}"')
+_SIZE = re.compile(r"[-+]?[0-9.]{1,10}|[0-9A-Fa-f]{6}|[A-Za-z]{1,24}")
+_SHEET_DATA = re.compile(r"<sheetData\b.*</sheetData>", re.DOTALL)
+_APART = "\n\n\n\n"
+"""Between values that have nothing to do with one another: digits on its two sides are never read as one number."""
 _HIDDEN_TEXT = re.compile(r"<w:(?:vanish|webHidden)(?:\s*/>|\s+w:val=\"(?:1|true|on)\")|<w:(?:del|moveFrom)\b")
 _EXTERNAL = re.compile(r"<Relationship\b[^>]*TargetMode=\"External\"[^>]*>", re.IGNORECASE)
 _SHEET = re.compile(r"<(?:\w+:)?sheet\b([^>]*)/?>")
@@ -157,14 +162,14 @@ def _xml(name: str, part: Path, where: str, place: str, found: Found) -> None:
         _defined_names(raw, place, found)
     if "DDEAUTO" in raw or re.search(r"<w:instrText[^>]*>[^<]*\bDDE", raw):
         found.problem("script", where)
-    cells = "/worksheets/" in name
-    found.text(where, f"{'' if cells else words(raw)}\n{' '.join(map(html.unescape, _values(raw, cells)))}")
+    raw = _SHEET_DATA.sub("", raw) if "/worksheets/" in name else raw
+    found.text(where, _APART.join([words(raw), *map(html.unescape, _values(raw))]))
 
 
-def _values(raw: str, cells: bool) -> list[str]:
-    """Values of attributes; of a sheet's cells they are references and styles."""
-    raw = re.sub(r"<sheetData\b.*</sheetData>", "", raw, flags=re.DOTALL) if cells else raw
-    return [v for v in _VALUE.findall(raw) if not v.startswith(("http://schemas.", "urn:schemas"))]
+def _values(raw: str) -> list[str]:
+    """Values of attributes that can say something: no sizes, colours, fonts and words of the format."""
+    told = dict.fromkeys(_VALUE.findall(_FONT.sub("", raw)))
+    return [v for v in told if not v.startswith(("http://schemas.", "urn:schemas")) and not _SIZE.fullmatch(v)]
 
 
 def words(raw: str) -> str:
