@@ -87,9 +87,7 @@ def _owned(con: duckdb.DuckDBPyConnection, kept: Kept) -> None:
     together = {"lo": "min", "hi": "max"}
     sums = ", ".join(f"{together.get(name[2:4], 'sum')}({name}) AS {name}" for name in kept.names)
     each = f"SELECT * EXCLUDE (__e), unnest(__e) AS __e FROM (SELECT {named} FROM ({rows}))"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE __w AS SELECT __cell, __e, {sums} FROM ({each}) GROUP BY __cell, __e"
-    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __w AS SELECT __cell, __e, {sums} FROM ({each}) GROUP BY __cell, __e")
     con.execute("CREATE OR REPLACE TEMP VIEW __u AS SELECT * FROM __w")
 
 
@@ -129,7 +127,8 @@ def _figures(con: duckdb.DuckDBPyConnection, kept: Kept) -> str:
     each = f"SELECT *, {doubles} FROM __u"
     if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = '__h'").fetchall()[0][0]:
         sums = ", ".join(f"sum(s{i}) AS s{i}" for i in numbers)
-        owners = f"SELECT u.*, coalesce(h.h, CAST(u.__e AS BIGINT)) AS who FROM ({each}) u LEFT JOIN __h h ON h.e = u.__e"
+        who = "coalesce(h.h, CAST(u.__e AS BIGINT)) AS who"
+        owners = f"SELECT u.*, {who} FROM ({each}) u LEFT JOIN __h h ON h.e = u.__e"
         held = f"SELECT __cell, {sums} FROM ({owners}) GROUP BY __cell, who"
         apart = f"SELECT __cell, {', '.join(counts)} FROM __u GROUP BY __cell"
         both = f"(SELECT __cell, {', '.join(amounts)} FROM ({held}) GROUP BY __cell) LEFT JOIN ({apart}) USING (__cell)"
@@ -138,8 +137,9 @@ def _figures(con: duckdb.DuckDBPyConnection, kept: Kept) -> str:
         behind = f"SELECT __cell, {', '.join([*counts, *amounts])} FROM ({each}) GROUP BY __cell"
     whole = f"SELECT * FROM (SELECT __cell, {present} FROM __x GROUP BY __cell) LEFT JOIN ({behind}) USING (__cell)"
     return _joined(whole, ["o.__cell AS cell", *(
-        f"coalesce(a.n{i}, 0) AS n_{i}, coalesce(a.p{i}, 0) AS n_non_missing_{i}, coalesce(a.z{i}, 0) AS n_non_zero_{i}, "
-        f"a.x{i}[1] AS x1_{i}, CASE WHEN a.x{i}[1] IS NOT NULL THEN coalesce(a.x{i}[2], 0.0) END AS x2_{i}, "
+        f"coalesce(a.n{i}, 0) AS n_{i}, coalesce(a.p{i}, 0) AS n_non_missing_{i}, "
+        f"coalesce(a.z{i}, 0) AS n_non_zero_{i}, a.x{i}[1] AS x1_{i}, "
+        f"CASE WHEN a.x{i}[1] IS NOT NULL THEN coalesce(a.x{i}[2], 0.0) END AS x2_{i}, "
         f"a.t{i} AS x_total_{i}" for i in numbers
     )])  # fmt: skip
 
@@ -164,7 +164,8 @@ def _sides(cube: Cube, partial: Partial, i: int) -> str:
     elif partial.op in ("median", "quantile"):
         q = 0.5 if partial.op == "median" else cube.measures[partial.measure].q
         values = f"SELECT o.__cell, v.__e, v.__v, v.__n FROM __v{i} v JOIN __cells o ON {alike(keys(cube), 'o', 'v')}"
-        cut = f"SELECT __cell, quantile_cont(__v, {q!r}) AS cut FROM (SELECT *, unnest(range(__n)) FROM ({values})) GROUP BY 1"
+        every = f"SELECT *, unnest(range(__n)) FROM ({values})"
+        cut = f"SELECT __cell, quantile_cont(__v, {q!r}) AS cut FROM ({every}) GROUP BY 1"
         inner = (
             f"SELECT __cell, count(DISTINCT __e) FILTER (WHERE {real} AND __v <= cut) AS below, "
             f"count(DISTINCT __e) FILTER (WHERE {real} AND __v >= cut) AS above "

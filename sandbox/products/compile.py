@@ -134,7 +134,7 @@ def contributions_sql(cube: Cube, owners: Owners) -> str:
 
 
 def rows_sql(cube: Cube, owners: Owners) -> str:
-    """The rows a cube groups: dimensions `__d{i}`, owner `__e`, and the value `__c{i}` of every partial that has one."""
+    """The rows a cube groups: dimensions `__d{i}`, owner `__e`, and value `__c{i}` of every partial that has one."""
     return _rows(cube, _Writer(cube).owner(owners))
 
 
@@ -193,7 +193,9 @@ def contribution(p: Partial, x: str) -> dict[str, str]:
     return {"n": n, "z": n, "s": n}
 
 
-def recompute_sql(cube: Cube, where: str = "TRUE", *, of: str = "__c", behind: str = "__v", summed: bool = False) -> str:
+def recompute_sql(
+    cube: Cube, where: str = "TRUE", *, of: str = "__c", behind: str = "__v", summed: bool = False
+) -> str:
     """The cube again, from its contributions (table `of`) and companions (`behind` and i), of the entities that satisfy
     `where`. `summed`: no two entities of `of` count the same value, so that numbers of distinct values add up."""
     dims = [f"__d{i}" for i in range(len(cube.dimensions))]

@@ -385,8 +385,8 @@ class _Kind:
             concerned = behind.get((alias, column)) or set(range(len(sql.partials(self.task.cube))))
             seeds = {mode: seed_of(self.secret, self.task.name, self.kind, f"{name}:{mode}") for mode in modes}
             trial = perturb.Trial(self.con, self.program, self.kind, self.kept, alias, column, concerned)
-            done: set[str] = set()
-            self.proof._stage(f"{self.task.name}:{self.kind}:{name}", lambda: done.update(trial.run(seeds)))
+            done: list[str] = []
+            self.proof._stage(f"{self.task.name}:{self.kind}:{name}", partial(trial.run, seeds, done))
             self.perturbed += [f"{name}:{mode}" for mode in modes if mode in done]
             self.not_perturbed += [f"{name}:{mode}" for mode in modes if mode not in done]
 

@@ -97,7 +97,8 @@ def columns_of(
 
     What two partials have in common is stored once. The number of distinct values of partials `alone` is no aggregate.
     """
-    first, stored, names, by_text = sql.same_values(cube), {"__rows": "count(*)"}, {}, {"count(*)": "__rows"}
+    first, names = sql.same_values(cube), dict[str, str]()
+    stored, by_text = {"__rows": "count(*)"}, {"count(*)": "__rows"}
     for i, p in enumerate(sql.partials(cube)):
         for letter, text in sql.contribution(p, f"__c{first[i]}").items() if only is None or i in only else ():
             name = f"__{letter}{i}"
@@ -146,7 +147,7 @@ def by_cell(
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:
-    cube, made = kept.cube, {}
+    cube, made = kept.cube, dict[int, int]()
     owners, first = cast("sql.Owners", program.owners(kind)), sql.same_values(cube)
     for i, p in enumerate(sql.partials(cube)):
         con.execute(f"DROP VIEW IF EXISTS __v{i}")
@@ -177,11 +178,10 @@ def in_half(seed: int, bit: int, owner: str = "__e") -> str:
 
 def _halves(seed: int, several: bool) -> str:
     """The halves that an owner's rows stay in, as bits; those of several owners stay where all of them do."""
-    one = f"CAST(hash({{e}}::UBIGINT + {seed}::UBIGINT) & {2**AT_ONCE - 1} AS UTINYINT)"
-    if several:
-        each = f"list_transform(__e, lambda x: {one.format(e='x')})"
-        return f"coalesce(list_aggregate({each}, 'bit_and'), {2**AT_ONCE - 1})"
-    return f"coalesce({one.format(e='__e')}, {2**AT_ONCE - 1})"
+    every = 2**AT_ONCE - 1
+    mask = f"CAST(hash({{e}}::UBIGINT + {seed}::UBIGINT) & {every} AS UTINYINT)".format
+    one = f"list_aggregate(list_transform(__e, lambda x: {mask(e='x')}), 'bit_and')" if several else mask(e="__e")
+    return f"CASE WHEN __e IS NULL THEN {every} ELSE {one} END"  # the hash of NULL is a number like any other
 
 
 def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> None:
@@ -208,7 +208,7 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
 
 def _predicted(kept: Kept) -> dict[str, tuple[str, str]]:
     """What a prediction needs of the contributions: column → (how they are added up, SQL)."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for i, p in enumerate(sql.partials(kept.cube)):
         ways = {"n": "sum"} | ({} if i in kept.shared else {"s": "sum"})
         ways |= {"lo": "min", "hi": "max"} if p.op in ("min", "max") else {}

@@ -92,8 +92,8 @@ class Trial:
     column: str
     behind: Collection[int]
 
-    def run(self, seeds: Mapping[str, int]) -> list[str]:
-        """The modes that the job can be run on; their movements go to `__i`."""
+    def run(self, seeds: Mapping[str, int], done: list[str]) -> None:
+        """Movements of the modes that the job can be run on go to `__i`, the modes to `done`."""
         alone = self.kept.alone & set(self.behind)
         able = self._contributed(seeds, alone)
         if alone and any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}")
@@ -106,20 +106,20 @@ class Trial:
             parts = 1 if self.kept.several else 1 + rows // AT_ONCE
             for part in range(parts):
                 self._compare(len(able), alone, f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE")
-        return able
+        done += able
 
     def _contributed(self, seeds: Mapping[str, int], alone: frozenset[int]) -> list[str]:
-        """Contributions of every mode that the job can be run on as `__t1`, …; as things are, `__t0`."""
+        """Contributions of every mode that the job can be run on as `__t1`, …; as things are, `__now`."""
         import duckdb
 
         stored, _ = self._columns(alone)
         known = {text: name for name, text in self.kept.stored.items()}
         if set(stored.values()) <= set(known):
             own = ", ".join(f"{known[text]} AS {name}" for name, text in stored.items())
-            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __t AS SELECT __cell, __e, {own} FROM __x")
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __now AS SELECT __cell, __e, {own} FROM __x")
         else:
             self._contribute("__k", "__t0", stored, alone)
-            self.con.execute("CREATE OR REPLACE TEMP VIEW __t AS SELECT * FROM __t0")
+            self.con.execute("CREATE OR REPLACE TEMP VIEW __now AS SELECT * FROM __t0")
         able: list[str] = []
         for mode, seed in seeds.items():
             inputs = {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
@@ -167,7 +167,7 @@ class Trial:
         sides = []
         for k in range(modes + 1):
             columns = ", ".join(["__cell", "__e", *(f"{text} AS {name}_{k}" for name, text in names.items())])
-            table = f"__t{k or ''}"
+            table = f"__t{k}" if k else "__now"
             sides.append(
                 f"(SELECT {columns} FROM {table} WHERE __cell IS NOT NULL AND __e IS NOT NULL AND {part}) t{k}"
             )
@@ -176,7 +176,8 @@ class Trial:
         text = f"SELECT __cell, __e, {', '.join(changes)} FROM {joined}"
         if self.kept.several:
             largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
-            text = f"SELECT __cell, __e, {largest} FROM (SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})) GROUP BY 1, 2"
+            each = f"SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})"
+            text = f"SELECT __cell, __e, {largest} FROM ({each}) GROUP BY 1, 2"
         told = ", ".join(
             f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS most{i}, "
             f"max(m{i}) AS largest{i}, sum(m{i}) AS whole{i}" for i in self.behind
