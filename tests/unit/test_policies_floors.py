@@ -10,7 +10,7 @@ import pytest
 from policies import checks, editions
 from policies.editions import HOME, KINDS, PolicyError
 from policies.lint import lint
-from policies.schema.export import CARRIES_CODE
+from policies.schema.files import CARRIES_CODE
 
 
 def changed(kind: str, old: str, new: str, edition: str = "2026-01") -> str:

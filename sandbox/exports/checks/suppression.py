@@ -71,7 +71,8 @@ def _found(subject: ExportSubject, system: System, result: Audit, width: int) ->
 
 def _marks(subject: ExportSubject, width: int) -> Measured:
     misses = [
-        Miss(within(table.place, row=number, column=i + 1), None, width, Outcome.REVIEW)        for contents in subject.contents
+        Miss(within(table.place, row=number, column=i + 1), None, width, Outcome.REVIEW)
+        for contents in subject.contents
         for table in contents.tables
         for number, row in table.lines()
         for i, cell in enumerate(row)
