@@ -21,7 +21,6 @@ KINDS: dict[str, Text] = {
 
 WORDS: dict[str, Text] = {
     "review.title": Text("复核", "Review"),
-    "review.lead": Text("先到期的在前，同日到期的按风险排列", "Nearest deadline first, then the riskiest"),
     "review.progress": Text("意见 {given}/{needed}", "{given} of {needed} opinions"),
     "review.risk": Text("风险 {risk}", "risk {risk}"),
     "review.needed": Text("须由 {count} 位合规人员同意", "{count} officers have to agree"),

@@ -88,7 +88,7 @@ def match(sources: Mapping[str, Source], tables: Sequence[FileTable], words: Ite
         biggest = max(range(len(tables)), key=lambda n: tables[n].rows, default=None)
         rows = tuple(
             one for alias, source in sources.items() if biggest is not None
-            for one in shared_rows(con, alias, source, f"__t{biggest}", tables[biggest].header)
+            for one in shared_rows(con, alias, source, f"__t{biggest}", tables[biggest].header, tables[biggest].looked)
         )  # fmt: skip
     return SourceMatch(found, rows, split)
 

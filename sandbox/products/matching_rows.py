@@ -48,14 +48,19 @@ class _Pair:
 
 
 def shared_rows(
-    con: duckdb.DuckDBPyConnection, alias: str, source: Source, table: str, header: Sequence[str]
+    con: duckdb.DuckDBPyConnection, alias: str, source: Source, table: str, header: Sequence[str],
+    looked: Sequence[int],
 ) -> Iterator[SharedRows]:  # fmt: skip
-    """What rows of `table` are in the source `alias`: on all columns recognised, and on the most telling few."""
+    """What rows of `table` are in the source `alias`: on all columns recognised, and on the most telling few.
+
+    Only the columns at the places `looked` (from 0) are recognised by their values: numbers that the platform computed
+    look like anything.
+    """
     names = file_columns(source)
     by_name = {n: i for i, n in reversed(list(enumerate(header, start=1))) if n in names}
     told = _told(con, table, len(header))
     pairs = [_pair(con, alias, table, i, n, told) for n, i in by_name.items()]
-    renamed = list(_renamed(con, alias, table, names, header, by_name, told))
+    renamed = list(_renamed(con, alias, table, names, looked, by_name, told))
     how: Literal["name", "values"] = "values" if renamed else "name"
     every = [*pairs, *renamed]
     yield _compared(con, alias, table, every, how)
@@ -94,11 +99,11 @@ def _pair(
 
 
 def _renamed(
-    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str], header: Sequence[str],
+    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str], looked: Sequence[int],
     by_name: dict[str, int], told: dict[int, tuple[int, int, int, float]],
 ) -> Iterator[_Pair]:  # fmt: skip
     """Columns of other names whose values are those of a source column that no other column of the file is."""
-    taken, rest = set(by_name), [i for i in range(1, len(header) + 1) if i not in by_name.values()]
+    taken, rest = set(by_name), [i + 1 for i in looked if i + 1 not in by_name.values()]
     free = [n for n in names if n not in taken]
     if not rest or not free:
         return

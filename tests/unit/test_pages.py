@@ -273,6 +273,10 @@ def test_every_page_names_its_action_or_is_known_to_be_open(route: APIRoute) -> 
     assert frame.security.verify_csrf in calls
 
 
+OPINION = {"first_opinion", "disagree", "approve", "return", "reject", "call_third"}
+"""What the card of an officer's opinion leads to, whichever it is (api/templates/exports/review.html)"""
+
+
 def test_every_human_step_of_every_table_has_its_button() -> None:
     buttons = {
         "resource": {*resources.STEPS, "publish"}, "delivery": {*deliveries.STEPS, "correct"},
@@ -280,8 +284,8 @@ def test_every_human_step_of_every_table_has_its_button() -> None:
         "merchant": set(onboarding.STANDING),
         "application": set(applications.STEPS), "approval": set(applications.APPROVAL_STEPS),
         "workspace": set(workspaces.STEPS), "run": {"cancel"}, "quota": {*metering_pages.STEPS, "grant"},
-        "upload": {*workspace_files.STEPS, "remove"}, "export": {*exports.STEPS, "revise"},
-        "correction": {*corrections.STEPS, "issue", "answer"},
+        "upload": {*workspace_files.STEPS, "remove"}, "export": {*exports.STEPS, "revise", *OPINION},
+        "correction": {*corrections.STEPS, "issue", "answer"}, "recall": {"grant", "refuse"},
     }  # fmt: skip
     for noun, life in LIFECYCLES.items():
         human = {t.name for t in life.transitions if Role.SYSTEM not in PERMISSIONS[t.action]}
