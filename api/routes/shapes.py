@@ -329,7 +329,7 @@ class ExportIn(In):
     title: Line = Field(examples=["各区门诊量月报"])
     remark: Prose = Field(default="", examples=["按月汇总"])
     audience: str = Field(examples=["public"])
-    context: ContextIn
+    context: ContextIn = Field(description="用途、总体与控制措施 · purpose, population and controls")
 
 
 class ReviseIn(In):
@@ -340,8 +340,8 @@ class ReviseIn(In):
 
 
 class VoteIn(In):
-    artefact_id: Line
-    vote: Literal["approve", "changes", "undecided"]
+    artefact_id: Line = Field(examples=["art-7kq2m9x4c8ab"])
+    vote: Literal["approve", "changes", "undecided"] = Field(examples=["approve"])
 
 
 class CommentIn(In):

@@ -15,7 +15,7 @@ from sandbox.catalog import deliveries, grades, regrading, service, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog.protection import Grade, Override
 from sandbox.catalog.repository import Lowering
-from sandbox.exports import service as exports
+from sandbox.exports import reviewing
 from sandbox.exports.repository import ExportRequest
 from sandbox.kernel.errors import BadInput, Conflict, InvalidTransition, NotPermitted, OutOfReach
 from sandbox.kernel.identity import Actor
@@ -544,9 +544,9 @@ def test_jobs_and_exports_of_an_open_workspace_are_named_before_a_grade_is_chang
         (space,) = found.workspaces
         assert (space.id, space.state, space.jobs, space.exports) == (place.id, "open", jobs, leaving)
     with any_world.by(any_world.second_officer) as unit:
-        exports.review(unit, request_id, "approve", "数值稳妥")
+        reviewing.review(unit, request_id, "approve", "数值稳妥")
     with any_world.by(any_world.officer) as unit:
-        exports.review(unit, request_id, "approve", "数值稳妥")
+        reviewing.review(unit, request_id, "approve", "数值稳妥")
     any_world.release(request_id)
     with any_world.by(any_world.department) as unit:
         (found,) = impact.of_version(unit, grant.resource_id, 1, said)

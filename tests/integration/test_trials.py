@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.registry import HANDLERS
 from sandbox.exports import repository as export_records
+from sandbox.exports import reviewing
 from sandbox.exports import service as exports
 from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.jobs import LocalExecutor
@@ -61,7 +62,7 @@ def test_trials_reach_people_and_are_not_made_again_for_the_release(
     monkeypatch.setattr(blackbox, "tried", lambda *_, **__: pytest.fail("tried again on the same data"))
     for officer in (world.officer, world.second_officer):
         with world.by(officer) as unit:
-            exports.review(unit, waiting, "approve", "趋势平滑，逐桶试验稳妥")
+            reviewing.review(unit, waiting, "approve", "趋势平滑，逐桶试验稳妥")
     executor.drain()
     assert verdict(world, waiting)[0] == "released"
 
