@@ -272,6 +272,9 @@ def take_out(stage: Stage, merchant: Page) -> None:
     merchant.locator("#f-artefact_id").select_option(index=1)
     merchant.locator("#f-title").fill("各区门诊统计")
     merchant.locator("#f-remark").fill("按区、按月统计")
+    told = {"purpose": "排班参考", "population": "全部门诊", "controls": "按区汇总并取整"}
+    for field, words in told.items():
+        merchant.locator(f"#f-{field}").fill(words)
     press(merchant, "保存")
     press(merchant, "冻结并提交")
     stage.settle()
@@ -281,13 +284,10 @@ def take_out(stage: Stage, merchant: Page) -> None:
     stage.look(first, "officer-home")
     first.goto(address)
     stage.look(first, "officer-review")
-    first.locator("textarea").first.fill("单元格均达标")
-    press(first, "同意（第一人）")
-    first.reload()
-    expect(first.get_by_text("另一位合规人员").first).to_be_visible()
-    second.goto(address)
-    second.locator("textarea").first.fill("同意放行")
-    press(second, "同意（第二人）")
+    for officer, grounds in ((first, "单元格均达标"), (second, "同意放行")):
+        officer.goto(address)
+        officer.locator("#f-grounds").fill(grounds)
+        press(officer, "同意")
     stage.settle()
     merchant.goto(address)
     expect(state_of(merchant)).to_contain_text("已放行")
