@@ -5,13 +5,11 @@ Exit code 0: all passed. 1: something failed. 3: what ran passed, but a part cou
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +65,6 @@ SIDE_BY_SIDE = ("tests/attacks", "tests/contracts", "tests/properties", "tests/s
 """Tests that share nothing and wait for nothing: run on all cores, file by file"""
 ONE_BY_ONE = ("tests/integration", "tests/e2e")
 """Tests with servers, jails and clocks of the machine: alone, so that none starves another"""
-WITH_SERVERS = "pytest one by one"
-FEW = 3
-"""Failures of the tests above that are tried once more: so many may be the machine's doing, more are not"""
 
 
 def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
@@ -82,7 +77,7 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
         ("mypy", [str(BIN / "mypy")]),
         ("import-linter", [str(BIN / "lint-imports")]),
         ("pytest side by side", [*pytest, "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", *SIDE_BY_SIDE]),
-        (WITH_SERVERS, [*pytest, *ONE_BY_ONE]),
+        ("pytest one by one", [*pytest, *ONE_BY_ONE]),
     ]
 
 
@@ -99,42 +94,11 @@ def run_step(name: str, command: list[str]) -> tuple[bool, float]:
     return code == 0, time.monotonic() - began
 
 
-def failures(cache: Path) -> list[str]:
-    """The tests that pytest's last run left as failed."""
-    try:
-        return list(json.loads(cache.read_text("utf-8")))
-    except FileNotFoundError:
-        return []
-
-
-def run_all(arguments: list[str]) -> tuple[list[tuple[str, bool, float]], list[str]]:
-    """Run every step; their outcomes, and the tests that passed only when they were tried once more.
-
-    Only tests with servers and clocks are tried again, and only where few failed. They are named in the summary: a test
-    that needs luck is a fault of the test or of the product, to be found.
-    """
-    results, unsteady = [], []
-    cache = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
-    for name, command in steps(arguments):
-        cache.unlink(missing_ok=True)
-        passed, seconds = run_step(name, command)
-        if not passed and name == WITH_SERVERS and 0 < len(failed := failures(cache)) <= FEW:
-            passed, more = run_step(f"{name}: {len(failed)} again", [*command, "--last-failed"])
-            seconds += more
-            unsteady += failed if passed else []
-        results.append((name, passed, seconds))
-    return results, unsteady
-
-
-def summary(
-    results: list[tuple[str, bool, float]], missing: list[Part], some: bool, unsteady: Sequence[str] = ()
-) -> int:
+def summary(results: list[tuple[str, bool, float]], missing: list[Part], some: bool) -> int:
     """Say plainly what passed, what failed, what did not run, and how to make it run; returns the exit code."""
     print("\n── 结果 · result " + "─" * 60)
     for name, passed, seconds in results:
         print(f"  {'✔' if passed else '✘'} {name}  {seconds:.0f} s")
-    for test in unsteady:
-        print(f"  ⚠ 第二次才通过 · passed only when tried again: {test}")
     for part in missing:
         print(f"  ⚠ 未运行 · did not run: {part.without}（缺 {part.package} · {part.package} is missing）")
     if not all(passed for _, passed, _ in results):
@@ -152,8 +116,8 @@ def main(arguments: list[str]) -> int:
     """Install what may be installed, run every step, sum up."""
     install([p for p in parts() if not p.there])
     missing = [p for p in parts() if not p.there]
-    results, unsteady = run_all(arguments)
-    return summary(results, missing, chosen(arguments), unsteady)
+    results = [(name, *run_step(name, command)) for name, command in steps(arguments)]
+    return summary(results, missing, chosen(arguments))
 
 
 if __name__ == "__main__":

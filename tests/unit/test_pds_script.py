@@ -216,35 +216,6 @@ def test_a_run_without_all_parts_is_no_full_pass(
     assert ("apt-get install -y --no-install-recommends chromium" in shown) == (code == 3)
 
 
-@pytest.mark.parametrize(
-    ("step", "failing", "again", "passed"),
-    [
-        ("pytest one by one", 1, True, True),
-        ("pytest one by one", 4, False, False),
-        ("pytest side by side", 1, False, False),
-    ],
-)
-def test_few_failures_beside_servers_are_tried_once_more_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, failing: int, again: bool, passed: bool
-) -> None:
-    """Real pytest on a file whose tests fail the first time and pass the second."""
-    from tests import run
-
-    (tmp_path / "test_luck.py").write_text(
-        "import pathlib, pytest\n"
-        f"@pytest.mark.parametrize('n', range({failing}))\n"
-        "def test_luck(n):\n"
-        "    mark = pathlib.Path(__file__).with_name(f'seen{n}')\n"
-        "    seen = mark.exists()\n"
-        "    mark.touch()\n"
-        "    assert seen\n"
-    )
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "steps", lambda _: [(step, [sys.executable, "-m", "pytest", "-q", "test_luck.py"])])
-    results, unsteady = run.run_all([])
-    assert ([(name, ok) for name, ok, _ in results], bool(unsteady)) == ([(step, passed)], again)
-
-
 def test_arguments_that_choose_tests_leave_the_other_checks_out() -> None:
     from tests.run import steps
 
