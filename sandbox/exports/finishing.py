@@ -108,8 +108,9 @@ def _beside(
     parameters = edition.by_check("suppression_audit").parameters
     if not rows:
         return frozenset()
+    exact = replace(subject, shown=None)  # amounts: the ledger does not count on how coarsely a sum is rounded either
     try:
-        system = reader_of(subject, set(rows), subject.history or (), parameters.min_interval_width)
+        system = reader_of(exact, set(rows), subject.history or (), parameters.min_interval_width)
         limits = Limits(parameters.program_budget, parameters.budget_seconds, watch)
         extra = set(protect(system, limits))
     except (OverBudget, Contradiction, Unsolved, CannotRun):
