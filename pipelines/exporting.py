@@ -239,7 +239,7 @@ def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
 def _seen(facts: Facts, proved: Proved) -> Seen:
     """What the ledger holds against this product; nothing where there is no evidence to compare."""
     if proved.evidence is None:
-        return Seen((), (), {}, ())
+        return Seen((), (), {}, (), {})
     cells = _cells(facts, proved.evidence, "this", frozenset())
     threshold = facts.edition.by_check("differencing").parameters.threshold
     with facts.platform.system() as unit:
@@ -368,7 +368,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=seen.history,
-        elsewhere=seen.elsewhere, lost_kinds=seen.lost,
+        elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost,
         volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
         black_box=proved.tried,
