@@ -361,7 +361,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         files=_files(facts, proved), audience=request.audience,  # type: ignore[arg-type]
         form="record" if application.product_form == "dataset" and not proved.evidence else "aggregate",
         lane="platform", today=today,
-        texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
+        texts={"title": request.title, "remark": request.remark, **request.context}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
             application.id, facts.live, frozenset({FORMS.get(application.product_form, application.product_form)}),
             city_date(application.expires_at) if application.expires_at else None, None,
