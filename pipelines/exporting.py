@@ -83,7 +83,7 @@ class Facts:
     """why nothing can be proved on these inputs"""
     resources: frozenset[str]
     """the granted resources that are read"""
-    rows_released: int
+    volume: VolumeFacts
     edition: Any
     platform: Platform
     live: bool
@@ -181,7 +181,7 @@ def _facts(platform: Platform, request_id: str) -> Facts:
             refused=unbound or _refused(unit, used.values(), sources),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
-            rows_released=_released_rows(unit, application.id, edition.by_check("volume").parameters.window_days),
+            volume=_released(unit, application.id, edition.by_check("volume").parameters.window_days),
             live=_live(application, unit), trials=(service.basis_of(unit, request) or {}).get("trials", {}),
         )  # fmt: skip
 
@@ -268,12 +268,12 @@ def _numbering(facts: Facts) -> str:
     return hmac.digest(secret, b"ledger", "sha256").hex()[:16]
 
 
-def _released_rows(unit: Unit, application_id: str, window_days: int) -> int:
+def _released(unit: Unit, application_id: str, window_days: int) -> VolumeFacts:
     since = unit.now - timedelta(days=window_days)
-    return sum(
-        int(r.manifest["rows"]) for r in repository.releases_of_application(unit.session, application_id)
-        if r.released_at >= since
-    )  # fmt: skip
+    found = [r for r in repository.releases_of_application(unit.session, application_id) if r.released_at >= since]
+    rows = [int(r.manifest["rows"]) for r in found]
+    cells = [n * len(r.manifest["schema"]) for n, r in zip(rows, found, strict=True)]
+    return VolumeFacts(sum(rows), sum(cells), sum(r.bytes for r in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +329,7 @@ def _level(facts: Facts) -> int:
 def _stakes(facts: Facts, subject: ExportSubject) -> Stakes:
     """What decides how many officers review: see `policies.schema.export.Reviewers`."""
     volume = facts.edition.by_check("volume").parameters
-    rows = facts.rows_released + sum(contents.rows for contents in subject.contents)
+    rows = facts.volume.rows + sum(contents.rows for contents in subject.contents)
     single = 100 * sum(contents.rows for contents in subject.contents) / volume.max_rows
     return Stakes(
         subject.form, subject.level, any(f.name.casefold().endswith(MODELS) for f in subject.files),
@@ -369,7 +369,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=seen.history,
         elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost,
-        volume=VolumeFacts(facts.rows_released), rounding_base=facts.edition.by_check("rounding").parameters.base,
+        volume=facts.volume, rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
         black_box=proved.tried,
     )  # fmt: skip

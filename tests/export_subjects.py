@@ -119,7 +119,7 @@ def subject_of(spec: JobSpec, sources: Mapping[str, Source], codes: EntityCodes 
         rounding_base=5,
         match=SourceMatch(dict.fromkeys(("raw", "md5", "sha1", "sha256", "sm3", "base64", "hex"), 0), ()),
         history=(),
-        volume=VolumeFacts(0),
+        volume=VolumeFacts(0, 0, 0),
         level=3,
     )
 
@@ -168,7 +168,7 @@ def subject_with(rows: Sequence[tuple[str, Sequence[float]]], **changes: Any) ->
             dict.fromkeys(("raw", "md5", "sha1", "sha256", "sm3", "base64", "hex"), 0), (SharedRows("t", 1, 0),)
         ),
         "history": (),
-        "volume": VolumeFacts(0),
+        "volume": VolumeFacts(0, 0, 0),
         "level": 3,
     }
     return ExportSubject(**facts | changes)

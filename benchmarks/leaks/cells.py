@@ -292,6 +292,44 @@ def script(town: Town) -> Pair:
     return Pair(replace(twin, black_box=(replace(twin.black_box[0], fewest=4),)), twin)
 
 
+@case("a script's table that nobody can derive", "EXP-LANE-01", "script")
+def by_a_script(town: Town) -> Pair:
+    return Pair(script(town).twin, made(town, base(town), job(COUNT, BY_DISTRICT)))
+
+
+@case("columns that nobody owns", "EXP-LANE-01", "job")
+def ownerless(town: Town) -> Pair:
+    source = {"t": town.source(base(town).drop("身份证号"), roles=ROLES)}
+    return Pair(aggregate(town, source, job(COUNT, BY_DISTRICT)), made(town, base(town), job(COUNT, BY_DISTRICT)))
+
+
+UNPROVED: dict[str, dict[str, Any]] = {
+    "evidence that does not reproduce the output": {"reproduced": False},
+    "a deleted half that gives something else": {"halves_as_predicted": 2},
+    "fewer halves than asked for": {"halves": 1, "halves_as_predicted": 1},
+    "perturbations that were not tried": {"perturbed": ()},
+}  # fmt: skip
+for _name, _wrong in UNPROVED.items():
+
+    @case(_name, "EXP-PROOF-01", "job")
+    def unproved(town: Town, wrong: dict[str, Any] = _wrong) -> Pair:
+        clean = made(town, base(town), job(COUNT | SUM, BY_DISTRICT))
+        assert clean.evidence is not None
+        kinds = tuple(replace(kind, **wrong) for kind in clean.evidence.kinds)
+        return Pair(replace(clean, evidence=replace(clean.evidence, kinds=kinds)), clean)
+
+
+REFUSED = {
+    "a step of random numbers": "费用 + random()",
+    "a step that reads a file": "(SELECT max(x) FROM read_csv('/etc/passwd') f(x))",
+}  # fmt: skip
+for _name, _text in REFUSED.items():
+
+    @case(_name, "EXP-PROOF-01", "job with a step")
+    def refused(town: Town, text: str = _text) -> Pair:
+        return Pair(made(town, base(town), _prepared(text)), made(town, base(town), _prepared("费用 + 1")))
+
+
 FACTS: dict[str, tuple[str, Callable[[ExportSubject], dict[str, Any]]]] = {
     "an application out of force": ("EXP-GRANT-01", lambda s: {"application": replace(s.application, active=False)}),
     "an agreement that has ended": (
@@ -308,8 +346,10 @@ FACTS: dict[str, tuple[str, Callable[[ExportSubject], dict[str, Any]]]] = {
     ),
     "important data": ("EXP-LEVEL-01", lambda s: {"grants": {"t": replace(s.grants["t"], important=True)}}),
     "real data called simulated": ("EXP-LABEL-01", lambda s: {"label": SIMULATED_LABEL}),
-    "the last rows of a register taken in parts": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(49_999)}),
-    "near the cap of all exports": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(45_000)}),
+    "the last rows of a register taken in parts": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(49_999, 0, 0)}),
+    "near the cap of all exports": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(45_000, 0, 0)}),
+    "few rows of many columns, again and again": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(900, 999_999, 0)}),
+    "large files, again and again": ("EXP-VOL-01", lambda s: {"volume": VolumeFacts(900, 9_000, 160 << 20)}),
 }  # fmt: skip
 for _name, (_rule, _changed) in FACTS.items():
 

@@ -238,6 +238,31 @@ def _plant_encodings() -> None:
 _plant_encodings()
 
 
+CUTS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "resident id in two columns": ("身份证号", (6, 18)), "resident id in three columns": ("身份证号", (6, 14, 18)),
+    "mobile in two columns": ("手机号", (7, 11)), "mobile in three columns": ("手机号", (3, 7, 11)),
+}  # fmt: skip
+
+
+def _pieces(values: list[str], ends: tuple[int, ...]) -> bytes:
+    starts = (0, *ends)
+    columns = {f"段{i + 1}": [v[a:b] for v in values] for i, (a, b) in enumerate(zip(starts, ends, strict=False))}
+    return pl.DataFrame({"序": [f"第{i}组" for i in range(len(values))], **columns}).write_csv().encode()
+
+
+def _plant_cuts() -> None:
+    for what, (column, ends) in CUTS.items():
+
+        @case(what, "EXP-JOIN-02", "csv", BY_HAND)
+        def cut(town: Town, column: str = column, ends: tuple[int, ...] = ends) -> Pair:
+            values = _rows(town, column)
+            # the twin says no more than where and how people are registered: the number that tells them apart is gone
+            return _pair(town, "表.csv", _pieces(values, ends), _pieces([v[: ends[-2]] for v in values], ends[:-1]))
+
+
+_plant_cuts()
+
+
 def _column(town: Town, name: str, values: list[str], twin: list[str]) -> Pair:
     leak, clean = (pl.DataFrame({"序": [f"第{i}组" for i in range(len(values))], name: v}) for v in (values, twin))
     return _pair(town, "表.csv", leak.write_csv().encode(), clean.write_csv().encode())

@@ -176,7 +176,8 @@ def _facts(sources: Sources, form: str) -> dict[str, Any]:
     return {
         "form": form, "today": TODAY, "texts": {"title": "示范市数据产品"}, "label": REAL_LABEL, "real_inputs": True,
         "application": ApplicationFacts("A-1", True, frozenset({form}), None, None), "grants": grants,
-        "volume": VolumeFacts(0), "level": _LEVEL, "rounding_base": edition().by_check("rounding").parameters.base,
+        "volume": VolumeFacts(0, 0, 0), "level": _LEVEL,
+        "rounding_base": edition().by_check("rounding").parameters.base,
     }  # fmt: skip
 
 

@@ -72,6 +72,12 @@ class JoinBack(Strict):
         return self
 
 
+class SplitIdentifiers(Strict):
+    """Rows in which adjacent columns, written together, are an identifier of the source: none."""
+
+    max_rows: Literal[0]
+
+
 class Opaque(Strict):
     """Long, distinct ASCII words without blanks and of high entropy (bits a character) cannot be inspected."""
 
@@ -330,17 +336,23 @@ class Coordinates(Strict):
 
 
 class Volume(Strict):
-    """Rows and megabytes (2²⁰ bytes) of one export, and rows of all exports of an application in a window of days."""
+    """Rows, cells and megabytes (2²⁰ bytes) of one export, and of all exports of an application in a window of days;
+    from `warn_share` of what all may have on, a person looks."""
 
     max_rows: Positive
+    max_cells: Positive
     max_mb: Positive
     cumulative_rows: Positive
+    cumulative_cells: Positive
+    cumulative_mb: Positive
     window_days: Annotated[int, Field(ge=1, le=366)]
     warn_share: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        if self.cumulative_rows < self.max_rows:
+        pairs = ((self.max_rows, self.cumulative_rows), (self.max_cells, self.cumulative_cells),
+                 (self.max_mb, self.cumulative_mb))  # fmt: skip
+        if any(every < single for single, every in pairs):
             raise ValueError("累计上限不应小于单次上限 / cumulative below single")
         return self
 
@@ -357,6 +369,7 @@ Rule = Annotated[
     | Gate[Literal["identifiers_anywhere"], BlockedIdentifiers]
     | Gate[Literal["possible_identifiers"], Identifiers]
     | Gate[Literal["join_back"], JoinBack]
+    | Gate[Literal["split_identifiers"], SplitIdentifiers]
     | Gate[Literal["opaque_columns"], Opaque]
     | Gate[Literal["free_text"], FreeText]
     | Gate[Literal["cell_threshold"], CellThreshold]
@@ -394,7 +407,8 @@ Rule = Annotated[
     Field(discriminator="check"),
 ]
 
-ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere", "join_back", "file_types", "volume"})
+ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere", "join_back", "split_identifiers",
+                    "file_types", "volume"})  # fmt: skip
 """Checks that judge every form of product; together with `reviewers` and `label` no form can leave without them."""
 
 MUST_BLOCK = ALWAYS | {

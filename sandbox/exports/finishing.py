@@ -104,12 +104,16 @@ def _hiding(
 def _beside(
     subject: ExportSubject, edition: ExportEdition, rows: frozenset[int], watch: Watch | None
 ) -> frozenset[int]:
-    """Rows to hide besides; none where it cannot be decided or nothing helps, which the audit will say."""
+    """Rows to hide besides; none where it cannot be decided or nothing helps, which the audit will say.
+
+    Decided on exact numbers: rounding alone keeps a hidden value wide, but what is shown must not isolate its people
+    either (the rules about differences take amounts as exact).
+    """
     parameters = edition.by_check("suppression_audit").parameters
     if not rows:
         return frozenset()
-    exact = replace(subject, shown=None)  # amounts: the ledger does not count on how coarsely a sum is rounded either
     try:
+        exact = replace(subject, shown=None, rounding_base=1)
         system = reader_of(exact, set(rows), subject.history or (), parameters.min_interval_width)
         limits = Limits(parameters.program_budget, parameters.budget_seconds, watch)
         extra = set(protect(system, limits))

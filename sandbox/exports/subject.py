@@ -92,9 +92,11 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True)
 class VolumeFacts:
-    """Rows released for this application within the policy's window before this request."""
+    """What was released for this application within the policy's window before this request: rows, cells, bytes."""
 
-    rows_released: int
+    rows: int
+    cells: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,17 +248,22 @@ def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubj
     words = [word for contents in subject.contents for text in contents.texts.values() for word in text.split()]
     words += [word for text in subject.texts.values() for word in text.split()]
     tables = [table for contents in subject.contents for table in contents.tables]
-    looked_up = [
+    columns = [
         FileTable(
             table.header, table.path, table.rows,
             tuple(i for i, name in enumerate(table.header) if name not in subject.measure_columns),
         )
-        for table in tables if table.rows
+        for table in looked_up(subject)
     ]  # fmt: skip
-    found = match(sources, looked_up, words)
+    found = match(sources, columns, words)
     answer = replace(subject, match=found, records=_records(subject, tables, sources))
     answer.contents  # noqa: B018 - what is in use is not read again
     return answer
+
+
+def looked_up(subject: ExportSubject) -> list[Table]:
+    """The tables of the request in the order in which `match` numbers them."""
+    return [table for contents in subject.contents for table in contents.tables if table.rows]
 
 
 def _records(subject: ExportSubject, tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFacts | None:

@@ -72,6 +72,12 @@ WORDINGS: dict[str, Wording] = {
         "请去掉标识符及其编码、散列形式",
         "Remove identifiers, also encoded or hashed ones",
     ),
+    "split_identifiers": _w(
+        "相邻几列拼起来是源数据的标识符",
+        "Adjacent columns make an identifier of the source when written together",
+        "请去掉其中至少一列；需要分组时请改用较粗的分类",
+        "Drop at least one of the columns; use coarser groups where you need groups",
+    ),
     "opaque_columns": _w(
         "有无法检查的列（高熵、编码或加密内容）",
         "A column cannot be inspected: high-entropy, encoded or encrypted content",

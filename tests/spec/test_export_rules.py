@@ -23,7 +23,7 @@ from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, 
 from sandbox.exports.wording import WORDINGS
 from sandbox.products.artefact import read_csv
 from sandbox.products.cells import packed
-from sandbox.products.matching import SharedRows, SourceMatch
+from sandbox.products.matching import SharedRows, SourceMatch, Split
 from sandbox.products.spec import parse
 from tests.export_subjects import clean, edition, job, subject_with
 
@@ -120,10 +120,19 @@ FACTS: list[tuple[str, str, dict[str, Any], Outcome]] = [
     ("EXP-JOIN-01", "an encoding not compared", {"match": SourceMatch({"raw": 0}, ())}, ERROR),
     ("EXP-RAW-01", "a raw row", {"match": SourceMatch(VALUES, (SharedRows("t", 3, 1),))}, BLOCK),
     ("EXP-RAW-01", "equal on two columns only", {"match": SourceMatch(VALUES, (SharedRows("t", 2, 9),))}, PASS),
-    ("EXP-VOL-01", "below the warning", {"volume": VolumeFacts(39_995)}, PASS),
-    ("EXP-VOL-01", "at the warning", {"volume": VolumeFacts(39_996)}, REVIEW),
-    ("EXP-VOL-01", "at the cap", {"volume": VolumeFacts(49_996)}, REVIEW),
-    ("EXP-VOL-01", "over the cap", {"volume": VolumeFacts(49_997)}, BLOCK),
+    ("EXP-VOL-01", "below the warning", {"volume": VolumeFacts(39_995, 0, 0)}, PASS),
+    ("EXP-VOL-01", "at the warning", {"volume": VolumeFacts(39_996, 0, 0)}, REVIEW),
+    ("EXP-VOL-01", "at the cap", {"volume": VolumeFacts(49_996, 0, 0)}, REVIEW),
+    ("EXP-VOL-01", "over the cap", {"volume": VolumeFacts(49_997, 0, 0)}, BLOCK),
+    ("EXP-VOL-01", "cells below the warning", {"volume": VolumeFacts(0, 799_987, 0)}, PASS),
+    ("EXP-VOL-01", "cells at the warning", {"volume": VolumeFacts(0, 799_988, 0)}, REVIEW),
+    ("EXP-VOL-01", "cells over the cap", {"volume": VolumeFacts(0, 999_989, 0)}, BLOCK),
+    ("EXP-VOL-01", "bytes near the cap", {"volume": VolumeFacts(0, 0, 150 << 20)}, REVIEW),
+    ("EXP-VOL-01", "bytes over the cap", {"volume": VolumeFacts(0, 0, 160 << 20)}, BLOCK),
+    ("EXP-JOIN-02", "two columns make an identifier", {"match": SourceMatch(VALUES, (), (Split(0, (0, 1), 3, 4),))},
+     BLOCK),
+    ("EXP-JOIN-02", "nothing in pieces", {"match": SourceMatch(VALUES, ())}, PASS),
+    ("EXP-JOIN-02", "not looked for", {"match": None}, ERROR),
     ("EXP-GRANT-01", "another day", {"today": date(2099, 1, 1)}, PASS),
     ("EXP-GRANT-01", "a column outside", {"columns_read": {"t": frozenset({"区", "费用", "姓名"})}}, BLOCK),
     ("EXP-GRANT-01", "columns unknown", {"columns_read": {}}, BLOCK),
@@ -249,6 +258,9 @@ FILES: list[tuple[str, str, str | bytes, str, Outcome]] = [
     ("EXP-EXTREME-01", "file alone: maximum", "区,最大值\n东,25\n", "t.csv", REVIEW),
     ("EXP-VOL-01", "5000 rows", "a\n" + "1\n" * 5000, "t.csv", PASS),
     ("EXP-VOL-01", "5001 rows", "a\n" + "1\n" * 5001, "t.csv", BLOCK),
+    ("EXP-VOL-01", "100000 cells", ",".join(map(str, range(100))) + ("\n" + "1," * 99 + "1") * 1000, "t.csv", PASS),
+    ("EXP-VOL-01", "100100 cells", ",".join(map(str, range(100))) + ("\n" + "1," * 99 + "1") * 1001, "t.csv", BLOCK),
+    ("EXP-JOIN-02", "file alone", "a,b\n1,2\n", "t.csv", REVIEW),
 ]  # fmt: skip
 
 

@@ -155,18 +155,21 @@ def _formulas(table: Table, prefixes: str) -> Iterator[Miss]:
 
 @check("volume")
 def volume(subject: ExportSubject, parameters: Any) -> Measured:
-    """Rows and bytes of this export, and rows of all exports of the application within the window."""
-    rows = sum(contents.rows for contents in subject.contents)
-    size = sum(contents.size for contents in subject.contents)
-    misses = []
-    if rows > parameters.max_rows:
-        misses.append(Miss("request#rows", rows, parameters.max_rows))
-    if size > parameters.max_mb * _MB:
-        misses.append(Miss("request#bytes", size, parameters.max_mb * _MB))
+    """Rows, cells and bytes of this export, and of all exports of the application within the window: many columns carry
+    as much as many rows."""
+    p = parameters
+    now = {
+        "rows": sum(contents.rows for contents in subject.contents),
+        "cells": sum(table.rows * len(table.header) for contents in subject.contents for table in contents.tables),
+        "bytes": sum(contents.size for contents in subject.contents),
+    }
+    single = {"rows": p.max_rows, "cells": p.max_cells, "bytes": p.max_mb * _MB}
+    misses = [Miss(f"request#{what}", now[what], most) for what, most in single.items() if now[what] > most]
     if subject.lane == "platform":
-        total = rows + need(subject.volume, "volume released before").rows_released
-        if total > parameters.cumulative_rows:
-            misses.append(Miss("application#rows", total, parameters.cumulative_rows))
-        elif total >= parameters.warn_share * parameters.cumulative_rows:
-            misses.append(Miss("application#rows", total, parameters.cumulative_rows, Outcome.REVIEW))
-    return Measured(rows, parameters.max_rows, tuple(misses))
+        before = need(subject.volume, "volume released before")
+        every = {"rows": p.cumulative_rows, "cells": p.cumulative_cells, "bytes": p.cumulative_mb * _MB}
+        for what, most in every.items():
+            total = now[what] + getattr(before, what)
+            if total >= p.warn_share * most:
+                misses.append(Miss(f"application#{what}", total, most, None if total > most else Outcome.REVIEW))
+    return Measured(now["rows"], p.max_rows, tuple(misses))

@@ -65,7 +65,7 @@ def group_disclosure(subject: ExportSubject, parameters: Any) -> Measured:
 
     Looked at with every dimension free in turn, in the cells of all dimensions and in those of each set of margins; a
     cell with a large part of a wider group has a larger part of the narrower ones. A group whose every other cell is
-    structurally empty could be nowhere else: that tells nothing.
+    structurally empty could be nowhere else: that tells nothing, and so does a cell that the file does not show.
     """
     if subject.by_file:
         return not_assessed(subject.files[0].name if subject.files else "request")
@@ -99,6 +99,8 @@ def _shares(
                 total = int(values[members].sum())
                 top = max(members, key=lambda n: values[n])
                 row = evidence.rows[cells[top]]
+                if (cells[top], measure) in judged.hidden:
+                    continue
                 if total and not _only_there(evidence.columns[:k], row, i, values_of[i], structural):
                     yield int(values[top]) / total, cells[top], measure
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
-from sandbox.exports.subject import CannotRun, ExportSubject
+from sandbox.exports.places import within
+from sandbox.exports.subject import CannotRun, ExportSubject, looked_up
 
 
 @check("identifiers_anywhere")
@@ -43,3 +44,18 @@ def join_back(subject: ExportSubject, parameters: Any) -> Measured:
         raise CannotRun(f"encoding {missing[0]}")
     misses = [Miss(f"values#encoding={e}", found[e], parameters.max_values) for e in parameters.encodings if found[e]]
     return Measured(sum(found[e] for e in parameters.encodings), parameters.max_values, tuple(misses))
+
+
+@check("split_identifiers")
+def split_identifiers(subject: ExportSubject, parameters: Any) -> Measured:
+    """No adjacent columns that are an identifier of the source when their cells are written together."""
+    if subject.match is None and subject.lane == "file":
+        return not_assessed(subject.files[0].name if subject.files else "request")
+    found = [s for s in need(subject.match, "match with the source").split if s.rows > parameters.max_rows]
+    tables = looked_up(subject)
+    misses = [
+        Miss(within(tables[one.table].place, column=one.columns[0] + 1), one.rows, parameters.max_rows,
+             evidence=f"columns {one.columns[0] + 1}–{one.columns[-1] + 1}, {one.looked} rows looked at")
+        for one in found
+    ]  # fmt: skip
+    return Measured(max((one.rows for one in found), default=0), parameters.max_rows, limited(misses))

@@ -24,6 +24,13 @@ _TAG = re.compile(r"<[^>]*>")
 _VALUE = re.compile(r'="([^"]*)"')
 _FONT = re.compile(r'\b(?:typeface|script|panose)="[^"0-9]*[0-9]{0,4}"')
 _SIZE = re.compile(r"[-+]?[0-9.]{1,10}|[0-9A-Fa-f]{6}|[A-Za-z]{1,24}")
+_LAYOUT = re.compile(
+    r"(?:(?:position|margin-(?:left|top)|left|top|width|height|z-index|visibility|text-align|direction|"
+    r"mso-(?:direction-alt|fit-shape-to-text|width-relative|height-relative|wrap-style)):"
+    r"(?:[-+]?[0-9.]{1,7}(?:pt|px|in|%)?|absolute|relative|hidden|visible|left|right|center|auto|t|f|none|page|margin)"
+    r"(?:;|$))+"
+)
+"""Where a drawing lies: words of the format, which detection would take for names."""
 _SHEET_DATA = re.compile(r"<sheetData\b.*</sheetData>", re.DOTALL)
 _APART = "\n\n\n\n"
 """Between values that have nothing to do with one another: digits on its two sides are never read as one number."""
@@ -169,7 +176,8 @@ def _xml(name: str, part: Path, where: str, place: str, found: Found) -> None:
 def _values(raw: str) -> list[str]:
     """Values of attributes that can say something: no sizes, colours, fonts and words of the format."""
     told = dict.fromkeys(_VALUE.findall(_FONT.sub("", raw)))
-    return [v for v in told if not v.startswith(("http://schemas.", "urn:schemas")) and not _SIZE.fullmatch(v)]
+    plain = (v for v in told if not v.startswith(("http://schemas.", "urn:schemas")))
+    return [v for v in plain if not _SIZE.fullmatch(v) and not _LAYOUT.fullmatch(v)]
 
 
 def words(raw: str) -> str:
