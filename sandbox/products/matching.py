@@ -133,7 +133,7 @@ def _readings(con: duckdb.DuckDBPyConnection) -> Iterator[pl.DataFrame]:
     query = f"SELECT w FROM __w WHERE length(w) <= {_LONGEST_KEY} AND regexp_matches(w, '{odd}')"
     values = pl.DataFrame(con.sql(query).to_arrow_table())["w"]
     if len(values):
-        plain = canon.canonical_values(values.clone())  # it writes into what it is given
+        plain = canon.canonical_values(values)
         yield pl.DataFrame({"w": values, "r": plain})
         yield pl.DataFrame({"w": values, "r": plain.str.replace_all(r"[\s._/\\,:|·-]", "")})
 
