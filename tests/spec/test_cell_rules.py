@@ -234,6 +234,12 @@ def test_a_margin_is_a_table_of_its_own() -> None:
     assert outcome(margins([("东区", 95), ("西区", 5), (None, 100)], (0, 0, 1)), "EXP-GROUP-01") is REVIEW
 
 
+def test_a_hidden_cell_says_nothing_of_its_group() -> None:
+    subject = margins([("东区", 95), ("西区", 5), (None, 100)], (0, 0, 1))
+    assert outcome(replace(subject, hidden=frozenset({(0, "人次")})), "EXP-GROUP-01") is PASS
+    assert outcome(replace(subject, hidden=frozenset({(1, "人次")})), "EXP-GROUP-01") is REVIEW
+
+
 def test_a_margin_that_meets_a_real_missing_value_stays_apart() -> None:
     rows = [("东区", 60), (None, 40), (None, 100)]
     assert outcome(margins(rows, (0, 0, 1)), "EXP-GROUP-01") is PASS
