@@ -153,8 +153,9 @@ def _wanted(con: duckdb.DuckDBPyConnection, keys: str, tables: Sequence[FileTabl
     con.execute("CREATE TEMP TABLE __p AS SELECT k FROM __w WHERE k IS NOT NULL")
     for n, table in enumerate(tables):
         _sampled(con, n)
-        for columns in _adjacent(table):
-            con.execute(f"INSERT INTO __p SELECT DISTINCT {_together(columns)} FROM __s{n}")
+        together = ", ".join(map(_together, _adjacent(table)))
+        if together:
+            con.execute(f"INSERT INTO __p SELECT DISTINCT unnest([{together}]) FROM __s{n}")
     con.execute(f"CREATE TEMP TABLE __k AS SELECT DISTINCT k FROM ({keys}) WHERE k IN (SELECT k FROM __p)")
     con.execute("DROP TABLE __p")
 
