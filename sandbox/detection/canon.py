@@ -130,7 +130,7 @@ def canonical_values(values: pl.Series) -> pl.Series:
         chars = rest.str.extract_all(ODD).list.explode(empty_as_null=False).unique().to_list()
         mapping = {c: _fold(c) for c in chars if c is not None}
         folded = rest.str.replace_many(list(mapping), list(mapping.values()))
-        values = values.scatter(odd.arg_true(), folded)
+        values = values.clone().scatter(odd.arg_true(), folded)  # scatter writes into the column it is called on
     bare = values.str.strip_chars(_OUTER).cast(pl.String)
     floats = bare.str.contains(WHOLE_FLOAT)
     return bare.str.replace(WHOLE_FLOAT, "${1}") if floats.any() else bare

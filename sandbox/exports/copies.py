@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.products.compile import quote
+from sandbox.products.matching_rows import digests, kind_of, plain
 from sandbox.products.source import Source, file_columns
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def held(con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Sou
     found = []
     for alias, source in sources.items() if counts else ():
         for column in file_columns(source):
-            text = f"SELECT {plain(quote(column))} AS s FROM {quote(alias)}"
+            kind = kind_of(con, alias, column)
+            native = f"SELECT DISTINCT {quote(column)} AS s FROM {quote(alias)}"
+            text = f"SELECT {plain('s', kind)} AS s FROM ({native})"
             query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({text}) ON s = v GROUP BY n, how"
             hits = [(n, how) for n, how, hits in con.execute(query).fetchall() if hits >= SHARE * counts[n, how]]
             if hits:
@@ -75,9 +78,10 @@ def _sampled(con: duckdb.DuckDBPyConnection, table: Table) -> dict[tuple[int, st
         for c in columns
     ]  # fmt: skip
     con.register("__some", pl.concat(some).collect(engine="streaming").to_arrow())
+    read = {how: sql.format(c="v") for how, sql in _DECODED.items()}
     readings = " UNION ".join(
-        f"SELECT n, '{how}' AS how, {plain(sql.format(c='v'))} AS v FROM __some WHERE {sql.format(c='v')} IS NOT NULL"
-        for how, sql in _DECODED.items()
+        f"SELECT n, '{how}' AS how, {plain(v, 'VARCHAR')} AS v FROM __some WHERE {v} IS NOT NULL"
+        for how, v in read.items()
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE __v AS {readings}")
     con.unregister("__some")
@@ -111,22 +115,31 @@ def _paired(table: Table, found: Iterable[Held]) -> list[Held]:
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: Table, alias: str, pairs: Sequence[Held]) -> int:
+    """Rows are compared by 128 bits; of the source only those are counted that may be in the file."""
     import polars as pl
 
     frame = table.frame().select(pl.col(str(p.number)).alias(f"f{i}") for i, p in enumerate(pairs))
     con.register("__file", frame.collect(engine="streaming").to_arrow())
-    mine = ", ".join(f"{plain(_DECODED[p.how].format(c=f'f{i}'))} AS c{i}" for i, p in enumerate(pairs))
-    theirs = ", ".join(f"{plain(quote(p.column))} AS c{i}" for i, p in enumerate(pairs))
-    keys = ", ".join(f"c{i}" for i in range(len(pairs)))
-    unique = f"SELECT {keys} FROM (SELECT {theirs} FROM {quote(alias)}) GROUP BY {keys} HAVING count(*) = 1"
-    query = f"SELECT count(*) FROM (SELECT {mine} FROM __file) f SEMI JOIN ({unique}) u USING ({keys})"
+    kinds = [kind_of(con, alias, p.column) for p in pairs]
+    cells = [_DECODED[p.how].format(c=f"f{i}") for i, p in enumerate(pairs)]
+    mine = digests([_as_number(c) if _number(k) else plain(c, "VARCHAR") for c, k in zip(cells, kinds, strict=True)],
+                   "__file")  # fmt: skip
+    theirs = digests([f"CAST({quote(p.column)} AS DOUBLE) + 0" if _number(k) else plain(quote(p.column), k)
+                      for p, k in zip(pairs, kinds, strict=True)], quote(alias))  # fmt: skip
+    query = (
+        f"WITH f AS (SELECT d, e, count(*) AS n FROM ({mine}) GROUP BY d, e),"
+        f" u AS (SELECT d, e FROM ({theirs}) SEMI JOIN f USING (d, e) GROUP BY d, e HAVING count(*) = 1)"
+        " SELECT coalesce(sum(f.n), 0) FROM f SEMI JOIN u USING (d, e)"
+    )
     rows = int(con.execute(query).fetchall()[0][0])
     con.unregister("__file")
     return rows
 
 
-def plain(column: str) -> str:
-    """SQL for a value as text of one form: upper case, no outer blanks, no trailing zeros of a decimal, '' for none."""
-    text = f"upper(trim(coalesce(CAST({column} AS VARCHAR), '')))"
-    decimal = f"regexp_full_match({text}, '[+-]?[0-9]+[.][0-9]*')"
-    return f"CASE WHEN {decimal} THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+def _number(kind: str) -> bool:
+    """Numbers that a double holds; whole ones of 64 bits may be longer."""
+    return kind in ("DOUBLE", "FLOAT", "INTEGER", "SMALLINT", "TINYINT")
+
+
+def _as_number(cell: str) -> str:
+    return f"try_cast(trim({cell}) AS DOUBLE) + 0"

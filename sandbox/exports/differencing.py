@@ -8,7 +8,7 @@ sets, not labels.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -58,9 +58,11 @@ def near_pairs(
     no index is kept of these cells and one is made.
     """
     found: list[Pair] = []
-    compared = possible = 0
+    compared, possible = 0, _possible(new, old)
+    if near is not None:
+        wanted = set().union(*(near[cell.bitmap] for cell in new))
+        old = [cell for cell in old if cell.bitmap in wanted]
     for mine, others in _groups(new, old):
-        possible += len(mine) * (len(mine) - 1) // 2 + len(mine) * len(others)
         for first, second in _candidates(mine, others, threshold, near):
             left = max(budget - compared, 0)
             pairs = (_pair(a, b, threshold) for a, b in zip(first[:left], second[:left], strict=True))
@@ -69,6 +71,14 @@ def near_pairs(
             if compared > budget:
                 return Pairs(tuple(found), budget, False, possible)
     return Pairs(tuple(found), compared, True, possible)
+
+
+def _possible(new: Iterable[ReleasedCell], old: Iterable[ReleasedCell]) -> int:
+    mine, others = (
+        Counter((kind, variable) for kind, variable, _, _ in {(c.kind, c.variable, c.bitmap, c.op) for c in cells})
+        for cells in (new, old)
+    )
+    return sum(n * (n - 1) // 2 + n * others[group] for group, n in mine.items())
 
 
 Cells = list[ReleasedCell]
@@ -82,8 +92,9 @@ def _candidates(mine: Cells, others: Cells, threshold: int, near: Near | None) -
         by_set: dict[str, Cells] = defaultdict(list)
         for cell in others:
             by_set[cell.bitmap].append(cell)
-        pairs = [(a, b) for a in mine for name in sorted(near[a.bitmap]) for b in by_set.get(name, ())]
-        yield [a for a, _ in pairs], [b for _, b in pairs]
+        for a in mine:
+            beside = [b for name in sorted(near[a.bitmap]) for b in by_set.get(name, ())]
+            yield [a] * len(beside), beside
 
 
 def _groups(
@@ -111,7 +122,8 @@ def _once(cells: Iterable[ReleasedCell], known: Mapping[tuple[str, str], Interva
         kept = found.get((cell.bitmap, cell.op))
         if kept is None or (kept.status == "pending" and cell.status != "pending"):
             low, high = known[cell.bitmap, cell.op]
-            found[cell.bitmap, cell.op] = replace(cell, low=low, high=high)
+            same = (cell.low, cell.high) == (low, high)
+            found[cell.bitmap, cell.op] = cell if same else replace(cell, low=low, high=high)
     return list(found.values())
 
 

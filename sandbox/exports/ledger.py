@@ -216,7 +216,7 @@ def near_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell], thr
     mine = {cell.bitmap: cell for cell in cells}
     found = {name: set[str]() for name in mine}
     rows = [
-        {"rank": rank, "mine": name, "n": cell.n}
+        (rank, name, cell.n)
         for name, cell in mine.items()
         for rank in prefix(members_of(cell.entities), min(threshold, PREFIX)).tolist()
     ]
@@ -240,14 +240,16 @@ gives back so much fewer rows than it looks at."""
 
 
 def _sharing(
-    session: Session, lineage: str, rows: Sequence[Mapping[str, Any]], threshold: int
+    session: Session, lineage: str, rows: Sequence[tuple[int, str, int]], threshold: int
 ) -> list[tuple[str, str]]:
     """(a set asked about, a set of the index that shares a rank with it and is nearly as large), each once."""
     connection = session.connection()
     _ASKED.create(connection)
     try:
-        if rows:
-            connection.execute(insert(_ASKED), rows)
+        put = insert(_ASKED).compile(dialect=connection.dialect)
+        named = [dict(zip(("rank", "mine", "n"), row, strict=True)) for row in rows if not put.positional]
+        if rows:  # past the preparation of every row, which takes longer than the question
+            connection.exec_driver_sql(str(put), named or list(rows))
         asked, kept = _ASKED.c, LedgerPrefix
         shared = (kept.lineage_id == lineage) & (kept.rank == asked.rank)
         alike = (kept.n > asked.n - threshold) & (kept.n < asked.n + threshold)

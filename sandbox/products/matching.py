@@ -1,7 +1,7 @@
 """What of a file can be found again in the source: identifiers in any encoding or in pieces, and whole rows.
 
 Runs where the source is; answers are counts, never values. Memory stays flat: tables are streamed, joins are exact and
-spill to the disk, rows are compared by a digest of 128 bits.
+spill to the disk, rows are compared by 128 bits.
 """
 
 from __future__ import annotations
@@ -78,12 +78,15 @@ def match(sources: Mapping[str, Source], tables: Sequence[FileTable], words: Ite
         for n, table in enumerate(tables):
             _attach(con, n, table)
         _values(con, tables, words)
-        keyed = _keys(con, sources)
+        keys = _keys(sources)
+        keyed = bool(keys)
+        if keyed:
+            _wanted(con, keys, tables)
         found = {"raw": _count(con, "k IN (SELECT k FROM __k)") if keyed else 0}
         for encoding, (template, shape, theirs) in _IN_SQL.items():
-            found[encoding] = _encoded(con, template, shape, theirs) if keyed else 0
+            found[encoding] = _encoded(con, keys, template, shape, theirs) if keyed else 0
         for encoding, function in _IN_PYTHON.items():
-            found[encoding] = _digested(con, function) if keyed else 0
+            found[encoding] = _digested(con, keys, function) if keyed else 0
         split = tuple(s for n, table in enumerate(tables) if keyed for s in _splits(con, n, table))
         biggest = max(range(len(tables)), key=lambda n: tables[n].rows, default=None)
         rows = tuple(
@@ -133,65 +136,88 @@ def _readings(con: duckdb.DuckDBPyConnection) -> Iterator[pl.DataFrame]:
     query = f"SELECT w FROM __w WHERE length(w) <= {_LONGEST_KEY} AND regexp_matches(w, '{odd}')"
     values = pl.DataFrame(con.sql(query).to_arrow_table())["w"]
     if len(values):
-        plain = canon.canonical_values(values.clone())  # it writes into what it is given
+        plain = canon.canonical_values(values)
         yield pl.DataFrame({"w": values, "r": plain})
         yield pl.DataFrame({"w": values, "r": plain.str.replace_all(r"[\s._/\\,:|·-]", "")})
 
 
-def _keys(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source]) -> bool:
-    """`__k`: the distinct normal identifiers of all sources; whether there are any."""
+def _keys(sources: Mapping[str, Source]) -> str:
+    """SQL for the normal identifiers `k` of all sources, as often as they are there; empty where there are none."""
     columns = [(alias, c) for alias, s in sources.items() for c in s.identifier_columns]
-    if not columns:
-        return False
-    keys = " UNION ".join(f"SELECT {normal_key(quote(c))} AS k FROM {quote(a)}" for a, c in columns)
-    con.execute(f"CREATE TEMP TABLE __k AS SELECT k FROM ({keys}) WHERE k IS NOT NULL")
-    return True
+    return " UNION ALL ".join(f"SELECT {normal_key(quote(c))} AS k FROM {quote(a)}" for a, c in columns)
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, keys: str, tables: Sequence[FileTable]) -> None:
+    """`__k`: the distinct identifiers of the sources that are some text of the file, or some of its cells together. The
+    source is streamed past the few texts of the file, not kept."""
+    con.execute("CREATE TEMP TABLE __p AS SELECT k FROM __w WHERE k IS NOT NULL")
+    for n, table in enumerate(tables):
+        _sampled(con, n)
+        together = ", ".join(map(_together, _adjacent(table)))
+        if together:
+            con.execute(f"INSERT INTO __p SELECT DISTINCT unnest([{together}]) FROM __s{n}")
+    con.execute(f"CREATE TEMP TABLE __k AS SELECT DISTINCT k FROM ({keys}) WHERE k IN (SELECT k FROM __p)")
+    con.execute("DROP TABLE __p")
 
 
 def _count(con: duckdb.DuckDBPyConnection, condition: str) -> int:
     return int(con.execute(f"SELECT count(DISTINCT w) FROM __w WHERE {condition}").fetchall()[0][0])
 
 
-def _encoded(con: duckdb.DuckDBPyConnection, template: str, shape: str, theirs: str) -> int:
+def _encoded(con: duckdb.DuckDBPyConnection, keys: str, template: str, shape: str, theirs: str) -> int:
     """Values of the shape that are an encoded key, in capitals or small letters; the source is read only for some."""
-    shaped = f"regexp_full_match(w, '{shape}')"
-    if not _count(con, shaped):
+    shaped = f"SELECT w, {theirs} AS d FROM __w WHERE regexp_full_match(w, '{shape}')"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __e AS {shaped}")
+    if not con.execute("SELECT count(*) FROM __e").fetchall()[0][0]:
         return 0
-    known = " UNION ".join(f"SELECT {template.format(k=k)} FROM __k" for k in ("k", "lower(k)"))
-    return _count(con, f"{shaped} AND {theirs} IN ({known})")
+    forms = ", ".join(template.format(k=k) for k in ("k", "lower(k)"))
+    known = f"SELECT d FROM (SELECT unnest([{forms}]) AS d FROM ({keys}) WHERE k IS NOT NULL)"
+    query = f"SELECT count(DISTINCT w) FROM __e WHERE d IN (SELECT d FROM ({known}) WHERE d IN (SELECT d FROM __e))"
+    return int(con.execute(query).fetchall()[0][0])
 
 
-def _digested(con: duckdb.DuckDBPyConnection, function: Callable[[bytes], str]) -> int:
+def _digested(con: duckdb.DuckDBPyConnection, keys: str, function: Callable[[bytes], str]) -> int:
     """Digests DuckDB lacks; looked for only where a value has the length of one."""
     shaped = con.execute("SELECT DISTINCT lower(w) FROM __w WHERE regexp_full_match(w, '[0-9a-fA-F]{64}')").fetchall()
     wanted = {w for (w,) in shaped}
     if not wanted:
         return 0
     hits: set[str] = set()
-    cursor = con.execute("SELECT k FROM __k")
+    cursor = con.execute(f"SELECT DISTINCT k FROM ({keys}) WHERE k IS NOT NULL")
     while rows := cursor.fetchmany(100_000):
         for (key,) in rows:
             hits.update(d for one in {key, key.lower()} if (d := function(one.encode())) in wanted)
     return len(hits)
 
 
-def _splits(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> Iterator[Split]:
-    """Two and three adjacent columns whose cells, written together, are identifiers; told by a sample of rows."""
-    looked = set(table.looked)
+def _sampled(con: duckdb.DuckDBPyConnection, number: int) -> None:
     sample = f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1)"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __s AS SELECT * FROM __t{number} {sample}")
-    rows = int(con.execute("SELECT count(*) FROM __s").fetchall()[0][0])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT * FROM __t{number} {sample}")
+
+
+def _adjacent(table: FileTable) -> Iterator[tuple[int, ...]]:
+    """Two and three columns side by side (places from 0) that are looked up."""
+    looked = set(table.looked)
     for width in (2, 3):
         for first in range(len(table.header) - width + 1):
             columns = tuple(range(first, first + width))
-            if not looked.issuperset(columns):
-                continue
-            joined = " || ".join(f"trim({quote(str(c + 1))})" for c in columns)
-            key = normal_key(f"({joined})")
-            query = (
-                f"SELECT count(*), count(*) FILTER (length(k) >= {_LONG_KEY}) FROM (SELECT {key} AS k FROM __s) "
-                "WHERE k IN (SELECT k FROM __k)"
-            )
-            hits, long = con.execute(query).fetchall()[0]
-            if long or hits * 2 > rows:
-                yield Split(number, columns, int(hits), rows)
+            if looked.issuperset(columns):
+                yield columns
+
+
+def _together(columns: Sequence[int]) -> str:
+    joined = " || ".join(f"trim({quote(str(c + 1))})" for c in columns)
+    return normal_key(f"({joined})")
+
+
+def _splits(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> Iterator[Split]:
+    """Two and three adjacent columns whose cells, written together, are identifiers; told by a sample of rows."""
+    rows = int(con.execute(f"SELECT count(*) FROM __s{number}").fetchall()[0][0])
+    for columns in _adjacent(table):
+        query = (
+            f"SELECT count(*), count(*) FILTER (length(k) >= {_LONG_KEY}) FROM (SELECT {_together(columns)} AS k"
+            f" FROM __s{number}) WHERE k IN (SELECT k FROM __k)"
+        )
+        hits, long = con.execute(query).fetchall()[0]
+        if long or hits * 2 > rows:
+            yield Split(number, columns, int(hits), rows)

@@ -117,7 +117,8 @@ def _renamed(
     sizes = dict(con.execute("SELECT place, count(*) FROM __m GROUP BY place").fetchall())
     scores = []
     for name in free:
-        known = f"SELECT DISTINCT {_source_plain(con, alias, name)} FROM {quote(alias)}"
+        native = f"SELECT DISTINCT {quote(name)} AS v FROM {quote(alias)}"
+        known = f"SELECT {plain('v', kind_of(con, alias, name))} FROM ({native})"
         query = f"SELECT place, count(*) FROM __m WHERE v IN ({known}) GROUP BY place"
         scores += [(hits / sizes[i], sizes[i], i, name) for i, hits in con.execute(query).fetchall()]
     places: set[int] = set()
@@ -133,23 +134,26 @@ def _compared(
 ) -> SharedRows:
     if not pairs:
         return SharedRows(alias, 0, 0, how=how)
-    ours = _digest([_stepped(p, f"try_cast(trim({quote(str(p.place))}) AS DOUBLE)", quote(str(p.place)), "VARCHAR")
-                    for p in pairs])  # fmt: skip
-    theirs = _digest([_theirs(con, alias, p) for p in pairs])
+    ours = digests([_stepped(p, f"try_cast(trim({quote(str(p.place))}) AS DOUBLE)", quote(str(p.place)), "VARCHAR")
+                    for p in pairs], table)  # fmt: skip
+    theirs = digests([_theirs(con, alias, p) for p in pairs], quote(alias))
     query = (
-        f"WITH f AS (SELECT d, count(*) AS n FROM (SELECT {ours} AS d FROM {table}) GROUP BY d),"
-        f" s AS (SELECT d, count(*) AS n FROM (SELECT {theirs} AS d FROM {quote(alias)})"
-        " WHERE d IN (SELECT d FROM f) GROUP BY d)"
+        f"WITH f AS (SELECT d, e, count(*) AS n FROM ({ours}) GROUP BY d, e),"
+        f" s AS (SELECT d, e, count(*) AS n FROM ({theirs}) SEMI JOIN f USING (d, e) GROUP BY d, e)"
         " SELECT coalesce(sum(f.n) FILTER (s.n = 1), 0), coalesce(sum(f.n) FILTER (s.n > 0), 0), sum(f.n)"
-        " FROM f LEFT JOIN s USING (d)"
+        " FROM f LEFT JOIN s USING (d, e)"
     )
     unique, contained, of = con.execute(query).fetchall()[0]
     return SharedRows(alias, len(pairs), int(unique), int(contained), int(of or 0), how)
 
 
-def _digest(parts: Sequence[str]) -> str:
-    """128 bits of all parts, each with its length, so that no two rows run into one another."""
-    return f"md5_number({' || '.join(f'''(length({p}) || ':' || {p})''' for p in parts)})"
+def digests(parts: Sequence[str], relation: str) -> str:
+    """SQL for 128 bits `d`, `e` of every row of `relation`: two hashes of its `parts`, in order and in reverse. They
+    need not withstand anybody: rows that only seem alike make a file look worse, and the source is not a merchant's."""
+    named = ", ".join(f"{part} AS c{i}" for i, part in enumerate(parts))
+    names = [f"c{i}" for i in range(len(parts))]
+    both = f"hash({', '.join(names)}) AS d, hash({', '.join(names[::-1])}, 1) AS e"
+    return f"SELECT {both} FROM (SELECT {named} FROM {relation})"
 
 
 def _theirs(con: duckdb.DuckDBPyConnection, alias: str, pair: _Pair) -> str:
@@ -161,12 +165,17 @@ def _theirs(con: duckdb.DuckDBPyConnection, alias: str, pair: _Pair) -> str:
 def _stepped(pair: _Pair, number: str, column: str, kind: str) -> str:
     if pair.step is None:
         return plain(column, kind)
-    return f"coalesce(CAST(round({number}, {pair.step}) + 0 AS VARCHAR), '')"
+    return f"round({number}, {pair.step}) + 0"
 
 
 def _source_plain(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
+    return plain(quote(column), kind_of(con, alias, column))
+
+
+def kind_of(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
+    """The type of a column of an input."""
     kind = con.execute(f"SELECT typeof({quote(column)}) FROM {quote(alias)} LIMIT 1").fetchall()
-    return plain(quote(column), str(kind[0][0]) if kind else "VARCHAR")
+    return str(kind[0][0]) if kind else "VARCHAR"
 
 
 def plain(column: str, kind: str) -> str:

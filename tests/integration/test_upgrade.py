@@ -14,9 +14,14 @@ from alembic.config import Config
 import sandbox.migrations
 from sandbox.catalog import repository, subjects, twins
 from sandbox.catalog.entityfacts import EntityFact, Facts
+from sandbox.exports import ledger
+from sandbox.exports.differencing import near_pairs
+from sandbox.exports.history import ReleasedCell
+from sandbox.exports.repository import ExportRequest
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
+from sandbox.products.cells import packed
 from tests.conftest import MONDAY
 from tests.postgres import PostgresServer
 
@@ -148,3 +153,29 @@ def test_a_lowering_that_waits_names_its_levels_as_before(old: Platform) -> None
         assert (found.state, found.before, found.after) == ("requested", {"level": 3}, {"level": 2})
         assert (column.proposed_category, column.proposed_sensitive, column.proposed_role) == ("B", False, "none")
     old.database.dispose()
+
+
+def test_cells_that_had_left_are_in_the_ledger_with_their_sets_and_its_index(old: Platform) -> None:
+    sets = {"person": [range(40), range(100, 160)], "firm": [range(40)]}
+    kept = [(kind, packed(list(members)), len(members)) for kind, some in sets.items() for members in some]
+    for number, (kind, (name, raw), n) in enumerate([*kept, kept[0]]):
+        insert(
+            old, "ledger_cell", id=f"c{number}", release_id=f"rel-{number}", organisation_id="m-1", audience="contract",
+            place=f"a.csv#row={number}", kind=kind, variable="count", op="count_distinct", n=n, bitmap=name,
+            members=raw, low=n - 2.0, high=n + (2.0 if number else -2.0),
+        )  # fmt: skip
+    old.database.migrate()
+    name, raw = packed(list(range(39)))
+    asked = ReleasedCell("this", "b.csv#row=1", "person", "count", "count_distinct", 39, name, raw)
+    with old.system() as unit:
+        session = unit.session
+        request = ExportRequest(id="e", organisation_id="m-1", audience="contract")
+        seen = ledger.seen(session, request, [asked], (), "k", 10)
+        assert {(c.release, c.n, c.value, c.status) for c in seen.history} == {
+            ("rel-0", 40, "exact", "released"), ("rel-1", 60, "rounded", "released"),
+            ("rel-3", 40, "rounded", "released"),
+        }  # fmt: skip
+        assert [p.distance for p in near_pairs([asked], seen.history, threshold=10, near=seen.near).found] == [1]
+        assert session.scalar(sa.text("SELECT count(*) FROM ledger_set")) == 3  # one of them was released twice
+        key = sa.inspect(session.connection()).get_pk_constraint("ledger_prefix")["constrained_columns"]
+        assert key == ["lineage_id", "rank", "n", "digest"]

@@ -91,6 +91,12 @@ def test_column_form_equals_the_form_of_each_cell(values: list[str]) -> None:
     ]
 
 
+def test_column_form_leaves_the_column_as_it_was() -> None:
+    values = pl.Series(["１３８", "138", "張​三"])
+    canon.canonical_values(values)
+    assert values.to_list() == ["１３８", "138", "張​三"]
+
+
 def test_span_covers_the_characters_as_written() -> None:
     text = "号码：１３８\u200b００１３８０００。"
     reading = canon.canonical(text)

@@ -73,6 +73,8 @@ def group_disclosure(subject: ExportSubject, parameters: Any) -> Measured:
     for judged in subject.judged():
         for cells in _groupings(judged).values():
             for share, cell, measure in _shares(judged, cells, parameters.structural):
+                if (cell, measure) in judged.hidden:  # whether it can be worked out is the audit's to say
+                    continue
                 worst = max(worst, share)
                 if share >= g:
                     misses.append(Miss(judged.cell(cell, measure), round(share, 3), g))

@@ -1,0 +1,100 @@
+"""What holds of the ledger whatever is released: encoding loses nothing, order and names do not matter, intervals are
+true."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from policies.verdict import Outcome
+from sandbox.exports.closure import closure
+from sandbox.exports.differencing import Pair, intervals, near_pairs, severity
+from sandbox.exports.encoding import encode
+from sandbox.exports.history import ReleasedCell, Value
+from sandbox.exports.ranks import members_of
+from sandbox.products.cells import packed
+from sandbox.products.releasing import count_interval
+
+PEOPLE = 14
+SETS = st.lists(st.sets(st.integers(0, PEOPLE - 1), min_size=1), min_size=1, max_size=8)
+
+
+def cell(members: Sequence[int], release: str, number: int = 0, *, base: int = 1, table: str = "") -> ReleasedCell:
+    name, raw = packed(sorted(members))
+    low, high = count_interval(len(members), base)
+    value: Value = "rounded" if low < high else "exact"
+    return ReleasedCell(
+        release, f"{release}#row={number}", "person", "count", "count_distinct", len(members), name, raw, low, high,
+        value, table=table, grouping=number % 2,
+    )  # fmt: skip
+
+
+def cells(sets: Sequence[set[int]], release: str, table: str = "") -> list[ReleasedCell]:
+    return [cell(sorted(s), release, i, table=table) for i, s in enumerate(sets)]
+
+
+def rank(rows: Sequence[np.ndarray]) -> int:
+    return int(np.linalg.matrix_rank(np.stack(rows)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(SETS, SETS)
+@example([{0, 1}, {2, 3}, {0, 1, 2, 3}], [{0, 1, 2, 3, 4}])
+def test_the_encoded_rows_span_what_the_sets_span(old: list[set[int]], new: list[set[int]]) -> None:
+    encoded = encode(cells(old, "o", "t"), cells(new, "n", "t"))
+    plain, short = [], []
+    for made, row in zip(encoded.sets, encoded.rows, strict=True):
+        plain.append(np.bincount(members_of(made.entities), minlength=PEOPLE).astype(float))
+        short.append(np.bincount(row.plus, minlength=PEOPLE) - np.bincount(row.less, minlength=PEOPLE).astype(float))
+    assert rank(plain) == rank(short) == rank([*plain, *short])
+    before = slice(encoded.old)
+    assert rank(plain[before]) == rank([*plain[before], *short[before]])  # old rows are made of old sets only
+
+
+@settings(max_examples=60, deadline=None)
+@given(SETS, SETS, st.randoms(use_true_random=False))
+def test_what_entities_are_called_and_the_order_of_releases_change_nothing(
+    old: list[set[int]], new: list[set[int]], rng: random.Random
+) -> None:
+    names = rng.sample(range(1000), PEOPLE)
+    others = [{names[i] for i in s} for s in old]
+    rng.shuffle(others)
+    renamed = [{names[i] for i in s} for s in new]
+    one, two = (cells(old, "o"), cells(new, "n")), (cells(others, "o"), cells(renamed, "n"))
+
+    def near(history: list[ReleasedCell], now: list[ReleasedCell]) -> list[tuple[int, bool]]:
+        return sorted((p.distance, p.nested) for p in near_pairs(now, history, threshold=4).found)
+
+    def exposed(history: list[ReleasedCell], now: list[ReleasedCell]) -> bool:
+        return bool(closure(now, history, threshold=4, seconds=60).exposures)
+
+    assert near(*one) == near(*two)
+    assert exposed(*one) == exposed(*two)
+
+
+@given(st.integers(1, 400), st.integers(1, 12))
+def test_what_a_rounded_number_says_is_true_and_two_say_no_less_than_one(n: int, base: int) -> None:
+    low, high = count_interval(n, base)
+    assert low <= n <= high
+    both = [cell(range(n), "a", base=base), cell(range(n), "b", base=base + 1)]
+    together = intervals(both)[both[0].bitmap, "count_distinct"]
+    assert together[0] is not None and together[1] is not None
+    assert low <= together[0] <= n <= together[1] <= high
+
+
+@given(st.integers(10, 400), st.integers(1, 9), st.integers(1, 12))
+def test_a_near_pair_passes_only_where_a_reader_cannot_tell_that_it_is_one(n: int, apart: int, base: int) -> None:
+    small, large = cell(range(n), "a", base=base), cell(range(n + apart), "b", base=base)
+    outcome = severity(Pair(large, small, apart, True), 10)
+    assert small.low is not None and small.high is not None and large.low is not None and large.high is not None
+    least, most = large.low - small.high, large.high - small.low
+    assert least <= apart <= most
+    if outcome is Outcome.PASS:
+        assert least < 1 and most >= 10
+    exact = replace(small, low=None, high=None)
+    assert severity(Pair(large, exact, apart, True), 10) is Outcome.BLOCK
