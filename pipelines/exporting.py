@@ -239,7 +239,7 @@ def _grant_facts(unit: Unit, granted: Grant) -> GrantFacts:
 def _seen(facts: Facts, proved: Proved) -> Seen:
     """What the ledger holds against this product; nothing where there is no evidence to compare."""
     if proved.evidence is None:
-        return Seen((), (), {}, ())
+        return Seen((), (), {}, (), {})
     cells = _cells(facts, proved.evidence, "this", frozenset())
     threshold = facts.edition.by_check("differencing").parameters.threshold
     with facts.platform.system() as unit:
@@ -361,14 +361,14 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         files=_files(facts, proved), audience=request.audience,  # type: ignore[arg-type]
         form="record" if application.product_form == "dataset" and not proved.evidence else "aggregate",
         lane="platform", today=today,
-        texts={"title": request.title, "remark": request.remark}, label=REAL_LABEL, real_inputs=True,
+        texts={"title": request.title, "remark": request.remark, **request.context}, label=REAL_LABEL, real_inputs=True,
         application=ApplicationFacts(
             application.id, facts.live, frozenset({FORMS.get(application.product_form, application.product_form)}),
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
         spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=seen.history,
-        elsewhere=seen.elsewhere, lost_kinds=seen.lost,
+        elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost,
         volume=facts.volume, rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
         black_box=proved.tried,

@@ -19,6 +19,9 @@ _HEADERS = (
 
 def command(
     name: Annotated[str | None, typer.Argument(help="基准名；不写则列出 · name; none lists them")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="不运行，写出它的语料（leaks）· write its corpus instead")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """运行一项基准，给出成对的数字与比值 · Run a benchmark: paired figures with their ratio"""
@@ -29,10 +32,23 @@ def command(
     if name not in names:
         text = Text(f"没有基准 {name}；现有：{'、'.join(names)}", f"no benchmark {name}; there are: {', '.join(names)}")
         raise WrongUse("usage.benchmark", text)
+    if write is not None:
+        _write(name, write, as_json)
+        return
     with quiet():
         figures: list[dict[str, Any]] = [f.as_dict() for f in import_module(f"benchmarks.{name}").run()]
     rows = [(f["name"], f["value"], f["against"], f["unit"], f["ratio"], Text(**f["text"])) for f in figures]
     answer({"benchmark": name, "figures": figures}, as_json, lambda: table(_HEADERS, rows))
+
+
+def _write(name: str, folder: Path, as_json: bool) -> None:
+    writer = getattr(import_module(f"benchmarks.{name}"), "write", None)
+    if writer is None:
+        raise WrongUse("usage.corpus", Text(f"基准 {name} 没有语料文件", f"{name} has no corpus of files"))
+    with quiet():
+        written: list[dict[str, str]] = writer(folder)
+    answer({"benchmark": name, "files": written}, as_json,
+           lambda: print("\n".join(f"{f['file']}  {f['rule']}  {f['case']}" for f in written)))  # fmt: skip
 
 
 def known() -> list[str]:

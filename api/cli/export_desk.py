@@ -1,4 +1,4 @@
-"""`pds export queue | plant | catches` and `pds release trace`: what needs people or the platform's secret."""
+"""`pds export queue`, `pds export canary add | report`, `pds release trace`: what needs people or the secret."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def trace(
 def plant(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="含已知泄露的文件 · a file with a known leak")],
     case: Annotated[str, typer.Option(help="语料编号 · the corpus' name of the leak")],
+    rule: Annotated[str, typer.Option(help="应发现的规则 · the rule that it breaks")],
     like: Annotated[str, typer.Option(help="仿照哪件申请的样子 · the request whose looks it takes")],
     login: Login,
     as_json: AsJson = False,
@@ -83,13 +84,14 @@ def plant(
     from sandbox.exports.review import Stakes
 
     require_file(path)
+    leak = canaries.Leak(case, rule, path.name, path.read_bytes())
     with installed() as platform, platform.begin(actor_of(platform, login)) as unit:
         model = repository.get(unit.session, like)
         shown = Verdict.from_dict(model.verdict or {})
         stakes = Stakes(**(model.stakes or {"form": "aggregate", "level": None, "model": False,
                                             "volume_percent": None}))  # fmt: skip
-        made = canaries.plant(unit, case=case, like=like, content=path.read_bytes(), verdict=shown, stakes=stakes)
-        document = {"id": made.id, "case": case, "state": made.state}
+        made = canaries.plant(unit, leak, like=like, verdict=shown, stakes=stakes)
+        document = {"id": made.id, "case": case, "rule": rule, "state": made.state}
     answer(document, as_json, lambda: print("✔ " + say(Text(f"已放入队列：{document['id']}", f"{document['id']}"))))
 
 

@@ -18,7 +18,8 @@ from policies.verdict import Outcome
 
 if TYPE_CHECKING:
     from sandbox.exports.finishing import Post
-    from sandbox.exports.standalone import Checked
+    from sandbox.exports.gate import Checked
+    from sandbox.exports.repairs import Repair
     from sandbox.products.spec import JobSpec
 
 _KIND = (
@@ -37,6 +38,10 @@ _REFUSAL = (
     Text("原因", "why"),
     Text("怎么改", "repair"),
 )
+_REPAIR = (
+    Text("修改", "repair"), Text("做法", "what"), Text("改后结论", "outcome"), Text("保留的单元格", "cells shown"),
+    Text("改好的作业", "the changed job"),
+)  # fmt: skip
 _SHOWN = 10
 
 
@@ -58,17 +63,17 @@ def run(
         Path | None, typer.Option(help="把证明（含种子）存到此新文件夹 · keep the proof here, for pds job repeat")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="把产品文件写到这个文件夹 · write the product here")] = None,
+    repairs: Annotated[
+        Path | None, typer.Option(help="未通过时试算修改，把改好的作业写到此文件夹 · try repairs, write the jobs here")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """运行作业：--data 附证据和核查结论，--table 在仿真数据上试运行 · Run a job, with evidence, or try it on a twin"""
     if (data is None) == (source is None):
         raise WrongUse("usage.job_data", Text("请给出 --data 或 --table 之一", "give either --data or --table"))
+    targets = {"cells": cells, "record": record, "out": out, "repairs": repairs}
     if source is not None:
-        if given := [
-            n for n, v in (("entity", entity), ("history", history), ("cells", cells), ("record", record)) if v
-        ]:
-            text = Text(f"--{given[0]} 只能和 --data 一起用", f"--{given[0]} goes with --data only")
-            raise WrongUse("usage.job_table", text)
+        _require_plain({"entity": entity, "history": history} | {n: v for n, v in targets.items() if n != "out"})
         return job_spec.run(spec, source, out, as_json)
     assert data is not None
     for folder in filter(None, (data, history)):
@@ -77,21 +82,31 @@ def run(
     require_file(spec)
     if record is not None and record.exists():
         raise WrongUse("usage.folder_exists", Text(f"{record} 已存在，请换一个文件夹", f"{record} is there already"))
-    _proved(spec, data, entity or [], audience, history, {"cells": cells, "record": record, "out": out}, as_json)
+    _proved(spec, data, entity or [], audience, history, targets, as_json)
     return None
+
+
+def _require_plain(options: Mapping[str, object]) -> None:
+    if given := [name for name, value in options.items() if value]:
+        text = Text(f"--{given[0]} 只能和 --data 一起用", f"--{given[0]} goes with --data only")
+        raise WrongUse("usage.job_table", text)
 
 
 def _proved(
     spec: Path, data: Path, entities: list[str], audience: Audience, history: Path | None,
     targets: Mapping[str, Path | None], as_json: bool,
 ) -> None:  # fmt: skip
-    from sandbox.exports.standalone import run_job
+    from sandbox.exports.standalone import repairs, run_job
     from sandbox.products.spec import parse
 
     found = parse(spec.read_bytes())
     with tempfile.TemporaryDirectory(prefix="pds-job-") as scratch, quiet():
-        checked = run_job(found, data, entities, audience, history, post=_post(found, Path(scratch)))
+        post = lambda job: _post(job, Path(scratch))  # noqa: E731
+        checked = run_job(found, data, entities, audience, history, post=post(found))
+        tried = repairs(checked, data, entities, history, post=post) if targets["repairs"] is not None else ()
     document = _document(checked)
+    if (folder := targets["repairs"]) is not None:
+        document["repairs"] = [_repair(one, folder) for one in tried]
     if checked.subject.evidence is not None:
         _write(checked, targets, document)
     answer(document, as_json, lambda: _show(document, checked), finding=checked.verdict.outcome is not Outcome.PASS)
@@ -147,6 +162,22 @@ def _write(checked: Checked, targets: Mapping[str, Path | None], document: dict[
         document["file"] = str(out / files[0].name)
 
 
+def _repair(repair: Repair, folder: Path) -> dict[str, Any]:
+    """Write the changed job; the file is named after it."""
+    from ruamel.yaml import YAML
+
+    from sandbox.products.spec import as_data
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{repair.spec.job}-{repair.id}.yaml"
+    YAML().dump(as_data(repair.spec), path)
+    held = [run.rule for run in repair.verdict.rules if run.outcome is not Outcome.PASS]
+    return {
+        "id": repair.id, "kind": repair.kind, "text": repair.text.as_dict(), "outcome": repair.outcome,
+        "rules": held, "cells_shown": repair.shown, "job": str(path),
+    }  # fmt: skip
+
+
 def _write_cells(checked: Checked, path: Path) -> None:
     """The whole cell table: parquet, or CSV where the name says so."""
     import polars as pl
@@ -178,6 +209,10 @@ def _show(document: Mapping[str, Any], checked: Checked) -> None:
             print(f"  ? {suspect['step']}: {suspect['expression']}")
     heading(say(Text("结论", "verdict")))
     show_verdict(checked.verdict)
+    if "repairs" in document:
+        heading(say(Text("试算过的修改", "repairs that were tried")))
+        table(_REPAIR, [[r["id"], Text(**r["text"]), r["outcome"], r["cells_shown"], r["job"]]
+                        for r in document["repairs"]])  # fmt: skip
     if "file" in document:
         print(f"  {document['file']}")
 

@@ -56,8 +56,10 @@ COMMANDS: dict[str, Entry] = {
                       trace=_command("export_desk", "由流出的副本查找接收方", "whose copy is this", "trace")),
     "export": _group("出域复核", "export review",
                      queue=_command("export_desk", "待复核队列", "what waits for officers", "queue"),
-                     plant=_command("export_desk", "放入检验件", "plant a known leak in the queue", "plant"),
-                     catches=_command("export_desk", "检验件识别率", "how reviewers did on planted cases", "catches")),
+                     canary=_group(
+                         "检验件", "planted cases",
+                         add=_command("export_desk", "放入检验件", "plant a known leak in the queue", "plant"),
+                         report=_command("export_desk", "检验件识别率", "how reviewers did", "catches"))),
     "policy": _group(
         "规则", "policies",
         lint=_command("policy", "检查规则文件", "check policy files", "lint"),

@@ -22,6 +22,7 @@ from api.pages import (
     policies,
     preview,
     queries,
+    queue,
     reading,
     reports,
     resources,
@@ -38,7 +39,7 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
-    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, reviewing,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, queue, reviewing,
     audit, jobs, job,
     schedules, policies, reports, demonstration,
 )  # fmt: skip

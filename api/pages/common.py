@@ -12,7 +12,7 @@ from fastapi import Request
 from api.pages import views, words
 from api.pages.words_events import event_tone, event_words
 from policies.text import Text
-from sandbox.kernel import accounts, clocks, oversight
+from sandbox.kernel import accounts, clocks, oversight, permissions
 from sandbox.kernel.audit import AuditEvent
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import ROLE_NAMES, SYSTEM, Actor, Role
@@ -93,7 +93,8 @@ def trail(unit: Unit, *object_ids: str, hide_names: bool = False) -> list[views.
     found = [event for object_id in object_ids for event in oversight.trail(unit, object_id)]
     people = _people(unit, {e.actor_id for e in found})
     ordered = sorted(found, key=lambda e: e.seq, reverse=True)
-    return [_event(unit, e, people, hide_names) for e in ordered if not e.event.startswith("job:")]
+    blind = () if permissions.permitted(unit.actor, "canary:read") else ("canary:",)  # a test that shows tests nobody
+    return [_event(unit, e, people, hide_names) for e in ordered if not e.event.startswith(("job:", *blind))]
 
 
 def _people(unit: Unit, ids: Collection[str]) -> dict[str, str]:
@@ -148,6 +149,7 @@ class Listing:
 
 def listing(
     request: Request, found: Sequence[T], life: Lifecycle | None, text_of: Callable[[T], str],
+    per_page: int = PER_PAGE,
 ) -> Listing:  # fmt: skip
     """The part of `found` that the address asks for (`?state=&q=&page=`); the address is the whole state."""
     query = request.query_params
@@ -157,9 +159,9 @@ def listing(
     present = {getattr(x, "state", "") for x in found}
     states = [views.Choice(s.name, s.label) for s in life.states if s.name in present] if life else []
     number = int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1
-    number = max(1, min(number, -(-len(kept) // PER_PAGE)))
-    first = (number - 1) * PER_PAGE
-    shown = kept[first : first + PER_PAGE]
+    number = max(1, min(number, -(-len(kept) // per_page)))
+    first = (number - 1) * per_page
+    shown = kept[first : first + per_page]
     page = views.PageOf(
         first + 1 if shown else 0, first + len(shown), len(kept),
         _page_address(request, number - 1) if number > 1 else None,

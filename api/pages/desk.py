@@ -152,7 +152,8 @@ class Desk:
             one, two = words.text("review.progress", given=given, needed=needed), words.text(
                 "review.risk", risk=review.risk(record))
             note = Text(f"{one.zh} · {two.zh}", f"{one.en} · {two.en}")
-        return self.row(EXPORT, record, record.title, f"/exports/{record.id}", note, mine=self.may_review(record))
+        title = review.words_for(self.unit.actor, record)["title"]
+        return self.row(EXPORT, record, title, f"/exports/{record.id}", note, mine=self.may_review(record))
 
     def may_review(self, record: ExportRequest) -> bool | None:
         """Whether this officer may be the next reviewer; None where the state does not wait for officers."""

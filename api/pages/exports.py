@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
 from api.deps import Acting, actor_of, platform_of
-from api.pages import common, examples, frame, inputs, sheets
+from api.pages import common, examples, frame, inputs, queue, sheets
 from api.pages.common import Step
 from api.pages.desk import Desk
 from api.pages.reviewing import recall_rows, review_view
@@ -28,7 +28,7 @@ from sandbox.exports import repository, reviewing, service
 from sandbox.exports.gate import verdict_for
 from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
-from sandbox.exports.review import BLIND
+from sandbox.exports.review import BLIND, words_for
 from sandbox.exports.service import CONTEXT
 from sandbox.kernel import editions, oversight, permissions
 from sandbox.kernel.errors import NotFound
@@ -66,16 +66,16 @@ class Draft(BaseModel):
 
 @router.get("/exports")
 def show_exports(request: Request, unit: Annotated[Unit, Acting("export:read")]) -> Response:
-    """The own requests, or all; for officers what waits for them first, by deadline and risk."""
+    """The own requests, or all; for officers their queue, and all with `?view=all`."""
+    officer = permissions.permitted(unit.actor, "export:evidence")
+    if officer and request.query_params.get("view") != "all":
+        return queue.show(request, unit)
     desk, records = Desk.of(unit), service.list_for(unit)
-    if permissions.permitted(unit.actor, "export:evidence"):
-        waiting = reviewing.queue(unit)
-        first = {r.id for r in waiting}
-        records = [*waiting, *(r for r in records if r.id not in first)]
-    found = common.listing(request, records, EXPORT, lambda r: f"{r.title} {r.id} {desk.names.get(r.organisation_id)}")
+    found = common.listing(request, records, EXPORT, partial(queue.said, desk))
     return frame.render(
         request, "exports/list.html", listing=found, rows=[desk.export(r) for r in found.items], total=len(records),
-        may_draft=permissions.permitted(unit.actor, "export:draft"), asked=recall_rows(unit),
+        may_draft=permissions.permitted(unit.actor, "export:draft"), asked=recall_rows(unit), officer=officer,
+        measures=permissions.permitted(unit.actor, "canary:read"),
     )  # fmt: skip
 
 
@@ -140,8 +140,9 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
     officer = permissions.permitted(unit.actor, "export:evidence")
     verdict = _verdict(record, officer)
     return frame.render(
-        request, "exports/detail.html", record=record, state=EXPORT.state(record.state), row=desk.export(record),
-        party=desk.names[record.organisation_id], officer=officer, verdict=verdict, titles=_titles(unit, verdict),
+        request, "exports/detail.html", record=record, words=words_for(unit.actor, record),
+        state=EXPORT.state(record.state), row=desk.export(record), party=desk.names[record.organisation_id],
+        officer=officer, verdict=verdict, titles=_titles(unit, verdict),
         offers=common.offers(unit, EXPORT, record, STEPS), review=review_view(unit, record), context_fields=FIELDS,
         release=_release(unit, record), reason=_reason(unit, record),
         place=PLACE_OF_STATE.get(record.state, 4), progress=[text(f"export.step_{p}") for p in PROGRESS],
@@ -149,7 +150,8 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
         events=common.trail(unit, record.id, hide_names=officer and record.state in BLIND),
         audience=AUDIENCES[record.audience],
         application=applications.get(unit.session, record.application_id),
-        crumbs=[Crumb(text("export.title"), "/exports"), Crumb(record.title)],
+        crumbs=[Crumb(text("queue.back" if officer else "export.title"), "/exports"), Crumb(record.id)],
+        next=queue.after(unit, record.id) if officer else None,
         **(_evidence(unit, record, verdict) if officer else {"file": None, "evidence": None}),
     )  # fmt: skip
 

@@ -123,6 +123,12 @@ def ask_recall(request_id: str, unit: Annotated[Unit, Acting("recall:ask")], rea
     return frame.go("/release-notices", "recall:ask")
 
 
+@router.get("/canaries")
+def show_planted(request: Request, unit: Annotated[Unit, Acting("canary:read")]) -> Response:
+    """Planted cases, and what each officer made of them; never for officers."""
+    return frame.render(request, "exports/canaries.html", found=reviewing.catches(unit))
+
+
 @router.post("/recall-requests/{recall_id}/decision")
 def decide_recall(
     recall_id: str, unit: Annotated[Unit, Acting("recall:decide")], transition: Typed = "", reason: Typed = ""

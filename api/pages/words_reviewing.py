@@ -19,7 +19,70 @@ KINDS: dict[str, Text] = {
     "recalled": Text("召回", "recalled"),
 }
 
+FORMS: dict[str, Text] = {
+    "aggregate": Text("汇总表", "aggregate"),
+    "record": Text("逐条数据", "record-level"),
+    "report": Text("报告文档", "report"),
+    "unknown": Text("形态未定", "form unknown"),
+}
+OUTCOMES: dict[str, Text] = {
+    "pass": Text("机器通过", "machine: pass"),
+    "review": Text("机器转人工", "machine: for people"),
+}
+
 WORDS: dict[str, Text] = {
+    "queue.lead": Text(
+        "按期限和风险排序；机器阻断的不在此列，逾期不视为同意",
+        "By deadline, then risk; what the machine blocks is not here, and silence is never consent",
+    ),
+    "queue.all": Text("待复核", "waiting"),
+    "queue.mine": Text("轮到我", "my turn"),
+    "queue.overdue": Text("已逾期", "overdue"),
+    "queue.soon": Text("两日内到期", "due in two days"),
+    "queue.clean": Text("机器通过", "passed by machine"),
+    "queue.everything": Text("全部申请", "All requests"),
+    "queue.back": Text("复核队列", "Review queue"),
+    "queue.form": Text("形态", "Form"),
+    "queue.found": Text("机器结论", "Machine"),
+    "queue.rule": Text("命中规则", "Rule"),
+    "queue.only_mine": Text("只看轮到我的", "Only my turn"),
+    "queue.level": Text("{level} 级", "level {level}"),
+    "queue.findings": Text("{count} 处", "{count} findings"),
+    "queue.no_findings": Text("无发现", "nothing found"),
+    "queue.opened": Text("我已看过文件", "file opened by me"),
+    "queue.choose": Text("选择 {id}", "Choose {id}"),
+    "queue.chosen": Text("选择", "Choose"),
+    "queue.review_keys": Text(
+        "键 j / k 上下移动，x 选择，回车打开", "j / k to move, x to choose, Enter to open"
+    ),
+    "queue.batch": Text("对所选的同类申请一并提交意见", "One opinion for the chosen ones of a kind"),
+    "queue.batch_help": Text(
+        "最多 {most} 件；形态、级别、使用范围和机器结论须相同，文件须逐件打开看过；机器转人工的不能批量同意",
+        "At most {most}, of one kind, each file opened; what the machine left to people is not approved in a batch",
+    ),
+    "queue.next": Text("下一件", "Next"),
+    "queue.nothing": Text("没有待复核的申请", "Nothing waits"),
+    "queue.nothing_next": Text("数据商提交且机器核查后出现在这里", "Requests appear here after the machine's checks"),
+    "canary.title": Text("检验件", "Planted cases"),
+    "canary.lead": Text(
+        "把已知泄露放入复核队列，衡量复核能发现多少；数据库本身拒绝放行检验件",
+        "Known leaks put into the queue to measure reviewers; the database itself refuses their release",
+    ),
+    "canary.case": Text("语料编号", "Case"),
+    "canary.expected": Text("应发现", "To be found"),
+    "canary.opinions": Text("意见数", "Opinions"),
+    "canary.caught": Text("识别", "Caught"),
+    "canary.missed": Text("未识别", "Missed"),
+    "canary.running": Text("进行中", "under way"),
+    "canary.planted_at": Text("放入时间", "Planted"),
+    "canary.officer": Text("复核人", "Officer"),
+    "canary.cases": Text("件数", "Cases"),
+    "canary.rate": Text("识别率", "Rate"),
+    "canary.by_officer": Text("按复核人", "By officer"),
+    "canary.none": Text("还没有检验件", "No planted cases yet"),
+    "canary.none_next": Text(
+        "在命令行放入一件：pds export canary add", "Plant one on the command line: pds export canary add"
+    ),
     "review.title": Text("复核", "Review"),
     "review.progress": Text("意见 {given}/{needed}", "{given} of {needed} opinions"),
     "review.risk": Text("风险 {risk}", "risk {risk}"),

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from api.deps import Acting, Open
 from api.routes.shapes import (
+    BatchIn,
     CommentIn,
     DecisionIn,
     ExportIn,
@@ -20,11 +21,13 @@ from api.routes.shapes import (
     ReviseIn,
     VoteIn,
 )
+from policies.text import Text
 from policies.verdict import Verdict
-from sandbox.exports import listing, notices, reviewing, service
+from sandbox.exports import batches, listing, notices, reviewing, service
 from sandbox.exports import review as review_rules
 from sandbox.exports.gate import Reader, verdict_for
 from sandbox.exports.repository import ExportRequest
+from sandbox.exports.review import words_for
 from sandbox.kernel import clocks, permissions
 from sandbox.kernel.unit import Unit
 
@@ -43,6 +46,9 @@ def whole(unit: Unit, record: ExportRequest) -> ExportOut:
     out = ExportOut.from_record(unit, record, verdict_of(unit, record))
     if not permissions.permitted(unit.actor, "export:evidence"):
         out.frozen = None  # a digest and a size are enough to guess a small table that has not been released
+    words = words_for(unit.actor, record)
+    said = {key: word.zh if isinstance(word, Text) else word for key, word in words.items()}
+    out.title, out.remark, out.context = said.pop("title"), said.pop("remark"), said
     return out
 
 
@@ -125,16 +131,25 @@ def look(request_id: str, body: ReasonIn, unit: Annotated[Unit, Acting("export:e
 @router.get("/export-queue", summary="复核队列 · What waits for officers, by deadline and risk")
 def queue(unit: Annotated[Unit, Acting("export:evidence")]) -> list[dict[str, Any]]:
     due = {c.subject_id: c.due_on for c in clocks.running(unit.session, "export")}
-    found = []
-    for record in reviewing.queue(unit):
+    found: list[dict[str, Any]] = []
+    waiting = reviewing.queue(unit)
+    seen = batches.opened(unit, waiting)
+    for record in waiting:
         given, count = reviewing.progress(unit, record)
         refused = reviewing.may_review(unit, record)
         found.append({
-            "id": record.id, "title": record.title, "state": record.state, "risk": review_rules.risk(record),
+            "id": record.id, "title": whole(unit, record).title, "state": record.state,
+            "risk": review_rules.risk(record), "kind": batches.kind(record), "opened": record.id in seen,
             "due_on": due.get(record.id), "given": given, "needed": count, "mine": refused is None,
             "why_not": refused.as_dict() if refused else None,
         })  # fmt: skip
     return found
+
+
+@router.post("/export-queue/opinions", summary="对同类申请一并提交意见 · One opinion on several of a kind")
+def opinions(body: BatchIn, unit: Annotated[Unit, Acting("export:review")]) -> list[ExportOut]:
+    """On all or on none: equal form, level, audience and findings, each file opened, and none left to people."""
+    return [whole(unit, r) for r in batches.decide(unit, body.ids, body.decision, body.reason)]
 
 
 @router.post("/exports/{request_id}/recall", summary="召回 · Recall")

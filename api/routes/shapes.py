@@ -84,6 +84,12 @@ class DecisionIn(In):
     reason: Prose = Field(default="", examples=["材料齐全"])
 
 
+class BatchIn(DecisionIn):
+    """One opinion on several export requests of a kind."""
+
+    ids: list[Line] = Field(min_length=1, max_length=20, examples=[["exp-7kq2m9x4c8ab"]])
+
+
 class ReasonIn(In):
     reason: Prose = Field(examples=["数据商主动申请"])
 

@@ -67,6 +67,22 @@ def judged(seed: int, names: tuple[str, ...] = ()) -> Iterator[Told]:
             yield _told(one, evaluate(pair.leak, edition()), evaluate(pair.twin, edition()))
 
 
+def write(folder: Path) -> list[dict[str, str]]:
+    """Every leak as a file of its own folder, with its case and rule, to be planted among what officers review."""
+    from benchmarks.leaks.town import town
+
+    written = []
+    with tempfile.TemporaryDirectory(prefix="pds-leaks-") as kept:
+        city = town(int(os.environ.get("PDS_LEAK_SEED", "7")), Path(kept))
+        for number, one in enumerate(cases().values(), start=1):
+            for file in one.build(city).leak.files:
+                place = folder / f"{number:03d}" / file.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(file.content)
+                written.append({"file": str(place), "case": one.name, "rule": one.rule})
+    return written
+
+
 def _told(case: Case, leak: Verdict, twin: Verdict) -> Told:
     claimed = next(run.outcome for run in leak.rules if run.rule == case.rule)
     order = list(Outcome)

@@ -211,8 +211,8 @@ class Rounding(Strict):
 class Proofs(Strict):
     """Proofs of the evidence table: random halves deleted (P2) and perturbations of sensitive values (P3).
 
-    `halves`: how many, for data of level 1, 2, 3 and 4. A proof that takes longer than `budget_times` plain runs and
-    `budget_seconds` stops, and a person decides.
+    `halves`: how many, for data of level 1, 2, 3 and 4. A proof that takes longer than `budget_times` plain runs (of a
+    second at least) or `budget_seconds` stops, and a person decides.
     """
 
     halves: Annotated[tuple[Annotated[int, Field(ge=2, le=20)], ...], Field(min_length=4, max_length=4)]

@@ -9,7 +9,7 @@ sets, not labels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from sandbox.exports.ranks import members_of, prefix
 CHUNK = 256
 """New cells looked up at once: bounds the memory of the join."""
 
+Near = Mapping[str, Collection[str]]
+"""Digest of a new set → digests of the kept sets that may be near it."""
 Indices = npt.NDArray[np.int64]
 
 
@@ -47,24 +49,41 @@ class Pairs:
 
 
 def near_pairs(
-    new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, budget: int = 1_000_000
-) -> Pairs:
-    """Pairs (a new cell, any other cell of the same kind and variable) with 0 < |aΔb| < threshold."""
+    new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, budget: int = 1_000_000,
+    near: Near | None = None,
+) -> Pairs:  # fmt: skip
+    """Pairs (a new cell, any other cell of the same kind and variable) with 0 < |aΔb| < threshold.
+
+    `near`: which of the old sets may be near which new one, as the ledger's own index says (`ledger.near_sets`); None:
+    no index is kept of these cells and one is made.
+    """
     found: list[Pair] = []
     compared = possible = 0
     for mine, others in _groups(new, old):
-        index = Index([*mine, *others], threshold)
         possible += len(mine) * (len(mine) - 1) // 2 + len(mine) * len(others)
-        for first, second in index.candidates(len(mine)):
+        for first, second in _candidates(mine, others, threshold, near):
             left = max(budget - compared, 0)
-            for a, b in zip(first[:left], second[:left], strict=True):
-                pair = _pair(index.cells[a], index.cells[b], threshold)
-                if pair:
-                    found.append(pair)
+            pairs = (_pair(a, b, threshold) for a, b in zip(first[:left], second[:left], strict=True))
+            found += [pair for pair in pairs if pair]
             compared += len(first)
             if compared > budget:
                 return Pairs(tuple(found), budget, False, possible)
     return Pairs(tuple(found), compared, True, possible)
+
+
+Cells = list[ReleasedCell]
+
+
+def _candidates(mine: Cells, others: Cells, threshold: int, near: Near | None) -> Iterator[tuple[Cells, Cells]]:
+    index = Index([*mine, *others] if near is None else mine, threshold)
+    for first, second in index.candidates(len(mine)):
+        yield [index.cells[a] for a in first], [index.cells[b] for b in second]
+    if near is not None:
+        by_set: dict[str, Cells] = defaultdict(list)
+        for cell in others:
+            by_set[cell.bitmap].append(cell)
+        pairs = [(a, b) for a in mine for name in sorted(near[a.bitmap]) for b in by_set.get(name, ())]
+        yield [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def _groups(

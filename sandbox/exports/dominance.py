@@ -91,9 +91,10 @@ def _nested(
     for i, whole in enumerate(cells):
         inside = whole.entities & (everyone if i < len(new) else added)
         parts = np.array([j for code in inside for j in lowest[code] if i < len(new) or j < len(new)], dtype=np.int64)
-        rest = values[i] - values[parts]
+        with np.errstate(invalid="ignore"):
+            rest = values[i] - values[parts]  # no number where both are endless: their difference may be anything
         most = (1 + percent / 100) * whole.tops[0] + (whole.tops[1] if len(whole.tops) > 1 else 0.0)
-        kept = (sizes[i] - sizes[parts] >= threshold) & (rest > CLOSE * values[i]) & (rest < most)
+        kept = (sizes[i] - sizes[parts] >= threshold) & (rest > CLOSE * values[i]) & (rest < most) | np.isnan(rest)
         yield from ((whole, cells[j]) for j in parts[kept])
 
 

@@ -51,7 +51,7 @@ def finished(
     hidden = suppressed(subject, edition, watch)
     rows = frozenset(row for row, _ in hidden)
     if rows:
-        failing = frozenset(row for row, _ in _failing(subject, edition))
+        failing = frozenset(row for row, _ in failing_cells(subject, edition))
         subject = _hiding(subject, edition, failing, rows)
     made = _made(subject, edition, post)
     if made is None:
@@ -77,7 +77,7 @@ def suppressed(subject: ExportSubject, edition: ExportEdition, watch: Watch | No
     spec, _ = subject.need_evidence()
     if spec.suppress is None:
         return frozenset()
-    failing = frozenset(row for row, _ in _failing(subject, edition))
+    failing = frozenset(row for row, _ in failing_cells(subject, edition))
     rows = failing
     for _ in range(_ROUNDS):
         more = rows | _beside(_hiding(subject, edition, failing, rows), edition, rows, watch)
@@ -122,7 +122,7 @@ def _beside(
     return frozenset(c.bundle for c in system.cells if c.key in extra and c.bundle is not None)
 
 
-def _failing(subject: ExportSubject, edition: ExportEdition) -> Iterator[Place]:
+def failing_cells(subject: ExportSubject, edition: ExportEdition) -> Iterator[Place]:
     """Every cell that some rule about single cells blocks, each rule asked once."""
     spec, evidence = subject.need_evidence()
     places = {

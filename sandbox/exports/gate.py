@@ -47,6 +47,14 @@ class Terms:
     expires_days: int
 
 
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A verdict and everything it rests on."""
+
+    subject: ExportSubject
+    verdict: Verdict
+
+
 def evaluate(subject: ExportSubject, edition: ExportEdition) -> Verdict:
     """Run every rule of `edition` that judges this form and lane; the verdict names all runs and findings.
 

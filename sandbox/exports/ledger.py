@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text, UserError
+from sandbox.exports.differencing import Near
 from sandbox.exports.history import ReleasedCell, Status, Unit, Value
 from sandbox.exports.ranks import PREFIX, members_of, prefix
 from sandbox.kernel.database import Base, short
@@ -66,14 +79,14 @@ class LedgerSet(Base):
 
 
 class LedgerPrefix(Base):
-    """One of the lowest-ranked members of a set."""
+    """One of the lowest-ranked members of a set; sets that share one and are nearly as large stand side by side."""
 
     __tablename__ = "ledger_prefix"
 
     lineage_id: Mapped[str] = short(primary_key=True)
     rank: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = short(80, primary_key=True)
-    n: Mapped[int]
 
 
 class LedgerCell(Base):
@@ -115,13 +128,14 @@ class Seen:
     `history`: what the merchant, the merchants tied to it and the public have seen, and what their waiting requests
     reserve. `elsewhere`: cells released to other merchants that are near one of the
     request's. `versions`: kind → version of its lineage. `lost`: kinds without any history though earlier products of
-    the same tables are kept under another kind.
+    the same tables are kept under another kind. `near`: which of the ledger's sets may be near which of the request's.
     """
 
     history: tuple[ReleasedCell, ...]
     elsewhere: tuple[ReleasedCell, ...]
     versions: Mapping[str, int]
     lost: tuple[str, ...]
+    near: Near
 
 
 def seen(
@@ -139,6 +153,7 @@ def seen(
     others = (LedgerCell.status != "pending") | (LedgerCell.release_id != request.id)
     history: list[ReleasedCell] = []
     elsewhere: list[ReleasedCell] = []
+    near = {cell.bitmap: set[str]() for cell in cells}
     for kind, lineage in sorted(lineages.items()):
         mine = [cell for cell in cells if cell.kind == kind]
         within = (
@@ -146,14 +161,16 @@ def seen(
             & LedgerCell.variable.in_(sorted({cell.variable for cell in mine})) & others
         )  # fmt: skip
         history += _cells(session, lineage, within & theirs)
-        near = sorted(_near(session, lineage, mine, threshold))
-        for some in _batches(near):
+        found = near_sets(session, lineage.id, mine, threshold)
+        for name, others_near in found.items():
+            near[name] |= others_near
+        for some in _batches(sorted(set().union(*found.values()))):
             released = within & ~theirs & (LedgerCell.status != "pending")
             elsewhere += _cells(session, lineage, released & LedgerCell.digest.in_(some))
     versions = {kind: one.version for kind, one in lineages.items()}
     known = {cell.kind for cell in history}
     lost = _lost(session, {cell.kind for cell in cells} - known, resources, theirs)
-    return Seen(tuple(history), tuple(elsewhere), versions, lost)
+    return Seen(tuple(history), tuple(elsewhere), versions, lost, near)
 
 
 def _batches(names: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -193,20 +210,53 @@ def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bo
         )  # fmt: skip
 
 
-def _near(session: Session, lineage: LedgerLineage, cells: Iterable[ReleasedCell], threshold: int) -> set[str]:
-    """Sets of the lineage that may differ from one of these by fewer than `threshold` entities."""
-    ranks: dict[int, list[int]] = {}
-    for cell in {cell.bitmap: cell for cell in cells}.values():
-        for rank in prefix(members_of(cell.entities), min(threshold, PREFIX)):
-            ranks.setdefault(int(rank), []).append(cell.n)
-    found: set[str] = set()
-    for some in _batches(sorted(ranks)):
-        wanted = select(LedgerPrefix.rank, LedgerPrefix.digest, LedgerPrefix.n)
-        wanted = wanted.where(LedgerPrefix.lineage_id == lineage.id, LedgerPrefix.rank.in_(some))
-        for rank, digest, n in session.execute(wanted).tuples():
-            if any(abs(n - size) < threshold for size in ranks[rank]):
-                found.add(digest)
+def near_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell], threshold: int) -> dict[str, set[str]]:
+    """Digest of each of these sets → digests of the lineage's sets that may differ from it by fewer than `threshold`
+    entities: those that share one of its lowest ranks, and where it is itself so small, all that are."""
+    mine = {cell.bitmap: cell for cell in cells}
+    found = {name: set[str]() for name in mine}
+    rows = [
+        {"rank": rank, "mine": name, "n": cell.n}
+        for name, cell in mine.items()
+        for rank in prefix(members_of(cell.entities), min(threshold, PREFIX)).tolist()
+    ]
+    for name, other in _sharing(session, lineage, rows, threshold):
+        found[name].add(other)
+    small = [name for name, cell in mine.items() if cell.n < threshold]
+    if small:
+        few = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.n < threshold)
+        kept = set(session.scalars(few))
+        for name in small:
+            found[name] |= kept
     return found
+
+
+_ASKED = Table(
+    "ledger_asked", MetaData(), Column("rank", BigInteger), Column("mine", String(80)), Column("n", BigInteger),
+    prefixes=["TEMPORARY"],
+)  # fmt: skip
+"""The lowest ranks of a request's sets, for the time of one question: the database joins them with its index, which
+gives back so much fewer rows than it looks at."""
+
+
+def _sharing(
+    session: Session, lineage: str, rows: Sequence[Mapping[str, Any]], threshold: int
+) -> list[tuple[str, str]]:
+    """(a set asked about, a set of the index that shares a rank with it and is nearly as large), each once."""
+    connection = session.connection()
+    _ASKED.create(connection)
+    try:
+        if rows:
+            connection.execute(insert(_ASKED), rows)
+        asked, kept = _ASKED.c, LedgerPrefix
+        shared = (kept.lineage_id == lineage) & (kept.rank == asked.rank)
+        alike = (kept.n > asked.n - threshold) & (kept.n < asked.n + threshold)
+        # an outer join keeps the order: SQLite would read the whole lineage and look for each row among those asked
+        joined = _ASKED.outerjoin(kept, shared & alike)
+        found = connection.execute(select(asked.mine, kept.digest).select_from(joined).distinct())
+        return [(name, other) for name, other in found if other is not None]
+    finally:
+        _ASKED.drop(connection)
 
 
 def _lost(
@@ -283,7 +333,7 @@ def _append(session: Session, request: ExportRequest, entry: Entry, status: Stat
         _require_key(known[kind], entry.key)
         known[kind].key = entry.key
         session.flush()
-        _keep_sets(session, known[kind].id, [cell for cell in entry.cells if cell.kind == kind])
+        keep_sets(session, known[kind].id, [cell for cell in entry.cells if cell.kind == kind])
         if status == "released":
             _keep_roots(session, known[kind].id, entry.resources)
     rows = [_row(cell, known[cell.kind].id, request, entry, status) for cell in entry.cells]
@@ -298,7 +348,8 @@ def _keep_roots(session: Session, lineage: str, resources: Collection[str]) -> N
     session.flush()
 
 
-def _keep_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell]) -> None:
+def keep_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell]) -> None:
+    """Put sets into a lineage, with their lowest ranks; those that are there are left alone."""
     wanted = {cell.bitmap: cell for cell in cells}
     for some in _batches(sorted(wanted)):
         kept = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.digest.in_(some))

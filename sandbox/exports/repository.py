@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +37,8 @@ class ExportRequest(StatefulMixin, Base):
     round: Mapped[int] = mapped_column(default=1)
     canary: Mapped[str | None] = short(80, nullable=True)
     """the planted leak this is, to measure reviewers; the database itself refuses its release"""
+    canary_rule: Mapped[str | None] = short(40, nullable=True)
+    """the rule a reviewer of a planted leak should think of"""
 
     __table_args__ = (CheckConstraint(NEVER_RELEASED, name="canary_never_released"),)
 
@@ -153,6 +156,12 @@ def get(session: Session, request_id: str) -> ExportRequest:
 
 def every(session: Session) -> list[ExportRequest]:
     return list(session.scalars(select(ExportRequest).order_by(ExportRequest.created_at.desc())))
+
+
+def in_states(session: Session, states: Collection[str]) -> list[ExportRequest]:
+    """Requests in one of `states`, newest first."""
+    wanted = select(ExportRequest).where(ExportRequest.state.in_(states))
+    return list(session.scalars(wanted.order_by(ExportRequest.created_at.desc())))
 
 
 def reviews(session: Session, request_id: str, round_number: int | None = None) -> list[Review]:

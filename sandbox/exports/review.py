@@ -147,6 +147,25 @@ def sees_comment(actor: Actor, record: ExportRequest, comment: Comment) -> bool:
     )
 
 
+COVERED = Text("〔可能含个人信息，已遮盖〕", "[may hold personal data, masked]")
+WORDS = ("title", "remark", "purpose", "population", "controls")
+"""What the author types about a product; the machine looks for personal data in all of it."""
+
+
+def words_for(actor: Actor, record: ExportRequest) -> dict[str, str | Text]:
+    """The author's words as `actor` may read them: others see only what the machine has looked through and found clean.
+
+    A merchant's text may hold a citizen's number, and a refused request stays in everybody's lists.
+    """
+    said = {"title": record.title, "remark": record.remark, **{key: record.context.get(key, "") for key in WORDS[2:]}}
+    if actor.organisation_id == record.organisation_id:
+        return dict(said)
+    verdict = record.verdict or {"outcome": Outcome.ERROR}
+    bad = {f["place"].removeprefix("request#").partition(";")[0] for f in verdict.get("findings", ())}
+    unread = verdict["outcome"] == Outcome.ERROR
+    return {key: COVERED if text and (unread or key in bad) else text for key, text in said.items()}
+
+
 def digest(verdict: Mapping[str, Any] | None) -> str:
     """What names a verdict: an opinion says which one it was given on."""
     return hashlib.sha256(json.dumps(verdict, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()

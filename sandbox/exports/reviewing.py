@@ -297,7 +297,7 @@ def queue(unit: Unit) -> list[ExportRequest]:
 
     permissions.check(unit.actor, "export:evidence")
     due = {c.subject_id: c.due_on or "9999" for c in clocks.running(unit.session, "export")}
-    found = [r for r in repository.every(unit.session) if r.state in UNDER_REVIEW]
+    found = repository.in_states(unit.session, UNDER_REVIEW)
     return sorted(found, key=lambda r: (due.get(r.id, "9999"), -rules.risk(r), r.created_at))
 
 
@@ -323,8 +323,8 @@ def catches(unit: Unit) -> dict[str, Any]:
             seen[one.reviewer_id] += 1
             caught[one.reviewer_id] += one.decision != "approve"
         kept = [r for r in given if r.decision != "approve"]
-        cases.append({"id": record.id, "case": record.canary, "state": record.state, "planted_at": record.created_at,
-                      "opinions": len(given), "caught": bool(kept)})  # fmt: skip
+        cases.append({"id": record.id, "case": record.canary, "rule": record.canary_rule, "state": record.state,
+                      "planted_at": record.created_at, "opinions": len(given), "caught": bool(kept)})  # fmt: skip
     over = [c for c in cases if c["state"] == "measured"]
     officers = [{"officer": _name(unit, who), "cases": n, "caught": caught[who]} for who, n in sorted(seen.items())]
     unit.audit("canary:read", "canary", "all", cases=len(cases))

@@ -75,7 +75,7 @@ def draft(
         id=new_id("exp"), organisation_id=artefact.organisation_id, state=EXPORT.initial, state_since=unit.now,
         created_at=unit.now, application_id=application.id, artefact_id=artefact.id, title=title, remark=remark,
         audience=audience, author_id=unit.actor.id, context=_context(context), frozen=None, verdict=None, stakes=None,
-        round=1, canary=None,
+        round=1, canary=None, canary_rule=None,
     )  # fmt: skip
     unit.session.add(record)
     unit.session.flush()

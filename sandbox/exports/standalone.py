@@ -9,8 +9,8 @@ applications and grants need the platform and are not part of the answer.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from policies.text import Text
 from sandbox.exports.contents import Table, read_all
 from sandbox.exports.finishing import Post, finished
-from sandbox.exports.gate import evaluate
+from sandbox.exports.gate import Checked, evaluate
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.isolated import Prover, in_this_process, prove
 from sandbox.exports.subject import Audience, ExportFile, ExportSubject, bounds_of, matched, refusals_of
@@ -39,14 +39,7 @@ from sandbox.products.spec_errors import SpecError
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
     from policies.verdict import Verdict
-
-
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """A verdict and everything it rests on."""
-
-    subject: ExportSubject
-    verdict: Verdict
+    from sandbox.exports.repairs import Repair
 
 
 def check_files(
@@ -110,6 +103,26 @@ def run_job(
         subject = ExportSubject(files=(), audience=audience, lane="file", rounding_base=base, bounds=bounds_of(edition))
         subject = matcher.described(subject, spec, history, stated=True, post=post)
         return Checked(subject, evaluate(subject, edition))
+
+
+def repairs(
+    before: Checked,
+    data: Path,
+    entities: Sequence[str] = (),
+    history: Path | None = None,
+    on: date | None = None,
+    post: Callable[[JobSpec], Post] | None = None,
+) -> tuple[Repair, ...]:
+    """Changes of the job of `before`, which `run_job` gave, that get it further; each has been run and judged on the
+    same folder. `post` makes what runs a job's last statement. Raises as `run_job`."""
+    from sandbox.exports.repairs import suggest
+
+    audience = before.subject.audience
+
+    def again(spec: JobSpec) -> Checked:
+        return run_job(spec, data, entities, audience, history, on, post(spec) if post else None)
+
+    return suggest(before, again, _edition(on))
 
 
 def _edition(on: date | None) -> ExportEdition:

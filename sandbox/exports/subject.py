@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from policies.schema.export import ExportEdition
     from sandbox.exports.contents import Contents, Table
+    from sandbox.exports.differencing import Near
     from sandbox.exports.hiding import Protection
     from sandbox.exports.reading.bounds import Bounds
     from sandbox.exports.records import RecordFacts
@@ -149,7 +150,8 @@ class ExportSubject:
     be derived and what helps; `black_box`: what was found by leaving out and changing buckets of entities instead
     (scripts, SQL that the carrier cannot follow): it supports a person, and the refusals are its reasons. `bounds`: how
     much a file may hold; None is what the edition in force says. `history`: cells that this reader has seen or that
-    wait; `elsewhere`: near cells of other readers; `lost_kinds`: kinds whose history is empty though it should not be.
+    wait; `elsewhere`: near cells of other readers; `near`: which sets of both may be near which of this product's
+    (None: nobody has looked); `lost_kinds`: kinds whose history is empty though it should not be.
     `records`: roles of the columns of tables that no evidence is behind. `protection`: what hidden cells need, None:
     the most that can be asked; `shown`: the product's numbers as released, None: they are taken as exact.
     `exhaustive`: rules list every miss, for the platform to hide the cells.
@@ -173,6 +175,7 @@ class ExportSubject:
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
     elsewhere: tuple[ReleasedCell, ...] = ()
+    near: Near | None = None
     lost_kinds: tuple[str, ...] = ()
     volume: VolumeFacts | None = None
     level: int | None = None

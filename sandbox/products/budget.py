@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     import duckdb
 
 _LOOK_SECONDS = 0.2
+_SHORTEST = 1.0
+"""Seconds that a shorter plain run counts for: below that the machine's other work would decide what is over budget"""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long the whole proof may take: in seconds, or as a multiple of the plain run; None: no limit of this sort."""
+    """How long the whole proof may take: in seconds, or as a multiple of the plain run, which counts for a second at
+    least; None: no limit of this sort."""
 
     seconds: float | None = None
     times: float | None = None
@@ -52,7 +55,7 @@ class Clock:
         """The plain run is over: a limit that is a multiple of it is known now, and so are the steps to come."""
         self._steps = max(steps, 1)
         if self._budget.times is not None:
-            limit = time.monotonic() + self._budget.times * (time.monotonic() - self._start)
+            limit = time.monotonic() + self._budget.times * max(time.monotonic() - self._start, _SHORTEST)
             self._deadline = limit if self._deadline is None else min(limit, self._deadline)
 
     @contextmanager

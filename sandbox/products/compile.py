@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sandbox.products.expressions import sql_of
 from sandbox.products.spec import Cube, JobSpec
 from sandbox.products.spec_errors import SpecError, SpecProblem
-from sandbox.products.spec_parts import Condition, Derive, Measure
+from sandbox.products.spec_parts import Condition, Derive, Measure, Recode
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,19 @@ def literal(value: Any) -> str:
 def derived_sql(derived: Derive, column: str) -> str:
     """A derived column as SQL; `column` is the SQL of the column it is made from."""
     function, argument = derived.call
+    if derived.recode is not None:
+        return _recoded(derived.recode, column)
     options = {} if isinstance(argument, str) else argument.model_dump(exclude={"of"})
     return _FUNCTIONS[function].format(x=column, **options)
+
+
+def _recoded(recode: Recode, column: str) -> str:
+    text = f"CAST({column} AS VARCHAR)"
+    cases = [
+        f"WHEN {text} IN ({', '.join(map(literal, values))}) THEN {literal(name)}"
+        for name, values in recode.groups.items()
+    ]
+    return f"CASE {' '.join(cases)} ELSE {text} END"
 
 
 def resolved(cube: Cube, reference: str) -> str:

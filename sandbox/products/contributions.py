@@ -7,7 +7,7 @@ half, and with perturbed values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ from sandbox.catalog.keys import normal_key
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.entities import MISSING_KEY, EntityCodes
+from sandbox.products.flow import mentioned
 from sandbox.products.program import Program, Task
-from sandbox.products.source import EntityKey, EvidenceError, Source, column_names, scan
+from sandbox.products.source import EntityKey, EvidenceError, Source, scan
 from sandbox.products.spec import Reference
 from sandbox.products.spec_parts import Step
 
@@ -42,13 +43,13 @@ def within(con: duckdb.DuckDBPyConnection, schema: str) -> Iterator[None]:
         con.execute("SET search_path='main'")
 
 
-def twins(
-    con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], kinds: Sequence[str], codes: EntityCodes
-) -> None:
-    """A twin of every input in `__t`. Raises `EvidenceError` where too many rows have no key."""
+def twins(con: duckdb.DuckDBPyConnection, program: Program, codes: EntityCodes) -> None:
+    """A twin of every input in `__t`: the columns that the job names, its rows by owner, so that a part of the entities
+    is a part of the table. Raises `EvidenceError` where too many rows have no key."""
     con.execute("CREATE SCHEMA __t")
-    for alias, source in sources.items():
-        columns, joins = [f"s.{quote(c)}" for c in column_names(source)], ""
+    kinds = program.kinds
+    for alias, source in program.sources.items():
+        columns, joins = [f"s.{quote(c)}" for c in mentioned(program, alias)], ""
         for n, key in enumerate(source.keys):
             k = kinds.index(key.kind)
             owner, join = _coded(con, source, key, codes, f"{alias}_{n}")
@@ -57,11 +58,16 @@ def twins(
                 columns.append(f"CAST(s.{quote(key.holding)} AS VARCHAR) AS __h{k}")
             joins += join
         where = f" WHERE {source.rows}" if source.rows else ""
-        form = "TABLE" if joins else "VIEW"
+        form, order = ("TABLE", f" ORDER BY {first_owner(program, alias)}") if source.keys else ("VIEW", "")
         rows = f"(SELECT * FROM {scan(source)}{where}) s"
-        con.execute(f"CREATE {form} __t.{quote(alias)} AS SELECT {', '.join(columns)} FROM {rows}{joins}")
+        con.execute(f"CREATE {form} __t.{quote(alias)} AS SELECT {', '.join(columns) or 1} FROM {rows}{joins}{order}")
         for key in source.keys:
             _missing(con, alias, key, kinds.index(key.kind))
+
+
+def first_owner(program: Program, alias: str) -> str:
+    """The column of codes that the rows of an input's twin are sorted by."""
+    return f"__e{program.kinds.index(program.sources[alias].keys[0].kind)}"
 
 
 def _coded(
@@ -135,17 +141,20 @@ def constants(con: duckdb.DuckDBPyConnection, program: Program, schema: str) -> 
 
 
 def carried_schema(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, schema: str, inputs: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection, program: Program, kind: str, schema: str, inputs: Mapping[str, str], part: str = ""
 ) -> None:
-    """The names of `main` with the owner of every row; `inputs`: alias → SELECT that replaces the twin's own."""
+    """The names of `main` with the owner of every row; `inputs`: alias → SELECT that replaces the twin's own; `part`:
+    condition on the owner `__e` for the rows of entities, empty for all."""
     con.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     con.execute(f"CREATE SCHEMA {schema}")
     k = program.kinds.index(kind)
     for alias, source in program.sources.items():
-        columns = ", ".join(map(quote, column_names(source)))
-        owner = f", __e{k} AS __e" if any(key.kind == kind for key in source.keys) else ""
-        rows = inputs.get(alias, f"SELECT * FROM __t.{quote(alias)}")
-        con.execute(f"CREATE VIEW {schema}.{quote(alias)} AS SELECT {columns}{owner} FROM ({rows})")
+        columns = [*map(quote, mentioned(program, alias))]
+        rows, where = inputs.get(alias, f"SELECT * FROM __t.{quote(alias)}"), ""
+        if any(key.kind == kind for key in source.keys):
+            columns, where = [*columns, f"__e{k} AS __e"], f" WHERE {part}" if part else ""
+        # an input of which only the number of rows counts has no column to name
+        con.execute(f"CREATE VIEW {schema}.{quote(alias)} AS SELECT {', '.join(columns) or 1} FROM ({rows}){where}")
     constants(con, program, schema)
     with within(con, schema):
         for name, carried in program.carried[kind].items():

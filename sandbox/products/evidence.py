@@ -36,6 +36,7 @@ from sandbox.products.contributions import (
     twins,
 )
 from sandbox.products.entities import MISSING_KEY, EntityCodes
+from sandbox.products.flow import unchanged
 from sandbox.products.kept import AT_ONCE, Kept, keep, prepare_halves
 from sandbox.products.program import Program, Task
 from sandbox.products.proofs import TOLERANCE, seed_of
@@ -207,7 +208,7 @@ class _Proof:
                 step=str(stopped),
             ) from None
         secret = draw(self.digests["frozen"])
-        owned = self._stage("owners", partial(twins, self.con, self.program.sources, self.program.kinds, self.codes))
+        owned = self._stage("owners", partial(twins, self.con, self.program, self.codes))
         found: dict[str, list[KindEvidence]] = {task.name: [] for task in self.program.tasks}
         for kind in self.program.kinds:
             for name, one in self._of_kind(kind, secret, owned):
@@ -378,13 +379,18 @@ class _Kind:
         keys = self.program.key_columns(self.task.cube, self.task.name)
         self.not_perturbed += [*impossible, *(f"{alias}.{column}" for alias, column in keys)]
         perturb.begin(self.con)
+        origins = unchanged(self.program, self.task.cube)
+        steering = self.program.steering(self.task.cube, self.task.name)
         if not found and not keys:
             self.perturbed = [f"*:{mode}" for mode in perturb.MODES]
         for alias, column, modes in found:
             name = f"{alias}.{column}"
             concerned = behind.get((alias, column)) or set(range(len(sql.partials(self.task.cube))))
             seeds = {mode: seed_of(self.secret, self.task.name, self.kind, f"{name}:{mode}") for mode in modes}
-            trial = perturb.Trial(self.con, self.program, self.kind, self.kept, alias, column, concerned)
+            known = (alias, column) not in steering and concerned <= set(origins)
+            trial = perturb.Trial(
+                self.con, self.program, self.kind, self.kept, alias, column, concerned, origins if known else None
+            )
             done: list[str] = []
             self.proof._stage(f"{self.task.name}:{self.kind}:{name}", partial(trial.run, seeds, done))
             self.perturbed += [f"{name}:{mode}" for mode in modes if mode in done]

@@ -7,7 +7,7 @@ added up once more, by which of eight halves an owner is in: eight predictions c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -84,7 +84,7 @@ def _stored(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: C
     owners = cast("sql.Owners", program.owners(kind))
     stored, names = columns_of(cube, alone)
     with within(con, "__k"):
-        by_cell(con, cube, "__x", stored, alone, lambda one: sql.contributions_sql(one, owners))
+        by_cell(con, cube, "__x", stored, alone, owners)
     several = "several" in (owners[alias] for alias in cube.used)
     stray = int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL"))
     return Kept(cube, several, stored, names, alone, frozenset(), stray)
@@ -93,7 +93,8 @@ def _stored(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: C
 def columns_of(
     cube: Cube, alone: frozenset[int], only: Collection[int] | None = None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`.
+    """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`;
+    of those nothing is told of values that are zero.
 
     What two partials have in common is stored once. The number of distinct values of partials `alone` is no aggregate.
     """
@@ -102,6 +103,8 @@ def columns_of(
     for i, p in enumerate(sql.partials(cube)):
         for letter, text in sql.contribution(p, f"__c{first[i]}").items() if only is None or i in only else ():
             name = f"__{letter}{i}"
+            if only is not None and letter == "z":
+                continue
             if p.op == "count_distinct" and (letter == "hi" or (letter == "lo" and i not in alone)):
                 continue
             if letter == "s" and i in alone:
@@ -119,12 +122,16 @@ def by_cell(
     table: str,
     stored: Mapping[str, str],
     alone: Collection[int],
-    rows: Callable[[Cube], str],
+    owners: sql.Owners,
 ) -> None:
-    """Contributions as `table`: by number of the cell (NULL: in none), from the statement that `rows` gives for a cube.
+    """Contributions as `table`: by number of the cell (NULL: in none), nothing but the aggregates `stored`.
 
     Margins are added up from the finest contributions, where the aggregates add up: numbers of distinct values do not.
     """
+    first = sql.same_values(cube)
+    made = [f"{text} AS {name}" for name, text in stored.items()]
+    made += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
+    source = f"({sql.rows_sql(cube, owners)})"
     adds_up = not any("DISTINCT" in text for text in stored.values())
     finest = cube.model_copy(update={"margins": []}) if adds_up else cube
     columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
@@ -132,9 +139,10 @@ def by_cell(
     own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
     own += alike(keys(cube), "k", "x")
     if not (adds_up and cube.margins):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=f'({rows(finest)})')}")
+        rows = f"({sql.grouped_sql(finest, made, source)})"
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=rows)}")
         return
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {rows(finest)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {sql.grouped_sql(finest, made, source)}")
     added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
     added += [f"min(__lo{i}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
     parts = [own.format(x="__f")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4_000_000
 """Contributions that are compared at once: with those of every mode they fit the memory of a proof"""
+PART = 1_500_000
+"""Contributions that are made at once, in every mode: fewer are grouped and joined faster"""
 MODES = ("minimum", "maximum", "shuffle")
+_CONSTANT = {"minimum": "(SELECT lo FROM __ends)", "maximum": "(SELECT hi FROM __ends)"}
+_NOT_ALONE = "an owner has several values"
 _FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
 
@@ -50,11 +55,8 @@ def plan(
 
 
 def twin(table: str, column: str, mode: str, seed: int) -> str:
-    """The rows of an input with one column perturbed."""
+    """The rows of an input with the values of one column exchanged: `shuffle` or `domain`."""
     c = quote(column)
-    if mode in ("minimum", "maximum"):
-        value = f"(SELECT {mode[:3]}({c}) FROM {table})"
-        return f"SELECT * REPLACE (CASE WHEN {c} IS NOT NULL THEN {value} END AS {c}) FROM {table}"
     if mode == "domain":
         codes = f"SELECT {c} AS v, lead({c}) OVER (ORDER BY {c}) AS n FROM (SELECT DISTINCT {c} FROM {table})"
         other = f"SELECT v, coalesce(n, (SELECT min({c}) FROM {table})) AS n FROM ({codes}) WHERE v IS NOT NULL"
@@ -81,7 +83,9 @@ def begin(con: duckdb.DuckDBPyConnection) -> None:
 class Trial:
     """One column in every mode, each held against the values as they are; an entity has moved under any of them.
 
-    Only the partials that the column has a part in (`behind`) are looked at.
+    Only the partials that the column has a part in (`behind`) are looked at. Where it is known what each of them sums
+    up (`unchanged`, see `flow.unchanged`), the smallest and largest value need no run: a contribution of n values that
+    are all alike follows from n. The entities are gone through part by part, so that the parts fit the caches.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -91,55 +95,101 @@ class Trial:
     alias: str
     column: str
     behind: Collection[int]
+    unchanged: Mapping[int, tuple[str, str] | None] | None = None
 
     def run(self, seeds: Mapping[str, int], done: list[str]) -> None:
         """Movements of the modes that the job can be run on go to `__i`, the modes to `done`."""
-        alone = self.kept.alone & set(self.behind)
-        able = self._contributed(seeds, alone)
-        if alone and any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}")
-                         for k, _ in enumerate(able, start=1) for i in alone):  # fmt: skip
-            alone = frozenset()
-            able = self._contributed({mode: seeds[mode] for mode in able}, alone)
-        if able:
-            rows = fetch(self.con, "SELECT count(*) FROM __x")
-            # of several owners, a part of the entities is no part of the rows
-            parts = 1 if self.kept.several else 1 + rows // AT_ONCE
-            for part in range(parts):
-                self._compare(len(able), alone, f"hash(__e) % {parts} = {part}" if parts > 1 else "TRUE")
+        self._prepare(seeds)
+        alone, able = self.kept.alone & set(self.behind), list(seeds)
+        while able:
+            failed = self._tried(able, alone)
+            if failed is None:
+                break
+            if failed == _NOT_ALONE:
+                alone = frozenset()
+            else:
+                able.remove(failed)
         done += able
 
-    def _contributed(self, seeds: Mapping[str, int], alone: frozenset[int]) -> list[str]:
-        """Contributions of every mode that the job can be run on as `__t1`, …; as things are, `__now`."""
+    def _prepare(self, seeds: Mapping[str, int]) -> None:
+        """`__ends`, the smallest and largest value; and per mode that moves values between rows, its input's rows."""
+        table, c = f"__t.{quote(self.alias)}", quote(self.column)
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE __ends AS SELECT min({c}) AS lo, max({c}) AS hi FROM {table}")
+        for mode, seed in seeds.items():
+            if mode not in _CONSTANT:
+                self.con.execute(f"CREATE OR REPLACE TABLE __t.__{mode} AS {twin(table, self.column, mode, seed)}")
+
+    def _tried(self, able: list[str], alone: frozenset[int]) -> str | None:
+        """Movements under all modes, from scratch; None, or what has to be left out: a mode that the job cannot be run
+        on, or the belief that every owner has one value a cell."""
+        self.con.execute("DELETE FROM __i WHERE __column = ?", [f"{self.alias}.{self.column}"])
+        run = [mode for mode in able if self.unchanged is None or mode not in _CONSTANT]
+        modes = run + [mode for mode in able if mode not in run]
+        parts = self._parts()
+        for part in parts:
+            failed = self._contributed(run, alone, part)
+            if failed is not None:
+                return failed
+            rows = fetch(self.con, "SELECT count(*) FROM __now")
+            # of several owners, a part of the entities is no part of the rows
+            pieces = 1 if self.kept.several or not run else 1 + rows // AT_ONCE
+            for piece in range(pieces):
+                only = f"hash(__e) % {pieces} = {piece}" if pieces > 1 else "TRUE"
+                self._compare(modes, len(run), alone, only)
+        return None
+
+    def _parts(self) -> list[str]:
+        """Conditions on the owner that cut its inputs into parts, where a row is known to have one owner's inputs
+        only: what joins the rows of two inputs would have to be told of partners in another part."""
+        owned = [s for s in self.program.sources.values() if any(key.kind == self.kind for key in s.keys)]
+        count = 1 + fetch(self.con, "SELECT count(*) FROM __x") // PART
+        joined = len(owned) > 1 or any("error(" in c.sql.lower() for c in self.program.carried[self.kind].values())
+        if count == 1 or self.kept.several or joined or any(s.keys[0].kind != self.kind for s in owned):
+            return [""]
+        shares = [i / count for i in range(1, count)]
+        cuts = sorted(set(fetch(self.con, f"SELECT approx_quantile(__e, {shares}) FROM __x")))
+        inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
+        return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"]
+
+    def _contributed(self, run: list[str], alone: frozenset[int], part: str) -> str | None:
+        """Contributions in every mode as `__t1`, …; as things are, `__now`; see `_tried`."""
         import duckdb
 
         stored, _ = self._columns(alone)
         known = {text: name for name, text in self.kept.stored.items()}
         if set(stored.values()) <= set(known):
             own = ", ".join(f"{known[text]} AS {name}" for name, text in stored.items())
-            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __now AS SELECT __cell, __e, {own} FROM __x")
+            where = f" WHERE {part}" if part else ""
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __now AS SELECT __cell, __e, {own} FROM __x{where}")
         else:
-            self._contribute("__k", "__t0", stored, alone)
+            self._contribute({}, "__t0", stored, alone, part)
             self.con.execute("CREATE OR REPLACE TEMP VIEW __now AS SELECT * FROM __t0")
-        able: list[str] = []
-        for mode, seed in seeds.items():
-            inputs = {self.alias: twin(f"__t.{quote(self.alias)}", self.column, mode, seed)}
+        for k, mode in enumerate(run, start=1):
             try:
-                carried_schema(self.con, self.program, self.kind, "__p", inputs)
-                self._contribute("__p", f"__t{len(able) + 1}", stored, alone)
+                self._contribute({self.alias: self._rows(mode)}, f"__t{k}", stored, alone, part)
             except duckdb.InterruptException:
                 raise
             except duckdb.Error:
-                continue
-            able.append(mode)
-        return able
+                return mode
+            if any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}") for i in alone):
+                return _NOT_ALONE
+        return None
 
-    def _contribute(self, schema: str, table: str, stored: Mapping[str, str], alone: frozenset[int]) -> None:
-        owners, first = cast("sql.Owners", self.program.owners(self.kind)), sql.same_values(self.kept.cube)
-        columns = [f"{text} AS {name}" for name, text in stored.items()]
-        columns += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
-        with within(self.con, schema):
-            rows = f"({sql.rows_sql(self.kept.cube, owners)})"
-            by_cell(self.con, self.kept.cube, table, stored, alone, lambda one: sql.grouped_sql(one, columns, rows))
+    def _rows(self, mode: str) -> str:
+        """The input's rows in a mode."""
+        if mode not in _CONSTANT:
+            return f"SELECT * FROM __t.__{mode}"
+        c = quote(self.column)
+        value = f"CASE WHEN {c} IS NOT NULL THEN {_CONSTANT[mode]} END"
+        return f"SELECT * REPLACE ({value} AS {c}) FROM __t.{quote(self.alias)}"
+
+    def _contribute(
+        self, inputs: Mapping[str, str], table: str, stored: Mapping[str, str], alone: frozenset[int], part: str
+    ) -> None:
+        owners = cast("sql.Owners", self.program.owners(self.kind))
+        carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
+        with within(self.con, "__p"):
+            by_cell(self.con, self.kept.cube, table, stored, alone, owners)
 
     def _columns(self, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
         """What is compared; of values that do not add up to a contribution, a sum that tells whether they differ."""
@@ -161,19 +211,23 @@ class Trial:
         """Whether a value behind partial i may be a sum of floats, whose last bits are not fixed."""
         return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})") in ("DOUBLE", "FLOAT")
 
-    def _compare(self, modes: int, alone: frozenset[int], part: str) -> None:
-        """Add the movements of a part of the entities to `__i`."""
+    def _compare(self, modes: list[str], run: int, alone: frozenset[int], part: str) -> None:
+        """Add the movements of a part of the entities to `__i`. Of the `modes`, the first `run` have been run."""
         _, names = self._columns(alone)
         sides = []
-        for k in range(modes + 1):
+        for k in range(run + 1):
             columns = ", ".join(["__cell", "__e", *(f"{text} AS {name}_{k}" for name, text in names.items())])
             table = f"__t{k}" if k else "__now"
             sides.append(
                 f"(SELECT {columns} FROM {table} WHERE __cell IS NOT NULL AND __e IS NOT NULL AND {part}) t{k}"
             )
         joined = " FULL JOIN ".join([sides[0], *(f"{side} USING (__cell, __e)" for side in sides[1:])])
-        changes = [f"greatest(NULL, {', '.join(self._changes(i, modes, alone))}) AS m{i}" for i in self.behind]
-        text = f"SELECT __cell, __e, {', '.join(changes)} FROM {joined}"
+        alike = [
+            f"{text} AS {name}_{k}" for k, mode in enumerate(modes[run:], start=run + 1)
+            for i in self.behind for name, text in self._alike(i, _CONSTANT[mode]).items()
+        ]  # fmt: skip
+        changes = [f"greatest(NULL, {', '.join(self._changes(i, len(modes), alone))}) AS m{i}" for i in self.behind]
+        text = f"SELECT __cell, __e, {', '.join(changes)} FROM (SELECT {', '.join(['*', *alike])} FROM {joined})"
         if self.kept.several:
             largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
             each = f"SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})"
@@ -186,6 +240,23 @@ class Trial:
         for i in self.behind:
             numbers = f"moved{i}, most{i}, largest{i}, whole{i} FROM __told WHERE most{i} > 0"
             self.con.execute(f"INSERT INTO __i SELECT __cell, {i}, ?, {numbers}", [f"{self.alias}.{self.column}"])
+
+    def _alike(self, i: int, value: str) -> dict[str, str]:
+        """What `_changes` reads of partial i if all values of the column are `value`, from the values as they are."""
+        assert self.unchanged is not None
+        p, n = sql.partials(self.kept.cube)[i], f"__n{i}_0"
+        if p.op == "count" or self.unchanged[i] != (self.alias, self.column):
+            return {f"__n{i}": n, f"__s{i}": f"__s{i}_0"}
+        end = f"CASE WHEN {n} > 0 THEN {value} END"
+        found = {f"__n{i}": n, f"__s{i}": n, f"__lo{i}": end, f"__hi{i}": end}
+        if p.is_holistic:
+            power = f"{value} * {value}" if self._is_float(i) else f"CAST(hash({value}) AS HUGEINT)"
+            found[f"__f{i}"] = f"{n} * {power}"
+        if p.op == "count_distinct":
+            found[f"__s{i}"] = f"CAST({n} > 0 AS UINTEGER)"
+        elif p.is_amount and not p.is_holistic and p.op not in ("min", "max"):
+            found[f"__s{i}"] = f"CAST({n} AS DOUBLE) * CAST({value} AS DOUBLE)"
+        return found
 
     def _changes(self, i: int, modes: int, alone: frozenset[int]) -> Iterator[str]:
         """Per mode, the size of a contribution's change, NULL where nothing changed."""

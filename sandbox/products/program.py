@@ -60,6 +60,11 @@ class Program:
         found, suspects = self._lineage(cube, name)
         return sorted((a, c) for a, c in found.values | found.conditions if a in self.sources), suspects
 
+    def steering(self, cube: Cube, name: str) -> set[tuple[str, str]]:
+        """Source columns that decide which rows there are and which cell each is in."""
+        found, _ = self._lineage(cube, name)
+        return {*found.conditions, *found.dimensions}
+
     def behind(self, cube: Cube, name: str) -> dict[tuple[str, str], set[int]]:
         """Source column → the partials that it has a part in, by value, by condition or by a dimension."""
         found: dict[tuple[str, str], set[int]] = {}

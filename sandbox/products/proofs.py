@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import constants, fetch, within
+from sandbox.products.flow import mentioned
 from sandbox.products.kept import Kept, in_half, predicted_sql
 from sandbox.products.program import Program, Task
-from sandbox.products.source import column_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,7 +71,7 @@ def _deleted(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: 
     con.execute("CREATE SCHEMA __del")
     k = program.kinds.index(kind)
     for alias, source in program.sources.items():
-        columns = ", ".join(map(quote, column_names(source)))
+        columns = ", ".join(map(quote, mentioned(program, alias))) or "1"
         owned = any(key.kind == kind for key in source.keys)
         where = f" WHERE {kept.format(k=k)}" if owned else ""
         con.execute(f"CREATE VIEW __del.{quote(alias)} AS SELECT {columns} FROM __t.{quote(alias)}{where}")

@@ -377,6 +377,10 @@ def _too_early(data: dict[str, Any]) -> Iterator[str]:
         for name, one in holders.items() if isinstance(holders, dict) else ():
             if isinstance(one, dict) and later in one:
                 yield ".".join(filter(None, (group, str(name), later)))
+    derive = data.get("derive")
+    for name, one in derive.items() if isinstance(derive, dict) else ():
+        if isinstance(one, dict) and "recode" in one:
+            yield f"derive.{name}.recode"
     measures = data.get("measures")
     for name, one in measures.items() if isinstance(measures, dict) else ():
         if isinstance(one, dict) and one.get("op") in LATER_MEASURES:

@@ -79,11 +79,12 @@ Name = Annotated[str, AfterValidator(_name)]
 Column = Annotated[str, AfterValidator(_name)]
 """A column: `name`, or `alias.name` where two inputs share the name."""
 Alias = Annotated[str, AfterValidator(_alias)]
+LiteralText = Annotated[str, AfterValidator(_literal_text)]
 Scalar = (
     bool
     | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
     | Annotated[float, AfterValidator(_finite)]
-    | Annotated[str, AfterValidator(_literal_text)]
+    | LiteralText
 )
 SqlText = Annotated[str, AfterValidator(_program)]
 
@@ -199,10 +200,28 @@ class Prefix(Part):
     length: Annotated[int, Field(ge=1, le=32)]
 
 
+class Recode(Part):
+    """Values put together: name of the group → the values (as text) that it takes in; others stay what they are."""
+
+    of: Column
+    groups: Annotated[
+        dict[Name, Annotated[list[LiteralText], Field(min_length=1, max_length=1000)]],
+        Field(min_length=1, max_length=50),
+    ]
+
+    @model_validator(mode="after")
+    def _each_value_once(self) -> Recode:
+        values = [value for group in self.groups.values() for value in group]
+        if len(set(values)) != len(values):
+            raise refuse("recode_twice", "同一取值只能归入一个分组", "a value goes into one group only")
+        return self
+
+
 class Derive(Part):
     """One derived column: exactly one allow-listed function.
 
     `month` gives 2026-03, `quarter` 2026-Q1, `year` 2026, `month_of_year` 1–12, `weekday` 1 (Monday)–7, `hour` 0–23.
+    `recode` (second edition) puts values together.
     """
 
     month: Column | None = None
@@ -217,6 +236,7 @@ class Derive(Part):
     trim: Column | None = None
     band: Band | None = None
     prefix: Prefix | None = None
+    recode: Recode | None = None
 
     @model_validator(mode="after")
     def _one_function(self) -> Derive:

@@ -53,6 +53,7 @@ _FIELDS = {
     "order": Text("行序：按维度", "order of rows: by dimensions"),
     "width": Text("组距", "width of the bands"),
     "length": Text("取前几个字符", "how many characters"),
+    "groups": Text("合并后的名称：并入的取值；未列出的取值不变", "group: the values it takes in; others stay"),
 }
 
 

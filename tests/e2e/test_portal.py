@@ -273,8 +273,8 @@ def take_out(stage: Stage, merchant: Page) -> None:
     merchant.locator("#f-title").fill("各区门诊统计")
     merchant.locator("#f-remark").fill("按区、按月统计")
     told = {"purpose": "排班参考", "population": "全部门诊", "controls": "按区汇总并取整"}
-    for field, words in told.items():
-        merchant.locator(f"#f-{field}").fill(words)
+    for name, words in told.items():
+        merchant.locator(f"#f-{name}").fill(words)
     press(merchant, "保存")
     press(merchant, "冻结并提交")
     stage.settle()

@@ -284,8 +284,8 @@ def test_an_edition_that_asks_for_more_officers_reopens_what_one_approved(world:
 def planted(world: World) -> str:
     like = world.export("in_review")
     with world.by(world.operator) as unit:
-        made = canaries.plant(unit, case="CEL-07", like=like, content=LEAK, verdict=verdict(), stakes=LOW)
-        return made.id
+        leak = canaries.Leak("CEL-07", "EXP-CELL-01", "visits.csv", LEAK)
+        return canaries.plant(unit, leak, like=like, verdict=verdict(), stakes=LOW).id
 
 
 def test_a_planted_case_stands_in_the_queue_and_ends_without_a_release(any_world: World) -> None:

@@ -205,8 +205,8 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_carrier_is_exposed_by_the_proofs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = sql.contributions_sql
-    monkeypatch.setattr(sql, "contributions_sql", lambda cube, owners: honest(cube, owners).replace(*BROKEN[name]))
+    honest = sql.rows_sql
+    monkeypatch.setattr(sql, "rows_sql", lambda cube, owners: honest(cube, owners).replace(*BROKEN[name]))
     records = [(f"p{i}", "东", 2**i, "x", 1) for i in range(12)]
     spec = parse(job(where=[{"column": "费用", "op": "<", "value": 100}], measures={"和": {"op": "sum", "of": "费用"}}))
     with stored(records) as sources:

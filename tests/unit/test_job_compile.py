@@ -95,6 +95,14 @@ def test_derived_columns(table: dict[str, Source], function: dict[str, Any], val
     assert [row[0] for row in run(table, spec)] == values
 
 
+def test_values_are_put_together_and_others_stay_what_they_are(table: dict[str, Source]) -> None:
+    groups = {"市'内": ["440103001", "440104"], "440103001": ["无此值"]}
+    product = {"derive": {"并": {"recode": {"of": "码", "groups": groups}}}, "dimensions": ["并"]}
+    spec = job()
+    cube = {name: spec.pop(name) for name in ("from", "dimensions", "measures")} | {"measures": {"n": {"op": "count"}}}
+    assert [row[0] for row in run(table, spec | {"edition": 2, "product": cube | product})] == [" ab ", "市'内", None]
+
+
 def test_joined_columns_resolve_to_their_input(tmp_path: Path) -> None:
     rows = run(clinic_sources(tmp_path), as_data(parse(CLINIC)))
     assert [row[:3] for row in rows] == [

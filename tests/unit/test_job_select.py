@@ -206,7 +206,7 @@ TEXTS = st.sampled_from(
 )  # fmt: skip
 DERIVE = {
     "月": {"month": "日"}, "周": {"weekday": "t.日"}, "带": {"band": {"of": "费", "width": 10}}, "名": {"upper": "区"},
-    "码": {"prefix": {"of": "码", "length": 6}},
+    "码": {"prefix": {"of": "码", "length": 6}}, "并": {"recode": {"of": "区", "groups": {"其他'": ["东'; --", ""]}}},
 }  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def measures(draw: st.DrawFn, margins: list[list[str]]) -> dict[str, Any]:
 
 @st.composite
 def cubes(draw: st.DrawFn, table: str) -> dict[str, Any]:
-    dims = draw(st.lists(st.sampled_from(["区", "街 道", "Fee", "月", "带", "名"]), max_size=3, unique=True))
+    dims = draw(st.lists(st.sampled_from(["区", "街 道", "Fee", "月", "带", "名", "并"]), max_size=3, unique=True))
     margins = (
         draw(st.lists(st.sampled_from([dims[:n] for n in range(len(dims))]), max_size=2, unique_by=tuple))
         if dims

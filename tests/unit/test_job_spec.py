@@ -256,6 +256,7 @@ def test_errors_of_the_full_form_name_field_and_line(before: str, after: str, pl
     [
         {"margins": [[]]}, {"suppress": {"below": "policy", "as": "*"}}, {"reference": []}, {"where": "费用 < 3"},
         {"measures": {"m": {"op": "median", "of": "费用"}}},
+        {"derive": {"并": {"recode": {"of": "区", "groups": {"其他": ["东"]}}}}},
         {"inputs": {"t": {"grant": "G-1", "snapshot": "sha256:…"}}},
         {"output": {"kind": "aggregate", "format": "csv", "order": "dimensions"}},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from policies.text import UserError
 from sandbox.exports import ledger
 from sandbox.exports import repository as exports
+from sandbox.exports.differencing import near_pairs
 from sandbox.exports.history import ReleasedCell, equations
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import ties
@@ -64,6 +66,28 @@ def test_public_cells_are_everybodys_and_those_of_strangers_count_when_they_are_
         found = look(unit, request("m-1"), cell(range(39)))
     assert [c.release for c in found.history] == ["rel-public"]
     assert [c.n for c in found.elsewhere] == [40]
+
+
+def test_the_kept_index_leads_to_the_pairs_that_comparing_everything_finds(any_world: World) -> None:
+    rng = random.Random(4)
+    some = [rng.sample(range(60), rng.choice((2, 5, 9, 10, 14, 40))) for _ in range(60)]
+    sets = [*some, *(set(s) ^ set(rng.sample(range(60), rng.randrange(1, 12))) for s in some)]
+    cells = [cell(sorted(s), release=f"r{i}") for i, s in enumerate(sets) if s]
+    old, new = cells[::2], cells[1::2]
+    with any_world.system() as unit:
+        put(unit, request("m-1"), *old)
+        found = look(unit, request("m-1"), *new)
+    pairs = near_pairs(new, found.history, threshold=10, near=found.near).found
+    every = near_pairs(new, old, threshold=10).found
+    assert {(p.new.bitmap, p.other.bitmap) for p in pairs} == {(p.new.bitmap, p.other.bitmap) for p in every}
+    assert any(p.new.n < 10 and p.other.n < 10 for p in pairs)
+    assert sum(map(len, found.near.values())) < len(old) * len(new)
+
+
+def test_sets_of_strangers_that_are_near_without_sharing_anybody_are_seen(any_world: World) -> None:
+    with any_world.system() as unit:
+        put(unit, request("m-2"), cell(range(4)), name="rel-other")
+        assert [c.n for c in look(unit, request("m-1"), cell(range(10, 14))).elsewhere] == [4]
 
 
 def test_merchants_of_one_owner_share_a_history_over_others_too(any_world: World) -> None:

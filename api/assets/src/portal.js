@@ -52,6 +52,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// One letter presses what carries it: data-key="]" on a link or button; data-pick="x" ticks the row that is focused.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.target.closest("textarea, select, [contenteditable], .sql-editor, input:not([type=checkbox])")) return;
+  const target = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+  const picks = document.activeElement?.closest(`[data-pick="${CSS.escape(event.key)}"] tr`);
+  (target ?? picks?.querySelector("input[type=checkbox]"))?.click();
+});
+
 // Copy buttons: shown only where copying is possible.
 function showCopyButtons(root) {
   if (!navigator.clipboard) return;

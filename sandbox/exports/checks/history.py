@@ -34,8 +34,9 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     if subject.by_file:
         return not_assessed("history")
     new, old = _cells(subject)
-    pairs = near_pairs(new, old, threshold=parameters.threshold, budget=parameters.pair_budget)
-    apart = near_pairs(new, subject.elsewhere, threshold=parameters.threshold, budget=parameters.pair_budget)
+    limits = {"threshold": parameters.threshold, "budget": parameters.pair_budget}
+    pairs = near_pairs(new, old, **limits, near=subject.near)
+    apart = near_pairs(new, subject.elsewhere, **limits, near=subject.near)
     misses = [*_near(pairs, parameters.threshold, None)]
     known = {(miss.place, miss.measured) for miss in misses}
     misses += [m for m in _near(apart, parameters.threshold, Outcome.REVIEW) if (m.place, m.measured) not in known]
