@@ -22,7 +22,8 @@ def test_there_are_enough_cases_of_every_rule() -> None:
 def one_of_each() -> list[str]:
     """The first case of every rule, and of every form."""
     planted = list(reversed(leaks.cases().values()))
-    return sorted({*{one.rule: one.name for one in planted}.values(), *{one.form: one.name for one in planted}.values()})
+    rules, forms = {one.rule: one.name for one in planted}, {one.form: one.name for one in planted}
+    return sorted({*rules.values(), *forms.values()})
 
 
 @pytest.fixture(scope="module")
