@@ -21,7 +21,7 @@ from policies.verdict import Outcome, Verdict
 if TYPE_CHECKING:
     from benchmarks.leaks.registry import Case
 
-AREAS = ("records", "cells", "identifiers", "forms", "ledger", "suppression")
+AREAS = ("records", "cells", "identifiers", "forms", "charts", "models", "ledger", "suppression")
 """The modules that plant cases; those that are not there yet plant none."""
 RECALL_BAR, REVIEW_BAR, CASES_BAR = 0.99, 0.05, 120
 

@@ -303,6 +303,22 @@ class Closeness(Strict):
     max_distance: Annotated[float, Field(gt=0, le=0.5)]
 
 
+class Charts(Strict):
+    """Smallest count that a chart or a report may show, and the base that its counts are rounded to."""
+
+    threshold: Threshold
+    base: Annotated[int, Field(ge=3, le=100)]
+
+
+class Models(Strict):
+    """Fitted values of a model for the entities of its source: at most this share of them (0–1), leaving
+    `min_residual`; entities that every leaf of a tree has."""
+
+    max_share: Annotated[float, Field(gt=0, le=0.33)]
+    min_residual: Annotated[int, Field(ge=5)]
+    min_leaf: Annotated[int, Field(ge=5)]
+
+
 class Freedom(Strict):
     """Residual degrees of freedom that a spread or a model must leave: entities less fitted values."""
 
@@ -378,6 +394,8 @@ Rule = Annotated[
     | Gate[Literal["zero_cells"], Structural]
     | Gate[Literal["residual_freedom"], Freedom]
     | Gate[Literal["group_disclosure"], MaxShare]
+    | Gate[Literal["charts"], Charts]
+    | Gate[Literal["models"], Models]
     | Gate[Literal["extremes"], Extremes]
     | Gate[Literal["differencing"], Differencing]
     | Gate[Literal["linear_closure"], Closure]
@@ -414,7 +432,7 @@ ALWAYS = frozenset({"grant_and_lineage", "level_allowed", "identifiers_anywhere"
 MUST_BLOCK = ALWAYS | {
     "opaque_columns", "cell_threshold", "dominance", "p_percent", "differencing", "linear_closure",
     "suppression_audit", "rounding", "evidence_proofs", "extremes", "perturbation", "residual_freedom",
-    "record_level", "equivalence_classes", "overall_risk",
+    "record_level", "equivalence_classes", "overall_risk", "charts", "models",
     "raw_rows", "archives", "hidden_content", "formula_cells", "label", "reviewers", "release_terms",
 }  # fmt: skip
 
@@ -445,6 +463,9 @@ class ExportEdition(Edition[Rule]):
         partial = [rule.id for rule in self.rules if rule.check in every and len(set(rule.forms)) < 3]
         if partial:
             raise ValueError(f"这些规则须适用于全部形态 / these rules judge every form: {', '.join(partial)}")
+        charts, cells, base = (self.by_check(n).parameters for n in ("charts", "cell_threshold", "rounding"))
+        if charts.threshold < cells.threshold or charts.base != base.base:
+            raise ValueError("图表的门限与取整须与汇总一致 / charts are judged as aggregates are")
         zeros, groups = (self.by_check(name).parameters for name in ("zero_cells", "group_disclosure"))
         if zeros.structural != groups.structural:
             raise ValueError("两处结构性空白须一致 / both lists of structural zeros must be the same")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, finalize
 
-from sandbox.exports.places import escaped
+from sandbox.exports.places import escaped, parse
+from sandbox.exports.reading.found import MODEL
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,6 +75,11 @@ class Table:
                 for row in zip(*columns, strict=True):
                     yield number, tuple("" if cell is None else cell for cell in row)
                     number += 1
+
+
+def is_model(table: Table) -> bool:
+    """Whether the table is what a reader tells of a model, in words of its own, not something the file shows."""
+    return table.header == MODEL and parse(table.place).get("part") == "model"
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

@@ -158,6 +158,48 @@ WORDINGS: dict[str, Wording] = {
         "请改为行业、区域汇总，或附企业授权",
         "Aggregate by sector or area, or attach the firm's authorisation",
     ),
+    "charts": _w(
+        "图表或报告中的数不符合汇总产品的要求",
+        "A chart or report shows numbers that an aggregate may not show",
+        "请合并取值较少的分组，计数按平台规则取整，不显示极值",
+        "Merge small groups, round counts by the platform's rule, and show no extremes",
+    ),
+    "charts/data": _w(
+        "图表没有附数据表",
+        "The chart comes without its table",
+        "请把绘图用的数据表写入图片（PNG 文本块 data），或与图片同名另附一份",
+        "Put the table into the picture (PNG text `data`), or beside it under the same name",
+    ),
+    "charts/points": _w(
+        "图表数据中没有计数，看不出一个点代表多少人，须人工判断",
+        "The chart's table holds no count: how many are behind a point is for a person to decide",
+        "请改画分组后的计数，或在数据表中加上各点的人数",
+        "Draw counts of groups, or add the number of people to each point's row",
+    ),
+    "models": _w(
+        "模型的参数相对其依据的主体过多",
+        "The model has too many values for the entities it rests on",
+        "请减少变量或树的数量",
+        "Use fewer variables or fewer trees",
+    ),
+    "models/rows": _w(
+        "此类模型保存着训练样本",
+        "This kind of model keeps rows of the data it was fitted to",
+        "请改用不保存样本的模型",
+        "Use a model that keeps none",
+    ),
+    "models/leaf": _w(
+        "树的叶子依据的主体过少",
+        "A leaf of a tree rests on too few entities",
+        "请提高叶子的最小样本数，或限制树的深度，并在每片叶子注明样本数",
+        "Raise the smallest leaf or limit the depth, and state the samples of every leaf",
+    ),
+    "models/entities": _w(
+        "不知道模型依据多少主体，须人工判断",
+        "How many entities the model rests on is not known: a person decides",
+        "请用作业说明提交，由平台核对源数据",
+        "Submit it with its job, so that the platform looks at the source",
+    ),
     "group_disclosure": _w("整组几乎都落在同一格", "Nearly a whole group falls into one cell", *_MERGE),
     "extremes": _w(
         "最小值、最大值或分位数依据的主体过少",

@@ -12,11 +12,12 @@ from sandbox.exports.checks import (
     lineage,
     proofs,
     records,
+    shown,
     suppression,
 )
 from sandbox.exports.checks.base import CHECKS, Measured, Miss, Registered
 
 __all__ = [
     "CHECKS", "Measured", "Miss", "Registered", "cells", "columns", "files", "groups", "history", "identifiers",
-    "lineage", "proofs", "records", "suppression",
+    "lineage", "proofs", "records", "shown", "suppression",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, not_assessed
 from sandbox.exports.contents import Table
+from sandbox.exports.places import within
 from sandbox.exports.subject import CannotRun, ExportSubject, Judged
 from sandbox.products.blackbox import Tried
 from sandbox.products.evidence import KindEvidence
@@ -72,16 +73,20 @@ def _known(cells: pl.DataFrame, *names: str) -> None:
             raise CannotRun(name)
 
 
-def whole_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, bool, list[int | None]]]:
-    """For a file alone: (table, column from 0, surely a count, values) of columns that hold whole numbers."""
-    for contents in subject.contents:
-        for table in contents.tables:
-            for i, name in enumerate(table.header):
-                cells = [(cell or "").strip() for cell in table.column(i)]
-                values = [int(c) if re.fullmatch(r"[0-9]{1,15}", c) else None for c in cells]
-                numeric = all(v is not None or not c or is_suppressed(c) for v, c in zip(values, cells, strict=True))
-                if numeric and any(v is not None for v in values) and not _NOT_A_COUNT.search(name):
-                    yield table, i, bool(_COUNT_NAME.search(name)), values
+def whole_columns(tables: Iterable[Table]) -> Iterator[tuple[Table, int, bool, list[int | None]]]:
+    """(table, column from 0, surely a count, values) of columns that hold whole numbers, told by the numbers alone."""
+    for table in tables:
+        for i, name in enumerate(table.header):
+            cells = [(cell or "").strip() for cell in table.column(i)]
+            values = [int(c) if re.fullmatch(r"[0-9]{1,15}", c) else None for c in cells]
+            numeric = all(v is not None or not c or is_suppressed(c) for v, c in zip(values, cells, strict=True))
+            if numeric and any(v is not None for v in values) and not _NOT_A_COUNT.search(name):
+                yield table, i, bool(_COUNT_NAME.search(name)), values
+
+
+def every_table(subject: ExportSubject) -> list[Table]:
+    """All tables of the request."""
+    return [table for contents in subject.contents for table in contents.tables]
 
 
 def is_suppressed(cell: str) -> bool:
@@ -96,7 +101,7 @@ def cell_threshold(subject: ExportSubject, parameters: Any) -> Measured:
     has any value says by being there that somebody is in it, and nobody knows how many."""
     t = parameters.threshold
     if subject.by_file:
-        return _small_numbers(subject, t)
+        return small_numbers(every_table(subject), t)
     if subject.black_box is not None:
         return _certified(subject.black_box, t)
     misses: list[Miss] = []
@@ -127,13 +132,14 @@ def least(*values: Any) -> Any:
     return min((v for v in values if v is not None), default=None)
 
 
-def _small_numbers(subject: ExportSubject, t: int) -> Measured:
+def small_numbers(tables: Iterable[Table], t: int) -> Measured:
+    """Whole numbers below `t` that are counts, or may be some."""
     misses, smallest = [], None
-    for table, i, surely, values in whole_columns(subject):
+    for table, i, surely, values in whole_columns(tables):
         for number, value in enumerate(values, start=1):
             if value and value < t:
                 severity = None if surely else Outcome.REVIEW
-                misses.append(Miss(f"{table.place}#row={number};column={table.header[i]}", value, t, severity))
+                misses.append(Miss(within(table.place, row=number, column=table.header[i]), value, t, severity))
         smallest = min([v for v in values if v] + ([smallest] if smallest is not None else []), default=None)
     return Measured(smallest, t, limited(misses))
 
@@ -203,7 +209,7 @@ def extremes(subject: ExportSubject, parameters: Any) -> Measured:
     threshold a person looks. In a file alone their names are looked for."""
     t = parameters.threshold
     if subject.by_file:
-        return _extreme_names(subject, t)
+        return extreme_names(every_table(subject), t)
     misses: list[Miss] = []
     smallest = None
     for table in cell_tables(subject):
@@ -217,11 +223,11 @@ def extremes(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(smallest, t, limited(misses))
 
 
-def _extreme_names(subject: ExportSubject, t: int) -> Measured:
+def extreme_names(tables: Iterable[Table], t: int) -> Measured:
+    """Columns that are called like an extreme."""
     misses = [
-        Miss(f"{table.place}#column={i + 1}", None, t, Outcome.REVIEW)
-        for contents in subject.contents
-        for table in contents.tables
+        Miss(within(table.place, column=i + 1), None, t, Outcome.REVIEW)
+        for table in tables
         for i, name in enumerate(table.header)
         if _EXTREME_NAME.search(name)
     ]

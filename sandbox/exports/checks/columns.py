@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check
-from sandbox.exports.contents import Table
+from sandbox.exports.contents import Table, is_model
 from sandbox.exports.places import within
 from sandbox.exports.subject import ExportSubject
 
@@ -29,7 +29,7 @@ def text_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, pl.Series
 
     for contents in subject.contents:
         for table in contents.tables:
-            for i, name in enumerate(table.header):
+            for i, name in enumerate(() if is_model(table) else table.header):
                 if name not in subject.measure_columns:
                     cells = pl.col(str(i + 1))
                     filled = table.frame().select(cells).filter(cells.str.strip_chars() != "")

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from sandbox.exports.checks.base import Measured, Miss, check, limited, not_assessed
-from sandbox.exports.checks.cells import whole_columns
+from sandbox.exports.checks.cells import every_table, whole_columns
+from sandbox.exports.places import within
 from sandbox.exports.subject import ExportSubject, Judged
 
 _LISTED = 1_000_000
@@ -22,7 +23,8 @@ def zero_cells(subject: ExportSubject, parameters: Any) -> Measured:
     """Combinations of released dimension values that hold nobody: a person decides whether that is structural (R6),
     unless the policy lists it as such. Each set of margins is a table of its own."""
     if subject.by_file:
-        zeros = [Miss(f"{t.place}#row={n};column={t.header[i]}", 0) for t, i, surely, values in whole_columns(subject)
+        columns = whole_columns(every_table(subject))
+        zeros = [Miss(within(t.place, row=n, column=t.header[i]), 0) for t, i, surely, values in columns
                  for n, v in enumerate(values, start=1) if surely and v == 0]  # fmt: skip
         return Measured(len(zeros), 0, limited(zeros))
     misses, empty = [], 0

@@ -12,7 +12,9 @@ from pyroaring import BitMap
 from policies.schema.base import Strict
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
-from sandbox.exports.checks.cells import cell_tables, least, whole_columns
+from sandbox.exports.checks.cells import cell_tables, every_table, least, whole_columns
+from sandbox.exports.contents import Table
+from sandbox.exports.places import within
 from sandbox.exports.subject import CannotRun, ExportSubject, Judged
 from sandbox.exports.wording import Wording
 from sandbox.products import artefact, releasing
@@ -30,7 +32,7 @@ def rounding(subject: ExportSubject, parameters: Any) -> Measured:
     """
     base = parameters.base
     if subject.by_file:
-        return _unrounded(subject, base)
+        return unrounded(every_table(subject), base)
     spec, evidence = subject.need_evidence()
     if digest(spec) != evidence.job:
         raise CannotRun("evidence of this job")
@@ -55,12 +57,13 @@ def rounding(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(len(misses), 0, limited(misses))
 
 
-def _unrounded(subject: ExportSubject, base: int) -> Measured:
+def unrounded(tables: Iterable[Table], base: int) -> Measured:
+    """Columns with whole numbers that are no multiples of `base`: counts, or what may be some."""
     misses = []
-    for table, i, surely, values in whole_columns(subject):
+    for table, i, surely, values in whole_columns(tables):
         odd = sum(1 for v in values if v is not None and v % base)
         if odd:
-            misses.append(Miss(f"{table.place}#column={i + 1}", odd, base, None if surely else Outcome.REVIEW))
+            misses.append(Miss(within(table.place, column=i + 1), odd, base, None if surely else Outcome.REVIEW))
     return Measured(len(misses), base, limited(misses))
 
 

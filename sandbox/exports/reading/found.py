@@ -19,6 +19,11 @@ Read = Callable[[Path, str, str, "Found"], str]
 CONTAINERS = frozenset({"zip", "tar", "gz", "bz2", "xz", "zst", "xlsx", "docx", "pptx"})
 
 
+MODEL = ("operator", "values", "leaves", "samples")
+"""Header of the table that a reader makes of a model, at `part=model`: each operator, the values fitted for it, of a
+tree the most leaves that one has, and the samples that its smallest leaf says it has."""
+
+
 class TooMuch(Exception):
     """The file goes past a bound: the code of the problem."""
 

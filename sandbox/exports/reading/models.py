@@ -1,13 +1,14 @@
-"""Reader of ONNX models: every text, and every stored tensor as a table. Nothing is run."""
+"""Readers of models: every text, every stored tensor as a table, and what the model is made of. Nothing is run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sandbox.exports.places import within
-from sandbox.exports.reading.found import Found, TooMuch
+from sandbox.exports.reading.found import MODEL, Found, TooMuch
 
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"})
 _MOST_VALUES = 20_000_000
@@ -30,12 +31,80 @@ def read_onnx(path: Path, place: str, found: Found) -> None:
     words = [model.doc_string, model.producer_name, model.producer_version, model.domain, model.model_version]
     words += [f"{one.key} {one.value}" for one in model.metadata_props]
     found.text(within(place, part="metadata"), "\n".join(str(w) for w in words if w))
-    graphs = [model.graph]
+    graphs, operators = [model.graph], list(_operators(model.graph))
     for function in model.functions:
         found.problem("operator", within(place, part="functions"))
         found.text(within(place, part="functions"), function.doc_string)
     while graphs:
-        graphs += _graph(graphs.pop(), place, found)
+        inner = _graph(graphs.pop(), place, found)
+        operators += [one for graph in inner for one in _operators(graph)]
+        graphs += inner
+    found.table(within(place, part="model"), MODEL, operators, hidden=True)
+
+
+def _operators(graph: Any) -> Iterator[list[str | None]]:
+    """What is stored beside the operators, and for each of them."""
+    stored = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
+    yield ["", str(sum(_size(tensor) for tensor in stored)), None, None]
+    for node in graph.node:
+        modes = next((list(a.strings) for a in node.attribute if a.name == "nodes_modes"), None)
+        trees = next((list(a.ints) for a in node.attribute if a.name == "nodes_treeids"), [])
+        values = sum(len(a.floats) + len(a.ints) + sum(map(_size, (*([a.t] if a.HasField("t") else ()), *a.tensors)))
+                     for a in node.attribute)  # fmt: skip
+        leaves = None
+        if modes is not None:  # a list without the number of its tree belongs to one tree
+            trees = trees if len(trees) == len(modes) else [0] * len(modes)
+            ends = Counter(tree for tree, mode in zip(trees, modes, strict=True) if mode == b"LEAF")
+            leaves = max(ends.values(), default=0)
+        yield [node.op_type, str(values), None if leaves is None else str(leaves), None]
+
+
+def _size(tensor: Any) -> int:
+    size = 1
+    for length in tensor.dims:
+        size *= max(int(length), 0)
+    return size
+
+
+KINDS = frozenset({"linear", "logistic", "tree", "forest"})
+"""Models whose parameters may leave as JSON: `{"model": "linear", "parameters": {name: number}}`, or for trees
+`{"model": "forest", "trees": [{"split": …, "left": …, "right": …}]}` with `samples` and `value` at every leaf."""
+
+
+def parameters_of(value: Any) -> list[list[str | None]] | None:
+    """What a model written as JSON is made of; None where it is no such model."""
+    if not isinstance(value, Mapping) or value.get("model") not in KINDS:
+        return None
+    trees = value.get("trees", [])
+    if not trees:
+        return [[str(value["model"]), str(_numbers(value.get("parameters"))), None, None]]
+    if not isinstance(trees, list):
+        raise ValueError("trees")
+    return [_tree(str(value["model"]), tree) for tree in trees]
+
+
+def _numbers(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(map(_numbers, value.values()))
+    if isinstance(value, list):
+        return sum(map(_numbers, value))
+    return int(isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _tree(model: str, tree: Any) -> list[str | None]:
+    """A leaf that does not say its samples has none."""
+    leaves, nodes, samples = 0, [tree], []
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, Mapping):
+            raise ValueError("node")
+        below = [node[side] for side in ("left", "right") if side in node]
+        nodes += below
+        if not below:
+            leaves += 1
+            told = node.get("samples", 0)
+            samples.append(told if type(told) is int and told >= 0 else 0)
+    return [model, str(_numbers(tree)), str(leaves), str(min(samples))]
 
 
 def _unknown(model: Any) -> bool:
@@ -46,6 +115,8 @@ def _unknown(model: Any) -> bool:
 
 
 def _graph(graph: Any, place: str, found: Found) -> list[Any]:
+    from onnx import defs
+
     inner: list[Any] = []
     words = [graph.doc_string, graph.name, *(i.name for i in (*graph.input, *graph.output, *graph.value_info))]
     words += [i.doc_string for i in (*graph.input, *graph.output, *graph.value_info)]
@@ -54,7 +125,7 @@ def _graph(graph: Any, place: str, found: Found) -> list[Any]:
     for sparse in graph.sparse_initializer:
         _tensor(sparse.values, f"sparse {sparse.values.name}", place, found)
     for node in graph.node:
-        if node.domain not in _DOMAINS:
+        if node.domain not in _DOMAINS or not defs.has(node.op_type, node.domain):
             found.problem("operator", within(place, part=f"node {node.name}"))
         words += [node.doc_string, node.name, node.op_type]
         for attribute in node.attribute:

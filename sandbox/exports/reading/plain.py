@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.exports.places import within
-from sandbox.exports.reading.found import Found
+from sandbox.exports.reading.found import MODEL, Found
 from sandbox.exports.reading.kinds import encoding_of
+from sandbox.exports.reading.models import parameters_of
 
 _LONGEST_CELL = 16 << 20
 _HEX_BYTES = 4096
@@ -43,12 +44,15 @@ class _Twice(ValueError):
 
 
 def read_json(path: Path, place: str, found: Found) -> None:
-    """A list of objects is a table; anything else is its text, with its keys and numbers."""
+    """A list of objects is a table; anything else is its text, with its keys and numbers, and may be a model."""
     value = _parsed(path.read_text(encoding_of(path) or "utf-8"), place, found)
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         _records(value, place, found)
-    else:
-        found.text(place, json.dumps(value, ensure_ascii=False, indent=0))
+        return
+    found.text(place, json.dumps(value, ensure_ascii=False, indent=0))
+    made_of = parameters_of(value)
+    if made_of is not None:
+        found.table(within(place, part="model"), MODEL, made_of)
 
 
 def read_jsonl(path: Path, place: str, found: Found) -> None:
