@@ -187,7 +187,8 @@ def by_cell(
     source = f"({sql.rows_sql(cube, owners)})"
     finest = cube.model_copy(update={"margins": []})
     columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
-    columns += [f"__lo{i} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
+    least = {i: next(name for name, text in stored.items() if text == f"min(__c{first[i]})") for i in alone}
+    columns += [f"{least[i]} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
     own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
     own += alike(keys(cube), "k", "x")
     if not cube.margins:
@@ -196,7 +197,7 @@ def by_cell(
         return
     con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {sql.grouped_sql(finest, made, source)}")
     added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
-    added += [f"min(__lo{i}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
+    added += [f"min({least[i]}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
     parts = [own.format(x="__f")]
     for g, margin in enumerate(cube.margins, start=1):
         dims = [f"__d{cube.dimensions.index(d)}" for d in margin]
@@ -213,7 +214,7 @@ def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kep
         con.execute(f"DROP VIEW IF EXISTS __v{i}")
         con.execute(f"DROP TABLE IF EXISTS __y{i}")
         if i in kept.alone:
-            text = f"SELECT __cell, __e, __lo{i} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
+            text = f"SELECT __cell, __e, {kept.names[f'__lo{i}']} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
             text = f"SELECT k.* EXCLUDE (__cell), x.* EXCLUDE (__cell) FROM ({text}) x JOIN __cells k USING (__cell)"
             con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM ({text}) WHERE __n > 0")
         elif p.is_holistic:
