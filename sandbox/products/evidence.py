@@ -355,7 +355,16 @@ class _Kind:
             f"SELECT coalesce(sum(__rows), 0), coalesce(sum(__rows) FILTER (WHERE __e IS NULL OR {missing}), 0) "
             "FROM __x JOIN __cells USING (__cell) WHERE __g = 0"
         ).fetchall()[0])  # fmt: skip
-        self.proof.digests[f"contributions:{self.task.name}:{self.kind}"] = digest(self.con, "__x")
+        self.proof.digests[f"contributions:{self.task.name}:{self.kind}"] = self._digest()
+
+    def _digest(self) -> str:
+        """Of the contributions to the finest cells (they come first), from which those to margins are added up, and of
+        those to none."""
+        self.con.execute(
+            "CREATE OR REPLACE TEMP VIEW __finest AS SELECT * FROM __x "
+            "WHERE __cell IS NULL OR __cell < (SELECT count(*) FROM __cells WHERE __g = 0)"
+        )
+        return digest(self.con, "__finest")
 
     def _prepare(self, batch: int) -> int:
         """The seed of a batch of halves, whose predictions are made together."""
@@ -368,7 +377,9 @@ class _Kind:
     def half(self, i: int) -> None:
         batch, bit = divmod(i, AT_ONCE)
         seed = self._prepare(batch)
-        self.held = proofs.half_holds(self.con, self.program, self.kind, self.task, self.number, seed, bit)
+        self.held = proofs.half_holds(
+            self.con, self.program, self.kind, self.task, self.number, self.kept, seed, bit
+        )
 
     def perturb(self) -> None:
         """Every column behind the measures, in every mode; what the job cannot be run on is named."""
@@ -386,7 +397,7 @@ class _Kind:
         for alias, column, modes in found:
             name = f"{alias}.{column}"
             concerned = behind.get((alias, column)) or set(range(len(sql.partials(self.task.cube))))
-            seeds = {mode: seed_of(self.secret, self.task.name, self.kind, f"{name}:{mode}") for mode in modes}
+            seeds = {mode: seed_of(self.secret, "values", f"{name}:{mode}") for mode in modes}
             known = (alias, column) not in steering and concerned <= set(origins)
             trial = perturb.Trial(
                 self.con, self.program, self.kind, self.kept, alias, column, concerned, origins if known else None

@@ -2,13 +2,13 @@
 
 A job of ten million records has about as many contributions for every grouping, so what two partials have in common is
 stored once, margins are added up from the finest cells, and the cell is a number. For the deletion of halves they are
-added up once more, by which of eight halves an owner is in: eight predictions come from one pass.
+added up once more, by which of eight halves an owner is in, where cells are large: eight predictions from one pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
@@ -19,6 +19,7 @@ from sandbox.products.spec import Cube
 if TYPE_CHECKING:
     import duckdb
 
+_FLOATING = ("DOUBLE", "FLOAT")
 AT_ONCE = 8
 """Halves that one pass predicts: a bit each"""
 _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "min({x})", "max": "max({x})"}
@@ -29,9 +30,12 @@ _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "m
 class Kept:
     """The table `__x`: (`__cell`, owner `__e`, `__rows`, and `stored`: column → the aggregate it holds).
 
-    `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones. `alone`: the
-    count_distinct partials whose owners have one value each in every cell. `shared`: those where one value of a cell
-    has several owners, so that the owners' numbers do not add up. `stray`: owners' rows outside the product's cells.
+    `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones, and for holistic
+    partials `__f{i}`, a sum that tells whether the values differ. `alone`: the count_distinct partials whose owners
+    have one value each in every cell; the columns of the others come from their companions (`distinct`). `shared`:
+    those where one value of a cell has several owners, so that the owners' numbers do not add up. `floats`: partials of
+    floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the product's
+    cells.
     """
 
     cube: Cube
@@ -39,8 +43,14 @@ class Kept:
     stored: Mapping[str, str]
     names: Mapping[str, str]
     alone: frozenset[int]
-    shared: frozenset[int]
-    stray: int
+    floats: frozenset[int]
+    shared: frozenset[int] = frozenset()
+    stray: int = 0
+
+    @property
+    def distinct(self) -> list[int]:
+        """Partials that count values of which an owner may have several in a cell."""
+        return [i for i, p in enumerate(sql.partials(self.cube)) if p.op == "count_distinct" and i not in self.alone]
 
 
 def number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
@@ -70,49 +80,92 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     """Make `__cells`, `__x`, and for every holistic partial i its companion `__v{i}` by dimensions."""
     cube = task.cube
     number_cells(con, cube, number)
-    distinct = frozenset(i for i, p in enumerate(sql.partials(cube)) if p.op == "count_distinct")
-    kept = _stored(con, program, kind, cube, distinct)
-    if any(fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}") for i in kept.alone):
-        kept = _stored(con, program, kind, cube, frozenset())
+    every = frozenset(i for i, p in enumerate(sql.partials(cube)) if p.op == "count_distinct")
+    floats = _floats(con, program, kind, cube)
+    kept = _stored(con, program, kind, cube, every, floats)
+    alone = frozenset(i for i in every if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
+    if alone != every:
+        kept = _stored(con, program, kind, cube, alone, floats)
     _companions(con, program, kind, kept)
-    shared = frozenset(i for i in distinct if _is_shared(con, kept, i))
-    return Kept(cube, kept.several, kept.stored, kept.names, kept.alone, shared, kept.stray)
+    for i in kept.distinct:
+        count_distinct(con, kept, "__x", i, f"__v{i}")
+    shared = frozenset(i for i in every if _is_shared(con, kept, i))
+    return replace(kept, shared=shared, stray=int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")))
 
 
-def _stored(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube, alone: frozenset[int]) -> Kept:
+def _floats(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube) -> frozenset[int]:
+    owners = cast("sql.Owners", program.owners(kind))
+    with within(con, "__k"):
+        described = con.execute(f"DESCRIBE {sql.rows_sql(cube, owners)}").fetchall()
+    return frozenset(int(n.removeprefix("__c")) for n, t, *_ in described if n.startswith("__c") and t in _FLOATING)
+
+
+def _stored(
+    con: duckdb.DuckDBPyConnection,
+    program: Program,
+    kind: str,
+    cube: Cube,
+    alone: frozenset[int],
+    floats: frozenset[int],
+) -> Kept:
     """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
     owners = cast("sql.Owners", program.owners(kind))
-    stored, names = columns_of(cube, alone)
+    stored, names = columns_of(cube, alone, floats)
     with within(con, "__k"):
         by_cell(con, cube, "__x", stored, alone, owners)
     several = "several" in (owners[alias] for alias in cube.used)
-    stray = int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL"))
-    return Kept(cube, several, stored, names, alone, frozenset(), stray)
+    return Kept(cube, several, stored, names, alone, floats)
+
+
+def count_distinct(con: duckdb.DuckDBPyConnection, kept: Kept, table: str, i: int, companion: str) -> None:
+    """Add to contributions what partial i of `Kept.distinct` gave, from its companion: how many values, and which."""
+    on = alike(keys(kept.cube), "k", "y")
+    which = _told_apart("y.__v", "y.__n", i in kept.floats)
+    rows = f"{companion} y LEFT JOIN __cells k ON {on}"
+    own = f"SELECT k.__cell, y.__e, count(*) AS s, {which} AS f FROM {rows} GROUP BY 1, 2"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT x.*, CAST(coalesce(d.s, 0) AS UINTEGER) AS __s{i}, "
+        f"d.f AS __f{i} FROM {table} x LEFT JOIN ({own}) d ON {alike(('__cell', '__e'), 'x', 'd')}"
+    )
+
+
+def _told_apart(value: str, times: str, floating: bool) -> str:
+    """A sum over values that is another one where the values are others; sums of hashes are whole numbers."""
+    return f"sum({times} * {value} * {value})" if floating else f"sum({times} * CAST(hash({value}) AS HUGEINT))"
 
 
 def columns_of(
-    cube: Cube, alone: frozenset[int], only: Collection[int] | None = None
+    cube: Cube, alone: frozenset[int], floats: frozenset[int], only: Collection[int] | None = None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`;
     of those nothing is told of values that are zero.
 
-    What two partials have in common is stored once. The number of distinct values of partials `alone` is no aggregate.
+    What two partials have in common is stored once.
     """
     first, names = sql.same_values(cube), dict[str, str]()
     stored, by_text = {"__rows": "count(*)"}, {"count(*)": "__rows"}
     for i, p in enumerate(sql.partials(cube)):
-        for letter, text in sql.contribution(p, f"__c{first[i]}").items() if only is None or i in only else ():
+        if only is not None and i not in only:
+            continue
+        x = f"__c{first[i]}"
+        texts = sql.contribution(p, x)
+        if p.op == "count_distinct":
+            own = ("n", "z", "lo") if i in alone else ("n", "z")
+            texts = {letter: texts[letter] for letter in own}
+            names[f"__s{i}"] = f"__s{i}"
+        elif p.is_holistic:
+            texts["f"] = f"{_told_apart(x, '1', i in floats)} FILTER (WHERE {x} IS NOT NULL)"
+        for letter, text in texts.items():
             name = f"__{letter}{i}"
             if only is not None and letter == "z":
-                continue
-            if p.op == "count_distinct" and (letter == "hi" or (letter == "lo" and i not in alone)):
-                continue
-            if letter == "s" and i in alone:
-                names[name] = f"CAST({names[f'__n{i}']} > 0 AS UINTEGER)"
                 continue
             if text not in by_text:
                 by_text[text], stored[name] = name, text
             names[name] = by_text[text]
+        if i in alone:
+            names[f"__s{i}"] = f"CAST({names[f'__n{i}']} > 0 AS UINTEGER)"
+        elif p.op == "count_distinct":
+            names[f"__f{i}"] = f"__f{i}"
     return stored, names
 
 
@@ -126,25 +179,25 @@ def by_cell(
 ) -> None:
     """Contributions as `table`: by number of the cell (NULL: in none), nothing but the aggregates `stored`.
 
-    Margins are added up from the finest contributions, where the aggregates add up: numbers of distinct values do not.
+    Margins are added up from the finest contributions.
     """
     first = sql.same_values(cube)
     made = [f"{text} AS {name}" for name, text in stored.items()]
     made += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
     source = f"({sql.rows_sql(cube, owners)})"
-    adds_up = not any("DISTINCT" in text for text in stored.values())
-    finest = cube.model_copy(update={"margins": []}) if adds_up else cube
+    finest = cube.model_copy(update={"margins": []})
     columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
-    columns += [f"__lo{i} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
+    least = {i: next(name for name, text in stored.items() if text == f"min(__c{first[i]})") for i in alone}
+    columns += [f"{least[i]} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
     own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
     own += alike(keys(cube), "k", "x")
-    if not (adds_up and cube.margins):
+    if not cube.margins:
         rows = f"({sql.grouped_sql(finest, made, source)})"
         con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=rows)}")
         return
     con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {sql.grouped_sql(finest, made, source)}")
     added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
-    added += [f"min(__lo{i}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
+    added += [f"min({least[i]}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
     parts = [own.format(x="__f")]
     for g, margin in enumerate(cube.margins, start=1):
         dims = [f"__d{cube.dimensions.index(d)}" for d in margin]
@@ -161,7 +214,7 @@ def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kep
         con.execute(f"DROP VIEW IF EXISTS __v{i}")
         con.execute(f"DROP TABLE IF EXISTS __y{i}")
         if i in kept.alone:
-            text = f"SELECT __cell, __e, __lo{i} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
+            text = f"SELECT __cell, __e, {kept.names[f'__lo{i}']} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
             text = f"SELECT k.* EXCLUDE (__cell), x.* EXCLUDE (__cell) FROM ({text}) x JOIN __cells k USING (__cell)"
             con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM ({text}) WHERE __n > 0")
         elif p.is_holistic:
@@ -193,8 +246,9 @@ def _halves(seed: int, several: bool) -> str:
 
 
 def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> None:
-    """`__m`: the contributions added up by cell and by the halves that an owner is in (`__mask`); and the companions
-    `__q{i}` with the halves of every row. Of values that have several owners, the halves are those of any owner."""
+    """`__n`: the contributions with the halves that an owner is in (`__mask`), added up where many owners of a cell are
+    in the same; and the companions `__q{i}` with the halves of every row. Of values that have several owners, the
+    halves are those of any owner."""
     mask, cube = _halves(seed, kept.several), kept.cube
     for i in kept.shared:
         values = f"SELECT * EXCLUDE (__e, __n), {mask} AS __mask FROM __v{i}"
@@ -203,12 +257,15 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
             f"CREATE OR REPLACE TEMP TABLE __w{i} AS SELECT * EXCLUDE (__v), count(*) AS __s{i} FROM ({merged}) "
             "GROUP BY ALL"
         )
-    read = _predicted(kept)
-    sums = ", ".join(f"{how}({text}) AS {name}" for name, (how, text) in read.items())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __n AS SELECT __cell, {mask} AS __mask, {sums} FROM __x GROUP BY ALL")
-    rows = "SELECT k.* EXCLUDE (__cell), m.* EXCLUDE (__cell) FROM __n m JOIN __cells k USING (__cell)"
-    parts = [rows, *(f"SELECT * FROM __w{i}" for i in sorted(kept.shared))]
-    con.execute(f"CREATE OR REPLACE TEMP VIEW __m AS {' UNION ALL BY NAME '.join(parts)}")
+    rows = f"SELECT *, {mask} AS __mask FROM __x"
+    cells, many = (fetch(con, f"SELECT count(*) FROM {table}") for table in ("__cells", "__x"))
+    if many > 4 * 2**AT_ONCE * cells:  # else there are hardly fewer sums than contributions
+        sums = ", ".join(f"{how}({text}) AS {name}" for name, (how, text) in _predicted(kept).items())
+        con.execute(f"CREATE OR REPLACE TEMP TABLE __s AS SELECT __cell, __mask, {sums} FROM ({rows}) GROUP BY ALL")
+        con.execute("CREATE OR REPLACE TEMP VIEW __n AS SELECT * FROM __s")
+    else:
+        columns = ", ".join(f"{text} AS {name}" for name, (_, text) in _predicted(kept).items())
+        con.execute(f"CREATE OR REPLACE TEMP VIEW __n AS SELECT __cell, __mask, {columns} FROM ({rows})")
     for i, p in enumerate(sql.partials(cube)):
         if p.is_holistic and p.op != "count_distinct":
             con.execute(f"CREATE OR REPLACE TEMP VIEW __q{i} AS SELECT *, {mask} AS __mask FROM __v{i}")
@@ -224,7 +281,12 @@ def _predicted(kept: Kept) -> dict[str, tuple[str, str]]:
     return found
 
 
-def predicted_sql(cube: Cube, bit: int | None = None) -> str:
+def predicted_sql(kept: Kept, bit: int | None = None) -> str:
     """The product as the contributions give it, whole (P1) or of one prepared half (P2)."""
     where = "TRUE" if bit is None else f"(__mask >> {bit}) & 1 = 1"
-    return sql.recompute_sql(cube, where, of="__m", behind="__q", summed=True)
+    sums = ", ".join(f"{how}({name}) AS {name}" for name, (how, _) in _predicted(kept).items())
+    cells = f"SELECT __cell, {sums} FROM __n WHERE {where} GROUP BY __cell"
+    rows = f"SELECT k.* EXCLUDE (__cell), n.* EXCLUDE (__cell) FROM ({cells}) n JOIN __cells k USING (__cell)"
+    parts = [rows, *(f"SELECT * EXCLUDE (__mask) FROM __w{i} WHERE {where}" for i in sorted(kept.shared))]
+    of = f"(SELECT *, {2**AT_ONCE - 1} AS __mask FROM ({' UNION ALL BY NAME '.join(parts)}))"
+    return sql.recompute_sql(kept.cube, where, of=of, behind="__q", summed=True)

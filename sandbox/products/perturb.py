@@ -7,6 +7,7 @@ as well. A shuffle alone misses threshold attacks. An entity that enters or leav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,7 @@ from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, by_cell, columns_of
+from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct
 from sandbox.products.program import Program
 
 if TYPE_CHECKING:
@@ -117,7 +118,12 @@ class Trial:
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE __ends AS SELECT min({c}) AS lo, max({c}) AS hi FROM {table}")
         for mode, seed in seeds.items():
             if mode not in _CONSTANT:
-                self.con.execute(f"CREATE OR REPLACE TABLE __t.__{mode} AS {twin(table, self.column, mode, seed)}")
+                rows = twin(table, self.column, mode, seed)
+                self.con.execute(f"CREATE TABLE IF NOT EXISTS {self._exchanged(mode)} AS {rows}")
+
+    def _exchanged(self, mode: str) -> str:
+        """The input's rows in a mode that moves values between them: the same for every kind and cube."""
+        return f"__t.{quote(f'__{mode} {self.alias}.{self.column}')}"
 
     def _tried(self, able: list[str], alone: frozenset[int]) -> str | None:
         """Movements under all modes, from scratch; None, or what has to be left out: a mode that the job cannot be run
@@ -156,14 +162,7 @@ class Trial:
         import duckdb
 
         stored, _ = self._columns(alone)
-        known = {text: name for name, text in self.kept.stored.items()}
-        if set(stored.values()) <= set(known):
-            own = ", ".join(f"{known[text]} AS {name}" for name, text in stored.items())
-            where = f" WHERE {part}" if part else ""
-            self.con.execute(f"CREATE OR REPLACE TEMP VIEW __now AS SELECT __cell, __e, {own} FROM __x{where}")
-        else:
-            self._contribute({}, "__t0", stored, alone, part)
-            self.con.execute("CREATE OR REPLACE TEMP VIEW __now AS SELECT * FROM __t0")
+        self._as_things_are(stored, alone, part)
         for k, mode in enumerate(run, start=1):
             try:
                 self._contribute({self.alias: self._rows(mode)}, f"__t{k}", stored, alone, part)
@@ -175,10 +174,31 @@ class Trial:
                 return _NOT_ALONE
         return None
 
+    def _as_things_are(self, stored: Mapping[str, str], alone: frozenset[int], part: str) -> None:
+        """`__now`: the kept contributions of a part, with what is compared."""
+        where = f" WHERE {part}" if part else ""
+        known = {text: name for name, text in self.kept.stored.items()}
+        own = [f"{known[text]} AS {name}" for name, text in stored.items()]
+        own += [name for i in self._distinct(alone) for name in (f"__s{i}", f"__f{i}")]
+        table, missing = "__x", [i for i in self._distinct(alone) if i in self.kept.alone]
+        if missing:
+            table = "__t0"
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE __t0 AS SELECT * FROM __x{where}")
+        for i in missing:
+            count_distinct(self.con, self.kept, "__t0", i, f"__v{i}")
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP VIEW __now AS SELECT __cell, __e, {', '.join(own)} FROM {table}{where}"
+        )
+
+    def _distinct(self, alone: frozenset[int]) -> list[int]:
+        """Partials that count values of which an owner may have several in a cell."""
+        return [i for i, p in enumerate(sql.partials(self.kept.cube))
+                if p.op == "count_distinct" and i in self.behind and i not in alone]  # fmt: skip
+
     def _rows(self, mode: str) -> str:
         """The input's rows in a mode."""
         if mode not in _CONSTANT:
-            return f"SELECT * FROM __t.__{mode}"
+            return f"SELECT * FROM {self._exchanged(mode)}"
         c = quote(self.column)
         value = f"CASE WHEN {c} IS NOT NULL THEN {_CONSTANT[mode]} END"
         return f"SELECT * REPLACE ({value} AS {c}) FROM __t.{quote(self.alias)}"
@@ -186,96 +206,79 @@ class Trial:
     def _contribute(
         self, inputs: Mapping[str, str], table: str, stored: Mapping[str, str], alone: frozenset[int], part: str
     ) -> None:
-        owners = cast("sql.Owners", self.program.owners(self.kind))
+        owners, cube = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube
         carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
         with within(self.con, "__p"):
-            by_cell(self.con, self.kept.cube, table, stored, alone, owners)
+            by_cell(self.con, cube, table, stored, alone, owners)
+            for i in self._distinct(alone):
+                count_distinct(self.con, self.kept, table, i, f"({sql.companion_sql(cube, owners, i)})")
 
     def _columns(self, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
-        """What is compared; of values that do not add up to a contribution, a sum that tells whether they differ."""
-        stored, names = columns_of(self.kept.cube, alone, self.behind)
-        first = sql.same_values(self.kept.cube)
-        for i in self._compared_by_value(alone):
-            x = f"__c{first[i]}"
-            stored[f"__f{i}"] = (
-                f"sum({x} * {x})" if self._is_float(i) else f"sum(hash({x})) FILTER (WHERE {x} IS NOT NULL)"
-            )
-            names[f"__f{i}"] = f"__f{i}"
-        return stored, names
-
-    def _compared_by_value(self, alone: frozenset[int]) -> list[int]:
-        holistic = [i for i, p in enumerate(sql.partials(self.kept.cube)) if p.is_holistic]
-        return [i for i in holistic if i in self.behind and i not in alone]
-
-    def _is_float(self, i: int) -> bool:
-        """Whether a value behind partial i may be a sum of floats, whose last bits are not fixed."""
-        return fetch(self.con, f"SELECT column_type FROM (DESCRIBE SELECT __v FROM __v{i})") in ("DOUBLE", "FLOAT")
+        return columns_of(self.kept.cube, alone, self.kept.floats, self.behind)
 
     def _compare(self, modes: list[str], run: int, alone: frozenset[int], part: str) -> None:
         """Add the movements of a part of the entities to `__i`. Of the `modes`, the first `run` have been run."""
-        _, names = self._columns(alone)
+        stored, _ = self._columns(alone)
         sides = []
+        compared = [*stored, *(name for i in self._distinct(alone) for name in (f"__s{i}", f"__f{i}"))]
         for k in range(run + 1):
-            columns = ", ".join(["__cell", "__e", *(f"{text} AS {name}_{k}" for name, text in names.items())])
+            columns = ", ".join(["__cell", "__e", *(f"{name} AS {name}_{k}" for name in compared)])
             table = f"__t{k}" if k else "__now"
             sides.append(
                 f"(SELECT {columns} FROM {table} WHERE __cell IS NOT NULL AND __e IS NOT NULL AND {part}) t{k}"
             )
         joined = " FULL JOIN ".join([sides[0], *(f"{side} USING (__cell, __e)" for side in sides[1:])])
-        alike = [
-            f"{text} AS {name}_{k}" for k, mode in enumerate(modes[run:], start=run + 1)
-            for i in self.behind for name, text in self._alike(i, _CONSTANT[mode]).items()
-        ]  # fmt: skip
-        changes = [f"greatest(NULL, {', '.join(self._changes(i, len(modes), alone))}) AS m{i}" for i in self.behind]
-        text = f"SELECT __cell, __e, {', '.join(changes)} FROM (SELECT {', '.join(['*', *alike])} FROM {joined})"
+        changes = {i: f"greatest(NULL, {', '.join(self._changes(i, modes, run, alone))})" for i in self.behind}
+        # partials that count the same rows move alike
+        first = {text: f"m{i}" for i, text in reversed(changes.items())}
+        text = f"SELECT __cell, __e, {', '.join(f'{text} AS {m}' for text, m in first.items())} FROM {joined}"
         if self.kept.several:
-            largest = ", ".join(f"max(m{i}) AS m{i}" for i in self.behind)
+            largest = ", ".join(f"max({m}) AS {m}" for m in first.values())
             each = f"SELECT * REPLACE (unnest(__e) AS __e) FROM ({text})"
             text = f"SELECT __cell, __e, {largest} FROM ({each}) GROUP BY 1, 2"
         told = ", ".join(
-            f"count(m{i}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{i}, count(m{i}) AS most{i}, "
-            f"max(m{i}) AS largest{i}, sum(m{i}) AS whole{i}" for i in self.behind
+            f"count({m}) FILTER (WHERE __e <> {MISSING_KEY}) AS moved{m}, count({m}) AS most{m}, "
+            f"max({m}) AS largest{m}, sum({m}) AS whole{m}" for m in first.values()
         )  # fmt: skip
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE __told AS SELECT __cell, {told} FROM ({text}) GROUP BY __cell")
-        for i in self.behind:
-            numbers = f"moved{i}, most{i}, largest{i}, whole{i} FROM __told WHERE most{i} > 0"
+        for i, changed in changes.items():
+            m = first[changed]
+            numbers = f"moved{m}, most{m}, largest{m}, whole{m} FROM __told WHERE most{m} > 0"
             self.con.execute(f"INSERT INTO __i SELECT __cell, {i}, ?, {numbers}", [f"{self.alias}.{self.column}"])
 
-    def _alike(self, i: int, value: str) -> dict[str, str]:
-        """What `_changes` reads of partial i if all values of the column are `value`, from the values as they are."""
-        assert self.unchanged is not None
-        p, n = sql.partials(self.kept.cube)[i], f"__n{i}_0"
-        if p.op == "count" or self.unchanged[i] != (self.alias, self.column):
-            return {f"__n{i}": n, f"__s{i}": f"__s{i}_0"}
-        end = f"CASE WHEN {n} > 0 THEN {value} END"
-        found = {f"__n{i}": n, f"__s{i}": n, f"__lo{i}": end, f"__hi{i}": end}
-        if p.is_holistic:
-            power = f"{value} * {value}" if self._is_float(i) else f"CAST(hash({value}) AS HUGEINT)"
-            found[f"__f{i}"] = f"{n} * {power}"
-        if p.op == "count_distinct":
-            found[f"__s{i}"] = f"CAST({n} > 0 AS UINTEGER)"
-        elif p.is_amount and not p.is_holistic and p.op not in ("min", "max"):
-            found[f"__s{i}"] = f"CAST({n} AS DOUBLE) * CAST({value} AS DOUBLE)"
-        return found
-
-    def _changes(self, i: int, modes: int, alone: frozenset[int]) -> Iterator[str]:
+    def _changes(self, i: int, modes: list[str], run: int, alone: frozenset[int]) -> Iterator[str]:
         """Per mode, the size of a contribution's change, NULL where nothing changed."""
-        p = sql.partials(self.kept.cube)[i]
+        p, before = sql.partials(self.kept.cube)[i], self._at(i, 0, alone)
         # sums of floats differ in their last bits from run to run: only a real change counts as information
         unlike = "abs({a} - {b}) > 1e-9 * greatest(abs({a}), abs({b}))"
-        for k in range(1, modes + 1):
-            n = [f"CAST(coalesce(__n{i}_{at}, 0) AS BIGINT)" for at in (0, k)]
-            s = [f"CAST(coalesce(__s{i}_{at}, 0) AS DOUBLE)" for at in (0, k)]
-            moved, size = f"{n[0]} <> {n[1]}", f"abs({n[0]} - {n[1]})"
-            if p.op in ("min", "max"):
-                end = "lo" if p.op == "min" else "hi"
-                moved, size = f"{moved} OR __{end}{i}_0 IS DISTINCT FROM __{end}{i}_{k}", "1"
-            elif p.is_amount or p.op == "count_distinct":
+        for k, mode in enumerate(modes, start=1):
+            after = self._at(i, k, alone) if k <= run else self._alike(i, before, _CONSTANT[mode])
+            n, s, f = ([f"coalesce({at[x]}, 0)" if x in at else "0" for at in (before, after)] for x in "nsf")
+            moved, size = f"{n[0]} <> {n[1]}", f"abs(CAST({n[0]} AS BIGINT) - CAST({n[1]} AS BIGINT))"
+            if p.op in ("min", "max") or i in alone:
+                end = "hi" if p.op == "max" else "lo"
+                moved, size = f"{moved} OR {before[end]} IS DISTINCT FROM {after[end]}", "1"
+            elif p.op == "count_distinct" or (p.is_amount and not p.is_holistic):
+                s = [f"CAST({x} AS DOUBLE)" for x in s]
                 moved += f" OR {unlike.format(a=s[0], b=s[1])}"
                 size = f"abs({s[0]} - {s[1]})" if p.is_amount else f"greatest(abs({s[0]} - {s[1]}), 1)"
-            if i in alone:
-                moved += f" OR __lo{i}_0 IS DISTINCT FROM __lo{i}_{k}"
-            elif p.is_holistic:
-                f = [f"coalesce(__f{i}_{at}, 0)" for at in (0, k)]
-                moved += f" OR {unlike.format(a=f[0], b=f[1]) if self._is_float(i) else f'{f[0]} <> {f[1]}'}"
+            if p.is_holistic and i not in alone:
+                moved += f" OR {unlike.format(a=f[0], b=f[1]) if i in self.kept.floats else f'{f[0]} <> {f[1]}'}"
             yield f"CASE WHEN {moved} THEN CAST({size} AS DOUBLE) END"
+
+    def _at(self, i: int, k: int, alone: frozenset[int]) -> dict[str, str]:
+        """What partial i is compared by (`n`, `s`, …), as SQL over the joined columns of mode k."""
+        _, names = self._columns(alone)
+        own = {n[2:].removesuffix(str(i)): t for n, t in names.items() if re.fullmatch(rf"__[a-z]+{i}", n)}
+        return {x: re.sub(r"__[a-z]+\d*", rf"\g<0>_{k}", text) for x, text in own.items()}
+
+    def _alike(self, i: int, before: Mapping[str, str], value: str) -> dict[str, str]:
+        """The same where all values of the column are `value`, from the values as they are."""
+        assert self.unchanged is not None
+        p, n = sql.partials(self.kept.cube)[i], before["n"]
+        if p.op == "count" or self.unchanged[i] != (self.alias, self.column):
+            return dict(before)
+        end = f"CASE WHEN {n} > 0 THEN {value} END"
+        power = f"{value} * {value}" if p.is_holistic and i in self.kept.floats else f"CAST(hash({value}) AS HUGEINT)"
+        amount = f"CAST({n} > 0 AS INTEGER)" if p.op == "count_distinct" else f"{n} * CAST({value} AS DOUBLE)"
+        return {"n": n, "s": amount, "lo": end, "hi": end, "f": f"{n} * {power}"}

@@ -49,20 +49,28 @@ def same(con: duckdb.DuckDBPyConnection, left: str, right: str) -> bool:
 
 def reproduced(con: duckdb.DuckDBPyConnection, kept: Kept, number: int) -> bool:
     """P1: the contributions give the product, and nobody contributes to what is not in it."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(kept.cube)})")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(kept)})")
     return not kept.stray and same(con, f"__o{number}", "__guess")
 
 
 def half_holds(
-    con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, number: int, seed: int, bit: int
+    con: duckdb.DuckDBPyConnection,
+    program: Program,
+    kind: str,
+    task: Task,
+    number: int,
+    kept: Kept | None,
+    seed: int,
+    bit: int,
 ) -> bool:
-    """P2 once: the merchant's own texts on the reduced source against the prediction from the evidence (`__m`)."""
+    """P2 once: the merchant's own texts on the reduced source against the prediction from the evidence; without any
+    (`kept`) nothing may change."""
     _deleted(con, program, kind, in_half(seed, bit, "__e{k}"))
     with within(con, "__del"):
         con.execute(f"CREATE OR REPLACE TEMP TABLE __truth AS SELECT * FROM ({sql.cube_sql(task.cube)})")
-    if not program.touched(kind, task.cube):
+    if kept is None:
         return same(con, f"__o{number}", "__truth")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(task.cube, bit)})")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __guess AS SELECT * FROM ({predicted_sql(kept, bit)})")
     return same(con, "__truth", "__guess")
 
 

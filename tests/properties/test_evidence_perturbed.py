@@ -1,0 +1,106 @@
+"""Shorter ways through the perturbations give what the long way gives: every mode run, all entities at once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from sandbox.products import evidence, perturb
+from sandbox.products.entities import SessionCodes
+from sandbox.products.evidence import KindEvidence, derive
+from sandbox.products.flow import mentioned, unchanged
+from sandbox.products.program import Program
+from sandbox.products.source import EntityKey, Source
+from sandbox.products.spec import JobSpec, parse
+
+Record = tuple[str | None, str, int | None, float | None]
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "d", "e", "f", None]), st.sampled_from(["东", "西"]),
+        st.one_of(st.none(), st.integers(-2, 3)), st.one_of(st.none(), st.sampled_from([0.1, 0.25, 3.0])),
+    ),
+    min_size=2, max_size=30,
+)  # fmt: skip
+MEASURES: dict[str, dict[str, Any]] = {
+    "rows": {"op": "count"}, "with": {"op": "count", "of": "x"}, "kinds": {"op": "count_distinct", "of": "x"},
+    "sum": {"op": "sum", "of": "x"}, "mean": {"op": "mean", "of": "x"}, "each": {"op": "ratio", "of": "x", "per": "y"},
+    "per row": {"op": "ratio", "of": "y", "per": "count"}, "middle": {"op": "median", "of": "x"},
+    "spread": {"op": "stddev", "of": "y"}, "least": {"op": "min", "of": "x"}, "most": {"op": "max", "of": "y"},
+    "different": {"op": "count_distinct", "of": "y"},
+}  # fmt: skip
+
+
+def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any) -> JobSpec:
+    product = {"from": "s", "dimensions": ["district"], "margins": [[]], "measures": MEASURES} | parts
+    return parse({
+        "job": "perturbed", "edition": 2, "inputs": {"t": {"grant": "G-1"}}, "prepare": [{"name": "s", "sql": step}],
+        "product": product, "output": {"kind": "aggregate", "format": "csv"},
+    })  # fmt: skip
+
+
+def told(spec: JobSpec, records: Sequence[Record]) -> KindEvidence:
+    schema = {"who": pl.String, "district": pl.String, "fee": pl.Int64, "rate": pl.Float64}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "t.parquet")
+        pl.DataFrame(list(records), schema=schema, orient="row").write_parquet(path)
+        source = Source((str(path),), "sha256:t", (EntityKey("person", "who"),))
+        found = derive(spec, {"t": source}, codes=SessionCodes(), halves=1, seed=lambda _: "5a" * 32)
+        return found.kinds[0]
+
+
+def same(left: KindEvidence, right: KindEvidence) -> None:
+    assert left.proved and right.proved
+    assert (left.perturbed, left.not_perturbed) == (right.perturbed, right.not_perturbed)
+    assert_frame_equal(left.cells, right.cells, rel_tol=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(RECORDS)
+def test_smallest_and_largest_values_follow_from_the_number_of_values(records: list[Record]) -> None:
+    short = told(job(), records)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "unchanged", lambda program, cube: {})
+        same(short, told(job(), records))
+
+
+@settings(max_examples=10, deadline=None)
+@given(RECORDS)
+def test_entities_gone_through_in_parts_give_what_all_at_once_give(records: list[Record]) -> None:
+    steered = job("SELECT district, fee AS x, rate AS y FROM t WHERE fee < 3 OR rate > 0.2")
+    whole = told(steered, records)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(perturb, "PART", 4)
+        patch.setattr(perturb, "AT_ONCE", 3)
+        same(whole, told(steered, records))
+
+
+STEPS = [
+    ("SELECT district, fee AS x, rate AS y FROM t", {0: None, 1: ("t", "fee"), 2: ("t", "rate")}),
+    ("SELECT district, f.fee AS x, f.rate AS y FROM t f WHERE f.fee > 0", {0: None, 1: ("t", "fee"), 2: ("t", "rate")}),
+    ("SELECT district, fee + 0 AS x, rate AS y FROM t", {0: None, 2: ("t", "rate")}),
+    ("SELECT district, CASE WHEN fee > 1 THEN 1 END AS x, rate AS y FROM t", {0: None, 2: ("t", "rate")}),
+    ("SELECT district, fee AS x, rate AS y FROM t UNION ALL SELECT district, fee, 2 * rate FROM t", {0: None}),
+    ("SELECT who, district, sum(fee) AS x, max(rate) AS y FROM t GROUP BY who, district", {0: None}),
+    ("SELECT DISTINCT who, district, fee AS x, rate AS y FROM t", {0: None}),
+]
+
+
+@pytest.mark.parametrize(("step", "known"), STEPS, ids=[step for step, _ in STEPS])
+def test_a_measure_takes_a_column_as_it_is_only_where_nothing_is_done_to_it(
+    step: str, known: dict[int, Any], tmp_path: Path
+) -> None:
+    spec = job(step, measures={"n": {"op": "count"}, "a": {"op": "sum", "of": "x"}, "b": {"op": "mean", "of": "y"}})
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"who": ["a"], "district": ["东"], "fee": [1], "rate": [0.1], "other": [0]}).write_parquet(path)
+    program = Program(spec, {"t": Source((str(path),), "sha256:t", (EntityKey("person", "who"),))}, ["person"])
+    assert unchanged(program, spec) == known
+    assert "other" not in mentioned(program, "t")
+    assert {"district", "fee", "rate"} <= set(mentioned(program, "t"))
