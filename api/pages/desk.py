@@ -144,7 +144,7 @@ class Desk:
     def run(self, record: Run) -> views.QueueItem:
         return self.row(RUN, record, str(record.spec.get("job", record.id)), f"/runs/{record.id}")
 
-    def export(self, record: ExportRequest) -> views.QueueItem:
+    def export(self, record: ExportRequest, *, mine: bool | None = None) -> views.QueueItem:
         """For officers with the risk and how many opinions are in; whose turn it is follows from who gave one."""
         note: views.Label = ""
         if record.state in UNDER_REVIEW and permissions.permitted(self.unit.actor, "export:evidence"):
@@ -153,7 +153,8 @@ class Desk:
                 "review.risk", risk=review.risk(record))
             note = Text(f"{one.zh} · {two.zh}", f"{one.en} · {two.en}")
         title = review.words_for(self.unit.actor, record)["title"]
-        return self.row(EXPORT, record, title, f"/exports/{record.id}", note, mine=self.may_review(record))
+        return self.row(EXPORT, record, title, f"/exports/{record.id}", note,
+                        mine=self.may_review(record) if mine is None else mine)  # fmt: skip
 
     def may_review(self, record: ExportRequest) -> bool | None:
         """Whether this officer may be the next reviewer; None where the state does not wait for officers."""

@@ -111,7 +111,8 @@ def _rows(
         stakes, verdict = record.stakes or {}, record.verdict or {}
         given, needed = reviewing.progress(unit, record)
         rows.append(Row(
-            item=desk.export(record), id=record.id, form=FORMS.get(str(stakes.get("form")), FORMS["unknown"]),
+            item=desk.export(record, mine=refused[record.id] is None), id=record.id,
+            form=FORMS.get(str(stakes.get("form")), FORMS["unknown"]),
             level=stakes.get("level"), findings=len(verdict.get("findings", ())),
             outcome=verdict.get("outcome", "error"),
             rules=_rules(record), risk=review.risk(record), given=given, needed=needed, opened=record.id in seen,
@@ -122,10 +123,11 @@ def _rows(
 
 def after(unit: Unit, request_id: str) -> str | None:
     """The address of the request that waits next for this officer, in the queue's order; None for nobody's turn."""
-    order = [r for r in reviewing.queue(unit) if r.id == request_id or reviewing.may_review(unit, r) is None]
+    order = reviewing.queue(unit)
     here = next((n for n, r in enumerate(order) if r.id == request_id), -1)
-    others = [r for r in [*order[here + 1 :], *order[: max(here, 0)]] if r.id != request_id]
-    return f"/exports/{others[0].id}" if others else None
+    others = [*order[here + 1 :], *order[: max(here, 0)]]
+    found = next((r for r in others if reviewing.may_review(unit, r) is None), None)
+    return f"/exports/{found.id}" if found else None
 
 
 @router.post("/export-queue/opinions")

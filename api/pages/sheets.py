@@ -42,7 +42,9 @@ def preview(content: bytes, findings: Sequence[Finding], masked: str = "") -> Pr
     header, body = tuple(rows[0]), rows[1:]
     kept = tuple(tuple(_value(c) for c in _padded(r, len(header))) for r in body[:MOST_ROWS])
     marks = _marks(findings, header, len(kept))
-    kept = _masked(kept, {(m.row, m.column) for m in marks}, masked)
+    hit = {(m.row, m.column) for m in marks}
+    hit |= {(row, column) for column in _whole_columns(findings, header) for row in range(len(kept))}
+    kept = _masked(kept, hit, masked)
     anchors = {rule: f"cell-{m.row}-{m.column}" for m in reversed(marks) for rule in m.rules}
     return Preview(Sheet(header, kept, tuple(marks)), len(body), anchors)
 
@@ -101,13 +103,23 @@ def _mark(place: tuple[int, int], findings: Sequence[Finding]) -> Mark:
     return Mark(*place, tuple(dict.fromkeys(f.rule for f in findings)), severity, note)
 
 
+def _whole_columns(findings: Sequence[Finding], header: Sequence[str]) -> set[int]:
+    """Columns that a finding names as a whole: detection says in which column people are, not in which row."""
+    named = (_column(f.place, header) for f in findings if not _ROW.search(f.place))
+    return {column for column in named if column is not None}
+
+
 def _place(place: str, header: Sequence[str]) -> tuple[int, int] | None:
     """Row and column from 0 of "file#row=3;column=人次" (data rows from 1; a column by name or by number from 1)."""
-    row, column = _ROW.search(place), _COLUMN.search(place)
-    if row is None or column is None:
-        return None
-    name = column.group(1)
+    row, column = _ROW.search(place), _column(place, header)
+    return None if row is None or column is None else (int(row.group(1)) - 1, column)
+
+
+def _column(place: str, header: Sequence[str]) -> int | None:
+    """The column from 0 that a place names, by its name or by its number from 1."""
+    found = _COLUMN.search(place)
+    name = found.group(1) if found else ""
     if name in header:
-        return int(row.group(1)) - 1, list(header).index(name)
+        return list(header).index(name)
     number = int(name) - 1 if name.isdigit() else -1
-    return (int(row.group(1)) - 1, number) if 0 <= number < len(header) else None
+    return number if 0 <= number < len(header) else None

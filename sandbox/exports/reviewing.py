@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, union_all
 
 from policies.text import Text
 from sandbox.exports import ledger, repository
@@ -22,7 +22,7 @@ from sandbox.kernel.errors import BadInput, InvalidTransition, NotFound, NotPerm
 from sandbox.kernel.identity import SYSTEM, Role
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
-from sandbox.products import repository as products
+from sandbox.products.repository import Artefact, Run
 from sandbox.workspaces.metering_record import QuotaRequest
 from sandbox.workspaces.own_record import Upload
 
@@ -35,11 +35,13 @@ def needed_for(unit: Unit, record: ExportRequest) -> Needed:
 
 def administrators(unit: Unit, record: ExportRequest) -> set[str]:
     """Accounts that froze or closed the workspace the product comes from, or decided its quotas or uploads."""
-    artefact = products.artefact(unit.session, record.artefact_id)
-    workspace = products.get(unit.session, artefact.run_id).workspace_id
-    ids = [workspace]
-    ids += unit.session.scalars(select(QuotaRequest.id).where(QuotaRequest.workspace_id == workspace))
-    ids += unit.session.scalars(select(Upload.id).where(Upload.workspace_id == workspace))
+    run = select(Artefact.run_id).where(Artefact.id == record.artefact_id).scalar_subquery()
+    workspace = select(Run.workspace_id).where(Run.id == run).scalar_subquery()
+    ids = union_all(
+        select(Run.workspace_id).where(Run.id == run),
+        select(QuotaRequest.id).where(QuotaRequest.workspace_id == workspace),
+        select(Upload.id).where(Upload.workspace_id == workspace),
+    )
     wanted = select(AuditEvent.actor_id).where(AuditEvent.object_id.in_(ids), AuditEvent.noun.in_(_ADMINISTERED))
     return set(unit.session.scalars(wanted.where(AuditEvent.role == Role.OPERATOR).distinct()))
 
