@@ -28,6 +28,7 @@ from api.pages import (
     reviewing,
     runs,
     schedules,
+    selfchecks,
     session,
     subjects,
     twins,
@@ -38,8 +39,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
-    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, reviewing,
-    audit, jobs, job,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks,
+    reviewing, audit, jobs, job,
     schedules, policies, reports, demonstration,
 )  # fmt: skip
 
