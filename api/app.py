@@ -28,6 +28,7 @@ from api.routes import (
     reading,
     refreshing,
     runs,
+    selfchecks,
     simulated,
     subjects,
     workspace_files,
@@ -42,7 +43,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing, applications,
-    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, oversight,
+    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks, oversight,
 )  # fmt: skip
 
 

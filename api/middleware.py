@@ -56,7 +56,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.upload_limit if scope["path"].endswith(("/deliveries", "/uploads")) else SMALL_BODY
+        limit = self.upload_limit if scope["path"].endswith(("/deliveries", "/uploads", "/self-checks")) else SMALL_BODY
         seen = 0
 
         async def counted() -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -37,7 +38,25 @@ def build(platform: Platform) -> FastAPI:
     broker.permit = ending.permit(platform)
     threading.Thread(target=_tend_for_ever, args=(broker,), name="idle-workspaces", daemon=True).start()
     threading.Thread(target=_stop_ended_for_ever, args=(platform, broker), name="ended-grants", daemon=True).start()
+    threading.Thread(target=ready_self_checks, name="self-checks", daemon=True).start()
     return create_app(platform, broker, lambda: read_parts(platform.settings.home))
+
+
+def ready_self_checks() -> None:
+    """People wait for a self-check: what is slow the first time (a jail, the recognisers, names) is done before."""
+    from policies.editions import load
+    from sandbox.exports.gate import evaluate
+    from sandbox.exports.reading import jailed
+    from sandbox.exports.subject import ExportFile, ExportSubject, bounds_in_force
+
+    try:
+        bounds = bounds_in_force()
+        jailed.keep_warm(bounds)
+        file = ExportFile("就绪.csv", "名称,数量\n就绪,1000\n".encode())
+        evaluate(ExportSubject((file,), "contract", "record", "file", bounds=bounds), cast("Any", load("export")))
+        jailed.keep_warm(bounds)
+    except Exception as error:
+        log.warning("self-checks will be slow at first: %s", type(error).__name__)
 
 
 def _tend_for_ever(broker: Broker) -> None:

@@ -51,7 +51,13 @@ def http() -> list[Figure]:
 
 @contextmanager
 def _desk(home: Path) -> Iterator[_Desk]:
-    """A served platform with one open workspace."""
+    with served(home) as (port, workspace, token):
+        yield _Desk(port, workspace, token)
+
+
+@contextmanager
+def served(home: Path) -> Iterator[tuple[int, str, str]]:
+    """A served platform: its port, its one open workspace, and the bearer token of that workspace's merchant."""
     from api.app import create_app
     from tests.factories import World
 
@@ -68,7 +74,7 @@ def _desk(home: Path) -> Iterator[_Desk]:
     server = _Server(uvicorn.Config(create_app(platform, broker, dict), log_level="error", access_log=False))
     try:
         with server.running() as port:
-            yield _Desk(port, world.workspace(application), world.token("merchant"))
+            yield port, world.workspace(application), world.token("merchant")
     finally:
         broker.close()
         platform.database.dispose()

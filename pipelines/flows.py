@@ -58,7 +58,8 @@ UPKEEP_EVERY = timedelta(minutes=1)
 CONCURRENT = 3
 """runs at a time; each is a process of its own"""
 KINDS = (
-    "grant", "dispose", "run", "import", "check_export", "release", "upkeep", "refresh_summary", "check_subjects",
+    "grant", "dispose", "run", "import", "check_export", "release", "self_check", "upkeep", "refresh_summary",
+    "check_subjects",
 )  # fmt: skip
 """kinds of jobs whose runs nothing limits but the machine"""
 TABLE_KINDS = ("ingest", "regrade", "refresh")

@@ -40,7 +40,7 @@ def evidence(
         watch=Page(work, span, Claim(work), "proof:{step}"),
     )  # fmt: skip
     register = EntityRegister(settings.home / "entities", load_secret(settings.keys_root / "entities.key"))
-    with _claimed(work):
+    with claimed(work):
         return proving.prove(spec, sources, asked, codes=register, place=place)
 
 
@@ -62,12 +62,12 @@ def trials(
         base=edition.by_check("rounding").parameters.base, budget=Budget(proofs.budget_seconds, asked.max_times),
         accepted=accepted, buckets=asked.buckets,
     )  # fmt: skip
-    with _claimed(work):
+    with claimed(work):
         return blackbox.tried(spec, sources, room, work.folder, Page(work, span, Claim(work), "proof:{step}"))
 
 
 @contextmanager
-def _claimed(work: Work) -> Iterator[None]:
+def claimed(work: Work) -> Iterator[None]:
     """A proof that was stopped was stopped because this attempt has lost its job."""
     try:
         yield

@@ -10,11 +10,13 @@ from pipelines.refresh import SUMMARY, Refresh, Summary
 from pipelines.refresh import Round as RefreshRound
 from pipelines.regrade import Regrade
 from pipelines.running import Running
+from pipelines.selfchecking import SelfChecking
 from pipelines.simulation import Simulation
 from pipelines.subjects import CheckSubjects
 from pipelines.upkeep import Round
 from sandbox.catalog.schedules import ROUND
 from sandbox.catalog.subjects import JOB as CHECK_SUBJECTS
+from sandbox.exports.selfcheck import JOB as SELF_CHECK
 from sandbox.kernel.jobs import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -31,5 +33,6 @@ HANDLERS: dict[str, Handler] = {
     "import": Importing(),
     "check_export": Checking(),
     "release": Releasing(),
+    SELF_CHECK: SelfChecking(),
     "upkeep": Round(),
 }

@@ -29,6 +29,7 @@ from api.pages import (
     reviewing,
     runs,
     schedules,
+    selfchecks,
     session,
     subjects,
     twins,
@@ -39,8 +40,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
-    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, queue, reviewing,
-    audit, jobs, job,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks,
+    queue, reviewing, audit, jobs, job,
     schedules, policies, reports, demonstration,
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from api.pages.words_reading import WORDS as READING
 from api.pages.words_resources import WORDS as RESOURCES
 from api.pages.words_reviewing import WORDS as REVIEWING
 from api.pages.words_runs import WORDS as RUNS
+from api.pages.words_selfchecks import WORDS as SELF_CHECKS
 from api.pages.words_subjects import WORDS as SUBJECTS
 from api.pages.words_twins import WORDS as TWINS
 from api.pages.words_workspaces import WORDS as WORKSPACES
@@ -197,6 +198,7 @@ GROUPS: tuple[Mapping[str, Text], ...] = (
     PREVIEW,
     READING,
     RESOURCES,
+    SELF_CHECKS,
     SUBJECTS,
     DELIVERIES,
     PLANS,

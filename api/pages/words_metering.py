@@ -11,6 +11,7 @@ KINDS: dict[str, Text] = {
     "run": Text("真实数据运行", "runs on real data"),
     "download": Text("下载", "downloads"),
     "upload": Text("上传", "uploads"),
+    "check": Text("出域自查", "self-checks"),
 }
 FORMS: dict[str, Text] = {
     "bwrap-own-uid": Text("命名空间，独立用户", "namespaces, own user"),

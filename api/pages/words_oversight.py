@@ -22,6 +22,7 @@ JOB_KINDS: dict[str, Text] = {
     "import": Text("社会数据导入检查", "check an upload"),
     "check_export": Text("出域机器核查", "check an export"),
     "release": Text("制作放行包", "make a release"),
+    "self_check": Text("出域自查（仿真数据）", "self-check on simulated data"),
 }
 TABLE_OUTCOMES: dict[str, Text] = {
     "delivered": Text("已交付", "delivered"),

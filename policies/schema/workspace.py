@@ -187,6 +187,12 @@ class Reading(Strict):
     rows_per_day: Annotated[int, Field(ge=1, le=100_000)]
 
 
+class SelfChecks(Strict):
+    """Self-checks of one workspace within 24 hours: they touch no real data, but many of them map the limits."""
+
+    per_day: Annotated[int, Field(ge=1, le=2000)]
+
+
 class AggregatePreview(Strict):
     """What a question about a granted table may show before a job is written: columns of `levels` only (empty: no
     preview at all; level 4 only where it is listed), groups of `min_group` distinct entities or more, counts to
@@ -218,6 +224,7 @@ Rule = Annotated[
     | Judging[Literal["prices"], Prices]
     | Judging[Literal["saved_queries"], SavedQueries]
     | Judging[Literal["row_reading"], Reading]
+    | Judging[Literal["self_checks"], SelfChecks]
     | Judging[Literal["aggregate_preview"], AggregatePreview],
     Field(discriminator="check"),
 ]
@@ -237,6 +244,7 @@ class WorkspaceEdition(Edition[Rule]):
         needed |= {"job_families", "report_retention"}
         needed |= {"script_limits", "scripts", "import_limits", "uploads"}
         needed |= {"mode_by_level", "isolation_tier", "runs_per_day", "row_reading", "aggregate_preview"}
+        needed |= {"self_checks"}
         require_checks(self, frozenset(needed))
         soft = [rule.id for rule in self.rules if rule.on_fail != "block"]
         if soft:

@@ -36,6 +36,7 @@ COLUMN_RULES = frozenset({"identifiers_anywhere", "possible_identifiers", "join_
                           "coordinates"})  # fmt: skip
 """Rules about a column, which can be left out."""
 _ORDER = list(Outcome)
+_HELD = (Outcome.BLOCK, Outcome.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ Progress = Callable[[int, int], None]
 def suggest(
     before: Checked, again: Again, edition: ExportEdition, progress: Progress | None = None
 ) -> tuple[Repair, ...]:  # fmt: skip
-    """Changes of the job that get it further, best outcome first, then those that keep most cells.
+    """Changes of the job that get it further, best outcome first, then those that keep most cells; what leaves it
+    blocked only where nothing gets it through.
 
     Nothing is offered for a job that passes, or of which no cell is known. Raises `Cancelled`, and what broke the
     proof of a job for reasons that are not the job's.
@@ -76,9 +78,10 @@ def suggest(
     search = _Search(again, edition, progress or (lambda done, of: None))
     found = search.better(before, TRIED * 3 // 4)
     best = min(found, key=_rank, default=None)
-    if best is not None and best.outcome in (Outcome.BLOCK, Outcome.ERROR):
+    if best is not None and best.outcome in _HELD:
         found += search.beyond(best)
-    return tuple(sorted(found, key=_rank)[:OFFERED])
+    through = [one for one in found if one.outcome not in _HELD]
+    return tuple(sorted(through or found, key=_rank)[:OFFERED])
 
 
 def improves(after: Verdict, before: Verdict) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.applications import repository as applications
 from sandbox.catalog import corrections, plans, schedules, subjects, twins
 from sandbox.catalog import repository as catalog
-from sandbox.exports import ledger
+from sandbox.exports import ledger, selfcheck
 from sandbox.exports import repository as exports
 from sandbox.kernel import accounts, attempts, audit, clocks, editions, jobs, state
 from sandbox.kernel.database import Base
@@ -19,7 +19,7 @@ from sandbox.workspaces import repository as workspaces
 
 MODULES = (
     accounts, applications, attempts, audit, catalog, clocks, corrections, editions, exports, jobs, ledger, merchants,
-    metering_record, notebook, own_work, plans, preview_record, products, reading_record, reporting, schedules, state,
-    subjects, ties, twins, workspaces,
+    metering_record, notebook, own_work, plans, preview_record, products, reading_record, reporting, schedules,
+    selfcheck, state, subjects, ties, twins, workspaces,
 )  # fmt: skip
 METADATA = Base.metadata

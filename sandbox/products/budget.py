@@ -48,7 +48,7 @@ class Clock:
         self._con, self._budget, self._watch = con, budget or Budget(), watch
         self._start = time.monotonic()
         self._deadline = None if self._budget.seconds is None else self._start + self._budget.seconds
-        self._ended = threading.Event()
+        self._ended, self._lock, self._stepping = threading.Event(), threading.Lock(), False
         self._steps, self._done = 1, 0
 
     def plain_run_ended(self, steps: int) -> None:
@@ -76,12 +76,19 @@ class Clock:
 
         self._tell(name)
         self._check(name)
+        self._step_runs(True)
         try:
             yield
         except duckdb.InterruptException:
             self._check(name)
             raise
+        finally:
+            self._step_runs(False)
         self._done += 1
+
+    def _step_runs(self, runs: bool) -> None:
+        with self._lock:
+            self._stepping = runs
 
     def _tell(self, name: str) -> None:
         if self._watch is not None:
@@ -99,4 +106,6 @@ class Clock:
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
             if self._late() or (self._watch is not None and self._watch.cancelled()):
-                self._con.interrupt()
+                with self._lock:
+                    if self._stepping:  # what is put in order between steps belongs to no budget
+                        self._con.interrupt()

@@ -31,7 +31,7 @@ from sandbox.workspaces.quotas import Standing
 from sandbox.workspaces.repository import Workspace, get
 from sandbox.workspaces.usage import Usage
 
-Kind = Literal["query", "read", "script", "run", "download", "upload"]
+Kind = Literal["query", "read", "script", "run", "download", "upload", "check"]
 STOPPED_BY: dict[Kind, tuple[str, ...]] = {
     "query": ("queries", "cpu", "memory"),  # not storage: dropping a table is a query too
     "read": ("reads", "cpu", "memory"),
@@ -39,10 +39,11 @@ STOPPED_BY: dict[Kind, tuple[str, ...]] = {
     "run": ("cpu", "memory"),
     "upload": ("storage",),
     "download": (),
+    "check": ("cpu", "memory"),
 }
 
 
-_REPEATED = ("script", "run", "upload", "download")
+_REPEATED = ("script", "run", "upload", "download", "check")
 """kinds whose outcome may be recorded twice, because a job is tried again; a query's number is made with its record"""
 
 

@@ -36,20 +36,24 @@ _libc.syscall.restype = ctypes.c_long
 
 
 class Spares:
-    """Keeps up to `wanted` warm processes for `task` with `limits`. Thread-safe.
+    """Keeps up to `wanted` warm processes for `task`, whose own code is `code`, with `limits`. Thread-safe.
 
     `unavailable` says why every start is a cold one; empty while spares work.
     """
 
-    def __init__(self, form: str, limits: Limits, wanted: int, *, task: str = "worker") -> None:
-        self.form, self.limits, self.wanted, self.task = form, limits, wanted, task
+    def __init__(
+        self, form: str, limits: Limits, wanted: int, *, task: str = "worker", code: tuple[str, ...] = ()
+    ) -> None:  # fmt: skip
+        self.form, self.limits, self.wanted, self.task, self.code = form, limits, wanted, task, code
         self.unavailable = "" if form == OWN_UID else f"a jail of form {form} starts cold"
         self._warm: list[jail.Jailed] = []
         self._lock, self._filling = threading.Lock(), threading.Lock()
 
     def start(self, order: jail.Order, form: str) -> jail.Jailed:
         """As `jail.start`, from a spare where a fitting one is ready. Raises JailFailed."""
-        fits = (order.limits, order.task, form, order.output) == (self.limits, self.task, self.form, None)
+        fits = (order.limits, order.task, order.code, form, order.output) == (
+            self.limits, self.task, self.code, self.form, None
+        )  # fmt: skip
         spare = self._take() if fits else None
         if spare is None:
             return jail.start(order, form)
@@ -99,7 +103,8 @@ class Spares:
     def _prepare(self) -> jail.Jailed | None:
         jailed = None
         try:
-            jailed = jail.begin(jail.Order(self.task, Path(), self.limits, "none"), self.form, bare=True)
+            order = jail.Order(self.task, Path(), self.limits, "none", code=self.code)
+            jailed = jail.begin(order, self.form, bare=True)
             jailed.data.send({"prepare": self.task}, timeout=jail.START_SECONDS)
             if jailed.data.receive(timeout=jail.START_SECONDS) != ({"is": "prepared"}, b""):
                 raise ChannelClosed("it did not get ready")

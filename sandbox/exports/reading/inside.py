@@ -4,9 +4,12 @@ the process."""
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import pyarrow  # noqa: F401 - nearly every file becomes a table, and a spare imports it before anybody waits
 
 from sandbox.exports.reading import readers
 from sandbox.exports.reading.bounds import Bounds
@@ -19,9 +22,18 @@ OUTPUT = "read"
 """The folder below HOME where tables are left."""
 
 
+class _NoPandas:
+    """Arrow imports pandas, at half a second, only to ask whether a list of cells is a thing of it: there is none."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def run(setting: Setting, data: Channel, control: Channel) -> None:
     """Read `extra["files"]` (place in the order → name and place of the file) and report each."""
     use_cores(setting.limits.threads)
+    sys.meta_path.insert(0, _NoPandas())
     folder = Path(setting.home, OUTPUT)
     folder.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = setting.home

@@ -3,10 +3,12 @@ than they can be seen."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from sandbox.workspaces.broker import DEATHS
 from sandbox.workspaces.limits import Limits
 from sandbox.workspaces.protocol import ChannelClosed, ProtocolError
 from sandbox.workspaces.selftest import selftest
+from sandbox.workspaces.spares import Spares
 
 if TYPE_CHECKING:
     from sandbox.exports.subject import ExportFile
@@ -33,6 +36,8 @@ ENDS = {"time_limit", "memory_limit", "disk_full", "crashed", "protocol"}
 _CODE = re.compile(r"[a-z_]{1,30}(:[A-Za-z_]{1,60})?")
 _KIND = re.compile(r"[a-z0-9]{1,12}")
 _FILE_MB = 4096
+_REFILL_SECONDS = 1.0
+_spares: Spares | None = None
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +74,7 @@ def _run(wanted: Sequence[int], files: Sequence[ExportFile], bounds: Bounds, fol
         extra={"bounds": bounds.as_dict(), "files": {str(n): [files[n].name, escaped(files[n].name)] for n in wanted}},
     )  # fmt: skip
     listening = _Listening(wanted)
-    jailed = jail.start(order, selftest().form)
+    jailed = _start(order, selftest().form)
     try:
         listening.until(jailed, bounds, disk.Bound([home], bounds.unpacked_mb, jailed))
     except ProtocolError:
@@ -81,6 +86,27 @@ def _run(wanted: Sequence[int], files: Sequence[ExportFile], bounds: Bounds, fol
         jailed.kill()
     place = _take_back(home)
     return {n: {**answer, "folder": place} for n, answer in listening.answers.items()}
+
+
+def keep_warm(bounds: Bounds) -> None:
+    """Keep one process of this platform warm for the next file, for a service whose people wait; starts it now."""
+    global _spares
+    if _spares is None or _spares.limits != limits_of(bounds):
+        if _spares is not None:
+            _spares.close()
+        _spares = Spares(selftest().form, limits_of(bounds), 1, task="reading", code=CODE)
+        atexit.register(_spares.close)
+    _spares.fill()
+
+
+def _start(order: jail.Order, form: str) -> jail.Jailed:
+    """From the spare where one is kept and fits; it is replaced when the reading has had its time."""
+    if _spares is None:
+        return jail.start(order, form)
+    later = threading.Timer(_REFILL_SECONDS, _spares.fill)
+    later.daemon = True
+    later.start()
+    return _spares.start(order, form)
 
 
 def limits_of(bounds: Bounds) -> Limits:
