@@ -30,7 +30,7 @@ def few(town: Town, n: int) -> Frame:
 
 def drawn(table: Frame) -> bytes:
     """A picture that carries the table it was drawn from."""
-    return png((b"iTXt", b"data\0\0\0\0\0" + table.write_csv().encode()))
+    return png((b"iTXt", b"data\0\0\0\0\0" + table.write_csv().encode()), bare=True)
 
 
 def judged(town: Town, files: Files) -> ExportSubject:
@@ -45,10 +45,11 @@ def points(town: Town) -> Frame:
 
 Leak = Callable[[Town], Files]
 LEAKS: dict[str, tuple[str, Leak]] = {
-    "a chart without its table": ("png", lambda town: {"图.png": png()}),
+    "a chart without its table": ("png", lambda town: {"图.png": png(bare=True)}),
     "a photograph of a chart": ("jpg", lambda town: {"图.jpg": jpeg()}),
-    "a chart in an archive, without its table": ("zip", lambda town: {"图.zip": zipped({"图.png": png()})}),
-    "the table of another chart": ("png", lambda town: {"图.png": png(), "表.csv": counts(town).write_csv().encode()}),
+    "a chart in an archive, without its table": ("zip", lambda town: {"图.zip": zipped({"图.png": png(bare=True)})}),
+    "the table of another chart":
+        ("png", lambda town: {"图.png": png(bare=True), "表.csv": counts(town).write_csv().encode()}),
     "a bar of three persons": ("png", lambda town: {"图.png": drawn(few(town, 3))}),
     "a bar of nine persons": ("png", lambda town: {"图.png": drawn(few(town, 9))}),
     "bars that are not rounded": ("png", lambda town: {"图.png": drawn(few(town, 123))}),
@@ -76,7 +77,7 @@ def page(table: Frame) -> bytes:
 TWINS: dict[str, Leak] = {
     "png": lambda town: {"图.png": drawn(counts(town))},
     "jpg": lambda town: {"图.jpg": jpeg(), "图.csv": counts(town).write_csv().encode()},
-    "zip": lambda town: {"图.zip": zipped({"图.png": png(), "图.csv": counts(town).write_csv().encode()})},
+    "zip": lambda town: {"图.zip": zipped({"图.png": png(bare=True), "图.csv": counts(town).write_csv().encode()})},
     "csv": lambda town: {"表.csv": counts(town).write_csv().encode()},
     "html": lambda town: {"报告.html": page(counts(town))},
 }

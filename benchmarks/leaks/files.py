@@ -90,13 +90,18 @@ def pdf(word: str = "", *, attached: str = "", note: str = "", script: str = "")
     return buffer.getvalue()
 
 
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
+COUNTS = "区,人数\n东,20\n".encode()
+DRAWN = (b"iTXt", b"data\0\0\0\0\0" + COUNTS)
+
+
+def png(*chunks: tuple[bytes, bytes], bare: bool = False) -> bytes:
+    """A picture with the table it was drawn from; `bare`: with nothing but `chunks`."""
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4), "white").save(buffer, "PNG")
     raw, end = buffer.getvalue()[:-12], buffer.getvalue()[-12:]
-    for kind, body in chunks:
+    for kind, body in (chunks if bare else (DRAWN, *chunks)):
         raw += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     return raw + end
 
@@ -189,7 +194,7 @@ PLACES: list[tuple[str, str, Make]] = [
     ("png text", "t.png", lambda w: png((b"tEXt", b"Comment\0" + w.encode("latin-1", "replace")))),
     ("png packed text", "t.png",
      lambda w: png((b"zTXt", b"Comment\0\0" + zlib.compress(w.encode("latin-1", "replace"))))),
-    ("png chart data", "t.png", lambda w: png((b"iTXt", b"data\0\0\0\0\0" + table(w)))),
+    ("png chart data", "t.png", lambda w: png((b"iTXt", b"data\0\0\0\0\0" + table(w)), bare=True)),
     ("png own chunk", "t.png",
      lambda w: png((b"prVt", w.encode()))), ("png trailing", "t.png", lambda w: png() + w.encode()),
     ("jpeg comment", "t.jpg", jpeg), ("jpeg trailing", "t.jpeg", lambda w: jpeg() + w.encode()),

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from benchmarks.leaks.files import CLEAN, HOSTILE, PLACES, Make, document, parquet, run_of, table, workbook, zipped
+from benchmarks.leaks.files import (
+    CLEAN,
+    COUNTS,
+    HOSTILE,
+    PLACES,
+    Make,
+    document,
+    parquet,
+    png,
+    run_of,
+    table,
+    workbook,
+    zipped,
+)
 from benchmarks.leaks.identifiers import KINDS, people
 from benchmarks.leaks.registry import Pair, case
 from benchmarks.leaks.town import BY_HAND, Town, report
@@ -20,7 +33,10 @@ UNSEEN = frozenset({
 """Places that whoever opens the file does not see, so that a person is shown them whatever they say."""
 NOTHING = frozenset({"pdf trailing", "png trailing", "jpeg trailing"})
 """Places in which nothing has any business to be: the twin has nothing there."""
-ANOTHER = {"docx deleted text": lambda: document(run_of(CLEAN)), "json key twice": lambda: b'{"a": "x"}'}
+ANOTHER = {
+    "png chart data": png, "docx deleted text": lambda: document(run_of(CLEAN)),
+    "json key twice": lambda: b'{"a": "x"}',
+}  # fmt: skip
 """Twins of files whose very form blocks."""
 NUMBERS = ("resident id", "mobile", "bank card")
 """Identifiers that any encoding of a text can hold."""
@@ -40,7 +56,13 @@ def _plant_places() -> None:
 
 def _pair(town: Town, name: str, leak: bytes, twin_name: str, twin: bytes) -> Pair:
     sources = {"t": town.source(people(town), "身份证号", identifiers=("姓名", "手机号", "现住址"))}
-    return Pair(report(sources, {name: leak}), report(sources, {twin_name: twin}))
+    return Pair(report(sources, _with_table(name, leak)), report(sources, _with_table(twin_name, twin)))
+
+
+def _with_table(name: str, content: bytes) -> dict[str, bytes]:
+    """A photograph cannot carry the table it was drawn from: that lies beside it."""
+    photograph = name.endswith((".jpg", ".jpeg"))
+    return {name: content} | ({f"{PurePath(name).stem}.csv": COUNTS} if photograph else {})
 
 
 def _plain() -> dict[str, tuple[str, bytes]]:

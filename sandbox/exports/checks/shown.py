@@ -35,10 +35,11 @@ def charts(subject: ExportSubject, parameters: Any) -> Measured:
         for one in subject.contents for place, found in _pictures(one, subject) if not found
         for severity in [Outcome.REVIEW if _in_document(one, place) else None]
     ]  # fmt: skip
+    charted = tuple(table.place for table in drawn)  # of a report's tables only what is surely a count is judged
     tables = [t for one in subject.contents for t in one.tables if t in drawn or _in_report(subject, t)]
     for found in (small_numbers(tables, parameters.threshold), unrounded(tables, parameters.base),
                   extreme_names(tables, parameters.threshold)):  # fmt: skip
-        misses += found.misses
+        misses += [m for m in found.misses if m.severity is None or m.place.startswith(charted)]
     counted = {table.place for table, _, surely, _ in whole_columns(drawn) if surely}
     misses += [Miss(t.place, "no count", None, Outcome.REVIEW, about="points") for t in drawn if t.place not in counted]
     return Measured(len(misses), 0, limited(misses))
