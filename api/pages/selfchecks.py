@@ -22,12 +22,12 @@ from sandbox.workspaces import service
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
-Checks = Annotated[tuple[Platform, Actor], Asking("self_check:run")]
+Checks = Annotated[tuple[Platform, Actor], Asking("selfcheck:run")]
 
 
 @router.get("/workspaces/{workspace_id}/self-checks")
 def show_checks(
-    request: Request, workspace_id: str, unit: Annotated[Unit, Acting("self_check:run")]
+    request: Request, workspace_id: str, unit: Annotated[Unit, Acting("selfcheck:run")]
 ) -> Response:  # fmt: skip
     """The form for a file, and what was checked so far."""
     return _list(request, unit, workspace_id)
@@ -55,7 +55,7 @@ def check_file(
     frame.show_again(request, partial(_list_again, request, workspace_id))
     platform, actor = asking
     made = selfcheck.check_file(platform, actor, workspace_id, file.filename or "file", file.file.read())
-    return frame.go(f"/self-checks/{made.id}", "self_check:run")
+    return frame.go(f"/self-checks/{made.id}", "selfcheck:run")
 
 
 @router.post("/workspaces/{workspace_id}/files/{file_id}/self-check")
@@ -63,16 +63,16 @@ def check_own_file(request: Request, workspace_id: str, file_id: str, asking: Ch
     frame.show_again(request, partial(_list_again, request, workspace_id))
     platform, actor = asking
     return frame.go(f"/self-checks/{selfcheck.check_own_file(platform, actor, workspace_id, file_id).id}",
-                    "self_check:run")  # fmt: skip
+                    "selfcheck:run")  # fmt: skip
 
 
 @router.post("/workspaces/{workspace_id}/job-checks")
 def check_job(
-    request: Request, workspace_id: str, unit: Annotated[Unit, Acting("self_check:run")], spec: Typed = ""
+    request: Request, workspace_id: str, unit: Annotated[Unit, Acting("selfcheck:run")], spec: Typed = ""
 ) -> Response:  # fmt: skip
     """Asks for the check of a job; the page of the check follows it."""
     frame.show_again(request, partial(_job_again, request, workspace_id, spec))
-    return frame.go(f"/self-checks/{selfcheck.ask(unit, workspace_id, spec).id}", "self_check:run")
+    return frame.go(f"/self-checks/{selfcheck.ask(unit, workspace_id, spec).id}", "selfcheck:run")
 
 
 def _job_again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
@@ -81,7 +81,7 @@ def _job_again(request: Request, workspace_id: str, spec: str, error: UserError)
 
 
 @router.get("/self-checks/{check_id}")
-def show_check(request: Request, check_id: str, unit: Annotated[Unit, Acting("self_check:run")]) -> Response:
+def show_check(request: Request, check_id: str, unit: Annotated[Unit, Acting("selfcheck:run")]) -> Response:
     """What the gate would say, rule by rule, and the repairs; while a job is under way the page asks for itself."""
     found = selfcheck.read(unit, check_id)
     place = f"/workspaces/{found.workspace_id}"
@@ -105,6 +105,6 @@ def _shown(unit: Unit, found: SelfCheck) -> dict[str, Any]:
 
 
 @router.post("/self-checks/{check_id}/apply")
-def apply(check_id: str, unit: Annotated[Unit, Acting("self_check:run")], repair: Typed = "") -> Response:
+def apply(check_id: str, unit: Annotated[Unit, Acting("selfcheck:run")], repair: Typed = "") -> Response:
     """Takes a repair over: the changed job is checked anew."""
-    return frame.go(f"/self-checks/{selfcheck.apply(unit, check_id, repair).id}", "self_check:run")
+    return frame.go(f"/self-checks/{selfcheck.apply(unit, check_id, repair).id}", "selfcheck:run")

@@ -53,7 +53,7 @@ _OTHERS: dict[str, Text] = {
     "file:download": Text("下载文件（仿真数据）", "downloaded a file of simulated data"),
     "isolation:decide": Text("决定隔离等级", "decided on the isolation tier"),
     "isolation:selftest": Text("隔离自检", "isolation self-test"),
-    "self_check:run": Text("出域自查（仿真数据）", "ran a self-check on simulated data"),
+    "selfcheck:run": Text("出域自查（仿真数据）", "ran a self-check on simulated data"),
     "job:cancel": Text("取消任务", "cancelled a job"),
     "job:enqueue": Text("任务已排队", "a job was queued"),
     "job:fail": Text("任务失败", "a job failed"),

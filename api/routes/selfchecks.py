@@ -15,7 +15,7 @@ from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
 
 router = APIRouter(tags=["exports"])
-Checks = Annotated[tuple[Platform, Actor], Asking("self_check:run")]
+Checks = Annotated[tuple[Platform, Actor], Asking("selfcheck:run")]
 
 
 class JobCheckIn(In):
@@ -68,22 +68,22 @@ def check_own_file(workspace_id: str, file_id: str, asking: Checks) -> SelfCheck
 
 
 @router.post("/workspaces/{workspace_id}/job-checks", status_code=202, summary="自查作业 · Self-check of a job")
-def check_job(workspace_id: str, body: JobCheckIn, unit: Annotated[Unit, Acting("self_check:run")]) -> SelfCheckOut:
+def check_job(workspace_id: str, body: JobCheckIn, unit: Annotated[Unit, Acting("selfcheck:run")]) -> SelfCheckOut:
     """Runs, proves and judges the job on simulated data; where it does not pass, repairs are tried."""
     return SelfCheckOut.model_validate(selfcheck.ask(unit, workspace_id, body.spec))
 
 
 @router.get("/workspaces/{workspace_id}/self-checks", summary="自查记录 · Self-checks")
-def list_checks(workspace_id: str, unit: Annotated[Unit, Acting("self_check:run")]) -> list[SelfCheckOut]:
+def list_checks(workspace_id: str, unit: Annotated[Unit, Acting("selfcheck:run")]) -> list[SelfCheckOut]:
     return [SelfCheckOut.model_validate(c) for c in selfcheck.of_workspace(unit, workspace_id)]
 
 
 @router.get("/self-checks/{check_id}", summary="一次自查 · One self-check")
-def read(check_id: str, unit: Annotated[Unit, Acting("self_check:run")]) -> SelfCheckOut:
+def read(check_id: str, unit: Annotated[Unit, Acting("selfcheck:run")]) -> SelfCheckOut:
     return SelfCheckOut.model_validate(selfcheck.read(unit, check_id))
 
 
 @router.post("/self-checks/{check_id}/apply", status_code=202, summary="采用修改 · Apply a repair and check again")
-def apply(check_id: str, body: RepairIn, unit: Annotated[Unit, Acting("self_check:run")]) -> SelfCheckOut:
+def apply(check_id: str, body: RepairIn, unit: Annotated[Unit, Acting("selfcheck:run")]) -> SelfCheckOut:
     """The changed job, checked anew; run it on real data like any other job."""
     return SelfCheckOut.model_validate(selfcheck.apply(unit, check_id, body.repair))

@@ -172,7 +172,7 @@ def conclude(
     unit: Unit, check_id: str, verdict: Verdict, repairs: Sequence[Repair], usage: Usage, milliseconds: int
 ) -> SelfCheck:
     """Record what the gate said of a job on the twins, and which changes of it would do better."""
-    permissions.check(unit.actor, "self_check:conclude")
+    permissions.check(unit.actor, "selfcheck:conclude")
     found = _get(unit, check_id)
     found.outcome, found.milliseconds = verdict.outcome, milliseconds
     found.verdict = verdict_for(verdict, "merchant").as_dict()
@@ -210,7 +210,7 @@ def inputs(unit: Unit, check_id: str) -> tuple[SelfCheck, Workspace, JobSpec]:
 def read(unit: Unit, check_id: str) -> SelfCheck:
     """One self-check, for its own merchant."""
     found = _get(unit, check_id)
-    permissions.check(unit.actor, "self_check:run", owner=found.organisation_id)
+    permissions.check(unit.actor, "selfcheck:run", owner=found.organisation_id)
     return found
 
 
@@ -229,7 +229,7 @@ def _get(unit: Unit, check_id: str) -> SelfCheck:
 
 
 def _allowed(unit: Unit, workspace_id: str) -> Workspace:
-    workspace = service.require_usable(unit, workspace_id, "self_check:run")
+    workspace = service.require_usable(unit, workspace_id, "selfcheck:run")
     metering.require_quota(unit, workspace_id, "check")
     most = editions.in_force(unit, "workspace").by_check("self_checks").parameters.per_day
     since = unit.now - timedelta(days=1)
@@ -253,5 +253,5 @@ def _record(workspace: Workspace, actor: Actor, name: str, sha256: str, spec: Ma
 def _keep(unit: Unit, made: SelfCheck) -> None:
     unit.session.add(made)
     unit.session.flush()
-    unit.audit("self_check:run", "workspace", made.workspace_id, check=made.id, sha256=made.sha256,
+    unit.audit("selfcheck:run", "workspace", made.workspace_id, check=made.id, sha256=made.sha256,
                job=made.spec is not None, outcome=made.outcome or "waiting")  # fmt: skip

@@ -109,8 +109,8 @@ PERMISSIONS: dict[str, dict[Role, Scope]] = {
     "run:diagnose": {_OP: _ANY},
     "run:read": {_OP: _ANY, _CO: _ANY, _ME: _OWN, _AU: _ANY},
     # exports
-    "self_check:run": {_ME: _OWN},
-    "self_check:conclude": {_SY: _ANY},
+    "selfcheck:run": {_ME: _OWN},
+    "selfcheck:conclude": {_SY: _ANY},
     "export:draft": {_ME: _OWN},
     "export:submit": {_ME: _OWN},
     "export:withdraw": {_ME: _OWN},
