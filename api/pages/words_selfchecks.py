@@ -20,7 +20,6 @@ WORDS: dict[str, Text] = {
     "check.none_next": Text("上传一个文件，或在“真实数据运行”页对作业先自查", "Bring a file, or check a job first"),
     "check.what": Text("文件或作业", "File or job"),
     "check.outcome": Text("结论", "Outcome"),
-    "check.took": Text("用时", "Took"),
     "check.waiting": Text("自查中：正在仿真数据上运行、证明并试算修改", "Running on simulated data and trying repairs"),
     "check.waiting_short": Text("自查中", "running"),
     "check.repairs": Text("试算过的修改", "Repairs that were tried"),

@@ -4,6 +4,7 @@ true."""
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policies.verdict import Outcome
-from sandbox.exports.closure import closure
+from sandbox.exports.closure import DEPTH, closure
 from sandbox.exports.differencing import Pair, intervals, near_pairs, severity
 from sandbox.exports.encoding import encode
 from sandbox.exports.history import ReleasedCell, Value
@@ -70,11 +71,23 @@ def test_what_entities_are_called_and_the_order_of_releases_change_nothing(
     def near(history: list[ReleasedCell], now: list[ReleasedCell]) -> list[tuple[int, bool]]:
         return sorted((p.distance, p.nested) for p in near_pairs(now, history, threshold=4).found)
 
-    def exposed(history: list[ReleasedCell], now: list[ReleasedCell]) -> bool:
-        return bool(closure(now, history, threshold=4, seconds=60).exposures)
-
     assert near(*one) == near(*two)
-    assert exposed(*one) == exposed(*two)
+    back = {name: i for i, name in enumerate(names)}
+    assert exposed(*one) == {frozenset(back[c] for c in found) for found in exposed(*two)}
+
+
+def exposed(history: list[ReleasedCell], now: list[ReleasedCell]) -> set[frozenset[int]]:
+    """The sets that the closure decides: of one atom or two; of larger ones it finds those that it comes across."""
+    everything = [frozenset(members_of(c.entities)) for c in (*history, *now)]
+    found = set()
+    for one in closure(now, history, threshold=4, seconds=60).exposures:
+        weight: Counter[int] = Counter()
+        for term in one.terms:
+            weight.update(dict.fromkeys((int(c) for c in members_of(term.cell.entities)), term.times))
+        people = frozenset(c for c, n in weight.items() if n)
+        if len({tuple(c in s for s in everything) for c in people}) <= DEPTH:
+            found.add(people)
+    return found
 
 
 @given(st.integers(1, 400), st.integers(1, 12))
