@@ -188,13 +188,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def work_of(owner: httpx.Client, house: House) -> dict[str, str]:
-    """A saved query, a script, a run of it, the file it wrote, a request for more and a table brought in, by HTTP."""
+    """A saved query, a script, a run, the file it wrote, a request for more, a table brought in and a self-check, by
+    HTTP."""
     place = f"/workspaces/{house.workspace}"
     script = {"name": house.mark, "source": f"open('结果-{house.mark}.txt', 'w').write('{house.mark}')"}
     wish = {"measure": "cpu", "wanted": 480, "reason": house.mark}
     words = dict.fromkeys(("source", "basis", "licence", "contact", "period"), house.mark)
     declared = words | {"name": "自带", "personal": "false", "statement": "true"}
     table = {"file": ("a.csv", b"a,b\n1,2\n")}
+    spec = {
+        "job": house.mark, "edition": 1, "inputs": {"t": {"grant": house.grant}}, "from": "t", "dimensions": ["区"],
+        "measures": {"行": {"op": "count"}}, "output": {"kind": "aggregate", "format": "csv"},
+    }  # fmt: skip
     run_id = made(owner.post(f"{place}/scripts/run", json=script))["id"]
     wait_until(lambda: made(owner.get(f"/script-runs/{run_id}"))["outcome"] is not None)
     return {
@@ -203,6 +208,7 @@ def work_of(owner: httpx.Client, house: House) -> dict[str, str]:
         "file_id": next(f["id"] for f in made(owner.get(f"{place}/files"))["files"] if "结果" in f["path"]),
         "request_id:quota-requests": made(owner.post(f"{place}/quota-requests", json=wish))["id"],
         "upload_id": made(owner.post(f"{place}/uploads", data=declared, files=table))["id"],
+        "check_id": made(owner.post(f"{place}/job-checks", json={"spec": spec}))["id"],
     }  # fmt: skip
 
 
