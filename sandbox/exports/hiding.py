@@ -245,8 +245,10 @@ def _lines(evidence: Evidence) -> dict[str, dict[str, Lines]]:
     names = ("cell", "measure", "part", "n", "n_non_missing", "x1", "x2", "x_total", "bitmap")
     for kind in evidence.kinds:
         for line in kind.cells.select(names).iter_rows(named=True):
-            rows = found[line["measure"]].setdefault(line["part"], [[] for _ in evidence.rows])
-            rows[line["cell"]].append({**line, "kind": kind.kind})
+            parts = found[line["measure"]]
+            if line["part"] not in parts:
+                parts[line["part"]] = [[] for _ in evidence.rows]
+            parts[line["part"]][line["cell"]].append({**line, "kind": kind.kind})
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
+from sandbox.exports.checks.suppression import reader_of
 from sandbox.exports.finishing import finished, suppressed
 from sandbox.exports.gate import run_rule
 from sandbox.exports.subject import ExportSubject
@@ -113,6 +115,32 @@ def test_no_margin_that_is_shown_has_exactly_one_hidden_cell_below_it(margins: l
                     r for r, (values, g) in enumerate(rows) if g == finer and tuple(values[p] for p in places) == key
                 ]
                 assert len(below) == 1 or len(gone & set(below)) != 1
+
+
+class Passes(tuple[Any, ...]):
+    """Rows that count how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_what_a_reader_solves_takes_as_many_passes_over_many_cells_as_over_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass a cell is no matter in a small table and hours in one of half a million cells."""
+    passes = []
+    for more in ({}, {"北": (20, 40), "中": (35, 25)}):
+        for district, people in more.items():
+            monkeypatch.setitem(DISTRICTS, district, people)
+        found = subject(job(margins=[["区"]]), tmp_path)
+        assert found.evidence is not None
+        rows = Passes(found.evidence.rows)
+        reader_of(replace(found, evidence=replace(found.evidence, rows=rows)), {0}, (), 5)
+        passes.append(rows.passes)
+    assert passes[0] == passes[1] > 0
 
 
 def test_the_file_shows_a_mark_where_a_cell_is_hidden_and_no_number_of_it(tmp_path: Path) -> None:
