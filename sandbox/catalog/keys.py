@@ -6,4 +6,7 @@ from __future__ import annotations
 def normal_key(column: str) -> str:
     """One spelling of a key, as SQL: width, case and outer blanks do not make a second person; empty is missing."""
     wide = "０１２３４５６７８９Ｘｘ"
-    return f"nullif(upper(trim(translate(CAST({column} AS VARCHAR), '{wide}', '0123456789Xx'))), '')"
+    text = f"CAST({column} AS VARCHAR)"
+    narrow = f"translate({text}, '{wide}', '0123456789Xx')"
+    ascii_only = f"strlen({text}) = length({text})"  # as many bytes as characters: nothing is wide; translating is slow
+    return f"nullif(upper(trim(CASE WHEN {ascii_only} THEN {text} ELSE {narrow} END)), '')"

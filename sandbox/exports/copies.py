@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.products.compile import quote
-from sandbox.products.matching_rows import digests, kind_of, plain
+from sandbox.products.matching_rows import digests, kind_of, plain, texts
 from sandbox.products.source import Source, file_columns
 
 if TYPE_CHECKING:
@@ -57,10 +57,8 @@ def held(con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Sou
     found = []
     for alias, source in sources.items() if counts else ():
         for column in file_columns(source):
-            kind = kind_of(con, alias, column)
-            native = f"SELECT DISTINCT {quote(column)} AS s FROM {quote(alias)}"
-            text = f"SELECT {plain('s', kind)} AS s FROM ({native})"
-            query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({text}) ON s = v GROUP BY n, how"
+            known = texts(con, alias, column)
+            query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({known}) ON s = v GROUP BY n, how"
             hits = [(n, how) for n, how, hits in con.execute(query).fetchall() if hits >= SHARE * counts[n, how]]
             if hits:
                 size = con.execute(f"SELECT approx_count_distinct({quote(column)}) FROM {quote(alias)}").fetchall()

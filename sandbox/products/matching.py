@@ -152,7 +152,7 @@ def _wanted(con: duckdb.DuckDBPyConnection, keys: str, tables: Sequence[FileTabl
     source is streamed past the few texts of the file, not kept."""
     con.execute("CREATE TEMP TABLE __p AS SELECT k FROM __w WHERE k IS NOT NULL")
     for n, table in enumerate(tables):
-        _sampled(con, n)
+        _sampled(con, n, table)
         together = ", ".join(map(_together, _adjacent(table)))
         if together:
             con.execute(f"INSERT INTO __p SELECT DISTINCT unnest([{together}]) FROM __s{n}")
@@ -190,9 +190,13 @@ def _digested(con: duckdb.DuckDBPyConnection, keys: str, function: Callable[[byt
     return len(hits)
 
 
-def _sampled(con: duckdb.DuckDBPyConnection, number: int) -> None:
-    sample = f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1)"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT * FROM __t{number} {sample}")
+def _sampled(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> None:
+    """`__s…`: some rows, each cell as it is part of a key: the key of cells together is their keys together."""
+    cells = []
+    for column in (quote(str(place + 1)) for place in table.looked):
+        cells.append(f"CASE WHEN {column} IS NOT NULL THEN coalesce({normal_key(column)}, '') END AS {column}")
+    sample = f"SELECT * FROM __t{number} USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT {', '.join(cells) or '1'} FROM ({sample})")
 
 
 def _adjacent(table: FileTable) -> Iterator[tuple[int, ...]]:
@@ -206,8 +210,7 @@ def _adjacent(table: FileTable) -> Iterator[tuple[int, ...]]:
 
 
 def _together(columns: Sequence[int]) -> str:
-    joined = " || ".join(f"trim({quote(str(c + 1))})" for c in columns)
-    return normal_key(f"({joined})")
+    return f"nullif({' || '.join(quote(str(c + 1)) for c in columns)}, '')"
 
 
 def _splits(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> Iterator[Split]:

@@ -72,7 +72,7 @@ def shared_rows(
 
 
 def _told(con: duckdb.DuckDBPyConnection, table: str, width: int) -> dict[int, tuple[int, int, int, float]]:
-    """Column → (distinct values, cells that are numbers, most decimals, least power of ten of whole ones)."""
+    """Column → (distinct values, those that are numbers, most decimals, least power of ten of whole ones)."""
     found = {}
     for i in range(1, width + 1):
         c = f"trim({quote(str(i))})"
@@ -81,7 +81,7 @@ def _told(con: duckdb.DuckDBPyConnection, table: str, width: int) -> dict[int, t
             f"SELECT approx_count_distinct({c}), count(*) FILTER ({number}),"
             f" coalesce(max(length(regexp_extract({c}, '[.]([0-9]*)$', 1))) FILTER ({number}), 0),"
             f" coalesce(min(length({c}) - length(rtrim({c}, '0'))) FILTER ({number} AND {c} <> '0'), 0)"
-            f" FROM {table}"
+            f" FROM (SELECT DISTINCT {quote(str(i))} FROM {table})"
         ).fetchall()[0]
         found[i] = row
     return found
@@ -117,8 +117,7 @@ def _renamed(
     sizes = dict(con.execute("SELECT place, count(*) FROM __m GROUP BY place").fetchall())
     scores = []
     for name in free:
-        native = f"SELECT DISTINCT {quote(name)} AS v FROM {quote(alias)}"
-        known = f"SELECT {plain('v', kind_of(con, alias, name))} FROM ({native})"
+        known = texts(con, alias, name)
         query = f"SELECT place, count(*) FROM __m WHERE v IN ({known}) GROUP BY place"
         scores += [(hits / sizes[i], sizes[i], i, name) for i, hits in con.execute(query).fetchall()]
     places: set[int] = set()
@@ -176,6 +175,12 @@ def kind_of(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
     """The type of a column of an input."""
     kind = con.execute(f"SELECT typeof({quote(column)}) FROM {quote(alias)} LIMIT 1").fetchall()
     return str(kind[0][0]) if kind else "VARCHAR"
+
+
+def texts(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
+    """SQL for the distinct values `s` of a column of an input as text."""
+    native = f"SELECT DISTINCT {quote(column)} AS s FROM {quote(alias)}"
+    return f"SELECT {plain('s', kind_of(con, alias, column))} AS s FROM ({native})"
 
 
 def plain(column: str, kind: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import least
-from sandbox.exports.classes import class_sizes, distances, variety
+from sandbox.exports.classes import ALL, class_sizes, classes_of, distances, variety
 from sandbox.exports.places import within
 from sandbox.exports.records import TableRoles, roles_alone
 from sandbox.exports.subject import CannotRun, ExportSubject
@@ -124,12 +124,15 @@ def overall_risk(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(round(worst, 4), most, tuple(misses))
 
 
-def _sensitive(subject: ExportSubject) -> Iterator[tuple[Records, str, str]]:
-    """(table, column number, place) of every sensitive column; a guessed role may hide one, which the rule about
-    classes sends to a person."""
+def _sensitive(subject: ExportSubject) -> Iterator[tuple[pl.LazyFrame, str, str]]:
+    """(rows with their class as `ALL`, column number, place) of every sensitive column, one column at a time in memory;
+    a guessed role may hide one, which the rule about classes sends to a person."""
     for one in tables_of(subject):
-        for number in one.roles.of("sensitive"):
-            yield one, number, within(one.table.place, column=number)
+        sensitive = one.roles.of("sensitive")
+        classes = classes_of(one.table.frame(), one.quasi) if sensitive else None
+        for number in sensitive:
+            cells = one.table.frame().select(number).collect(engine="streaming")
+            yield cells.with_columns(classes).lazy(), number, within(one.table.place, column=number)
 
 
 @check("sensitive_diversity")
@@ -144,8 +147,8 @@ def sensitive_diversity(subject: ExportSubject, parameters: Any) -> Measured:
         | (pl.col("entropy") < math.log(p.entropy_l) - 1e-12)
         | (pl.col("first") >= p.recursive_c * pl.col("tail"))
     )  # fmt: skip
-    for one, number, place in _sensitive(subject):
-        found = variety(one.table.frame(), one.quasi, number, p.recursive_l)
+    for frame, number, place in _sensitive(subject):
+        found = variety(frame, [ALL], number, p.recursive_l)
         if not found.height:
             continue
         fewest = least(fewest, found["distinct"].min())
@@ -161,8 +164,8 @@ def sensitive_diversity(subject: ExportSubject, parameters: Any) -> Measured:
 def sensitive_closeness(subject: ExportSubject, parameters: Any) -> Measured:
     """No class is farther than `max_distance` from the whole table in any sensitive column (R15)."""
     worst, misses = 0.0, []
-    for one, number, place in _sensitive(subject):
-        found = distances(one.table.frame(), one.quasi, number)
+    for frame, number, place in _sensitive(subject):
+        found = distances(frame, [ALL], number)
         far = float(found["distance"].max() or 0.0)  # type: ignore[arg-type]
         worst = max(worst, far)
         if far > parameters.max_distance:

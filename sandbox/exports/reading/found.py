@@ -75,9 +75,10 @@ class Found:
 
     def table(
         self, place: str, header: Sequence[str], rows: Iterable[Sequence[str | None]], *, hidden: bool = False,
-        first_row: int = 2,
+        first_row: int = 2, ready: Iterable[Sequence[Any]] = (),
     ) -> None:  # fmt: skip
-        """Write a table, a batch at a time. Cells beyond the header become texts of their row. Raises TooMuch."""
+        """Write a table, a batch at a time. Cells beyond the header become texts of their row. `ready`: batches before
+        `rows`, each a list of equally long Arrow arrays of large strings, one a column. Raises TooMuch."""
         import pyarrow as pa
 
         if len(self.tables) >= self.bounds.tables:
@@ -92,6 +93,9 @@ class Found:
         self.tables.append(entry)
         source = iter(rows)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for columns in ready:
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+                count += len(columns[0])
             while chunk := list(islice(source, BATCH)):
                 columns = self._columns(place, chunk, width, first_row + count)
                 writer.write_batch(pa.record_batch(columns, schema=schema))

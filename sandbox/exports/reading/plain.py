@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sandbox.exports.places import within
 from sandbox.exports.reading.found import MODEL, Found
@@ -14,19 +16,77 @@ from sandbox.exports.reading.kinds import encoding_of
 from sandbox.exports.reading.models import parameters_of
 
 _LONGEST_CELL = 16 << 20
+_BLOCK = 4 << 20
 _HEX_BYTES = 4096
 
 
 def read_csv(path: Path, place: str, found: Found, delimiter: str = ",") -> None:
     """The first line is the header; a row of another width is a problem."""
     csv.field_size_limit(_LONGEST_CELL)
-    with path.open(encoding=encoding_of(path) or "utf-8", newline="") as file:
-        lines = csv.reader(file, delimiter=delimiter, strict=True)
-        header = next(lines, None)
-        if header is None:
-            found.problem("empty", place)
+    encoding = encoding_of(path) or "utf-8"
+    with path.open(encoding=encoding, newline="") as file:
+        header = next(csv.reader(file, delimiter=delimiter, strict=True), None)
+    if header is None:
+        found.problem("empty", place)
+        return
+    with path.open("rb") as raw:
+        simple = _simple(raw, header, delimiter) if encoding == "utf-8-sig" else ()
+        found.table(place, header, _rest(raw, encoding, delimiter), ready=simple)
+
+
+def _simple(raw: BinaryIO, header: Sequence[str], delimiter: str) -> Iterator[list[Any]]:
+    """Columns of blocks of lines that are cells and delimiters and nothing else: there Arrow, which is fast, and the
+    standard library, which is strict, cannot differ. `raw` is left before the first line that is not so."""
+    first, joined = raw.readline().decode("utf-8-sig"), delimiter.join(header)
+    if not header or first not in (f"{joined}\n", f"{joined}\r\n"):
+        raw.seek(0)
+        return
+    while True:
+        at = raw.tell()
+        block = raw.read(_BLOCK)
+        block = block[: block.rfind(b"\n") + 1]
+        columns = _cells(block, len(header), delimiter) if _is_simple(block) else None
+        raw.seek(at + len(block) if columns else at)
+        if columns is None:
             return
-        found.table(place, header, lines)
+        yield columns
+
+
+def _is_simple(block: bytes) -> bool:
+    """Without quotes, empty lines, carriage returns in cells, and a mark that Arrow would take away."""
+    if not block or block.startswith((b"\n", b"\r", codecs.BOM_UTF8)):
+        return False
+    odd = any(mark in block for mark in (b'"', b"\n\n", b"\n\r\n"))
+    return not odd and block.count(b"\r") == block.count(b"\r\n")
+
+
+def _cells(block: bytes, width: int, delimiter: str) -> list[Any] | None:
+    """The columns of a block of lines; None where one is longer or shorter."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    names = [str(n + 1) for n in range(width)]
+    try:
+        table = arrow.read_csv(
+            pa.BufferReader(block),
+            arrow.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+            arrow.ParseOptions(delimiter=delimiter, quote_char=False, escape_char=False, ignore_empty_lines=False),
+            arrow.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), null_values=[""],
+                                 strings_can_be_null=True),
+        )  # fmt: skip
+    except pa.ArrowInvalid:
+        return None
+    return [column.combine_chunks() for column in table.columns]
+
+
+def _rest(raw: BinaryIO, encoding: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows from where `raw` is, without the header."""
+    begun = raw.tell() > 0
+    file = io.TextIOWrapper(raw, "utf-8" if begun else encoding, newline="")
+    lines = csv.reader(file, delimiter=delimiter, strict=True)
+    if not begun:
+        next(lines)
+    yield from lines
 
 
 def read_tsv(path: Path, place: str, found: Found) -> None:
