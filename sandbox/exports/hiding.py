@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.exports.history import COUNTS, ReleasedCell
 from sandbox.exports.systems import Bounds, Cell, CellKey, Need, Relation, System
-from sandbox.products.releasing import Table, count_interval
+from sandbox.products.releasing import Table, count_interval, follows
 from sandbox.products.spec import Cube
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def quantities(cube: Cube, evidence: Evidence, *, base: int, shown: Table | None
     """What of a cube's measures adds up."""
     lines = _lines(evidence)
     for number, (name, measure) in enumerate(cube.measures.items(), start=evidence.dimensions):
-        if measure.op in NOT_ADDED or (measure.op == "share_of_margin" and _follows(cube, name)):
+        if measure.op in NOT_ADDED or follows(cube, name):
             continue
         seen = [_ends(row[number], shown, name, i) for i, row in enumerate(evidence.rows)]
         for part, behind in lines.get(name, {}).items():
@@ -222,12 +222,6 @@ def not_assessed(cube: Cube, evidence: Evidence, hidden: Collection[int]) -> lis
     above a hidden row."""
     tied = any(whole not in hidden and set(parts) & set(hidden) for whole, parts in steps_down(cube, evidence))
     return [name for name, m in cube.measures.items() if tied and m.op in NOT_ADDED]
-
-
-def _follows(cube: Cube, name: str) -> bool:
-    """Whether a share is the quotient of two other released numbers: it tells nothing more."""
-    share = cube.measures[name]
-    return any(m.op == ("sum" if share.of else "count") and m.of == share.of for m in cube.measures.values())
 
 
 def _float(value: Any) -> float:
