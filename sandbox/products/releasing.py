@@ -5,8 +5,8 @@ be their sum, so that it is an interval of its own for whoever adds up.
 
 Every other measure goes to a step of its own: the declared decimals, or the number of the row 1, 2, 5, 10 … that is at
 least `effect_percent` of the largest effect one entity has on it in any cell that is shown. So that effect spans at
-most 1 + 100 / `effect_percent` steps, and digits below it, where a crafted measure could carry somebody's value, are gone.
-Shares are taken of numbers that were rounded before.
+most 1 + 100 / `effect_percent` steps, and digits below it, where a crafted measure could carry somebody's value, are
+gone. Shares are taken of numbers that were rounded before.
 
 The effect of an entity on a sum is its contribution. On a quotient it is what its amounts add to it, above and below
 the line. On a quantile, a minimum or a maximum it is the value itself, which is somebody's.
