@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
+from sandbox.exports.closure import null_vectors
 from sandbox.exports.finishing import finished
-from sandbox.exports.gate import run_rule
+from sandbox.exports.gate import evaluate, run_rule
 from sandbox.exports.subject import ExportSubject
 from sandbox.exports.wording import wording_of
+from sandbox.products.budget import Cancelled
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import derive
 from sandbox.products.source import EntityKey, Source
@@ -70,3 +73,51 @@ def test_a_ratio_of_amounts_that_may_be_negative_is_for_people(
     assert made.hidden and result.run.outcome is expected
     told = {finding.text for finding in result.findings}
     assert told == ({wording_of("suppression_audit", "negative").text} if expected is REVIEW else set())
+
+
+class Ends:
+    """Who looks on, and ends it at the `last`-th look."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.looks = last, 0
+        self.said: list[tuple[str, float]] = []
+
+    def progress(self, step: str, share: float) -> None:
+        self.said.append((step, share))
+
+    def cancelled(self) -> bool:
+        self.looks += 1
+        return self.looks >= self.last
+
+
+@pytest.fixture(scope="module")
+def hiding(tmp_path_factory: pytest.TempPathFactory) -> ExportSubject:
+    return product(SUM, tmp_path_factory.mktemp("hiding"), gives=POSITIVE)
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_whoever_looks_on_ends_the_search_for_what_to_hide(hiding: ExportSubject, last: int) -> None:
+    ends = Ends(last)
+    with pytest.raises(Cancelled):
+        finished(replace(hiding, watch=ends), edition())
+    assert ends.looks == last and len(ends.said) == last - 1
+
+
+@pytest.mark.parametrize("check", ["suppression_audit", "linear_closure"])
+def test_a_rule_that_is_cancelled_is_no_failed_rule_and_leaves_no_verdict(hiding: ExportSubject, check: str) -> None:
+    made = finished(hiding, edition())
+    rule, ends = edition().by_check(check), Ends(2)
+    assert run_rule(rule, made).run.outcome is PASS
+    with pytest.raises(Cancelled):
+        run_rule(rule, replace(made, watch=ends))
+    with pytest.raises(Cancelled):
+        evaluate(replace(made, watch=Ends(1)), edition())
+    assert ends.looks == 2 and all(0 <= share <= 1 for _, share in ends.said)
+
+
+def test_null_vectors_of_many_long_rows_are_ended_between_two_products() -> None:
+    matrix = [dict.fromkeys(range(i % 7, 400, 1 + i % 5), 1) for i in range(60)]
+    ends = Ends(5)
+    with pytest.raises(Cancelled):
+        null_vectors(matrix, 400, math.inf, ends)
+    assert ends.looks == 5

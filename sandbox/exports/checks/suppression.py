@@ -42,7 +42,7 @@ def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
         misses.append(Miss("request", "rows hidden in part", width, Outcome.REVIEW))
     try:
         system = reader_of(subject, rows, earlier, width)
-        result = audit(system, Limits(parameters.program_budget, parameters.budget_seconds))
+        result = audit(system, Limits(parameters.program_budget, parameters.budget_seconds, subject.watch))
         misses += _found(subject, system, result, width)
     except OverBudget:
         misses.append(Miss("history", "over budget", width, Outcome.REVIEW))
