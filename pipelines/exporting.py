@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines import proving
 from pipelines.granted import CHANGED, NO_SNAPSHOT, graded, kinds_of, require_provable, source_of
+from pipelines.watching import Claim, ForRules, Page
 from policies.text import Text, UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
@@ -101,8 +102,8 @@ class Checking:
         facts = _facts(work.platform, request_id)
         proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
         seen = _seen(facts, proved)
-        subject = _subject(facts, proved, seen)
-        verdict = work.step("rules", 60, lambda: evaluate(subject, facts.edition))
+        watch = ForRules(Page(work, (60, 90), Claim(work), "rules"))
+        subject, verdict = work.step("rules", 60, lambda: _judged(work, facts, proved, seen, watch))
         basis = work.step("record", 90, lambda: _keep(facts, subject))
         stakes = _stakes(facts, subject)
 
@@ -129,8 +130,8 @@ class Releasing:
         facts = _facts(work.platform, work.job.subject_id)
         proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 50)))
         seen = _seen(facts, proved)
-        subject = _subject(facts, proved, seen)
-        verdict = work.step("last_check", 50, lambda: evaluate(subject, facts.edition))
+        watch = ForRules(Page(work, (50, 80), Claim(work), "last_check"))
+        subject, verdict = work.step("last_check", 50, lambda: _judged(work, facts, proved, seen, watch))
         if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
             return _withholding(facts, verdict, _keep(facts, subject))
         release_id = new_id("rel")
@@ -350,7 +351,17 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     return Basis(service.keep_basis(settings, document), tuple(wrong), file)
 
 
-def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
+def _judged(
+    work: Work, facts: Facts, proved: Proved, seen: Seen, watch: ForRules
+) -> tuple[ExportSubject, Verdict]:  # fmt: skip
+    """The request as it would leave, and what the rules say to it. Raises `ClaimLost` within seconds of the job's
+    being cancelled: nothing is written before the verdict is."""
+    with proving.claimed(work):
+        subject = _subject(facts, proved, seen, watch)
+        return subject, evaluate(subject, facts.edition)
+
+
+def _subject(facts: Facts, proved: Proved, seen: Seen, watch: ForRules) -> ExportSubject:
     request, application = facts.request, facts.application
     columns = {alias: column_names(facts.sources[alias]) for alias in facts.grants}
     free = facts.spec.prepare or len(columns) < len(facts.sources)
@@ -371,7 +382,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen) -> ExportSubject:
         elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost,
         volume=facts.volume, rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
-        black_box=proved.tried,
+        black_box=proved.tried, watch=watch,
     )  # fmt: skip
     subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
     return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})

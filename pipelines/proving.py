@@ -12,6 +12,7 @@ from sandbox.kernel.jobs import ClaimLost, Work
 from sandbox.kernel.keys import load_secret
 from sandbox.products import blackbox, proving, reports
 from sandbox.products.blackbox import Tried
+from sandbox.products.budget import Cancelled
 from sandbox.products.entities import EntityRegister
 from sandbox.products.evidence import Budget, Evidence
 from sandbox.products.source import EvidenceError, Source
@@ -68,9 +69,11 @@ def trials(
 
 @contextmanager
 def claimed(work: Work) -> Iterator[None]:
-    """A proof that was stopped was stopped because this attempt has lost its job."""
+    """A proof or a check that was stopped was stopped because this attempt has lost its job."""
     try:
         yield
+    except Cancelled:
+        raise ClaimLost(work.job.key) from None
     except EvidenceError as error:
         if error.code == "evidence.cancelled":
             raise ClaimLost(work.job.key) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines import proving
-from pipelines.watching import Claim, Page
+from pipelines.watching import Claim, ForRules, Page
 from policies.text import Text, UserError
 from sandbox.applications import repository as applications
 from sandbox.exports import selfcheck
@@ -116,11 +116,12 @@ def _checked(work: Work, bound: Bound, spec: JobSpec, page: Page) -> Checked:
     base = bound.edition.by_check("rounding").parameters.base
     subject = ExportSubject(
         files=(), audience=bound.audience, lane="file", rounding_base=base,  # type: ignore[arg-type]
-        bounds=bounds_of(bound.edition),
+        bounds=bounds_of(bound.edition), watch=ForRules(page),
     )  # fmt: skip
     matcher = Matcher(bound.sources, bound.edition, prove)
-    described = matcher.described(subject, spec, None, stated=bound.stated, post=_post(work, bound, spec))
-    return Checked(described, evaluate(described, bound.edition))
+    with proving.claimed(work):
+        described = matcher.described(subject, spec, None, stated=bound.stated, post=_post(work, bound, spec))
+        return Checked(described, evaluate(described, bound.edition))
 
 
 def _post(work: Work, bound: Bound, spec: JobSpec) -> Post:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from sandbox.kernel.jobs import RUNNING, ClaimLost, Job, Work
+from sandbox.products.budget import Cancelled
 from sandbox.workspaces.run import RunOutcome
 from sandbox.workspaces.usage import Usage
 
@@ -55,3 +56,19 @@ class Page:
 
     def cancelled(self) -> bool:
         return self.claim.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class ForRules:
+    """A page for rules, which take everything but `Cancelled` for a failure of their own."""
+
+    page: Page
+
+    def progress(self, step: str, share: float) -> None:
+        try:
+            self.page.progress(step, share)
+        except ClaimLost:
+            raise Cancelled(step) from None
+
+    def cancelled(self) -> bool:
+        return self.page.cancelled()

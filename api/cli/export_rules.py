@@ -67,7 +67,8 @@ NOT_CLAIMED: dict[str, Text] = {
         "Decided to the depth it states; not deeper combinations, nor products",
     ),
     "suppression_audit": Text(
-        "中位数、分位数、极值不由合计相连，送人工", "Medians, quantiles and extremes are tied by no sum: people decide"
+        "中位数、分位数、极值不由合计相连，分子或分母可能为负的比值没有界，送人工",
+        "Medians, quantiles and extremes are tied by no sum, ratios of negative amounts have no bound: people decide",
     ),
     "rounding": Text("取整本身不是匿名化", "Rounding by itself makes nothing anonymous"),
     "evidence_proofs": Text(

@@ -198,7 +198,8 @@ class Suppression(Strict):
 
 
 class Rounding(Strict):
-    """Released counts are multiples of `base`; totals are recomputed from rounded cells.
+    """Released counts are multiples of `base`, totals too, each rounded by itself: each is an interval.
+    Shares whose part and whole are released are computed from the rounded numbers and tell nothing more.
 
     An amount's step is at least `effect_percent` of the largest effect one entity has on any cell of its column, so
     that this effect spans at most 1 + 100 / `effect_percent` steps.

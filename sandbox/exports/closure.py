@@ -14,8 +14,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ from sandbox.exports.differencing import once
 from sandbox.exports.echelon import PRIME, Echelon, Sparse, whole
 from sandbox.exports.encoding import Encoded, encode
 from sandbox.exports.history import COUNT, ReleasedCell
+from sandbox.products.budget import Cancelled
+
+if TYPE_CHECKING:
+    from sandbox.products.budget import Watch
 
 DEPTH = 2
 LENGTHS = (40, 60, 80, 160, 640, 2**63)
@@ -74,8 +79,12 @@ class Closure:
         return self.complete and not self.opened
 
 
-def closure(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, seconds: float) -> Closure:
-    """Exposures by the new cells together with the old ones, without those the old ones gave already."""
+def closure(
+    new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, seconds: float,
+    watch: Watch | None = None,
+) -> Closure:  # fmt: skip
+    """Exposures by the new cells together with the old ones, without those the old ones gave already. Raises
+    `Cancelled` where `watch` ended it."""
     deadline = time.monotonic() + seconds
     groups: dict[tuple[str, str], tuple[list[ReleasedCell], list[ReleasedCell]]] = defaultdict(lambda: ([], []))
     for side, cells in ((0, old), (1, new)):
@@ -84,11 +93,12 @@ def closure(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, thresho
     found: list[Exposure] = []
     opened, complete = 0, True
     for (kind, variable), (before, mine) in groups.items():
+        _go_on(watch, 0.0)
         known = {cell.bitmap for cell in before}
         if all(cell.bitmap in known for cell in mine):
             continue
         mine, before = once(mine, before)
-        one = _Search(encode(before, mine), threshold, deadline)
+        one = _Search(encode(before, mine), threshold, deadline, watch)
         one.run()
         found += [Exposure(kind, variable, n, terms, divisor) for n, terms, divisor in one.proofs()]
         opened, complete = opened + one.opened, complete and one.complete
@@ -116,6 +126,7 @@ class _Search:
     encoded: Encoded
     threshold: int
     deadline: float
+    watch: Watch | None = None
     complete: bool = True
     opened: int = 0
     exposed: list[tuple[int, ...]] = field(default_factory=list)
@@ -132,7 +143,7 @@ class _Search:
         finished, everything = self._prove(LENGTHS[0]), self._within(LENGTHS[0])
         if finished and everything:
             return
-        vectors = null_vectors(self.matrix, len(self.sizes), self.deadline)
+        vectors = null_vectors(self.matrix, len(self.sizes), self.deadline, self.watch)
         singles, pairs = self._flagged(vectors) if vectors is not None else ([], [])
         for length in LENGTHS[1:]:
             unproved = [one for one in (*singles, *pairs) if self.echelon.certificate(one) is None]
@@ -156,7 +167,8 @@ class _Search:
         return finished
 
     def _add(self, rows: Iterable[int]) -> bool:
-        for i in rows:
+        for done, i in enumerate(rows):
+            _go_on(self.watch, done / len(self.matrix))
             if time.monotonic() > self.deadline:
                 return False
             self.echelon.add(self.matrix[i], i, self.usage)
@@ -246,10 +258,22 @@ def atoms(encoded: Encoded) -> tuple[list[Sparse], Sizes, npt.NDArray[np.int64]]
     return rows, sizes.astype(np.int64), member
 
 
-def null_vectors(matrix: Sequence[Sparse], columns: int, deadline: float) -> Vectors | None:
-    """Random vectors orthogonal to every row (least squares on the transpose); None where that takes too long."""
+def _go_on(watch: Watch | None, share: float | None = None) -> None:
+    if watch is None:
+        return
+    if watch.cancelled():
+        raise Cancelled("closure")
+    if share is not None:
+        watch.progress("closure", share)
+
+
+def null_vectors(
+    matrix: Sequence[Sparse], columns: int, deadline: float, watch: Watch | None = None
+) -> Vectors | None:  # fmt: skip
+    """Random vectors orthogonal to every row (least squares on the transpose); None where that takes too long. Raises
+    `Cancelled`."""
     import scipy.sparse as sparse  # type: ignore[import-untyped]
-    from scipy.sparse.linalg import lsmr  # type: ignore[import-untyped]
+    from scipy.sparse.linalg import LinearOperator, lsmr  # type: ignore[import-untyped]
 
     rows = [row for row in matrix if row]
     lengths = np.array([len(row) for row in rows])
@@ -260,13 +284,22 @@ def null_vectors(matrix: Sequence[Sparse], columns: int, deadline: float) -> Vec
     values *= weight[flat] / np.repeat(norms, lengths)
     shape = (len(rows), columns)
     turned = sparse.csr_matrix((values, flat, np.concatenate([[0], np.cumsum(lengths)])), shape=shape).T.tocsr()
+
+    def asking(side: Any) -> Callable[[Vectors], Vectors]:
+        def product(vector: Vectors) -> Vectors:
+            _go_on(watch)  # thousands of products make one vector
+            return cast("Vectors", side @ vector)
+
+        return product
+
+    operator = LinearOperator(turned.shape, asking(turned), asking(turned.T), dtype=np.float64)
     rng = np.random.default_rng(secrets.randbits(128))
     found = []
     for _ in range(VECTORS):
         if time.monotonic() > deadline:
             return None
         start = rng.standard_normal(columns) * SPREAD
-        answer = lsmr(turned, start, atol=PRECISION, btol=PRECISION, conlim=0, maxiter=STEPS)
+        answer = lsmr(operator, start, atol=PRECISION, btol=PRECISION, conlim=0, maxiter=STEPS)
         if answer[1] == 7:  # the limit of steps
             return None
         found.append(weight * (start - turned @ answer[0]))

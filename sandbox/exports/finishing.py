@@ -26,7 +26,6 @@ from sandbox.products.releasing import Place, Table
 
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
-    from sandbox.products.budget import Watch
 
 _ROUNDS = 3
 """What is hidden decides how finely the rest is rounded, and that what has to be hidden."""
@@ -39,16 +38,15 @@ Post = Callable[[Table, list[Table]], Artefact]
 """Runs the job's `post` on the product and the references, as released, and gives the file."""
 
 
-def finished(
-    subject: ExportSubject, edition: ExportEdition, post: Post | None = None, watch: Watch | None = None
-) -> ExportSubject:
+def finished(subject: ExportSubject, edition: ExportEdition, post: Post | None = None) -> ExportSubject:
     """`subject` with what is suppressed and, where it has no file of its own, with the file that the platform writes.
 
-    `post` is asked only for jobs that have such a statement. Raises what `post` raises.
+    `post` is asked only for jobs that have such a statement. Raises what `post` raises, and `Cancelled` where the
+    subject's watch ended it.
     """
     if subject.spec is None or subject.evidence is None:
         return subject
-    hidden = suppressed(subject, edition, watch)
+    hidden = suppressed(subject, edition)
     rows = frozenset(row for row, _ in hidden)
     if rows:
         failing = frozenset(row for row, _ in failing_cells(subject, edition))
@@ -71,16 +69,16 @@ def _made(subject: ExportSubject, edition: ExportEdition, post: Post | None) -> 
     return post(shown, [releasing.released(cube, one, rounding) for cube, one in releasing.references(spec, evidence)])
 
 
-def suppressed(subject: ExportSubject, edition: ExportEdition, watch: Watch | None = None) -> frozenset[Place]:
+def suppressed(subject: ExportSubject, edition: ExportEdition) -> frozenset[Place]:
     """The cells that the platform hides: those that fail, and the cheapest others that they need to stay hidden; none
-    where the job does not ask for it. Raises `Cancelled` where `watch` ended it."""
+    where the job does not ask for it. Raises `Cancelled` where the subject's watch ended it."""
     spec, _ = subject.need_evidence()
     if spec.suppress is None:
         return frozenset()
     failing = frozenset(row for row, _ in failing_cells(subject, edition))
     rows = failing
     for _ in range(_ROUNDS):
-        more = rows | _beside(_hiding(subject, edition, failing, rows), edition, rows, watch)
+        more = rows | _beside(_hiding(subject, edition, failing, rows), edition, rows)
         if more == rows:
             break
         rows = more
@@ -101,9 +99,7 @@ def _hiding(
     return replace(subject, hidden=hidden, protection=protection, shown=shown)
 
 
-def _beside(
-    subject: ExportSubject, edition: ExportEdition, rows: frozenset[int], watch: Watch | None
-) -> frozenset[int]:
+def _beside(subject: ExportSubject, edition: ExportEdition, rows: frozenset[int]) -> frozenset[int]:
     """Rows to hide besides; none where it cannot be decided or nothing helps, which the audit will say.
 
     Decided on exact numbers: rounding alone keeps a hidden value wide, but what is shown must not isolate its people
@@ -115,7 +111,7 @@ def _beside(
     try:
         exact = replace(subject, shown=None, rounding_base=1)
         system = reader_of(exact, set(rows), subject.history or (), parameters.min_interval_width)
-        limits = Limits(parameters.program_budget, parameters.budget_seconds, watch)
+        limits = Limits(parameters.program_budget, parameters.budget_seconds, subject.watch)
         extra = set(protect(system, limits))
     except (OverBudget, Contradiction, Unsolved, CannotRun):
         return frozenset()

@@ -19,6 +19,7 @@ from sandbox.exports.checks import CHECKS, Measured, Miss
 from sandbox.exports.checks.base import MOST
 from sandbox.exports.subject import CannotRun, ExportSubject, NoEvidence
 from sandbox.exports.wording import CANNOT_RUN, wording_of
+from sandbox.products.budget import Cancelled
 
 if TYPE_CHECKING:
     from policies.schema.export import ExportEdition
@@ -75,12 +76,15 @@ def _applies(rule: Any, subject: ExportSubject) -> bool:
 
 
 def run_rule(rule: Any, subject: ExportSubject) -> RuleResult:
-    """One rule; whatever it raises becomes an error run that names the class of the failure and no value."""
+    """One rule; whatever it raises becomes an error run that names the class of the failure and no value. Raises
+    `Cancelled` alone: where the subject's watch ended the check there is no verdict."""
     try:
         registered = CHECKS.get(rule.check)
         if registered is None:
             raise CannotRun("no such check on this platform")
         return _result(rule, registered.run(subject, rule.parameters))
+    except Cancelled:
+        raise
     except NoEvidence as known:
         return RuleResult(RuleRun(rule.id, known.outcome, str(known), None), ())
     except CannotRun as missing:

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.exports.history import COUNTS, ReleasedCell
 from sandbox.exports.systems import Bounds, Cell, CellKey, Need, Relation, System
-from sandbox.products.releasing import Table, count_interval
+from sandbox.products.releasing import Table, count_interval, follows
 from sandbox.products.spec import Cube
 
 if TYPE_CHECKING:
     from policies.schema.export import Dominance
     from sandbox.products.evidence import Evidence
 
+QUOTIENTS = ("ratio", "weighted_mean", "share_of_margin")
+"""Measures of whose amounts only the absolute contributions are known."""
 NOT_ADDED = ("median", "quantile", "min", "max", "stddev")
 """Measures whose values in parts and whole are tied by no sum."""
 
@@ -164,9 +166,9 @@ def _need(quantity: Quantity, row: int, protection: Protection, signed: bool) ->
 
 def quantities(cube: Cube, evidence: Evidence, *, base: int, shown: Table | None) -> Iterator[Quantity]:
     """What of a cube's measures adds up."""
-    lines = _lines(evidence)
+    lines, unbounded = _lines(evidence), may_be_negative(cube, evidence)
     for number, (name, measure) in enumerate(cube.measures.items(), start=evidence.dimensions):
-        if measure.op in NOT_ADDED or (measure.op == "share_of_margin" and _follows(cube, name)):
+        if measure.op in NOT_ADDED or follows(cube, name) or name in unbounded:
             continue
         seen = [_ends(row[number], shown, name, i) for i, row in enumerate(evidence.rows)]
         for part, behind in lines.get(name, {}).items():
@@ -224,10 +226,35 @@ def not_assessed(cube: Cube, evidence: Evidence, hidden: Collection[int]) -> lis
     return [name for name, m in cube.measures.items() if tied and m.op in NOT_ADDED]
 
 
-def _follows(cube: Cube, name: str) -> bool:
-    """Whether a share is the quotient of two other released numbers: it tells nothing more."""
-    share = cube.measures[name]
-    return any(m.op == ("sum" if share.of else "count") and m.of == share.of for m in cube.measures.values())
+def may_be_negative(cube: Cube, evidence: Evidence) -> list[str]:
+    """Quotients with an amount above or below the line that is not the sum of what everybody gives in size: somebody
+    gives less than nothing, and what a reader knows of such an amount is bounded by no program."""
+    return [
+        name
+        for number, (name, measure) in enumerate(cube.measures.items(), start=evidence.dimensions)
+        if measure.op in QUOTIENTS and not follows(cube, name) and not _of_sizes(cube, evidence, name, number)
+    ]
+
+
+def _of_sizes(cube: Cube, evidence: Evidence, name: str, number: int) -> bool:
+    """Whether every row's quotient is that of the absolute contributions above and below its line."""
+    parts = {part: [max((_float(x["x_total"]) for x in row), default=0.0) for row in lines]
+             for part, lines in _lines(evidence)[name].items()}  # fmt: skip
+    above = parts.get("numerator") or parts["value"]
+    below = parts.get("denominator") or _margins(cube, evidence, cube.measures[name].margin or (), above)
+    values = [row[number] for row in evidence.rows]
+    return all(value is None or math.isclose(_float(value) * under, over, rel_tol=1e-6, abs_tol=1e-9)
+               for value, over, under in zip(values, above, below, strict=True))  # fmt: skip
+
+
+def _margins(cube: Cube, evidence: Evidence, margin: Sequence[str], amounts: Sequence[float]) -> list[float]:
+    """Of every row the sum of `amounts` over the rows of its grouping that share its values of `margin`."""
+    at = [cube.dimensions.index(name) for name in margin]
+    groups = [(g, *(row[i] for i in at)) for g, row in zip(evidence.groupings, evidence.rows, strict=True)]
+    sums: dict[tuple[Any, ...], float] = defaultdict(float)
+    for group, amount in zip(groups, amounts, strict=True):
+        sums[group] += amount
+    return [sums[group] for group in groups]
 
 
 def _float(value: Any) -> float:

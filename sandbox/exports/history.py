@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pyroaring import BitMap
 
 from sandbox.products.evidence import Evidence, KindEvidence
-from sandbox.products.releasing import count_interval
+from sandbox.products.releasing import count_interval, follows
 from sandbox.products.spec import JobSpec
 
 COUNT = "count"
@@ -73,7 +73,8 @@ def cells_of(
     spec: JobSpec, evidence: Evidence, *, release: str, base: int, hidden: Container[tuple[int, str]] = ()
 ) -> tuple[ReleasedCell, ...]:
     """What a release of this product adds to the history: its cells, the `hidden` ones as suppressed, and those of the
-    reference steps it rests on and may show; empty sets add nothing.
+    reference steps it rests on and may show; empty sets add nothing. Every count, totals too, is an interval of its own
+    (`rounded`); a share of two rounded numbers follows from them (`derived`).
 
     Raises `ValueError` where a cell does not say how many entities it has.
     """
@@ -82,9 +83,11 @@ def cells_of(
     for kind, row in _rows(evidence):
         low = high = None
         value: Value = "exact"
-        if (row["cell"], row["measure"]) in hidden:
+        if follows(spec, row["measure"]):
+            value = "derived"
+        elif (row["cell"], row["measure"]) in hidden:
             value = "suppressed"
-        elif row["op"] in COUNTS and row["part"] == "value":
+        elif spec.measures[row["measure"]].is_count:
             low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
             value = "rounded" if low < high else "exact"
         place = cell_place(spec.file_name, row["cell"], row["measure"])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sandbox.exports.reading.bounds import Bounds
     from sandbox.exports.records import RecordFacts
     from sandbox.exports.scan import Hits
+    from sandbox.products.budget import Watch
     from sandbox.products.carrier import Refusal
     from sandbox.products.releasing import Table as ReleasedTable
 
@@ -154,7 +155,8 @@ class ExportSubject:
     (None: nobody has looked); `lost_kinds`: kinds whose history is empty though it should not be.
     `records`: roles of the columns of tables that no evidence is behind. `protection`: what hidden cells need, None:
     the most that can be asked; `shown`: the product's numbers as released, None: they are taken as exact.
-    `exhaustive`: rules list every miss, for the platform to hide the cells.
+    `exhaustive`: rules list every miss, for the platform to hide the cells. `watch`: who looks on and may end what
+    takes long.
     """
 
     files: tuple[ExportFile, ...]
@@ -188,6 +190,7 @@ class ExportSubject:
     black_box: tuple[Tried, ...] | None = None
     bounds: Bounds | None = None
     records: RecordFacts | None = None
+    watch: Watch | None = None
 
     @cached_property
     def contents(self) -> tuple[Contents, ...]:

@@ -241,6 +241,12 @@ WORDINGS: dict[str, Wording] = {
         "请合并分组，不要自行隐去单元格",
         "Merge groups instead of hiding cells",
     ),
+    "suppression_audit/negative": _w(
+        "比值的分子或分母可能为负，隐去的值能被推算到多窄无法由程序确定",
+        "A ratio has amounts that may be negative: no program bounds what can be worked out about its hidden values",
+        "请将正负金额分成两个度量，或改用计数、求和",
+        "Make amounts above and below zero two measures, or use counts and sums",
+    ),
     "rounding": _w(
         "文件与平台重算并取整的结果不一致",
         "The file differs from what the platform recomputed and rounded",

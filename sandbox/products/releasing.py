@@ -1,9 +1,12 @@
 """From recomputed values to the numbers a reader sees: suppressed, rounded, in fixed order.
 
-Counts go to a multiple of the policy's base. Every other measure goes to a step of its own: the declared decimals, or
-the number of the row 1, 2, 5, 10 … that is at least `effect_percent` of the largest effect one entity has on it in any
-cell that is shown. So that effect spans at most 1 + 100 / `effect_percent` steps, and digits below it, where a crafted
-measure could carry somebody's value, are gone. Shares are taken of numbers that were rounded before.
+Counts go to a multiple of the policy's base, each by itself: a total is as near to the truth as its parts and need not
+be their sum, so that it is an interval of its own for whoever adds up.
+
+Every other measure goes to a step of its own: the declared decimals, or the number of the row 1, 2, 5, 10 … that is at
+least `effect_percent` of the largest effect one entity has on it in any cell that is shown. So that effect spans at
+most 1 + 100 / `effect_percent` steps, and digits below it, where a crafted measure could carry somebody's value, are
+gone. Shares are taken of numbers that were rounded before.
 
 The effect of an entity on a sum is its contribution. On a quotient it is what its amounts add to it, above and below
 the line. On a quantile, a minimum or a maximum it is the value itself, which is somebody's.
@@ -273,6 +276,11 @@ def _with_shares(table: Table) -> Table:
                 row[place] = _share(row[source], whole[source] if whole else None, table.steps[name])
                 hidden |= {(number, name)} if whole and whole[source] is None else set()
     return Table(table.name, table.cube, tuple(map(tuple, rows)), table.groupings, table.steps, frozenset(hidden))
+
+
+def follows(cube: Cube, name: str) -> bool:
+    """Whether a measure is the quotient of two other released numbers, rounded before: it tells nothing more."""
+    return any(_is_part(cube.measures[name], other) for other in cube.measures.values())
 
 
 def _is_part(share: Measure, other: Measure) -> bool:

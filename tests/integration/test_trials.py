@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from pipelines.registry import HANDLERS
+from pipelines.watching import Page
 from sandbox.exports import repository as export_records
 from sandbox.exports import reviewing
 from sandbox.exports import service as exports
+from sandbox.exports.ledger import LedgerCell
 from sandbox.kernel import cancellation, jobs
 from sandbox.kernel.jobs import LocalExecutor
 from sandbox.products import blackbox
@@ -25,6 +28,14 @@ def moving_average(grant: str) -> dict[str, Any]:
         "job": "移动平均", "edition": 2, "inputs": {"visit": {"grant": grant}},
         "prepare": [{"name": "v", "sql": WINDOW}],
         "product": {"from": "v", "dimensions": ["区"], "measures": {"均": {"op": "mean", "of": "费用", "round": 1}}},
+        "output": {"kind": "aggregate", "format": "csv"},
+    }  # fmt: skip
+
+
+def counted(grant: str) -> dict[str, Any]:
+    return {
+        "job": "按区计数", "edition": 2, "inputs": {"visit": {"grant": grant}},
+        "product": {"from": "visit", "dimensions": ["区"], "measures": {"人次": {"op": "count"}}},
         "output": {"kind": "aggregate", "format": "csv"},
     }  # fmt: skip
 
@@ -81,6 +92,35 @@ def test_a_check_that_is_cancelled_in_a_trial_stops_and_leaves_nothing(world: Wo
     assert all(j.state.startswith("cancel") for j in _jobs(world, waiting) if j.kind == "check_export")
     assert verdict(world, waiting) == ("checking", {})
     assert not list((world.platform.settings.home / "work").rglob("*.parquet"))
+
+
+def test_a_check_that_is_cancelled_while_its_rules_run_ends_as_cancelled_and_says_nothing(world: World) -> None:
+    """The job's page is reached as ever, and finds that the job is no longer ours: no rule takes that for its own."""
+    workspace_id, grant = opened(world)
+    request_id = submitted(world, product(world, workspace_id, counted(grant)))
+    (job,) = [j for j in _jobs(world, request_id) if j.kind == "check_export"]
+    reached: list[str] = []
+    told = Page.progress
+
+    def stop(self: Page, step: str, share: float) -> None:
+        if step == "closure" and not reached:
+            reached.append(self.name)
+            with world.system() as unit:
+                cancellation.cancel(unit, job.id)
+            self.said = 0.0
+        told(self, step, share)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.watching.Page.progress", stop)
+        executor = LocalExecutor(world.platform, HANDLERS)
+        executor.drain()
+    assert reached == ["rules"] and verdict(world, request_id) == ("checking", {})
+    assert cancellation.stop_cancelled(world.platform, executor, HANDLERS) == [job.id]
+    assert [j.state for j in _jobs(world, request_id) if j.kind == "check_export"] == ["cancelled"]
+    state, found = verdict(world, request_id)
+    assert (state, found["outcome"], found["rules"], found["findings"]) == ("blocked", "error", [], [])
+    with world.system() as unit:
+        assert list(unit.session.scalars(select(LedgerCell))) == []
 
 
 def _jobs(world: World, request_id: str) -> list[jobs.Job]:

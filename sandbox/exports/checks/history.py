@@ -88,7 +88,8 @@ def linear_closure(subject: ExportSubject, parameters: Any) -> Measured:
     if subject.by_file:
         return not_assessed("history")
     new, old = _cells(subject)
-    result = closure(new, old, threshold=parameters.threshold, seconds=parameters.budget_seconds)
+    limits = {"threshold": parameters.threshold, "seconds": parameters.budget_seconds}
+    result = closure(new, old, **limits, watch=subject.watch)
     misses = []
     for one in result.exposures:
         outcome = certainty(one, parameters.threshold)

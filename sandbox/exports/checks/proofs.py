@@ -26,7 +26,8 @@ from sandbox.products.spec import digest
 
 @check("rounding")
 def rounding(subject: ExportSubject, parameters: Any) -> Measured:
-    """The file is the platform's own rendering: counts in multiples of `base`, amounts to declared decimals (R10).
+    """The file is the platform's own rendering: counts in multiples of `base`, each total rounded by itself and so
+    an interval of its own, amounts to declared decimals, shares from rounded numbers (R10).
 
     A file checked without a platform is compared by content, the platform's and what `post` gives by their bytes.
     """

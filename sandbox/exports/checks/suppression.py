@@ -8,7 +8,7 @@ from typing import Any
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import is_suppressed
-from sandbox.exports.hiding import Protection, not_assessed, system_of
+from sandbox.exports.hiding import Protection, may_be_negative, not_assessed, system_of
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.places import within
 from sandbox.exports.subject import CannotRun, ExportSubject
@@ -21,7 +21,7 @@ from sandbox.products.budget import OverBudget
 def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
     """What a reader can work out about each hidden cell, from totals, references and everything released before, is no
     narrower than its rule asks (R12). What could not be decided within the budget, and measures that are tied by no
-    sum, go to a person; so does a file alone that hides something."""
+    sum or may be negative above or below a line, go to a person; so does a file alone that hides something."""
     width = parameters.min_interval_width
     if subject.by_file:
         return _marks(subject, width)
@@ -34,11 +34,15 @@ def suppression_audit(subject: ExportSubject, parameters: Any) -> Measured:
         Miss(f"{spec.file_name}#column={name}", "no sum", width, Outcome.REVIEW)
         for name in not_assessed(spec, evidence, rows)
     ]
+    misses += [
+        Miss(f"{spec.file_name}#column={name}", "no bound", width, Outcome.REVIEW, about="negative")
+        for name in may_be_negative(spec, evidence)
+    ]
     if len(subject.hidden) < len(rows) * len(spec.measures):
         misses.append(Miss("request", "rows hidden in part", width, Outcome.REVIEW))
     try:
         system = reader_of(subject, rows, earlier, width)
-        result = audit(system, Limits(parameters.program_budget, parameters.budget_seconds))
+        result = audit(system, Limits(parameters.program_budget, parameters.budget_seconds, subject.watch))
         misses += _found(subject, system, result, width)
     except OverBudget:
         misses.append(Miss("history", "over budget", width, Outcome.REVIEW))
