@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.kernel.errors import Conflict, NotFound
@@ -143,6 +143,7 @@ def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: not set(n) & {0, 47} and n not in (b".", b".."))
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_any_name_can_be_shown_addressed_and_saved(tmp_path_factory: pytest.TempPathFactory, name: bytes) -> None:
     place = tmp_path_factory.mktemp("names")
