@@ -28,6 +28,7 @@ from sandbox.exports.repository import ExportRequest, Release
 from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
 from sandbox.exports.subject import (
+    FORMS,
     REAL_LABEL,
     ApplicationFacts,
     ExportFile,
@@ -63,9 +64,6 @@ from sandbox.workspaces import tiers, uploads
 from sandbox.workspaces.limits import limits_of
 from sandbox.workspaces.own_record import Upload
 from sandbox.workspaces.selftest import selftest
-
-FORMS = {"dataset": "record"}
-"""Form of an application → form of the gate, where the names differ."""
 
 
 @dataclass(frozen=True, slots=True)

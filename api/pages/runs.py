@@ -34,14 +34,15 @@ def start_run(
     request: Request, workspace_id: str, unit: Annotated[Unit, Acting("run:start")], spec: Typed = ""
 ) -> Response:
     """Asks for a run on real data; the very same job still waiting is refused."""
-    frame.show_again(request, partial(_again, request, workspace_id, spec))
+    frame.show_again(request, partial(again, request, workspace_id, spec))
     digest = specs.digest(specs.parse(spec))
     waiting = [r for r in products.runs(unit, workspace_id) if r.state == RUN.initial and r.spec_digest == digest]
     inputs.refuse_twin(bool(waiting), text("run.twin"))
     return frame.go(f"/runs/{products.start_run(unit, workspace_id, spec).id}", "run:request")
 
 
-def _again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
+def again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
+    """The tab of runs with what was typed and why it was refused."""
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
         return workspaces.page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
 

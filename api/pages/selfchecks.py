@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import File, Form, Request, Response, UploadFile
 
 from api.deps import Acting, Asking, actor_of, platform_of
-from api.pages import examples, frame, workspaces
+from api.pages import examples, frame, runs
 from api.pages.views import Crumb
 from api.pages.words import text
 from policies.text import Text, UserError
@@ -18,7 +18,6 @@ from sandbox.exports.selfcheck import SelfCheck
 from sandbox.kernel import editions
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import service
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
@@ -54,7 +53,7 @@ def check_file(
     """Judges the file at once."""
     frame.show_again(request, partial(_list_again, request, workspace_id))
     platform, actor = asking
-    made = selfcheck.check_file(platform, actor, workspace_id, file.filename or "file", file.file.read())
+    made = selfcheck.check_file(platform, actor, workspace_id, file.filename or "file", file.file)
     return frame.go(f"/self-checks/{made.id}", "selfcheck:run")
 
 
@@ -71,13 +70,8 @@ def check_job(
     request: Request, workspace_id: str, unit: Annotated[Unit, Acting("selfcheck:run")], spec: Typed = ""
 ) -> Response:  # fmt: skip
     """Asks for the check of a job; the page of the check follows it."""
-    frame.show_again(request, partial(_job_again, request, workspace_id, spec))
+    frame.show_again(request, partial(runs.again, request, workspace_id, spec))
     return frame.go(f"/self-checks/{selfcheck.ask(unit, workspace_id, spec).id}", "selfcheck:run")
-
-
-def _job_again(request: Request, workspace_id: str, spec: str, error: UserError) -> Response:
-    with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
-        return workspaces.page(request, unit, service.read(unit, workspace_id), "runs", spec=spec, error=error)
 
 
 @router.get("/self-checks/{check_id}")

@@ -52,9 +52,8 @@ def check_file(
     """The rules of the gate on these very bytes, at once. Nothing is compared with real data and nothing is kept but
     the answer."""
     platform, actor = asking
-    content = file.file.read()
     return SelfCheckOut.model_validate(
-        selfcheck.check_file(platform, actor, workspace_id, file.filename or "file", content)
+        selfcheck.check_file(platform, actor, workspace_id, file.filename or "file", file.file)
     )
 
 

@@ -46,10 +46,8 @@ def finished(subject: ExportSubject, edition: ExportEdition, post: Post | None =
     """
     if subject.spec is None or subject.evidence is None:
         return subject
-    hidden = suppressed(subject, edition)
-    rows = frozenset(row for row, _ in hidden)
+    failing, rows = _rows(subject, edition)
     if rows:
-        failing = frozenset(row for row, _ in failing_cells(subject, edition))
         subject = _hiding(subject, edition, failing, rows)
     made = _made(subject, edition, post)
     if made is None:
@@ -73,16 +71,22 @@ def suppressed(subject: ExportSubject, edition: ExportEdition) -> frozenset[Plac
     """The cells that the platform hides: those that fail, and the cheapest others that they need to stay hidden; none
     where the job does not ask for it. Raises `Cancelled` where the subject's watch ended it."""
     spec, _ = subject.need_evidence()
+    _, rows = _rows(subject, edition)
+    return releasing.suppressed(spec, [(row, name) for row in rows for name in spec.measures])
+
+
+def _rows(subject: ExportSubject, edition: ExportEdition) -> tuple[frozenset[int], frozenset[int]]:
+    """The rows that fail a rule, and those that are hidden; none of either where the job does not ask for it."""
+    spec, _ = subject.need_evidence()
     if spec.suppress is None:
-        return frozenset()
-    failing = frozenset(row for row, _ in failing_cells(subject, edition))
-    rows = failing
+        return frozenset(), frozenset()
+    failing = rows = frozenset(row for row, _ in failing_cells(subject, edition))
     for _ in range(_ROUNDS):
         more = rows | _beside(_hiding(subject, edition, failing, rows), edition, rows)
         if more == rows:
             break
         rows = more
-    return releasing.suppressed(spec, [(row, name) for row in rows for name in spec.measures])
+    return failing, rows
 
 
 def _hiding(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,7 +25,7 @@ from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as applications
 from sandbox.exports.gate import evaluate, verdict_for
 from sandbox.exports.places import escaped
-from sandbox.exports.subject import ExportFile, ExportSubject, bounds_of, matched
+from sandbox.exports.subject import FORMS, ExportFile, ExportSubject, bounds_of, matched
 from sandbox.exports.twinsources import sources_of, tables_of
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.database import Base, short
@@ -35,7 +35,7 @@ from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.products import service as products
 from sandbox.products import spec as specs
-from sandbox.workspaces import folder, metering, service
+from sandbox.workspaces import files, folder, metering, service
 from sandbox.workspaces.limits import MEGABYTE
 from sandbox.workspaces.repository import Workspace
 from sandbox.workspaces.usage import Usage
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from sandbox.products.spec import JobSpec
 
 JOB = "self_check"
-FORMS = {"dataset": "record"}
-"""Form of an application → form of the gate, where the names differ."""
 _AT_ONCE = threading.BoundedSemaphore(2)
 """Files checked at the same moment in one process; a job waits in the queue instead."""
 _PATIENCE_SECONDS = 20.0
@@ -82,9 +80,10 @@ class SelfCheck(Base):
 
 
 def check_file(
-    platform: Platform, actor: Actor, workspace_id: str, name: str, content: bytes
+    platform: Platform, actor: Actor, workspace_id: str, name: str, stream: BinaryIO
 ) -> SelfCheck:  # fmt: skip
-    """Judge a file that is brought along as the gate would judge it, at once.
+    """Judge a file that is brought along as the gate would judge it, at once. No more of `stream` is read than may
+    leave.
 
     Raises `LimitExceeded` for a file that is too large or over the day's number, `Unavailable` while too many run.
     """
@@ -92,6 +91,7 @@ def check_file(
         workspace = _allowed(unit, workspace_id)
         edition = cast("ExportEdition", editions.in_force(unit, "export"))
         most = edition.by_check("volume").parameters.max_mb * MEGABYTE
+        content = stream.read(most + 1)
         if len(content) > most:
             raise LimitExceeded("check.too_large", Text("文件超过大小上限", "Larger than a file that may leave"),
                                 fix=Text("请拆分或进一步汇总", "Split it, or aggregate further"))  # fmt: skip
@@ -120,10 +120,10 @@ def check_file(
 def check_own_file(platform: Platform, actor: Actor, workspace_id: str, file_id: str) -> SelfCheck:
     """The same for a file in the workspace's simulated folder. Raises `NotFound`."""
     with platform.begin(actor) as unit:
-        _allowed(unit, workspace_id)
-        opened = folder.open_file(unit, workspace_id, file_id)
-        content = b"".join(opened.blocks())
-    return check_file(platform, actor, workspace_id, opened.path.rpartition("/")[2], content)
+        service.require_usable(unit, workspace_id, "selfcheck:run")
+        found = files.open_file(folder.folder_of(unit, workspace_id, "file:read"), file_id)
+    with found.stream:
+        return check_file(platform, actor, workspace_id, found.path.rpartition("/")[2], found.stream)
 
 
 @contextmanager

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 Audience = Literal["public", "contract", "enclave"]
 Form = Literal["aggregate", "record", "report"]
+FORMS = {"dataset": "record"}
+"""Form of an application → form of the gate, where the names differ."""
 Lane = Literal["platform", "file"]
 
 REAL_LABEL = "真实数据加工产品"

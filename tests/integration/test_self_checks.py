@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from sandbox.exports import selfcheck
 from sandbox.exports.selfcheck import SelfCheck
 from sandbox.kernel.jobs import LocalExecutor, dispatch
 from sandbox.lake import Lake
-from sandbox.workspaces import metering_record
+from sandbox.workspaces import folder, metering_record
 from sandbox.workspaces.metering_record import UseEntry
 from tests import workshop
 from tests.factories import World
@@ -66,7 +67,7 @@ def of(world: World, check_id: str) -> SelfCheck:
 
 
 def test_a_file_is_judged_at_once_in_words_without_a_number(world: World, room: tuple[str, str]) -> None:
-    made = selfcheck.check_file(world.platform, world.merchant, room[0], "店主.csv", PHONES)
+    made = selfcheck.check_file(world.platform, world.merchant, room[0], "店主.csv", BytesIO(PHONES))
     assert made.outcome == "block" and made.verdict is not None
     findings = made.verdict["findings"]
     assert ("EXP-PII-01", "店主.csv#column=1") in {(f["rule"], f["place"]) for f in findings}
@@ -80,13 +81,30 @@ def test_a_file_is_compared_with_simulated_rows_and_never_with_real_ones(world: 
     """An oracle would tell a merchant who guesses a real identifier that it is one."""
 
     def leads_back(name: str) -> bool:
-        lines = "".join(f"{name}{100000 + n},{n}\n" for n in range(20, 60))
-        made = selfcheck.check_file(world.platform, world.merchant, room[0], "a.csv", f"谁,量\n{lines}".encode())
+        lines = "谁,量\n" + "".join(f"{name}{100000 + n},{n}\n" for n in range(20, 60))
+        made = selfcheck.check_file(world.platform, world.merchant, room[0], "a.csv", BytesIO(lines.encode()))
         assert made.verdict is not None
         return any(f["rule"] == "EXP-JOIN-01" for f in made.verdict["findings"])
 
     assert leads_back("仿真人员")
     assert not leads_back("真实人员")
+
+
+def test_a_file_of_the_workspace_is_no_download_and_a_large_one_is_refused_unread(
+    world: World, room: tuple[str, str]
+) -> None:
+    place = world.platform.settings.workspaces_root / room[0] / "simulated"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "店主.csv").write_bytes(PHONES)
+    with (place / "大.csv").open("wb") as large:
+        large.truncate(1 << 40)  # more than any memory holds
+    with world.by(world.merchant) as unit:
+        ids = {f.path: f.id for f in folder.list_files(unit, room[0]).files}
+    made = selfcheck.check_own_file(world.platform, world.merchant, room[0], ids["店主.csv"])
+    assert (made.name, made.outcome) == ("店主.csv", "block")
+    with pytest.raises(selfcheck.LimitExceeded, match="too_large"):
+        selfcheck.check_own_file(world.platform, world.merchant, room[0], ids["大.csv"])
+    assert world.events("file:download") == []
 
 
 def test_a_job_that_fails_gets_repairs_which_are_applied_and_checked_again(
@@ -113,7 +131,7 @@ def test_a_job_that_fails_gets_repairs_which_are_applied_and_checked_again(
 
 def test_a_self_check_is_metered_and_counted(world: World, room: tuple[str, str]) -> None:
     for n in range(2):
-        selfcheck.check_file(world.platform, world.merchant, room[0], f"{n}.csv", b"a,b\n1,2\n")
+        selfcheck.check_file(world.platform, world.merchant, room[0], f"{n}.csv", BytesIO(b"a,b\n1,2\n"))
     with world.system() as unit:
         kinds = [e.kind for e in unit.session.query(UseEntry) if e.workspace_id == room[0]]
         assert kinds.count("check") == 2
@@ -123,7 +141,7 @@ def test_a_self_check_is_metered_and_counted(world: World, room: tuple[str, str]
         facts = {c.name: getattr(made, c.name) for c in SelfCheck.__table__.columns}
         unit.session.add_all(SelfCheck(**facts | {"id": f"chk_{n}"}) for n in range(most - 2))
     with pytest.raises(selfcheck.LimitExceeded):
-        selfcheck.check_file(world.platform, world.merchant, room[0], "more.csv", b"a,b\n1,2\n")
+        selfcheck.check_file(world.platform, world.merchant, room[0], "more.csv", BytesIO(b"a,b\n1,2\n"))
 
 
 def _day(unit: Any) -> str:
