@@ -373,6 +373,11 @@ CANNOT_RUN = _w(
 )
 """Said for any rule that raised, whatever the reason: the reason is in the run's measured value."""
 
+NOT_ASSESSED = _w(
+    "只凭文件无法核对此项，须由人判断", "A file alone does not show this: a person has to judge", *_SOURCE
+)
+"""Said for any rule that needs the source or the history and was asked about a file alone: nothing was found."""
+
 
 def wording_of(check: str, about: str = "") -> Wording:
     """The words of a check; `about` names a case of it that has words of its own."""

@@ -15,6 +15,7 @@ from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
 from sandbox.exports import selfcheck
 from sandbox.exports.selfcheck import SelfCheck
+from sandbox.exports.wording import NOT_ASSESSED
 from sandbox.kernel.jobs import LocalExecutor, dispatch
 from sandbox.lake import Lake
 from sandbox.workspaces import folder, metering_record
@@ -74,6 +75,8 @@ def test_a_file_is_judged_at_once_in_words_without_a_number(world: World, room: 
     assert {(f["measured"], f["threshold"], f["evidence"]) for f in findings} == {(None, None, None)}
     assert {(r["measured"], r["threshold"]) for r in made.verdict["rules"]} == {(None, None)}
     assert all(f["repair"] for f in findings)
+    told = {f["rule"]: f["text"]["zh"] for f in findings}
+    assert told["EXP-DIFF-01"] == NOT_ASSESSED.text.zh, "what nobody could look at is not told as if it were found"
     assert "1390000" not in str(made.verdict)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from policies.verdict import Outcome
 from sandbox.exports.subject import CannotRun, ExportSubject, Lane
-from sandbox.exports.wording import Wording
+from sandbox.exports.wording import NOT_ASSESSED, Wording
 
 T = TypeVar("T")
 
@@ -71,9 +71,8 @@ def limited(misses: Iterable[Miss]) -> tuple[Miss, ...]:
 
 def not_assessed(place: str) -> Measured:
     """A check that needs the source, asked about a file alone: a person has to look."""
-    return Measured(
-        None, None, (Miss(place, None, severity=Outcome.REVIEW, evidence="not assessed without the source"),)
-    )
+    evidence = "not assessed without the source"
+    return Measured(None, None, (Miss(place, None, None, Outcome.REVIEW, evidence, wording=NOT_ASSESSED),))
 
 
 def need(value: T | None, fact: str) -> T:
