@@ -97,6 +97,8 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
 
 def show_verdict(verdict: Verdict) -> None:
     """Print outcome, findings and repairs."""
+    from sandbox.exports.spoken import place_text, value_text
+
     words = {
         Outcome.PASS: Text("通过", "pass"),
         Outcome.REVIEW: Text("须人工复核", "goes to review"),
@@ -105,6 +107,11 @@ def show_verdict(verdict: Verdict) -> None:
     }
     ran = Text(f"{len(verdict.rules)} 条规则", f"{len(verdict.rules)} rules")
     print(f"{say(words[verdict.outcome])}  {verdict.policy} {verdict.edition}  {say(ran)}")
-    table(_HEADERS, [(f.rule, f.severity, f.place, f.measured, f.threshold, f.text) for f in verdict.findings])
+    rows = [
+        (f.rule, f.severity, place_text(f.place),
+         *(value_text(v) if isinstance(v, str) else v for v in (f.measured, f.threshold)), f.text)
+        for f in verdict.findings
+    ]  # fmt: skip
+    table(_HEADERS, rows)
     for repair in dict.fromkeys(f.repair for f in verdict.findings if f.repair):
         print(f"  → {say(repair)}")

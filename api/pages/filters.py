@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from api.pages.views import Column
 from api.pages.words_quality import why_apart
 from policies.text import Text
+from sandbox.exports.spoken import place_text, value_text
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DASH = "—"
@@ -111,28 +111,16 @@ def one_language(context: Context, value: str) -> str:
     return halves[context["lang"] == "en"] if len(halves) == 2 else value
 
 
-_ROW, _COLUMN, _HEADER = (re.compile(p) for p in (r"row=(\d+)", r"column=([^;]+)$", r"header=(\d+)"))
-
-
 @pass_context
 def place(context: Context, value: str) -> str:
     """A finding's place in words: "门诊.csv#row=3;column=人次" as `门诊.csv，第 3 行，“人次”列`."""
-    head, _, inner = value.partition("#")
-    parts = [head]
-    for pattern, (zh, en) in ((_ROW, ("第 {} 行", "row {}")), (_HEADER, ("第 {} 列表头", "header {}")),
-                              (_COLUMN, ("“{}”列", "column {}"))):  # fmt: skip
-        if found := pattern.search(inner):
-            parts.append((zh if context["lang"] == "zh" else en).format(found.group(1)))
-    if len(parts) == 1 and inner:
-        parts.append(inner)
-    return ("，" if context["lang"] == "zh" else ", ").join(parts)
+    return place_text(value).of(context["lang"])
 
 
-def measure(value: object) -> str:
+@pass_context
+def measure(context: Context, value: object) -> str:
     """A measured value or a threshold: numbers as they are, several things side by side, nothing as a dash."""
-    if isinstance(value, list | tuple):
-        return "、".join(map(str, value))
-    return DASH if value is None else str(value)
+    return value_text(value).of(context["lang"])
 
 
 def number_column(label: Text | str) -> Column:

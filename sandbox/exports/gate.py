@@ -17,6 +17,7 @@ from policies.text import Text
 from policies.verdict import Finding, Outcome, RuleRun, Verdict, worst_of
 from sandbox.exports.checks import CHECKS, Measured, Miss
 from sandbox.exports.checks.base import MOST
+from sandbox.exports.spoken import value_text
 from sandbox.exports.subject import CannotRun, ExportSubject, NoEvidence
 from sandbox.exports.wording import CANNOT_RUN, wording_of
 from sandbox.products.budget import Cancelled
@@ -28,6 +29,8 @@ LATER_STAGES = frozenset({"reviewers", "release_terms"})
 """Rules the service enforces when people review and when the file is released: see `terms`."""
 
 Reader = Literal["officer", "merchant"]
+
+_MEASURED, _THRESHOLD = Text("实测", "measured"), Text("阈值", "threshold")
 
 _log = logging.getLogger(__name__)
 
@@ -146,9 +149,12 @@ def verdict_for(verdict: Verdict, audience: Reader) -> Verdict:
 
 
 def _for_officer(finding: Finding) -> Finding:
-    zh = f"{finding.text.zh}（实测 {finding.measured}，阈值 {finding.threshold}）"
-    en = f"{finding.text.en} (measured {finding.measured}, threshold {finding.threshold})"
-    return replace(finding, text=Text(zh, en))
+    told = [
+        Text(f"{name.zh} {value_text(value).zh}", f"{name.en} {value_text(value).en}")
+        for name, value in ((_MEASURED, finding.measured), (_THRESHOLD, finding.threshold)) if value is not None
+    ]  # fmt: skip
+    zh, en = "，".join(t.zh for t in told), ", ".join(t.en for t in told)
+    return replace(finding, text=Text(f"{finding.text.zh}（{zh}）", f"{finding.text.en} ({en})")) if told else finding
 
 
 def _for_merchant(findings: tuple[Finding, ...]) -> Iterator[Finding]:

@@ -753,7 +753,7 @@ def test_what_is_written_is_read_back_as_it_was(values: dict[str, str | bool | i
 def test_places_are_said_in_words() -> None:
     assert place({"lang": "zh"}, "f.csv#row=3;column=人次") == "f.csv，第 3 行，“人次”列"  # type: ignore[arg-type]
     assert place({"lang": "en"}, "f.csv#column=2") == "f.csv, column 2"  # type: ignore[arg-type]
-    assert place({"lang": "zh"}, "history") == "history"  # type: ignore[arg-type]
+    assert place({"lang": "zh"}, "history") == "已放行产品台账"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
