@@ -21,12 +21,13 @@ from sandbox.exports import ledger, marks, repository, service
 from sandbox.exports import release as packaging
 from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.finishing import finished
-from sandbox.exports.gate import evaluate, terms
+from sandbox.exports.gate import evaluate, terms, unshowable
 from sandbox.exports.history import ReleasedCell, cells_of
 from sandbox.exports.ledger import Entry, Seen
 from sandbox.exports.repository import ExportRequest, Release
 from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
+from sandbox.exports.sight import sight_of
 from sandbox.exports.subject import (
     FORMS,
     REAL_LABEL,
@@ -344,6 +345,7 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
         document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
     if subject.black_box is not None:
         document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
+    document["sight"] = service.keep_basis(settings, sight_of(subject.contents, unshowable(subject)))
     wrong = mismatches(evidence) if evidence else []
     file = service.keep_file(settings, subject.files[0].content) if len(subject.files) == 1 else None
     return Basis(service.keep_basis(settings, document), tuple(wrong), file)

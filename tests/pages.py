@@ -85,7 +85,7 @@ def reviewed_verdict(world: World) -> Verdict:
     rule = edition.by_check("dominance")
     wording = WORDINGS["dominance"]
     finding = Finding(
-        rule.id, Outcome.REVIEW, "visits.csv#row=1;column=人次", 61.25, 47.5, wording.text, wording.repair
+        rule.id, Outcome.REVIEW, "visits.csv#row=2;column=人次", 61.25, 47.5, wording.text, wording.repair
     )
     runs = [RuleRun(rule.id, Outcome.REVIEW, 61.25, 47.5)]
     return Verdict.conclude("export", edition.edition, edition.digest, runs, [finding])

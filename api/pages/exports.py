@@ -196,22 +196,23 @@ def _evidence(unit: Unit, record: ExportRequest, verdict: Verdict | None) -> dic
     """The file with its marks, and where it comes from. Looking at it is an event."""
     artefact = products.artefact(unit.session, record.artefact_id)
     path = service.reviewed_path(unit, record)
-    content = path.read_bytes() if path.exists() else b""
     masked = reviewing.looking_until(unit, record) is None
     basis = service.basis_of(unit, record)
     computed = basis is not None and basis["record"] is not None  # the platform wrote every number of the file
     whole = masked and not (computed and (record.stakes or {}).get("form") == "aggregate")
-    found = sheets.preview(content, verdict.findings if verdict else (), "all" if whole else "marked" if masked else "")
+    sight = service.sight_of(unit, record)
+    hiding = "all" if whole else "marked" if masked else ""
+    found = sheets.preview(sight, verdict.findings if verdict else (), hiding) if sight else None
     if record.state != "draft":
         unit.audit("export:preview", "export", record.id, artefact=path.name)
     run = products.get(unit.session, artefact.run_id)
     inputs_of = artefact.lineage.get("inputs", {})
     return {
-        "file": {"name": artefact.name, "bytes": len(content), "sha256": path.name},
-        "preview": found, "shown": min(found.rows, sheets.MOST_ROWS) if found else 0,
+        "file": {"name": artefact.name, "bytes": path.stat().st_size if path.exists() else 0, "sha256": path.name},
+        "preview": found,
         "spec": examples.shown(run.spec), "lineage": list(inputs_of.values()),
         "near": runs.standing(unit, run), "kind_words": kind_words, "evidence": basis["summary"] if basis else None,
-        "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found, artefact.name),
+        "incident": (record.verdict or {}).get("incident", []), "spot": partial(sheets.spot, found),
     }  # fmt: skip
 
 

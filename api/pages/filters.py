@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from api.pages.views import Column
 from api.pages.words_quality import why_apart
 from policies.text import Text
+from policies.verdict import Finding
 from sandbox.exports.spoken import place_text, value_text
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -123,6 +124,15 @@ def measure(context: Context, value: object) -> str:
     return value_text(value).of(context["lang"])
 
 
+def together(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings in their order, those with nothing but the same words (no value, no evidence) in one list."""
+    found: dict[object, list[Finding]] = {}
+    for place, one in enumerate(findings):
+        bare = one.measured is None and one.threshold is None and one.evidence is None
+        found.setdefault((one.severity, one.text, one.repair) if bare else place, []).append(one)
+    return list(found.values())
+
+
 def number_column(label: Text | str) -> Column:
     """A right-aligned column of this label."""
     return Column(label, "number")
@@ -141,6 +151,7 @@ FILTERS = {
     "tr": tr,
     "first_upper": first_upper,
     "place": place,
+    "together": together,
     "one_language": one_language,
     "why_apart": why_apart,
 }

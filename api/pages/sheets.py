@@ -1,9 +1,7 @@
-"""The file of an export as the officer sees it: its rows, with the cells that triggered rules marked."""
+"""The files of an export as the officer sees them: tables with marked cells, texts, pictures."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,41 +10,86 @@ from typing import Any, Literal
 from api.pages.views import Mark, Sheet
 from policies.text import Text
 from policies.verdict import Finding, Outcome
+from sandbox.exports.places import Place, parse
+from sandbox.exports.spoken import place_text
 
-MOST_ROWS = 500
-_ROW = re.compile(r"row=(\d+)")
-_COLUMN = re.compile(r"column=([^;]+)$")
+_COVER = "＊＊＊"
+_LONG_NUMBER = re.compile("[0-9]{6}")
+_IN_TABLE = frozenset({"row", "column", "header"})
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """The first rows of a table; `of` is how many it has."""
+
+    place: str
+    title: Text
+    sheet: Sheet
+    of: int
+    hidden: bool
+    model: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The first rows of the file, and rule → anchor of its first marked cell."""
+    """What is shown: tables; (place, beginning, length) of texts; (place, address, width, height) of pictures; (place,
+    kind) of what lies inside. A beginning or an address is None until somebody looks with a reason. `anchors`: rule →
+    its first marked cell."""
 
-    sheet: Sheet
-    rows: int
+    tables: tuple[TableView, ...]
+    texts: tuple[tuple[Text, str | None, int], ...]
+    pictures: tuple[tuple[Text, str | None, int, int], ...]
+    parts: tuple[tuple[Text, str], ...]
+    left_out: Mapping[str, int]
     anchors: Mapping[str, str]
 
 
-def preview(content: bytes, findings: Sequence[Finding], masked: str = "") -> Preview | None:
-    """The CSV that the platform wrote (UTF-8 with BOM); None for bytes that are not such a table.
+def preview(sight: Mapping[str, Any], findings: Sequence[Finding], masked: str = "") -> Preview:
+    """What was kept for people when the file was checked (`sandbox.exports.sight`).
 
     `masked`: what stays hidden until somebody looks with a reason: `marked` (text and long numbers of marked cells),
-    `all` (of every cell), or nothing.
+    `all` (of every cell), or nothing; with either, texts and pictures are hidden too.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error):
-        return None
-    if not rows or not rows[0]:
-        return None
-    header, body = tuple(rows[0]), rows[1:]
-    kept = tuple(tuple(_value(c) for c in _padded(r, len(header))) for r in body[:MOST_ROWS])
-    marks = _marks(findings, header, len(kept))
+    tables = tuple(_table(one, n, findings, masked) for n, one in enumerate(sight["tables"]))
+    anchors: dict[str, str] = {}
+    for table in tables:
+        for mark in table.sheet.marks:
+            for rule in mark.rules:
+                anchors.setdefault(rule, f"{table.sheet.anchor}cell-{mark.row}-{mark.column}")
+    texts = tuple((place_text(t["place"]), None if masked else t["text"], t["length"]) for t in sight["texts"])
+    pictures = tuple(
+        (place_text(p["place"]), None if masked else f"data:image/png;base64,{p['png']}", p["width"], p["height"])
+        for p in sight["pictures"]
+    )
+    parts = tuple((place_text(place), kind) for place, kind in sight["parts"])
+    return Preview(tables, texts, pictures, parts, sight["left_out"], anchors)
+
+
+def _table(told: Mapping[str, Any], number: int, findings: Sequence[Finding], masked: str) -> TableView:
+    first, header = told["first_row"], tuple(told["header"])
+    mine = [f for f in findings if _same_table(parse(f.place), parse(told["place"]))]
+    rows = tuple(tuple(_value(cell) for cell in row) for row in told["rows"])
+    marks = _marks(mine, header, first, len(rows))
     hit = {(m.row, m.column) for m in marks}
-    hit |= {(row, column) for column in _whole_columns(findings, header) for row in range(len(kept))}
-    kept = _masked(kept, hit, masked)
-    anchors = {rule: f"cell-{m.row}-{m.column}" for m in reversed(marks) for rule in m.rules}
-    return Preview(Sheet(header, kept, tuple(marks)), len(body), anchors)
+    hit |= {(row, column) for column in _whole_columns(mine, header) for row in range(len(rows))}
+    sheet = Sheet(
+        _headings(header, mine, masked), _masked(rows, hit, masked), marks, first, f"t{number + 1}-" if number else ""
+    )
+    return TableView(told["place"], place_text(told["place"]), sheet, told["of"], told["hidden"], told["model"])
+
+
+def _same_table(found: Place, table: Place) -> bool:
+    detail = tuple(one for one in found.detail if one[0] not in _IN_TABLE)
+    return (found.file, found.members, detail) == (table.file, table.members, table.detail)
+
+
+def _headings(header: tuple[str, ...], findings: Sequence[Finding], masked: str) -> tuple[str, ...]:
+    """A heading in which a rule found something, or that is a row of values (a file without headings), is hidden as
+    cells are."""
+    if not masked:
+        return header
+    named = {int(n) for f in findings if (n := parse(f.place).get("header")) and n.isdecimal()}
+    return tuple(_COVER if n in named or _LONG_NUMBER.search(name) else name for n, name in enumerate(header, 1))
 
 
 def _masked(
@@ -56,7 +99,7 @@ def _masked(
     if not which:
         return rows
     return tuple(
-        tuple("＊＊＊" if (which == "all" or (r, c) in marked) and _tells(v) else v for c, v in enumerate(row))
+        tuple(_COVER if (which == "all" or (r, c) in marked) and _tells(v) else v for c, v in enumerate(row))
         for r, row in enumerate(rows)
     )
 
@@ -65,18 +108,15 @@ def _tells(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, int) and abs(value) >= 10_000_000)
 
 
-def spot(preview: Preview | None, file: str, place: str, cell: Mapping[str, Any]) -> str:
-    """The anchor of a cell of the evidence in the file that is shown; empty where it is not shown."""
-    if preview is None or place != file or cell["row"] > len(preview.sheet.rows):
+def spot(preview: Preview | None, place: str, cell: Mapping[str, Any]) -> str:
+    """The anchor of a cell of the evidence in the table that is shown of it; empty where it is not shown."""
+    shown = next((t.sheet for t in preview.tables if t.place == place), None) if preview else None
+    if shown is None or cell["row"] >= shown.first_row + len(shown.rows):
         return ""
-    return f"row-{cell['row']}"
+    return f"{shown.anchor}row-{cell['row']}"
 
 
-def _padded(row: Sequence[str], width: int) -> list[str]:
-    return [*row[:width], *[""] * (width - len(row))]
-
-
-def _value(cell: str) -> object:
+def _value(cell: str | None) -> object:
     """A number as a number, so that its column aligns; codes with leading zeros stay text, an empty cell is a gap."""
     if not cell:
         return None
@@ -85,14 +125,15 @@ def _value(cell: str) -> object:
     return float(cell) if re.fullmatch(r"-?(0|[1-9]\d{0,14})\.\d{1,6}", cell) else cell
 
 
-def _marks(findings: Sequence[Finding], header: Sequence[str], rows: int) -> list[Mark]:
+def _marks(findings: Sequence[Finding], header: Sequence[str], first: int, rows: int) -> tuple[Mark, ...]:
     """One mark a cell, with every rule that names it; the worst decides how it looks."""
     found: dict[tuple[int, int], list[Finding]] = {}
     for finding in findings:
-        place = _place(finding.place, header)
-        if place is not None and place[0] < rows:
-            found.setdefault(place, []).append(finding)
-    return [_mark(place, ones) for place, ones in sorted(found.items())]
+        place = parse(finding.place)
+        row, column = place.get("row"), _column(place, header)
+        if row and row.isdecimal() and column is not None and first <= int(row) < first + rows:
+            found.setdefault((int(row) - first, column), []).append(finding)
+    return tuple(_mark(place, ones) for place, ones in sorted(found.items()))
 
 
 def _mark(place: tuple[int, int], findings: Sequence[Finding]) -> Mark:
@@ -105,21 +146,15 @@ def _mark(place: tuple[int, int], findings: Sequence[Finding]) -> Mark:
 
 def _whole_columns(findings: Sequence[Finding], header: Sequence[str]) -> set[int]:
     """Columns that a finding names as a whole: detection says in which column people are, not in which row."""
-    named = (_column(f.place, header) for f in findings if not _ROW.search(f.place))
+    places = [parse(f.place) for f in findings]
+    named = (_column(place, header) for place in places if place.get("row") is None)
     return {column for column in named if column is not None}
 
 
-def _place(place: str, header: Sequence[str]) -> tuple[int, int] | None:
-    """Row and column from 0 of "file#row=3;column=人次" (data rows from 1; a column by name or by number from 1)."""
-    row, column = _ROW.search(place), _column(place, header)
-    return None if row is None or column is None else (int(row.group(1)) - 1, column)
-
-
-def _column(place: str, header: Sequence[str]) -> int | None:
+def _column(place: Place, header: Sequence[str]) -> int | None:
     """The column from 0 that a place names, by its name or by its number from 1."""
-    found = _COLUMN.search(place)
-    name = found.group(1) if found else ""
+    name = place.get("column") or ""
     if name in header:
         return list(header).index(name)
-    number = int(name) - 1 if name.isdigit() else -1
+    number = int(name) - 1 if name.isdecimal() else -1
     return number if 0 <= number < len(header) else None

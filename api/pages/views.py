@@ -169,6 +169,8 @@ class Sheet:
     rows: tuple[tuple[object, ...], ...]
     marks: tuple[Mark, ...] = field(default=())
     first_row: int = 1
+    anchor: str = ""
+    """what the ids of its cells begin with, where a page shows several"""
 
     def is_number(self, column: int) -> bool:
         """Whether every value of the column is a number, so that it aligns right."""

@@ -40,7 +40,23 @@ WORDS: dict[str, Text] = {
     "export.not_checked": Text("提交后由机器核查", "Checked by the machine after submission"),
     "export.file": Text("出域文件", "The file"),
     "export.file_note": Text("{name}，共 {rows} 行，显示前 {shown} 行", "{name}, {rows} rows, first {shown} shown"),
-    "export.file_unreadable": Text("文件不能按表格显示", "The file cannot be shown as a table"),
+    "export.file_unchecked": Text("检查完成后才能查看文件内容", "What the file holds is shown once it was checked"),
+    "export.file_nothing": Text("文件里没有可以显示的内容", "Nothing in the file can be shown"),
+    "export.hidden_table": Text("打开文件的人看不到这张表", "Whoever opens the file does not see this table"),
+    "export.model_table": Text("平台读出的模型内容", "What the platform reads of the model"),
+    "export.texts": Text("文字", "Texts"),
+    "export.pictures": Text("图片", "Pictures"),
+    "export.parts": Text("内含文件", "Files inside"),
+    "export.covered_text": Text(
+        "{texts} 段文字共 {count} 个字符，查看未遮盖内容后显示", "{texts} texts, {count} characters, shown after a look"
+    ),
+    "export.covered_picture": Text(
+        "{width} × {height} 像素，查看未遮盖内容后显示", "{width} × {height} pixels, shown after a look"
+    ),
+    "export.more_text": Text("共 {count} 个字符，只显示开头", "{count} characters, the beginning is shown"),
+    "export.left_out": Text(
+        "另有 {tables} 张表、{texts} 段文字未显示", "{tables} more tables and {texts} texts not shown"
+    ),
     "export.size": Text("大小", "Size"),
     "export.digest": Text("文件指纹", "File digest"),
     "evidence.title": Text("证据与证明", "Evidence and proofs"),

@@ -77,6 +77,17 @@ class Table:
                     number += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as its bare pixels, at most 1600 a side: three bytes each, row by row, in the file at `path`."""
+
+    place: str
+    width: int
+    height: int
+    path: Path
+    held: object = field(default=None, repr=False, compare=False)
+
+
 def is_model(table: Table) -> bool:
     """Whether the table is what a reader tells of a model, in words of its own, not something the file shows."""
     return table.header == MODEL and parse(table.place).get("part") == "model"
@@ -98,6 +109,7 @@ class Contents:
     texts: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
     held: object = field(default=None, repr=False, compare=False)
 
     @property

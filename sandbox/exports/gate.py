@@ -65,8 +65,8 @@ def evaluate(subject: ExportSubject, edition: ExportEdition) -> Verdict:
     Findings are worded for both readers at once; show them through `verdict_for`.
     """
     results = [run_rule(rule, subject) for rule in edition.for_form(subject.form) if _applies(rule, subject)]
-    hidden = _unshowable(subject)
-    findings = [_shown(f, hidden) for result in results for f in result.findings]
+    hidden = unshowable(subject)
+    findings = [replace(f, place=covered(f.place, hidden)) for result in results for f in result.findings]
     runs = [result.run for result in results]
     return Verdict.conclude(edition.policy, edition.edition, edition.digest, runs, findings)
 
@@ -115,7 +115,7 @@ def _error(rule: Any, reason: str) -> RuleResult:
     return RuleResult(RuleRun(rule.id, Outcome.ERROR, reason, None), (finding,))
 
 
-def _unshowable(subject: ExportSubject) -> frozenset[str]:
+def unshowable(subject: ExportSubject) -> frozenset[str]:
     """Names that hold personal data themselves; if even looking failed, every file name is hidden."""
     try:
         return subject.hits.unshowable
@@ -123,11 +123,11 @@ def _unshowable(subject: ExportSubject) -> frozenset[str]:
         return frozenset(file.name for file in subject.files)
 
 
-def _shown(finding: Finding, hidden: frozenset[str]) -> Finding:
-    place = finding.place
+def covered(place: str, hidden: frozenset[str]) -> str:
+    """A place without the names that hold personal data."""
     for name in sorted(hidden, key=len, reverse=True):
         place = place.replace(name, "***")
-    return replace(finding, place=place)
+    return place
 
 
 def terms(edition: ExportEdition) -> Terms:

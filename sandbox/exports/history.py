@@ -134,8 +134,8 @@ def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:
 
 
 def cell_place(file: str, cell: int, column: str) -> str:
-    """Where a cell is, without saying any value: file, data row counted from 1, column."""
-    return f"{file}#row={cell + 1};column={column}"
+    """Where a cell (from 0) is, without saying any value: file, row in the file whose header is row 1, column."""
+    return f"{file}#row={cell + 2};column={column}"
 
 
 def variables(evidence: Evidence, row: Mapping[str, Any]) -> tuple[str, ...]:

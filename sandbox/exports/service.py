@@ -202,7 +202,7 @@ class Basis:
 
 
 def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
-    """Write what a verdict rests on under the digest of its bytes; for the platform only."""
+    """Write what a verdict rests on, or what people may look at, under the digest of its bytes; the platform's only."""
     raw = json.dumps(document, ensure_ascii=False, sort_keys=True, default=str).encode()
     name = hashlib.sha256(raw).hexdigest()
     settings.evidence_root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -216,7 +216,15 @@ def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
 def basis_of(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
     """The document the last verdict rests on, for officers and auditors; None where there was none, or it changed."""
     permissions.check(unit.actor, "export:evidence")
-    name = str((record.verdict or {}).get("basis", ""))
+    return _kept(unit, str((record.verdict or {}).get("basis", "")))
+
+
+def sight_of(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
+    """What officers may look at of the file that was checked last (`sight.sight_of`); None where there is none."""
+    return _kept(unit, str((basis_of(unit, record) or {}).get("sight", "")))
+
+
+def _kept(unit: Unit, name: str) -> dict[str, Any] | None:
     path = unit.settings.evidence_root / f"{name}.json"
     raw = path.read_bytes() if name and path.is_file() else b""
     if hashlib.sha256(raw).hexdigest() != name:

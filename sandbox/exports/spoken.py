@@ -48,6 +48,7 @@ _PARTS = {
     "graph": Text("模型计算图", "the model's graph"),
     "functions": Text("模型函数", "the model's functions"),
     "data": Text("图中数据", "the chart's data"),
+    "alpha": Text("不计透明度", "without transparency"),
     "files": Text("文件", "files"),
     "rows": Text("行数", "rows"),
     "cells": Text("单元格数", "cells"),

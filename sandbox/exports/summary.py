@@ -95,7 +95,7 @@ def _cell(judged: Judged, row: dict[str, Any]) -> dict[str, Any]:
         "n_min", "n_max", "n_below", "n_above",
     )  # fmt: skip
     return {
-        "place": judged.cell(row["cell"], row["measure"]), "row": row["cell"] + 1,
+        "place": judged.cell(row["cell"], row["measure"]), "row": row["cell"] + 2,
         "group": [None if v is None else str(v) for v in values[: evidence.dimensions]],
         "grouping": evidence.groupings[row["cell"]], **{name: row[name] for name in wanted},
     }  # fmt: skip

@@ -105,8 +105,8 @@ WAYS: dict[str, tuple[str, str, str]] = {
     "a zip bomb": ("bomb", "EXP-ARCHIVE-01", "炸.zip"),
     "a number split over two columns": ("archive", "EXP-JOIN-02", "均.zip!键.csv#column=1"),
     "a hashed number": ("archive", "EXP-JOIN-01", "encoding=md5"),
-    "a small cell": ("few", "EXP-CELL-01", "row=1;column=人次"),
-    "the difference to what was released": ("nearly all", "EXP-DIFF-01", "row=1;column=人次"),
+    "a small cell": ("few", "EXP-CELL-01", "row=2;column=人次"),
+    "the difference to what was released": ("nearly all", "EXP-DIFF-01", "row=2;column=人次"),
 }
 """way → the request that tries it, the rule and the place that the officer reads"""
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -43,6 +44,7 @@ from sandbox.catalog import service as catalog
 from sandbox.catalog.protection import Override
 from sandbox.exports import service as export_service
 from sandbox.exports.review import Stakes
+from sandbox.exports.service import Basis
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.identity import Role
 from sandbox.kernel.permissions import PERMISSIONS
@@ -621,12 +623,21 @@ def test_auditor_verifies_the_chain(city: City) -> None:
 # ---- exports: who may read what ----
 
 
+def sight(*tables: tuple[str, list[list[str | None]], int]) -> dict[str, Any]:
+    """What was kept of a file with these tables: place, rows, number of the first row."""
+    plain = {"header": ["区", "人次"], "hidden": False, "model": False}
+    made = [plain | {"place": place, "rows": rows, "first_row": n, "of": len(rows)} for place, rows, n in tables]
+    return {"tables": made, "texts": [], "pictures": [], "parts": [], "left_out": {"tables": 0, "texts": 0}}
+
+
 def in_review(fresh: City) -> str:
     """A request in review whose verdict carries measured values."""
     request_id, verdict = fresh.world.export("checking"), reviewed_verdict(fresh.world)
     with fresh.world.system() as unit:
         stakes = Stakes("aggregate", 3, False, 10.0)
-        export_service.conclude_check(unit, request_id, verdict, stakes=stakes)
+        kept = export_service.keep_basis(unit.settings, sight(("visits.csv", [["示范区", "10"], ["海心区", "12"]], 2)))
+        basis = export_service.keep_basis(unit.settings, {"summary": None, "record": None, "sight": kept})
+        export_service.conclude_check(unit, request_id, verdict, Basis(basis), stakes)
     return request_id
 
 
@@ -637,9 +648,10 @@ def test_officer_sees_values_and_the_marked_file_and_the_merchant_neither(fresh:
     assert "61.25" in officer and "47.5" in officer and "cell-marked" in officer
     assert "示范区" not in officer, "text of a file that the platform did not compute is shown for a reason only"
     looking.press(f"{address}/look", reason="核对地区名称")
-    assert "示范区" in looking.get(address).text
+    looked_at = looking.get(address).text
+    assert "示范区" in looked_at and "&lt;" not in looked_at
     assert "EXP-DOM" in merchant and "建议处理" in merchant
-    for secret in ("61.25", "47.5", "示范区", "文件指纹", "第 1 行"):
+    for secret in ("61.25", "47.5", "示范区", "文件指纹", "第 2 行"):
         assert secret not in merchant
     looked = fresh.world.events("export:preview")
     assert {e.actor_id for e in looked} == {fresh.world.officer.id}
@@ -710,27 +722,25 @@ def test_names_and_reasons_are_shown_as_text(fresh: City) -> None:
 def test_marks_lead_from_places_to_cells() -> None:
     from tests.factories import verdict
 
-    content = "\ufeff区,人次\n示范区,10\n海心区,\n".encode()
     words = verdict().rules
     assert words
     text = frame.words.text("nav.home")
     findings = [
-        Finding("A", Outcome.BLOCK, "f.csv#row=1;column=人次", 3, 10, text),
-        Finding("B", Outcome.REVIEW, "f.csv#row=1;column=2", 3, 10, text),
+        Finding("A", Outcome.BLOCK, "f.csv#row=2;column=人次", 3, 10, text),
+        Finding("B", Outcome.REVIEW, "f.csv#row=2;column=2", 3, 10, text),
+        Finding("E", Outcome.REVIEW, "other.csv#row=2;column=2", 3, 10, text),
+        Finding("F", Outcome.REVIEW, "f.csv#sheet=二;row=5;column=1", 3, 10, text),
         Finding("C", Outcome.REVIEW, "f.csv#row=99;column=人次", 3, 10, text),
         Finding("D", Outcome.REVIEW, "history", 3, 10, text),
     ]
-    found = sheets.preview(content, findings)
-    assert found is not None and found.rows == 2
-    assert found.sheet.rows == (("示范区", 10), ("海心区", None))
-    assert [(m.row, m.column, m.rules, m.severity) for m in found.sheet.marks] == [(0, 1, ("A", "B"), "block")]
-    assert found.anchors == {"A": "cell-0-1", "B": "cell-0-1"}
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_make_a_sheet_or_none(content: bytes) -> None:
-    found = sheets.preview(content, [])
-    assert found is None or all(len(row) == len(found.sheet.columns) for row in found.sheet.rows)
+    kept = sight(("f.csv", [["示范区", "10"], ["海心区", None]], 2), ("f.csv#sheet=二", [["甲", "1"]], 5))
+    found = sheets.preview(kept, findings)
+    first, second = (table.sheet for table in found.tables)
+    assert first.rows == (("示范区", 10), ("海心区", None))
+    assert [(m.row, m.column, m.rules, m.severity) for m in first.marks] == [(0, 1, ("A", "B"), "block")]
+    assert [(m.row, m.column, m.rules) for m in second.marks] == [(0, 0, ("F",))]
+    assert found.anchors == {"A": "cell-0-1", "B": "cell-0-1", "F": "t2-cell-0-0"}
+    assert sheets.spot(found, "f.csv", {"row": 3}) == "row-3" and not sheets.spot(found, "f.csv", {"row": 4})
 
 
 @given(st.lists(st.tuples(st.sampled_from(["text", "date", "integer", "boolean"]),

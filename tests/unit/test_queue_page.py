@@ -90,8 +90,21 @@ def test_planted_cases_are_for_those_who_run_the_platform_and_for_auditors(offic
 
 
 def test_a_column_in_which_somebody_was_found_is_masked_whole() -> None:
-    content = "编号,人次\n甲,12\n乙,15\n".encode()
+    table = {"place": "a.csv", "header": ["编号", "人次"], "rows": [["甲", "12"], ["乙", "15"]], "first_row": 2}
+    table |= {"of": 2, "hidden": False, "model": False}
+    kept = {"tables": [table], "texts": [], "pictures": [], "parts": [], "left_out": {}}
     for name in ("1", "编号"):
         one = Finding("EXP-PII-01", Outcome.REVIEW, f"a.csv#column={name}", 1, 0, FLAG, FLAG, None)
-        shown = sheets.preview(content, [one], "marked")
-        assert shown is not None and shown.sheet.rows == (("＊＊＊", 12), ("＊＊＊", 15))
+        (shown,) = sheets.preview(kept, [one], "marked").tables
+        assert shown.sheet.rows == (("＊＊＊", 12), ("＊＊＊", 15))
+
+
+@pytest.mark.parametrize("finding", ["a.csv#header=2", "a.csv#column=1", "history"])
+def test_headings_that_are_values_are_masked_and_those_in_which_somebody_was_found(finding: str) -> None:
+    table = {"place": "a.csv", "header": ["440101199001010000", "甲某", "区"], "rows": [], "first_row": 2, "of": 0}
+    table |= {"hidden": False, "model": False}
+    kept = {"tables": [table], "texts": [], "pictures": [], "parts": [], "left_out": {}}
+    one = Finding("EXP-PII-01", Outcome.REVIEW, finding, 1, 0, FLAG, FLAG, None)
+    (covered,), (looked,) = (sheets.preview(kept, [one], masked).tables for masked in ("all", ""))
+    assert covered.sheet.columns == ("＊＊＊", "＊＊＊" if "header" in finding else "甲某", "区")
+    assert looked.sheet.columns == ("440101199001010000", "甲某", "区")

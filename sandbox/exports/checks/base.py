@@ -71,8 +71,7 @@ def limited(misses: Iterable[Miss]) -> tuple[Miss, ...]:
 
 def not_assessed(place: str) -> Measured:
     """A check that needs the source, asked about a file alone: a person has to look."""
-    evidence = "not assessed without the source"
-    return Measured(None, None, (Miss(place, None, None, Outcome.REVIEW, evidence, wording=NOT_ASSESSED),))
+    return Measured(None, None, (Miss(place, None, None, Outcome.REVIEW, wording=NOT_ASSESSED),))
 
 
 def need(value: T | None, fact: str) -> T:

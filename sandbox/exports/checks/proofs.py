@@ -53,7 +53,7 @@ def rounding(subject: ExportSubject, parameters: Any) -> Measured:
     except ValueError as error:
         raise CannotRun("csv file") from error
     misses = [
-        Miss(f"{file.name}#row={m.row};column={m.column}", "differs from the recomputed value", base) for m in found
+        Miss(f"{file.name}#row={m.row + 1};column={m.column}", "differs from the recomputed value", base) for m in found
     ]
     return Measured(len(misses), 0, limited(misses))
 

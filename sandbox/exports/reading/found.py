@@ -11,6 +11,9 @@ from sandbox.exports.places import within
 from sandbox.exports.reading.bounds import Bounds
 
 BATCH = 20_000
+MOST_PICTURES = 20
+LONGEST_SIDE = 1600
+"""Pixels of the longest side of a picture that is kept for people."""
 _MOST_PROBLEMS = 500
 
 
@@ -35,6 +38,7 @@ class Found:
         self.folder, self.prefix, self.bounds, self._read = folder, prefix, bounds, read
         self.depth = 0
         self.tables: list[dict[str, Any]] = []
+        self.pictures: list[dict[str, Any]] = []
         self.texts: dict[str, str] = {}
         self.parts: dict[str, str] = {}
         self.problems: list[tuple[str, str]] = []
@@ -56,6 +60,13 @@ class Found:
             raise TooMuch("text")
         clean = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text
         self.texts[place] = f"{self.texts[place]}\n{clean}" if place in self.texts else clean
+
+    def picture(self, place: str, width: int, height: int, pixels: bytes) -> None:
+        """Keep a picture as its bare pixels (red, green, blue) for people; of many the first."""
+        if len(self.pictures) < MOST_PICTURES:
+            path = self.folder / f"{self.prefix}-{len(self.pictures) + 1}.rgb"
+            path.write_bytes(pixels)
+            self.pictures.append({"place": place, "file": path.name, "width": width, "height": height})
 
     def unpack(self, size: int) -> None:
         """Count bytes that came out of something packed. Raises TooMuch."""
@@ -122,7 +133,8 @@ class Found:
 
     def report(self) -> dict[str, Any]:
         """What goes to the platform, beside the tables."""
-        return {"tables": self.tables, "texts": self.texts, "parts": self.parts, "problems": self.problems}
+        return {"tables": self.tables, "texts": self.texts, "parts": self.parts, "problems": self.problems,
+                "pictures": self.pictures}  # fmt: skip
 
 
 def _clean(text: str) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.exports.contents import Contents, Problem, Table
+from sandbox.exports.contents import Contents, Picture, Problem, Table
 from sandbox.exports.places import escaped
 from sandbox.exports.reading import inside, readers
 from sandbox.exports.reading.bounds import Bounds
-from sandbox.exports.reading.found import Found
+from sandbox.exports.reading.found import LONGEST_SIDE, Found
 from sandbox.exports.reading.readers import suffix_of
 from sandbox.workspaces import disk, jail
 from sandbox.workspaces.broker import DEATHS
@@ -175,6 +175,7 @@ def _contents(file: ExportFile, told: Mapping[str, Any], held: object) -> Conten
     try:
         tables = tuple(_table(one, told["folder"], place, held) for one in told.get("tables", ()))
         texts = {_placed(p, place): str(text) for p, text in dict(told.get("texts", {})).items()}
+        pictures = tuple(_picture(one, told["folder"], place, held) for one in told.get("pictures", ()))
         parts = {_placed(p, place): _matching(_KIND, kind) for p, kind in dict(told.get("parts", {})).items()}
         problems = tuple(
             Problem(_matching(_CODE, code), _placed(where or place, place)) for code, where in told["problems"]
@@ -183,7 +184,7 @@ def _contents(file: ExportFile, told: Mapping[str, Any], held: object) -> Conten
     except (NotPlain, KeyError, TypeError, ValueError, OSError) as error:
         _log.error("a reader left what is no report: %s", type(error).__name__)
         return Contents(plain.name, plain.size, plain.suffix, "unknown", problems=(Problem("protocol", place),))
-    return Contents(plain.name, plain.size, plain.suffix, kind, tables, texts, problems, parts, held)
+    return Contents(plain.name, plain.size, plain.suffix, kind, tables, texts, problems, parts, pictures, held)
 
 
 class NotPlain(Exception):
@@ -193,9 +194,7 @@ class NotPlain(Exception):
 def _table(told: Mapping[str, Any], folder: Path, place: str, held: object) -> Table:
     import pyarrow as pa
 
-    path = folder / Path(str(told["file"])).name
-    if path.is_symlink() or not path.is_file() or path.stat().st_nlink != 1:
-        raise NotPlain
+    path = _plain_file(told, folder)
     header = tuple(str(name) for name in told["header"])
     wanted = pa.schema([(str(n + 1), pa.large_string()) for n in range(len(header))])
     rows = 0
@@ -214,6 +213,22 @@ def _table(told: Mapping[str, Any], folder: Path, place: str, held: object) -> T
     if rows != told["rows"] or type(first) is not int or first < 0:
         raise NotPlain
     return Table(_placed(told["place"], place), header, path, rows, told["hidden"] is True, first, held)
+
+
+def _picture(told: Mapping[str, Any], folder: Path, place: str, held: object) -> Picture:
+    path, width, height = _plain_file(told, folder), told["width"], told["height"]
+    if not all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in (width, height)):
+        raise NotPlain
+    if path.stat().st_size != 3 * width * height:
+        raise NotPlain
+    return Picture(_placed(told["place"], place), width, height, path, held)
+
+
+def _plain_file(told: Mapping[str, Any], folder: Path) -> Path:
+    path = folder / Path(str(told["file"])).name
+    if path.is_symlink() or not path.is_file() or path.stat().st_nlink != 1:
+        raise NotPlain
+    return path
 
 
 def _placed(told: Any, place: str) -> str:

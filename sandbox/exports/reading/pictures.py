@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from sandbox.exports.places import within
-from sandbox.exports.reading.found import Found, TooMuch
+from sandbox.exports.reading.found import LONGEST_SIDE, Found, TooMuch
 from sandbox.exports.reading.plain import printable
 
 _KNOWN = frozenset({
@@ -38,7 +38,7 @@ def read_png(path: Path, place: str, found: Found) -> None:
             elif kind in (b"iCCP", b"sPLT"):
                 found.text(where, printable(body))
         _after(file.read(_LONGEST), place, found)
-    _pixels(path)
+    _pixels(path, place, found)
 
 
 def _chunks(file: IO[bytes], size: int) -> Iterator[tuple[bytes, bytes, int]]:
@@ -111,7 +111,7 @@ def read_jpeg(path: Path, place: str, found: Found) -> None:
     if end is None:
         raise EOFError
     _after(data[end:], place, found)
-    _pixels(path)
+    _pixels(path, place, found)
 
 
 def _end_of_scan(data: bytes, at: int) -> int | None:
@@ -127,11 +127,20 @@ def _end_of_scan(data: bytes, at: int) -> int | None:
     return None
 
 
-def _pixels(path: Path) -> None:
-    """The picture decodes, and is not so large that decoding it is an attack."""
+def _pixels(path: Path, place: str, found: Found) -> None:
+    """The picture decodes, and is not so large that decoding it is an attack. It is kept for people: on grey, on
+    which neither white nor black can hide, and where it has transparent parts also with the colours that they cover."""
     from PIL import Image
 
     with Image.open(path) as picture:
         if picture.width * picture.height > _MOST_PIXELS or getattr(picture, "n_frames", 1) > 1:
             raise TooMuch("pixels")
         picture.load()
+        seen = picture.convert("RGBA")
+        seen.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        opaque, bare = seen.getchannel("A"), seen.convert("RGB")
+        page = Image.new("RGB", seen.size, "grey")
+        page.paste(bare, mask=opaque)
+        found.picture(place, page.width, page.height, page.tobytes())
+        if opaque.getextrema()[0] < 255:
+            found.picture(within(place, part="alpha"), bare.width, bare.height, bare.tobytes())
