@@ -87,7 +87,7 @@ def append(
     session: Session, *, at: datetime, actor: Actor, event: str, noun: str, object_id: str, request_id: str,
     detail: dict[str, Any],
 ) -> AuditEvent:  # fmt: skip
-    """Add one event at the end of the chain, inside the caller's transaction; what waits to be written goes before it."""
+    """Add one event at the end of the chain, inside the caller's transaction, after what waits to be written there."""
     head = hold(session)
     row = AuditEvent(
         seq=head.seq + 1, at=at, actor_id=actor.id, role=actor.role, organisation_id=actor.organisation_id,

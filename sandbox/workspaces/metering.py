@@ -115,7 +115,8 @@ def _entry(
     unit: Unit, workspace_id: str, organisation: str, rules: Edition[Any], number: str, kind: str, day: str
 ) -> UseEntry:  # fmt: skip
     return UseEntry(
-        id=number, workspace_id=workspace_id, organisation_id=organisation, kind=kind, at=unit.now, day=day, edition=rules.edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0, rows=0, bytes=0, measured_cpu_us=0,
+        id=number, workspace_id=workspace_id, organisation_id=organisation, kind=kind, at=unit.now, day=day,
+        edition=rules.edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0, rows=0, bytes=0, measured_cpu_us=0,
         measured_memory_mb_ms=0,
     )  # fmt: skip
 
