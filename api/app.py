@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api import errors
 from api.middleware import BodyLimit, RequestNumber
@@ -42,9 +42,10 @@ from sandbox.workspaces.broker import Broker
 
 VERSION = "0.1.0"
 ROUTERS = (
-    accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing, applications,
-    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks, oversight,
+    queries, accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing,
+    applications, workspaces, workspace_files, reading, preview, runs, metering, exports, selfchecks, oversight,
 )  # fmt: skip
+"""Each answers paths of its own. Asked in this order at every request, so the most asked for comes first."""
 
 
 def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str, str]]) -> FastAPI:
@@ -60,10 +61,8 @@ def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str,
         openapi_url="/api/v1/openapi.json",
     )  # fmt: skip
     app.state.platform, app.state.broker, app.state.parts = platform, broker, parts
-    api = APIRouter(prefix="/api/v1", responses=errors.PROBLEMS)
     for module in ROUTERS:
-        api.include_router(module.router)
-    app.include_router(api)
+        app.include_router(module.router, prefix="/api/v1", responses=errors.PROBLEMS)
     with platform.system() as unit:
         city, tier = state.read(unit.session, state.DEMONSTRATION), tiers.current(unit)
     secret = load_secret(platform.settings.keys_root / "forms.key")

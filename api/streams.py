@@ -42,12 +42,15 @@ class Work:
     def __init__(self, work: Callable[[Put, threading.Event], Any]) -> None:
         self.cancel = threading.Event()
         self._loop = asyncio.get_running_loop()
-        self._parts: asyncio.Queue[Any] = asyncio.Queue(AHEAD)
+        self._parts: asyncio.Queue[Any] = asyncio.Queue()
+        self._room = threading.Semaphore(AHEAD)
         _THREADS.submit(self._run, work)
 
     async def next(self) -> Any:
         """The next part; an `End` when there is no more."""
-        return await self._parts.get()
+        part = await self._parts.get()
+        self._room.release()
+        return part
 
     async def first(self, request: Request) -> Any:
         """The first part; a client that goes away meanwhile cancels the work (and gets no answer anyway)."""
@@ -73,22 +76,18 @@ class Work:
             end = End(work(self._put, self.cancel))
         except Exception as error:
             end = End(error=error)
-        self._put(end)
+        self._hand_over(end)
 
     def _put(self, part: Any) -> None:
-        if self.cancel.is_set() and not isinstance(part, End):
-            return
-        taken = asyncio.run_coroutine_threadsafe(self._parts.put(part), self._loop)
         began = time.monotonic()
-        while not taken.done():
-            try:
-                taken.result(timeout=_LOOK)
-            except TimeoutError:
-                if time.monotonic() - began > STALLED_SECONDS:
-                    self.cancel.set()
-                if self.cancel.is_set():
-                    taken.cancel()
-                    return
+        while not (self.cancel.is_set() or self._room.acquire(timeout=_LOOK)):
+            if time.monotonic() - began > STALLED_SECONDS:
+                self.cancel.set()
+        if not self.cancel.is_set():
+            self._hand_over(part)
+
+    def _hand_over(self, part: Any) -> None:
+        self._loop.call_soon_threadsafe(self._parts.put_nowait, part)
 
 
 class Streamed(StreamingResponse):

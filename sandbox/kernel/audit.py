@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Text, select
+from sqlalchemy import BigInteger, Integer, Row, String, Text, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -72,25 +72,22 @@ def _digest(row: AuditEvent) -> str:
     return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
-# what waits to be written goes out together with the event
-_END = (
-    select(AuditHead)
-    .where(AuditHead.id == 1)
-    .with_for_update()
-    .execution_options(populate_existing=True, autoflush=False)
-)
+# Every transaction writes an event, so the three statements go past the session's bookkeeping of objects.
+_EVENTS, _HEADS = Base.metadata.tables["audit_event"], Base.metadata.tables["audit_head"]
+_END = select(_HEADS.c.seq, _HEADS.c.hash).where(_HEADS.c.id == 1).with_for_update()
+_ADD, _MOVE = insert(_EVENTS), update(_HEADS).where(_HEADS.c.id == 1)
 
 
-def hold(session: Session) -> AuditHead:
-    """Take the end of the chain until this transaction ends: whoever holds it writes alone."""
-    return session.execute(_END).scalar_one()
+def hold(session: Session) -> Row[tuple[int, str]]:
+    """Take the end of the chain until this transaction ends: whoever holds it writes alone. Number and hash of it."""
+    return session.execute(_END).one()
 
 
 def append(
     session: Session, *, at: datetime, actor: Actor, event: str, noun: str, object_id: str, request_id: str,
     detail: dict[str, Any],
 ) -> AuditEvent:  # fmt: skip
-    """Add one event at the end of the chain, inside the caller's transaction."""
+    """Add one event at the end of the chain, inside the caller's transaction, after what waits to be written there."""
     head = hold(session)
     row = AuditEvent(
         seq=head.seq + 1, at=at, actor_id=actor.id, role=actor.role, organisation_id=actor.organisation_id,
@@ -98,9 +95,9 @@ def append(
         previous=head.hash,
     )  # fmt: skip
     row.hash = _digest(row)
-    head.seq, head.hash = row.seq, row.hash
-    session.add(row)
     session.flush()
+    session.execute(_ADD, {c.key: getattr(row, c.key) for c in _EVENTS.c})
+    session.execute(_MOVE, {"seq": row.seq, "hash": row.hash})
     return row
 
 

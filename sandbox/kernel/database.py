@@ -70,6 +70,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         looks = connection.get_execution_options().get(_READING, False)
+        connection.connection.dbapi_connection.execute(f"PRAGMA query_only={int(looks)}")
         connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
 
 
@@ -85,6 +86,8 @@ class Database:
         self.engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
+        # the same connections; PostgreSQL, too, then refuses to write
+        self._reader = self.engine.execution_options(**{_READING: True}, postgresql_readonly=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -94,9 +97,15 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for one look: it takes no lock, and what it would write is lost."""
-        with self.engine.connect().execution_options(**{_READING: True}) as connection:
+        """A connection for one look: it takes no lock, and the database refuses to write by it."""
+        with self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """A session that reads one state of the database, as `reading`."""
+        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+            yield session
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision. Safe to repeat; refuses a database newer than this program."""

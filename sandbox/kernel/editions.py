@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sandbox.kernel.unit import Unit
 
 PROPOSED, ACTIVE = "proposed", "active"
+_LOOKED_UP = "edition in force"
+"""key of what a transaction has asked for: it judges by one edition of a kind, however often it asks"""
 
 
 class PolicyEdition(Base):
@@ -68,6 +70,7 @@ def install_shipped(unit: Unit) -> int:
     for edition in new:
         row = _row(unit, edition, edition.prepared_by)
         row.state, row.activated_by, row.activated_at = ACTIVE, edition.approved_by, unit.now
+        unit.session.info.pop(_LOOKED_UP, None)
         unit.audit("policy:install", "policy", row.id, kind=row.kind, edition=row.edition, digest=row.digest)
     return len(new)
 
@@ -105,6 +108,7 @@ def activate(unit: Unit, edition_id: str) -> PolicyEdition:
             id=row.id,
         )
     row.state, row.activated_by, row.activated_at = ACTIVE, unit.actor.id, unit.now
+    unit.session.info.pop(_LOOKED_UP, None)
     unit.audit("policy:activate", "policy", row.id, kind=row.kind, edition=row.edition, digest=row.digest)
     return row
 
@@ -116,6 +120,9 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
     force, or does not load: nothing is then decided, and never by an older edition instead.
     """
     today = city_date(unit.now).isoformat()
+    looked_up: dict[tuple[str, str], Edition[Any]] = unit.session.info.setdefault(_LOOKED_UP, {})
+    if (kind, today) in looked_up:
+        return looked_up[kind, today]
     row = unit.session.execute(_IN_FORCE, {"kind": kind, "today": today}).first()
     if row is None:
         raise NotFound(
@@ -123,7 +130,9 @@ def in_force(unit: Unit, kind: str) -> Edition[Any]:
             Text(f"没有生效的“{kind}”规则", f"No {kind} edition is in force"),
             fix=Text("请合规人员启用一个版本", "An officer must activate one"),
         )
-    return _checked(kind, row.edition, row.text, row.digest)
+    found = _checked(kind, row.edition, row.text, row.digest)
+    looked_up[kind, today] = found
+    return found
 
 
 def named(session: Session, kind: str, edition: str) -> Edition[Any]:

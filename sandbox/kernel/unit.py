@@ -114,6 +114,17 @@ class Platform:
                 fix=Text("请检查后重试", "Check and try again"),
             ) from clash
 
+    @contextmanager
+    def looking(self, actor: Actor, request_id: str | None = None) -> Iterator[Unit]:
+        """A unit that only reads and waits for nobody who writes; writing in it fails. A refusal is recorded."""
+        request = request_id or new_id("req")
+        try:
+            with self.database.looking() as session:
+                yield self._unit(session, actor, request)
+        except REFUSALS as refused:
+            self.record_refusal(actor, request, refused)
+            raise
+
     def system(self, request_id: str | None = None) -> Any:
         """A unit in which the platform itself acts."""
         return self.begin(SYSTEM, request_id)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import time
+import weakref
 from collections.abc import Mapping
 from functools import cache
 from itertools import count
@@ -24,6 +25,7 @@ _PREFIX, _PLATFORM = "pds-jail-", "pds-platform"
 # bwrap itself and its process 1
 _LAUNCHERS = 2
 _REMOVAL_SECONDS = 2.0
+_STAT_BYTES = 1 << 16  # more than the longest file
 _numbers = count()
 
 
@@ -32,6 +34,8 @@ class Group:
 
     def __init__(self, folders: Mapping[str, Path], *, unified: bool) -> None:
         self._folders, self._unified = dict(folders), unified
+        self._open: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._open)
 
     @property
     def controllers(self) -> tuple[str, ...]:
@@ -81,13 +85,22 @@ class Group:
     def _number(self, controller: str, file: str, *lines: str) -> int:
         """A group's file that is one number, or the sum of its `lines`; 0 for what is missing (after the end, too)."""
         try:
-            text = (self._folders[controller] / file).read_text()
+            text = self._read(self._folders[controller] / file)
         except (KeyError, OSError):
             return 0
         if not lines:
             return int(text)
-        named = (line.partition(" ") for line in text.splitlines())
-        return sum(int(rest) for name, _, rest in named if name in lines)
+        starts = (f"\n{text}".partition(f"\n{name} ")[2] for name in lines)
+        return sum(int(start.partition("\n")[0] or 0) for start in starts)
+
+    def _read(self, file: Path) -> str:
+        """By a descriptor that stays with this group's file, which is read at each query and many times while one runs.
+
+        It is closed only with this object: a number given to another file meanwhile would be read for this one.
+        """
+        if file not in self._open:
+            self._open[file] = os.open(file, os.O_RDONLY)
+        return os.pread(self._open[file], _STAT_BYTES, 0).decode()
 
     def remove(self) -> None:
         """End what is still inside and take the group away; what the kernel keeps longer the next start removes."""
@@ -95,6 +108,11 @@ class Group:
         for folder in set(self._folders.values()):
             while not _removed(folder) and time.monotonic() < until:
                 time.sleep(0.002)
+
+
+def _close(descriptors: dict[Path, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
 
 
 def make(limits: Limits) -> Group | None:

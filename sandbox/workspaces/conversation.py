@@ -124,14 +124,17 @@ class Conversation:
             header["parameters"] = self.question.parameters
         try:
             data.send(header, self.question.sql.encode("utf-8", "replace"), timeout=10)
+            due = self.began + _TICK
             while True:
                 frame = data.receive(timeout=_TICK)
                 if frame is not None:
                     outcome = self._take(collector, *frame)
                     if outcome is not None:
                         return outcome, True
-                if not self._in_time():
-                    return self._failed(self.why), False
+                if frame is None or time.monotonic() >= due:
+                    if not self._in_time():
+                        return self._failed(self.why), False
+                    due = time.monotonic() + _TICK
         except ProtocolError:
             return self._failed("protocol"), False
         except ChannelClosed:

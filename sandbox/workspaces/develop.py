@@ -22,7 +22,7 @@ from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import metering, own_record, service, uploads, wording, wording_errors
 from sandbox.workspaces.lexing import tokens
-from sandbox.workspaces.repository import STATEMENT_CHARS, Statement, Workspace
+from sandbox.workspaces.repository import STATEMENT_CHARS, Statement, Workspace, keep
 
 if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker, WorkspaceMount
@@ -94,7 +94,7 @@ def query(
     """
     from sandbox.workspaces.conversation import QueryFailed
 
-    with platform.begin(actor) as unit:
+    with platform.looking(actor) as unit:
         mount = mount_of(unit, workspace_id, counted=True)
     with _own_questions[workspace_id]:
         pass
@@ -191,7 +191,7 @@ def _record(
         id=number, workspace_id=workspace_id, account_id=unit.actor.id, at=unit.now, text=sql[:STATEMENT_CHARS],
         outcome=outcome, rows=rows, milliseconds=round(answer.elapsed * 1000),
     )  # fmt: skip
-    unit.session.add(made)
+    keep(unit.session, made)
     unit.audit("workspace:query", "workspace", workspace_id, outcome=outcome, rows=rows, simulated=True,
                tables=list(answer.tables))  # fmt: skip
 

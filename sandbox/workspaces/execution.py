@@ -24,6 +24,8 @@ from sandbox.workspaces.limits import MEGABYTE
 from sandbox.workspaces.protocol import Channel, ProtocolError, encode, pieces
 
 BATCH_ROWS = 65_536
+_SMALL = 1 << 16
+"""bytes of a last batch that wait for the trailer"""
 CAUGHT = (duckdb.Error, MemoryError, ProtocolError, pa.ArrowException, RuntimeError, ValueError)
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE_INTO"})
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
@@ -95,6 +97,8 @@ class Executor:
             count, cut, sent = self._statement(course, data if place == shown else None, statement, values)
             if sent:
                 rows, truncated = count or 0, cut
+                if place < len(statements) - 1:
+                    data.flush()  # what follows may take long
             self._follow(statement)
             course.leave(statement, checked.kind, count, time.monotonic() - began)
         told = {"statements": course.done, "open_transaction": self.transaction} if self._open_data else {}
@@ -178,7 +182,7 @@ class _Course:
 
     def leave(self, statement: Any, kind: str, rows: int | None, seconds: float) -> None:
         line = self.sql.count("\n", 0, self.place) + 1
-        named, subject = _title(kind, plain(statement.query))
+        named, subject = (kind, "") if kind == "SELECT" else _title(kind, plain(statement.query))
         self.done.append([named, subject, rows, round(seconds * 1000), line])
         self.place += len(statement.query)
 
@@ -194,7 +198,7 @@ def gives_rows(statement: Any) -> bool:
 def _title(kind: str, text: str) -> tuple[str, str]:
     """("CREATE TABLE", "表名") of a statement's text; the bare kind where it has no subject."""
     found = _SUBJECT.match(text)
-    if kind == "SELECT" or found is None:
+    if found is None:
         first = re.match(r"\s*(\w+)", text)
         return (first.group(1).upper() if kind == "TRANSACTION" and first else kind), ""
     verb = "DELETE" if found["verb"].upper() == "TRUNCATE" else found["verb"].upper()
@@ -212,7 +216,7 @@ def _values(statement: Any, parameters: Any, *, last: bool) -> Any:
 
 
 def _stream(setting: Setting, reader: pa.RecordBatchReader, data: Channel) -> tuple[int, bool]:
-    data.send({"is": "begin"}, reader.schema.serialize().to_pybytes())
+    data.hold({"is": "begin"}, reader.schema.serialize().to_pybytes())
     rows = size = 0
     allowed = setting.limits.result_mb * MEGABYTE
     for batch in batches(reader):
@@ -227,7 +231,9 @@ def _stream(setting: Setting, reader: pa.RecordBatchReader, data: Channel) -> tu
                 payload = encode(kept)
             if size + len(payload) > allowed:
                 return rows, True
-            data.send({"is": "batch"}, payload)
+            data.hold({"is": "batch"}, payload)
+            if batch.num_rows == BATCH_ROWS or len(payload) > _SMALL:  # else the last one: the trailer follows at once
+                data.flush()
             size += len(payload)
             rows += kept.num_rows
             if kept.num_rows < piece.num_rows:

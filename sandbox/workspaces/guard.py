@@ -180,7 +180,7 @@ def _judge_words(con: duckdb.DuckDBPyConnection, words: list[Token]) -> Refusal 
 
 
 def _check_select(con: duckdb.DuckDBPyConnection, query: str, granted: frozenset[str], mode: str) -> Checked:
-    tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0])
+    tree = json.loads(_tree_of(con, query))
     if tree.get("error") is not False:
         return Checked("SELECT", refusal=Refusal("unreadable"))
     scope = _Scope(
@@ -262,6 +262,26 @@ def _judge_function(node: dict[str, Any], known: frozenset[str], code: str) -> R
     if path[:-1] not in ([], ["main"], ["system", "main"], ["pg_catalog"]) or name not in known:
         return Refusal(code, name)
     return None
+
+
+_serializing: list[Any] = []
+_trees: dict[str, str] = {}
+_TREES, _TREE_CHARS = 64, 1 << 16  # at most 4 MB of the jail's memory
+
+
+def _tree_of(con: duckdb.DuckDBPyConnection, query: str) -> str:
+    """DuckDB's tree of `query` as JSON. It turns on the text alone, not on what there is or was set; asking takes as
+    long as a small query, so those of the last texts are kept: what is asked again and again is judged at once."""
+    found = _trees.pop(query, None)
+    if found is None:
+        if not _serializing:
+            _serializing.extend(con.extract_statements("SELECT json_serialize_sql(?)"))
+        found = str(con.execute(_serializing[0], [query]).fetchall()[0][0])
+    if len(query) + len(found) <= _TREE_CHARS:
+        _trees[query] = found
+        if len(_trees) > _TREES:
+            del _trees[next(iter(_trees))]
+    return found
 
 
 _known: list[frozenset[str]] = []

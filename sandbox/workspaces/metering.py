@@ -26,7 +26,7 @@ from sandbox.kernel.errors import TooManyAttempts
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record, quotas
-from sandbox.workspaces.metering_record import StorageMark, Totals, UseDay, UseEntry
+from sandbox.workspaces.metering_record import StorageMark, Sums, Totals, UseEntry
 from sandbox.workspaces.quotas import Standing
 from sandbox.workspaces.repository import Workspace, get
 from sandbox.workspaces.usage import Usage
@@ -92,28 +92,31 @@ def record(
     measure to the warning line.
     """
     number = f"{kind}:{subject or new_id('use')}"
+    rules, day = editions.in_force(unit, "workspace"), city_date(unit.now).isoformat()
     # one at a time for each workspace, so that no crossing of a line is missed
-    workspace = unit.session.get_one(Workspace, workspace_id, with_for_update=True)
+    organisation, sums = metering_record.hold_day(unit.session, workspace_id, day)
     known = unit.session.get(UseEntry, number) if kind in _REPEATED else None
     if known is not None:
         return known
-    rules, day = editions.in_force(unit, "workspace"), city_date(unit.now).isoformat()
-    sums = metering_record.of_day(unit.session, workspace_id, day)
     used = usage or Usage()
     measured = (round(used.cpu_seconds * 1_000_000), round(used.memory_mb_seconds * 1000))
     charged = _step(rules, *measured) if kind == "run" else measured
-    entry = _entry(unit, workspace, rules, number, kind, day)
+    entry = _entry(unit, workspace_id, organisation, rules, number, kind, day)
     entry.cpu_us, entry.memory_mb_ms, entry.rows, entry.bytes = *charged, rows, size
     entry.measured_cpu_us, entry.measured_memory_mb_ms = measured
-    unit.session.add_all((entry, sums))
-    _add_up(unit, sums, entry, quotas.common(rules))
+    before = quotas.used(sums)
+    _add_up(sums, entry)
+    metering_record.add(unit.session, entry, sums)
+    _warn_of_crossing(unit, workspace_id, before, quotas.used(sums), quotas.common(rules))
     return entry
 
 
-def _entry(unit: Unit, workspace: Workspace, rules: Edition[Any], number: str, kind: str, day: str) -> UseEntry:
+def _entry(
+    unit: Unit, workspace_id: str, organisation: str, rules: Edition[Any], number: str, kind: str, day: str
+) -> UseEntry:  # fmt: skip
     return UseEntry(
-        id=number, workspace_id=workspace.id, organisation_id=workspace.organisation_id, kind=kind, at=unit.now,
-        day=day, edition=rules.edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0, rows=0, bytes=0, measured_cpu_us=0,
+        id=number, workspace_id=workspace_id, organisation_id=organisation, kind=kind, at=unit.now, day=day,
+        edition=rules.edition, cpu_us=0, memory_mb_ms=0, storage_kb_s=0, rows=0, bytes=0, measured_cpu_us=0,
         measured_memory_mb_ms=0,
     )  # fmt: skip
 
@@ -129,20 +132,24 @@ def _step(rules: Edition[Any], cpu_us: int, memory_mb_ms: int) -> tuple[int, int
     return seconds * 1_000_000, seconds * 1000 * limits.duckdb_memory_mb
 
 
-def _add_up(unit: Unit, sums: UseDay, entry: UseEntry, shared: Mapping[str, Standing]) -> None:
+def _add_up(sums: Sums, entry: UseEntry) -> None:
     """Keep the day's running sums. They only rise, so each line of a quota is crossed once a day."""
-    before = quotas.used(sums)
     sums.cpu_us, sums.memory_mb_ms = sums.cpu_us + entry.cpu_us, sums.memory_mb_ms + entry.memory_mb_ms
     sums.queries += entry.kind == "query"
     sums.reads += entry.kind == "read"
     sums.scripts += entry.kind == "script"
-    now = {name: replace(shared[name], used=amount) for name, amount in quotas.used(sums).items()}
+
+
+def _warn_of_crossing(
+    unit: Unit, workspace_id: str, before: Mapping[str, int], after: Mapping[str, int], shared: Mapping[str, Standing]
+) -> None:  # fmt: skip
+    now = {name: replace(shared[name], used=amount) for name, amount in after.items()}
     if not any(s.near or s.full for s in now.values()):
         return
-    for name, new in quotas.raised(unit, entry.workspace_id, now).items():
+    for name, new in quotas.raised(unit, workspace_id, now).items():
         old = replace(new, used=before[name])
         if (new.near or new.full) and not (old.near or old.full):
-            unit.audit("quota:warn", "workspace", entry.workspace_id, measure=name, percent=new.percent)
+            unit.audit("quota:warn", "workspace", workspace_id, measure=name, percent=new.percent)
 
 
 # ---- storage ----
@@ -182,7 +189,8 @@ def _charge_storage(unit: Unit, workspace: Workspace, mark: StorageMark, until: 
         midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=CITY).astimezone(UTC)
         end = min(until, midnight)
         number = f"storage:{workspace.id}:{start.isoformat(timespec='seconds')}"
-        entry = _entry(unit, workspace, rules, number, "storage", city_date(start).isoformat())
+        today = city_date(start).isoformat()
+        entry = _entry(unit, workspace.id, workspace.organisation_id, rules, number, "storage", today)
         entry.storage_kb_s = mark.kb * round((end - start).total_seconds())
         unit.session.add(entry)
         start, written = end, written + 1

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Text, func, select
+from sqlalchemy import BigInteger, Index, Text, and_, bindparam, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.lifecycle import StatefulMixin
+from sandbox.workspaces.repository import Workspace
 
 
 class UseEntry(Base):
@@ -120,12 +121,53 @@ def totals(
     return {value: Totals(counts, *sums) for value, (counts, sums) in found.items()}
 
 
-def of_day(session: Session, workspace_id: str, day: str) -> UseDay:
-    """The running sums; a day without use has zeros and is kept only once something is added to it."""
-    found = session.get(UseDay, (workspace_id, day))
-    return found or UseDay(
-        workspace_id=workspace_id, day=day, cpu_us=0, memory_mb_ms=0, queries=0, reads=0, scripts=0
-    )  # fmt: skip
+@dataclass(slots=True)
+class Sums:
+    """The running sums of one workspace's day. `kept`: there is a row of them already."""
+
+    kept: bool
+    cpu_us: int = 0
+    memory_mb_ms: int = 0
+    queries: int = 0
+    reads: int = 0
+    scripts: int = 0
+
+
+# Every statement of a merchant passes here twice, so these go past the session's bookkeeping of objects.
+_ENTRIES, _DAYS = Base.metadata.tables["use_entry"], Base.metadata.tables["use_day"]
+_SPACES = Workspace.metadata.tables["workspace"]
+_SUMS = tuple(_DAYS.c[name] for name in ("cpu_us", "memory_mb_ms", "queries", "reads", "scripts"))
+_THIS_DAY = and_(_DAYS.c.workspace_id == bindparam("place"), _DAYS.c.day == bindparam("today"))
+_READ_DAY = select(*_SUMS).where(_THIS_DAY)
+_HOLD_DAY = (
+    select(_SPACES.c.organisation_id, _DAYS.c.day, *_SUMS)
+    .outerjoin_from(_SPACES, _DAYS, and_(_DAYS.c.workspace_id == _SPACES.c.id, _DAYS.c.day == bindparam("today")))
+    .where(_SPACES.c.id == bindparam("place"))
+    .with_for_update(of=_SPACES)
+)
+_ADD_ENTRY, _ADD_DAY, _SET_DAY = insert(_ENTRIES), insert(_DAYS), update(_DAYS).where(_THIS_DAY)
+
+
+def of_day(session: Session, workspace_id: str, day: str) -> Sums:
+    """The running sums; a day without use has zeros."""
+    found = session.execute(_READ_DAY, {"place": workspace_id, "today": day}).first()
+    return Sums(False) if found is None else Sums(True, *found)
+
+
+def hold_day(session: Session, workspace_id: str, day: str) -> tuple[str, Sums]:
+    """The workspace's organisation and its running sums, held by this transaction until it ends."""
+    organisation, known, *sums = session.execute(_HOLD_DAY, {"place": workspace_id, "today": day}).one()
+    return organisation, Sums(False) if known is None else Sums(True, *sums)
+
+
+def add(session: Session, entry: UseEntry, sums: Sums) -> None:
+    """Write a new entry and what the day's sums are with it. The day is held."""
+    session.execute(_ADD_ENTRY, {c.key: getattr(entry, c.key) for c in _ENTRIES.c})
+    values = {c.key: getattr(sums, c.key) for c in _SUMS}
+    if sums.kept:
+        session.execute(_SET_DAY, values | {"place": entry.workspace_id, "today": entry.day})
+    else:
+        session.execute(_ADD_DAY, values | {"workspace_id": entry.workspace_id, "day": entry.day})
 
 
 def months(session: Session, workspace_id: str) -> list[str]:

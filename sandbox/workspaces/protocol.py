@@ -109,11 +109,21 @@ class Channel:
         self._buffer = bytearray()
         # the frame whose header is read: (header, its payload's room, how much of it has come)
         self._coming: tuple[dict[str, Any], memoryview, int] | None = None
+        self._held: list[memoryview] = []
+
+    def hold(self, header: dict[str, Any], payload: Payload = b"") -> None:
+        """A frame that need not go alone: it leaves together with the next one, and wakes the other side once."""
+        body = payload.pieces if isinstance(payload, Parts) else [memoryview(payload)]
+        self._held += (memoryview(pack(header, payload)), *body)
 
     def send(self, header: dict[str, Any], payload: Payload = b"", *, timeout: float | None = None) -> None:
         """Raises ChannelClosed when the other side is gone or takes nothing for `timeout` seconds."""
-        body = payload.pieces if isinstance(payload, Parts) else [memoryview(payload)]
-        parts = deque((memoryview(pack(header, payload)), *body))
+        self.hold(header, payload)
+        self.flush(timeout)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Send what is held. Raises as `send`."""
+        parts, self._held = deque(self._held), []
         until = None if timeout is None else time.monotonic() + timeout
         while parts:
             try:

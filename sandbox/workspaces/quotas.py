@@ -19,7 +19,7 @@ from sandbox.kernel.ids import new_id
 from sandbox.kernel.unit import Unit
 from sandbox.workspaces import metering_record as record
 from sandbox.workspaces import service
-from sandbox.workspaces.metering_record import QuotaRequest, UseDay
+from sandbox.workspaces.metering_record import QuotaRequest, Sums
 from sandbox.workspaces.model import QUOTA
 
 HIGHEST = 100
@@ -99,7 +99,7 @@ def raised(unit: Unit, workspace_id: str, standings: Mapping[str, Standing]) -> 
     return found
 
 
-def used(today: UseDay) -> dict[str, int]:
+def used(today: Sums) -> dict[str, int]:
     """What a day's sums say for each daily measure, in the ledger's units."""
     return {
         "cpu": today.cpu_us, "memory": today.memory_mb_ms, "queries": today.queries, "reads": today.reads,

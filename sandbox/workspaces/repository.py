@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Text, select
+from sqlalchemy import Text, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sandbox.kernel.database import Base, short
@@ -39,6 +39,14 @@ class Statement(Base):
     outcome: Mapped[str] = short(40)
     rows: Mapped[int]
     milliseconds: Mapped[int]
+
+
+_KEEP = insert(Base.metadata.tables["statement"])
+
+
+def keep(session: Session, statement: Statement) -> None:
+    """Put a statement into the history."""
+    session.execute(_KEEP, {c.key: getattr(statement, c.key) for c in _KEEP.table.c})
 
 
 def get(session: Session, workspace_id: str) -> Workspace:
