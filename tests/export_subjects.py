@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from policies.editions import load
 from sandbox.exports.subject import (
@@ -24,6 +25,7 @@ from sandbox.exports.subject import (
 )
 from sandbox.products import artefact, releasing
 from sandbox.products.cells import CELL_SCHEMA, packed
+from sandbox.products.coded import Coded, coded
 from sandbox.products.compile import columns_read
 from sandbox.products.entities import EntityCodes, SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
@@ -32,6 +34,14 @@ from sandbox.products.source import EntityKey, Source, column_names
 from sandbox.products.spec import JobSpec, digest, parse
 
 TODAY = date(2026, 6, 1)
+
+
+def cells(column: pl.Series) -> Coded:
+    """A column of texts as the gate has it."""
+    array = column.to_frame().to_arrow().column(0)
+    return coded(array.cast(pa.large_string()))
+
+
 PERTURBED = ("t.费用:minimum", "t.费用:maximum", "t.费用:shuffle")
 PERSON = (EntityKey("person", "身份证号"),)
 

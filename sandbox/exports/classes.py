@@ -7,8 +7,10 @@ sensitive value is none: it hides nobody's, so it adds neither to the variety no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from sandbox.products.coded import Coded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,14 +23,15 @@ ALL = "all"
 
 _MASK = r"^(.*[0-9A-Za-z\p{Han}])?[*＊●×xX_#]{2,}.*$|^\p{Han}[*＊●×○]{1,3}$|^\p{Han}某{1,2}$"
 _MASKED_SHARE = 0.5
+_SPARSE = 8
+"""Numbers are counted in an array of all possible ones while it is at most so many times as long as the rows."""
+_VARIETY: dict[str, Any] = {"rows": int, "distinct": int, "top": float, "entropy": float, "first": int, "tail": int}
 
 
-def masked(frame: pl.LazyFrame, width: int) -> set[str]:
-    """Columns (by number) of which most values have characters struck out: 138****0000, 张*."""
-    import polars as pl
-
-    shares = frame.select(pl.col(str(i + 1)).drop_nulls().str.contains(_MASK).mean() for i in range(width)).collect()
-    return {name for name in shares.columns if (shares[name][0] or 0) >= _MASKED_SHARE}
+def masked(cells: Coded) -> bool:
+    """Whether most values have characters struck out: 138****0000, 张*."""
+    struck = cells.values.str.contains(_MASK).to_numpy()
+    return bool(cells.counts.sum()) and bool(cells.counts[struck].sum() >= _MASKED_SHARE * cells.counts.sum())
 
 
 def _keyed(frame: pl.LazyFrame, quasi: Sequence[str]) -> tuple[pl.LazyFrame, list[str]]:
@@ -46,101 +49,99 @@ def class_sizes(frame: pl.LazyFrame, quasi: Sequence[str]) -> pl.LazyFrame:
     return frame.group_by(keys).agg(size=pl.len().cast(pl.Int64), row=pl.min("row"))
 
 
-def classes_of(frame: pl.LazyFrame, quasi: Sequence[str]) -> pl.Series:
-    """The class of every row as a number, for whoever asks about more than one column; called `ALL`."""
-    import polars as pl
+class Classes:
+    """The classes of all rows by their quasi-identifiers, for whoever asks about more than one column."""
 
-    return pl.Series(ALL, _classes(frame, quasi)[0])
+    def __init__(self, quasi: Sequence[Coded], rows: int) -> None:
+        import numpy as np
+
+        of = np.zeros(rows, np.int64)
+        for key in quasi:
+            width = len(key.values) + 1
+            of = _dense(of * width + key.codes + 1, (int(of.max(initial=0)) + 1) * width)
+        self._of, self._count = of, int(of.max(initial=-1)) + 1
+
+    def variety(self, column: Coded, depth: int) -> pl.DataFrame:
+        """One row a class: what its values of one sensitive column look like.
+
+        `rows` with a value, `distinct` values, `top` (share of the commonest), `entropy` (nats), and, for recursive
+        (c,l)-diversity with l = `depth`, `first` (rows of the commonest) and `tail` (rows of the l-th commonest and
+        rarer).
+        """
+        import numpy as np
+        import polars as pl
+
+        there = column.codes >= 0
+        if not there.any():
+            return pl.DataFrame(schema=_VARIETY)
+        of, codes = (self._of, column.codes) if there.all() else (self._of[there], column.codes[there])
+        _, _, n, first = self._counted(of, codes, len(column.values))
+        sizes, ends = np.add.reduceat(n, first), np.diff(first, append=len(n))
+        share = n / np.repeat(sizes, ends)
+        above = _commonest(n, first, ends, depth - 1)
+        figures = {
+            "rows": sizes, "distinct": ends, "top": np.maximum.reduceat(n, first) / sizes,
+            "entropy": -np.add.reduceat(share * np.log(share), first), "first": np.maximum.reduceat(n, first),
+            "tail": sizes - above,
+        }  # fmt: skip
+        return pl.DataFrame(figures, schema=_VARIETY)
+
+    def distances(self, column: Coded) -> Numbers:
+        """Of every class, in order of its number, the distance (0–1) between its distribution of a sensitive column and
+        that of the whole table, a missing value being a value. Numbers are ordered (earth mover's distance over ranks,
+        a missing one below all); other values are equally far from one another."""
+        import numpy as np
+        import polars as pl
+
+        numbers = column.values.cast(pl.Float64, strict=False)
+        ordered = numbers.is_finite().fill_null(False).all()
+        ranks = np.unique(numbers.to_numpy(), return_inverse=True)[1] if ordered else np.arange(len(numbers))
+        missing = len(column.codes) - int(column.counts.sum())
+        if missing:  # a missing value is the first; its code is -1
+            ranks = np.append(ranks + 1, 0)
+        whole = np.bincount(ranks, weights=np.append(column.counts, missing)[: len(ranks)]).astype(np.int64)
+        _, rank, n, first = self._counted(self._of, ranks[column.codes], len(whole))
+        found = _moved(rank, n, first, whole) if ordered else _apart(rank, n, first, whole)
+        return np.clip(found, 0, 1)
+
+    def _counted(self, of: Numbers, codes: Numbers, width: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Of every pair of class and value, in their order: class, value, rows; and where each class begins."""
+        import numpy as np
+
+        pairs, size = of * width + codes, self._count * width
+        if size <= _SPARSE * len(pairs):
+            counts = np.bincount(pairs, minlength=size)
+            found = np.flatnonzero(counts)
+            n = counts[found]
+        else:
+            found, n = np.unique(pairs, return_counts=True)
+        group, code = np.divmod(found, width)
+        return group, code, n, np.flatnonzero(np.diff(group, prepend=-1))
 
 
-def variety(frame: pl.LazyFrame, quasi: Sequence[str], column: str, depth: int) -> pl.DataFrame:
-    """One row a class: what its values of one sensitive column look like.
-
-    `rows` with a value, `distinct` values, `top` (share of the commonest), `entropy` (nats), and, for recursive
-    (c,l)-diversity with l = `depth`, `first` (rows of the commonest) and `tail` (rows of the l-th commonest and rarer).
-    """
+def _dense(numbers: Numbers, size: int) -> Numbers:
+    """The place of every number, of `size` possible ones, among those that are there."""
     import numpy as np
 
-    of, keys = _classes(frame, quasi)
-    codes, values = _coded(frame, column)
-    there = codes >= 0
-    if not there.any():
-        return _described(keys.clear(), {})
-    group, _, n, first = _counted(of[there], codes[there], len(values))
-    sizes, most = np.add.reduceat(n, first), int(n.max())
-    ends = np.diff(first, append=len(n))
-    share = n / np.repeat(sizes, ends)
-    falling = most - np.sort(group * (most + 1) + (most - n)) % (most + 1)  # the commonest of each class first
-    place = np.arange(len(n)) - np.repeat(first, ends)
-    commonest = np.maximum.reduceat(n, first)
-    figures = {
-        "rows": sizes, "distinct": ends, "top": commonest / sizes,
-        "entropy": -np.add.reduceat(share * np.log(share), first), "first": commonest,
-        "tail": np.add.reduceat(np.where(place >= depth - 1, falling, 0), first),
-    }  # fmt: skip
-    return _described(keys[group[first]], figures)
+    if size > _SPARSE * len(numbers):
+        found: Numbers = np.unique(numbers, return_inverse=True)[1]
+        return found
+    places = np.cumsum(np.bincount(numbers, minlength=size) > 0) - 1
+    return places[numbers]
 
 
-def _described(classes: pl.DataFrame, figures: Mapping[str, Numbers]) -> pl.DataFrame:
-    import polars as pl
-
-    whole, share = pl.Int64(), pl.Float64()
-    kinds = {"rows": whole, "distinct": whole, "top": share, "entropy": share, "first": whole, "tail": whole}
-    return classes.with_columns(pl.Series(name, figures.get(name, []), kind) for name, kind in kinds.items())
-
-
-def distances(frame: pl.LazyFrame, quasi: Sequence[str], column: str) -> pl.DataFrame:
-    """One row a class: `distance` (0–1) between its distribution of a sensitive column and that of the whole table, a
-    missing value being a value. Numbers are ordered (earth mover's distance over ranks, a missing one below all);
-    other values are equally far from one another."""
-    import numpy as np
-    import polars as pl
-
-    of, keys = _classes(frame, quasi)
-    codes, values = _coded(frame, column)
-    codes = codes + 1  # a missing value is the first
-    numbers = values.cast(pl.Float64, strict=False)
-    ordered = numbers.is_finite().fill_null(False).all()
-    if ordered:
-        codes = np.concatenate(([0], np.unique(numbers.to_numpy(), return_inverse=True)[1] + 1))[codes]
-    whole = np.bincount(codes)
-    ranks = np.cumsum(whole > 0) - 1  # without the ones that no row has
-    group, rank, n, first = _counted(of, ranks[codes], len(whole))
-    whole = whole[whole > 0]
-    found = _moved(rank, n, first, whole) if ordered else _apart(rank, n, first, whole)
-    return keys[group[first]].with_columns(distance=pl.Series(np.clip(found, 0, 1)))
-
-
-def _coded(frame: pl.LazyFrame, column: str) -> tuple[Numbers, pl.Series]:
-    """The place of every row's value among the distinct ones, -1 where it is missing; and these."""
-    import numpy as np
-    import polars as pl
-
-    cells = frame.select(column).collect(engine="streaming").to_series().to_arrow().dictionary_encode()
-    places = cells.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return places, pl.Series(cells.dictionary)
-
-
-def _classes(frame: pl.LazyFrame, quasi: Sequence[str]) -> tuple[Numbers, pl.DataFrame]:
-    """The class of every row, from 0; and the quasi-identifiers of each class."""
+def _commonest(n: Numbers, first: Numbers, ends: Numbers, count: int) -> Numbers:
+    """Of every class the rows of its `count` commonest values."""
     import numpy as np
 
-    frame, keys = _keyed(frame, quasi)
-    of, first = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for number, key in enumerate(keys):
-        codes, values = _coded(frame, key)
-        wide = codes + 1 if number == 0 else of * (len(values) + 1) + codes + 1
-        _, first, of = np.unique(wide, return_index=True, return_inverse=True)
-    return of, frame.select(keys).collect(engine="streaming")[first]
-
-
-def _counted(of: Numbers, codes: Numbers, width: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-    """Of every pair of class and value, in their order: class, value, rows; and where each class begins."""
-    import numpy as np
-
-    pairs, n = np.unique(of * width + codes, return_counts=True)
-    group, code = np.divmod(pairs, width)
-    return group, code, n, np.flatnonzero(np.diff(group, prepend=-1))
+    left, found = n.copy(), np.zeros(len(first), np.int64)
+    for _ in range(count):
+        most = np.maximum.reduceat(left, first)
+        found += most
+        at = np.flatnonzero(left == np.repeat(most, ends))
+        classes = np.searchsorted(first, at, side="right") - 1
+        left[at[np.diff(classes, prepend=-1) > 0]] = 0  # one value of each class
+    return found
 
 
 def _apart(rank: Numbers, n: Numbers, first: Numbers, whole: Numbers) -> Numbers:

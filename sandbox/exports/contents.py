@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary, finalize
 
 from sandbox.exports.places import escaped, parse
 from sandbox.exports.reading.found import MODEL
+from sandbox.products.coded import CodedTable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +42,7 @@ class Table:
 
     `path`: an Arrow file of strings with columns "1", "2", … in the order of the file, null where a cell is empty.
     `hidden`: not seen by whoever opens the file. `first_row`: number in the file of the first data row. `held` keeps
-    the folder of `path` while the table is in use.
+    the folder of `path` while the table is in use. `cells`: the columns as codes of their values.
     """
 
     place: str
@@ -51,6 +52,10 @@ class Table:
     hidden: bool = False
     first_row: int = 2
     held: object = field(default=None, repr=False, compare=False)
+    cells: CodedTable = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", CodedTable(self.path))
 
     def frame(self) -> pl.LazyFrame:
         """The rows; columns are numbered because names may repeat."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from sandbox.catalog.keys import normal_key
 from sandbox.exports.classes import class_sizes, masked
-from sandbox.exports.copies import Copied, copied, held
 from sandbox.products.compile import quote
+from sandbox.products.holding import Held
+from sandbox.products.matching_rows import DISTINCT, HELD
 from sandbox.products.source import Source, file_columns, opened
 
 if TYPE_CHECKING:
@@ -54,14 +55,12 @@ class TableRoles:
     """The columns of one table, and the entities that the source has behind its classes.
 
     `people`: one row a class of the quasi-identifiers that the source has, with the distinct entities that share them
-    (`entities`); None where nothing was looked up. Columns are called by their number in the file. `copied`: rows that
-    are rows of the source, whatever they are called.
+    (`entities`); None where nothing was looked up. Columns are called by their number in the file.
     """
 
     place: str
     columns: tuple[ColumnRole, ...]
     people: pl.DataFrame | None = None
-    copied: tuple[Copied, ...] = ()
 
     def of(self, *roles: RecordRole) -> list[str]:
         """The numbers of the columns with one of these roles, as names of the frame's columns."""
@@ -83,10 +82,13 @@ class RecordFacts:
     sources: Mapping[str, str]
 
 
-def facts_of(tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFacts:
-    """Roles of the columns of `tables` through the grading of `sources`, and the entities behind their classes."""
+def facts_of(
+    tables: Sequence[Table], sources: Mapping[str, Source], held: Mapping[str, Sequence[Held]]
+) -> RecordFacts:
+    """Roles of the columns of `tables` through the grading of `sources`, and the entities behind their classes.
+    `held`: place of a table → which of its columns hold which source columns."""
     with opened(sources, whole=True) as con:
-        found = tuple(_table(con, table, sources) for table in tables)
+        found = tuple(_table(con, table, sources, held.get(table.place, ())) for table in tables)
         keyed = [(a, key.column) for a, s in sources.items() for key in s.keys if key.through is None]
         counts = [f"(SELECT count(DISTINCT {normal_key(quote(c))}) FROM {quote(a)})" for a, c in keyed]
         entities = int(con.execute(f"SELECT greatest({', '.join(counts)})").fetchall()[0][0]) if counts else None
@@ -95,8 +97,7 @@ def facts_of(tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFa
 
 def roles_alone(table: Table) -> TableRoles:
     """What the names and values of a table without a source say; all of it is guessed."""
-    marked = masked(table.frame(), len(table.header))
-    roles = [_guess(i, name, str(i) in marked) for i, name in enumerate(table.header, start=1)]
+    roles = [_guess(i, name, masked(table.cells.column(i - 1))) for i, name in enumerate(table.header, start=1)]
     return TableRoles(table.place, tuple(roles))
 
 
@@ -105,14 +106,16 @@ def _guess(number: int, name: str, is_masked: bool) -> ColumnRole:
     return ColumnRole(number, name, "quasi", "lineage" if is_masked else known)
 
 
-def _table(con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Source]) -> TableRoles:
+def _table(
+    con: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, Source], held: Sequence[Held]
+) -> TableRoles:
     graded = {(a, c): _role(s, c) for a, s in sources.items() for c in file_columns(s)}
-    marked = masked(table.frame(), len(table.header))
-    found = held(con, table, sources)
-    by_value = {number: [graded[h.input, h.column] for h in found if h.number == number]
+    sure = [one for one in held if one.share >= HELD and one.of >= DISTINCT]
+    by_value = {number: [graded[h.input, h.column] for h in sure if h.number == number]
                 for number in range(1, len(table.header) + 1)}  # fmt: skip
-    roles = [_known(i, name, graded, by_value[i], str(i) in marked) for i, name in enumerate(table.header, start=1)]
-    return TableRoles(table.place, tuple(roles), _people(con, table, roles, sources), tuple(copied(con, table, found)))
+    roles = [_known(i, name, graded, by_value[i], masked(table.cells.column(i - 1)))
+             for i, name in enumerate(table.header, start=1)]  # fmt: skip
+    return TableRoles(table.place, tuple(roles), _people(con, table, roles, sources))
 
 
 def _role(source: Source, column: str) -> RecordRole:

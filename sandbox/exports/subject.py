@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sandbox.exports.scan import Hits
     from sandbox.products.budget import Watch
     from sandbox.products.carrier import Refusal
+    from sandbox.products.holding import Held
     from sandbox.products.releasing import Table as ReleasedTable
 
 Audience = Literal["public", "contract", "enclave"]
@@ -255,13 +256,16 @@ def matched(subject: ExportSubject, sources: Mapping[str, Source]) -> ExportSubj
     tables = [table for contents in subject.contents for table in contents.tables]
     columns = [
         FileTable(
-            table.header, table.path, table.rows,
+            table.header, table.cells, table.rows,
             tuple(i for i, name in enumerate(table.header) if name not in subject.measure_columns),
         )
         for table in looked_up(subject)
     ]  # fmt: skip
-    found = match(sources, columns, words)
-    answer = replace(subject, match=found, records=_records(subject, tables, sources))
+    alone = subject.evidence is None and not subject.refusals
+    found = match(sources, columns, words, records=alone)
+    held = {table.place: one for table, one in zip(looked_up(subject), found.held, strict=False)}
+    records = _records(tables, sources, held) if alone else None
+    answer = replace(subject, match=found, records=records)
     answer.contents  # noqa: B018 - what is in use is not read again
     return answer
 
@@ -271,13 +275,13 @@ def looked_up(subject: ExportSubject) -> list[Table]:
     return [table for contents in subject.contents for table in contents.tables if table.rows]
 
 
-def _records(subject: ExportSubject, tables: Sequence[Table], sources: Mapping[str, Source]) -> RecordFacts | None:
+def _records(
+    tables: Sequence[Table], sources: Mapping[str, Source], held: Mapping[str, Sequence[Held]]
+) -> RecordFacts:
     """What the columns of tables are that no evidence is behind."""
-    if subject.evidence is not None or subject.refusals:
-        return None
     from sandbox.exports.records import facts_of
 
-    return facts_of(tables, sources)
+    return facts_of(tables, sources, held)
 
 
 def bounds_in_force() -> Bounds:

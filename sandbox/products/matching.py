@@ -1,21 +1,22 @@
 """What of a file can be found again in the source: identifiers in any encoding or in pieces, and whole rows.
 
-Runs where the source is; answers are counts, never values. Memory stays flat: tables are streamed, joins are exact and
-spill to the disk, rows are compared by 128 bits.
+Runs where the source is; answers are counts, never values. Memory stays flat: the file's values lie on the disk, the
+source is streamed past them, joins are exact and spill.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandbox.catalog.keys import normal_key
+from sandbox.products.coded import CodedTable
 from sandbox.products.compile import quote
-from sandbox.products.matching_rows import SharedRows, shared_rows
-from sandbox.products.source import Source, opened
+from sandbox.products.holding import Held, held
+from sandbox.products.matching_rows import RowMatcher, SharedRows
+from sandbox.products.source import Source, file_columns, opened
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,11 +42,11 @@ _IN_PYTHON: dict[str, Callable[[bytes], str]] = {"sm3": lambda raw: hashlib.new(
 
 @dataclass(frozen=True, slots=True)
 class FileTable:
-    """A table of the file: an Arrow file of strings with columns "1", "2", …, its header, and the places (from 0) of
-    the columns that are looked up; the others the platform computed itself."""
+    """A table of the file: its header, its cells, and the places (from 0) of the columns that are looked up; the
+    others the platform computed itself."""
 
     header: tuple[str, ...]
-    path: Path
+    cells: CodedTable
     rows: int
     looked: tuple[int, ...]
 
@@ -64,19 +65,20 @@ class Split:
 @dataclass(frozen=True, slots=True)
 class SourceMatch:
     """`identifiers`: encoding → distinct file values that lead back to an identifier. Encodings missing here were not
-    compared."""
+    compared. `held`: of every table of records, which of its columns hold which source columns."""
 
     identifiers: Mapping[str, int]
     rows: tuple[SharedRows, ...]
     split: tuple[Split, ...] = ()
+    held: tuple[tuple[Held, ...], ...] = ()
 
 
-def match(sources: Mapping[str, Source], tables: Sequence[FileTable], words: Iterable[str] = ()) -> SourceMatch:
+def match(
+    sources: Mapping[str, Source], tables: Sequence[FileTable], words: Iterable[str] = (), records: bool = False
+) -> SourceMatch:
     """Look up the cells of `tables` and `words` among the sources' identifiers, and the rows of the biggest table among
-    their rows."""
+    their rows; of `records`, of which no evidence says what they are, the rows of every table by their values alone."""
     with opened(sources, whole=True) as con:
-        for n, table in enumerate(tables):
-            _attach(con, n, table)
         _values(con, tables, words)
         keys = _keys(sources)
         keyed = bool(keys)
@@ -88,31 +90,54 @@ def match(sources: Mapping[str, Source], tables: Sequence[FileTable], words: Ite
         for encoding, function in _IN_PYTHON.items():
             found[encoding] = _digested(con, keys, function) if keyed else 0
         split = tuple(s for n, table in enumerate(tables) if keyed for s in _splits(con, n, table))
-        biggest = max(range(len(tables)), key=lambda n: tables[n].rows, default=None)
-        rows = tuple(
-            one for alias, source in sources.items() if biggest is not None
-            for one in shared_rows(con, alias, source, f"__t{biggest}", tables[biggest].header, tables[biggest].looked)
-        )  # fmt: skip
-    return SourceMatch(found, rows, split)
+        every = tuple(tuple(_held(con, sources, table)) for table in tables) if records else ()
+        rows = tuple(_rows(con, sources, tables, every))
+    return SourceMatch(found, rows, split, every)
 
 
-def _attach(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> None:
-    """The table under the name `__t…`, read from its file whenever it is asked."""
-    import pyarrow.dataset as ds
+def _held(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], table: FileTable) -> list[Held]:
+    columns = {alias: file_columns(source) for alias, source in sources.items()}
+    return held(con, table.cells, table.looked, columns)
 
-    con.register(f"__t{number}", ds.dataset(str(table.path), format="ipc"))
+
+def _nameless(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], table: FileTable) -> list[Held]:
+    """What columns hold that no source column of an input is called like, of the input's columns that none is."""
+    found: list[Held] = []
+    for alias, source in sources.items():
+        names = file_columns(source)
+        rest = [p for p in table.looked if table.header[p] not in names or table.header.index(table.header[p]) < p]
+        free = [name for name in names if name not in table.header]
+        found += held(con, table.cells, rest, {alias: free} if rest and free else {})
+    return found
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], tables: Sequence[FileTable],
+    every: Sequence[Sequence[Held]],
+) -> Iterator[SharedRows]:  # fmt: skip
+    biggest = max(range(len(tables)), key=lambda n: tables[n].rows, default=None)
+    if biggest is not None:
+        known = every[biggest] if every else _nameless(con, sources, tables[biggest])
+        for alias in sources:
+            yield from RowMatcher(con, alias, tables[biggest].cells, tables[biggest].header, known).recognised()
+    for n, known in enumerate(every):
+        for alias in sources:
+            for one in RowMatcher(con, alias, tables[n].cells, tables[n].header, known).copied():
+                yield replace(one, table=n)
 
 
 def _values(con: duckdb.DuckDBPyConnection, tables: Sequence[FileTable], words: Iterable[str]) -> None:
     """`__w`: every distinct text `w` of the file that could be an identifier, with its normal key `k`; a disguised text
     has a row for each way to read it."""
     con.execute("CREATE TEMP TABLE __v AS SELECT unnest(?::VARCHAR[]) AS w", [sorted(_headers(tables, words))])
-    for n, table in enumerate(tables):
+    for table in tables:
         for place in table.looked:
-            w = f"trim({quote(str(place + 1))})"
+            con.register("__values", table.cells.column(place).values.to_frame("v").to_arrow())
+            texts = "SELECT trim(v) AS w FROM __values"
             con.execute(
-                f"INSERT INTO __v SELECT DISTINCT {w} FROM __t{n} WHERE length({w}) BETWEEN {SHORTEST} AND {_LONGEST}"
+                f"INSERT INTO __v SELECT w FROM ({texts}) WHERE length(w) BETWEEN {SHORTEST} AND {_LONGEST}"
             )
+            con.unregister("__values")
     con.execute(f"CREATE TEMP TABLE __w AS SELECT DISTINCT w, {normal_key('w')} AS k FROM __v WHERE w IS NOT NULL")
     con.execute("DROP TABLE __v")
     for read in _readings(con):
@@ -192,11 +217,15 @@ def _digested(con: duckdb.DuckDBPyConnection, keys: str, function: Callable[[byt
 
 def _sampled(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> None:
     """`__s…`: some rows, each cell as it is part of a key: the key of cells together is their keys together."""
+    import numpy as np
+
     cells = []
     for column in (quote(str(place + 1)) for place in table.looked):
         cells.append(f"CASE WHEN {column} IS NOT NULL THEN coalesce({normal_key(column)}, '') END AS {column}")
-    sample = f"SELECT * FROM __t{number} USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1)"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT {', '.join(cells) or '1'} FROM ({sample})")
+    some = np.sort(np.random.default_rng(1).choice(table.rows, min(_SAMPLE, table.rows), replace=False))
+    con.register("__some", table.cells.rows(table.looked, some).to_arrow())
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT {', '.join(cells) or '1'} FROM __some")
+    con.unregister("__some")
 
 
 def _adjacent(table: FileTable) -> Iterator[tuple[int, ...]]:

@@ -1,31 +1,37 @@
-"""Rows of a file that are rows of the source: reordered, renamed, cut, rounded."""
+"""Rows of a file that are rows of the source: reordered, renamed, cut, rounded, encoded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sandbox.products.coded import CodedTable
 from sandbox.products.compile import quote
-from sandbox.products.source import Source, file_columns
+from sandbox.products.holding import DECODED, PLAIN, Held, kinds_of, plain
+from sandbox.products.row_keys import Part, RowKeys
 
 if TYPE_CHECKING:
     import duckdb
 
-_SAMPLE = 2_000
-"""Values of a column by which a renamed one is recognised."""
-_ALIKE = 0.9
+How = Literal["name", "values", "held"]
+ALIKE = 0.9
+"""Share of a column's values from which it is taken to be a source column of another name."""
+HELD = 0.95
+"""Share from which a column is compared whatever it is called."""
+DISTINCT = 6
+"""Distinct values below which a common value proves nothing: months and levels are values of every table."""
 _PROJECTION = 4
 """Columns of the smallest projection tried: the ones with the most distinct values."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedRows:
-    """Rows of the file that equal a source row on the columns shared, by name or by their values.
+    """Rows of a table of the file that equal a source row on the columns shared.
 
     `rows`: equal to a row that is unique on them; `contained`: equal to any row, of `of` rows; `how`: what the columns
-    were recognised by.
+    were recognised by: name (numbers as rounded as they are), name or else values, or values alone (once decoded).
     """
 
     input: str
@@ -33,161 +39,124 @@ class SharedRows:
     rows: int
     contained: int = 0
     of: int = 0
-    how: Literal["name", "values"] = "name"
+    how: How = "name"
+    table: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A column of the file (place from 1), the source column that it is, and the step that its numbers were rounded
-    to (None: as they are)."""
+    """A column of the file (place from 1), what it has, and the part of a row key that it is with its source column."""
 
     place: int
-    column: str
     distinct: int
-    step: str | None
+    part: Part
 
 
-def shared_rows(
-    con: duckdb.DuckDBPyConnection, alias: str, source: Source, table: str, header: Sequence[str],
-    looked: Sequence[int],
-) -> Iterator[SharedRows]:  # fmt: skip
-    """What rows of `table` are in the source `alias`: on all columns recognised, and on the most telling few.
+class RowMatcher:
+    """What rows of one table are in the source `alias`; `held`: which of its columns hold which of the source's."""
 
-    Only the columns at the places `looked` (from 0) are recognised by their values: numbers that the platform computed
-    look like anything.
-    """
-    names = file_columns(source)
-    by_name = {n: i for i, n in reversed(list(enumerate(header, start=1))) if n in names}
-    told = _told(con, table, len(header))
-    pairs = [_pair(con, alias, table, i, n, told) for n, i in by_name.items()]
-    renamed = list(_renamed(con, alias, table, names, looked, by_name, told))
-    how: Literal["name", "values"] = "values" if renamed else "name"
-    every = [*pairs, *renamed]
-    yield _compared(con, alias, table, every, how)
-    few = sorted(every, key=lambda p: -p.distinct)[:_PROJECTION]
-    if len(few) < len(every):
-        yield _compared(con, alias, table, few, how)
-    if renamed and len(pairs) > 1:
-        yield _compared(con, alias, table, pairs, "name")
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, alias: str, cells: CodedTable, header: Sequence[str], held: Sequence[Held]
+    ) -> None:
+        self._con, self._alias, self._cells, self._header = con, alias, cells, header
+        self._kinds = kinds_of(con, alias)
+        self._held = [one for one in held if one.input == alias]
 
+    def recognised(self) -> Iterator[SharedRows]:
+        """On all columns recognised by name or else by values, on the most telling few, and on those of equal names."""
+        by_name = {n: i for i, n in reversed(list(enumerate(self._header, start=1))) if n in self._kinds}
+        pairs = [self._pair(i, n) for n, i in by_name.items()]
+        renamed = [self._pair(one.number, one.column) for one in self._renamed(by_name)]
+        how: How = "values" if renamed else "name"
+        yield from self._compared([*pairs, *renamed], how, few=True)
+        if renamed and len(pairs) > 1:
+            yield from self._compared(pairs, "name")
 
-def _told(con: duckdb.DuckDBPyConnection, table: str, width: int) -> dict[int, tuple[int, int, int, float]]:
-    """Column → (distinct values, those that are numbers, most decimals, least power of ten of whole ones)."""
-    found = {}
-    for i in range(1, width + 1):
-        c = f"trim({quote(str(i))})"
-        number = f"regexp_full_match({c}, '[+-]?[0-9]+([.][0-9]+)?')"
-        row = con.execute(
-            f"SELECT approx_count_distinct({c}), count(*) FILTER ({number}),"
-            f" coalesce(max(length(regexp_extract({c}, '[.]([0-9]*)$', 1))) FILTER ({number}), 0),"
-            f" coalesce(min(length({c}) - length(rtrim({c}, '0'))) FILTER ({number} AND {c} <> '0'), 0)"
-            f" FROM (SELECT DISTINCT {quote(str(i))} FROM {table})"
+    def copied(self) -> Iterator[SharedRows]:
+        """On the columns that hold the values of one source column each: what was changed in others is left aside."""
+        pairs = [self._pair_held(one) for one in self._paired()]
+        if len(pairs) > 1:
+            yield from self._compared(pairs, "held")
+
+    def _renamed(self, by_name: Mapping[str, int]) -> Iterator[Held]:
+        """Columns of other names whose values are those of a source column that no other column of the file is."""
+        places, taken = set(by_name.values()), set(by_name)
+        alike = [one for one in self._held if one.how == PLAIN and one.share >= ALIKE and one.of > 1]
+        for one in sorted(alike, key=lambda h: (-h.share, -h.of)):
+            if one.number not in places and one.column not in taken:
+                places.add(one.number)
+                taken.add(one.column)
+                yield one
+
+    def _pair(self, place: int, column: str) -> _Pair:
+        distinct, numbers, decimals, zeros = self._told(place)
+        kind = self._kinds[column]
+        if not numbers or not re.search(r"INT|DOUBLE|FLOAT|DECIMAL", kind):
+            return _Pair(place, distinct, Part(place, column, plain("v", "VARCHAR"), plain("{c}", kind)))
+        step = decimals or -zeros
+        ours = f"round(try_cast(trim(v) AS DOUBLE), {step}) + 0"
+        return _Pair(place, distinct, Part(place, column, ours, f"round(CAST({{c}} AS DOUBLE), {step}) + 0"))
+
+    def _told(self, place: int) -> tuple[int, int, int, int]:
+        """(distinct values, those that are numbers, most decimals, least power of ten of whole ones) of a column."""
+        number = "regexp_full_match(c, '[+-]?[0-9]+([.][0-9]+)?')"
+        self._con.register("__values", self._cells.column(place - 1).values.to_frame("v").to_arrow())
+        row = self._con.execute(
+            f"SELECT count(DISTINCT c), count(*) FILTER ({number}),"
+            f" coalesce(max(length(regexp_extract(c, '[.]([0-9]*)$', 1))) FILTER ({number}), 0),"
+            f" coalesce(min(length(c) - length(rtrim(c, '0'))) FILTER ({number} AND c <> '0'), 0)"
+            " FROM (SELECT trim(v) AS c FROM __values)"
         ).fetchall()[0]
-        found[i] = row
-    return found
+        self._con.unregister("__values")
+        return int(row[0]), int(row[1]), int(row[2]), int(row[3])
 
+    def _pair_held(self, one: Held) -> _Pair:
+        """Numbers that a double holds are compared as such; whole ones of 64 bits may be longer."""
+        kind, cell = self._kinds[one.column], DECODED[one.how].format(c="v")
+        if kind in ("DOUBLE", "FLOAT", "INTEGER", "SMALLINT", "TINYINT"):
+            ours, theirs = f"try_cast(trim({cell}) AS DOUBLE) + 0", "CAST({c} AS DOUBLE) + 0"
+        else:
+            ours, theirs = plain(cell, "VARCHAR"), plain("{c}", kind)
+        distinct = len(self._cells.column(one.number - 1).values)
+        return _Pair(one.number, distinct, Part(one.number, one.column, ours, theirs))
 
-def _pair(
-    con: duckdb.DuckDBPyConnection, alias: str, table: str, place: int, column: str,
-    told: dict[int, tuple[int, int, int, float]],
-) -> _Pair:  # fmt: skip
-    distinct, numbers, decimals, zeros = told[place]
-    kind = str(con.execute(f"SELECT typeof({quote(column)}) FROM {quote(alias)} LIMIT 1").fetchall() or "")
-    numeric = bool(numbers) and re.search(r"INT|DOUBLE|FLOAT|DECIMAL", kind) is not None
-    step = f"{int(decimals) if decimals else -int(zeros)}" if numeric else None
-    return _Pair(place, column, int(distinct), step)
+    def _paired(self) -> list[Held]:
+        """One source column for each column of the file and the other way round: the one of its name, else the one
+        with the fewest values."""
+        taken: dict[int, Held] = {}
+        used: set[str] = set()
+        alike = [one for one in self._held if one.share >= HELD and one.of >= DISTINCT]
+        named = sorted((h for h in alike if h.column == self._header[h.number - 1]), key=lambda h: h.number)
+        for one in named:
+            if one.number not in taken and one.column not in used:
+                taken[one.number] = one
+                used.add(one.column)
+        rest = [one for one in alike if one.number not in taken and one.column not in used]
+        sizes = self._sizes([one.column for one in rest])
+        for one in sorted(rest, key=lambda h: (sizes[h.column], h.number)):
+            if one.number not in taken and one.column not in used:
+                taken[one.number] = one
+                used.add(one.column)
+        return list(taken.values())
 
+    def _sizes(self, columns: Sequence[str]) -> dict[str, int]:
+        """About how many values source columns have."""
+        names = list(dict.fromkeys(columns))
+        if not names:
+            return {}
+        counts = ", ".join(f"approx_count_distinct({quote(name)})" for name in names)
+        sizes = self._con.execute(f"SELECT {counts} FROM {quote(self._alias)}").fetchall()[0]
+        return dict(zip(names, sizes, strict=True))
 
-def _renamed(
-    con: duckdb.DuckDBPyConnection, alias: str, table: str, names: Sequence[str], looked: Sequence[int],
-    by_name: dict[str, int], told: dict[int, tuple[int, int, int, float]],
-) -> Iterator[_Pair]:  # fmt: skip
-    """Columns of other names whose values are those of a source column that no other column of the file is."""
-    taken, rest = set(by_name), [i + 1 for i in looked if i + 1 not in by_name.values()]
-    free = [n for n in names if n not in taken]
-    if not rest or not free:
-        return
-    con.execute("CREATE OR REPLACE TEMP TABLE __m (place INTEGER, v VARCHAR)")
-    for i in rest:
-        value = plain(quote(str(i)), "VARCHAR")
-        con.execute(
-            f"INSERT INTO __m SELECT {i}, v FROM (SELECT DISTINCT {value} AS v FROM {table} LIMIT {_SAMPLE})"
-            " WHERE v <> ''"
-        )
-    sizes = dict(con.execute("SELECT place, count(*) FROM __m GROUP BY place").fetchall())
-    scores = []
-    for name in free:
-        known = texts(con, alias, name)
-        query = f"SELECT place, count(*) FROM __m WHERE v IN ({known}) GROUP BY place"
-        scores += [(hits / sizes[i], sizes[i], i, name) for i, hits in con.execute(query).fetchall()]
-    places: set[int] = set()
-    for share, size, i, name in sorted(scores, key=lambda s: (-s[0], -s[1])):
-        if share >= _ALIKE and size > 1 and i not in places and name not in taken:
-            places.add(i)
-            taken.add(name)
-            yield _pair(con, alias, table, i, name, told)
-
-
-def _compared(
-    con: duckdb.DuckDBPyConnection, alias: str, table: str, pairs: Sequence[_Pair], how: Literal["name", "values"]
-) -> SharedRows:
-    if not pairs:
-        return SharedRows(alias, 0, 0, how=how)
-    ours = digests([_stepped(p, f"try_cast(trim({quote(str(p.place))}) AS DOUBLE)", quote(str(p.place)), "VARCHAR")
-                    for p in pairs], table)  # fmt: skip
-    theirs = digests([_theirs(con, alias, p) for p in pairs], quote(alias))
-    query = (
-        f"WITH f AS (SELECT d, e, count(*) AS n FROM ({ours}) GROUP BY d, e),"
-        f" s AS (SELECT d, e, count(*) AS n FROM ({theirs}) SEMI JOIN f USING (d, e) GROUP BY d, e)"
-        " SELECT coalesce(sum(f.n) FILTER (s.n = 1), 0), coalesce(sum(f.n) FILTER (s.n > 0), 0), sum(f.n)"
-        " FROM f LEFT JOIN s USING (d, e)"
-    )
-    unique, contained, of = con.execute(query).fetchall()[0]
-    return SharedRows(alias, len(pairs), int(unique), int(contained), int(of or 0), how)
-
-
-def digests(parts: Sequence[str], relation: str) -> str:
-    """SQL for 128 bits `d`, `e` of every row of `relation`: two hashes of its `parts`, in order and in reverse. They
-    need not withstand anybody: rows that only seem alike make a file look worse, and the source is not a merchant's."""
-    named = ", ".join(f"{part} AS c{i}" for i, part in enumerate(parts))
-    names = [f"c{i}" for i in range(len(parts))]
-    both = f"hash({', '.join(names)}) AS d, hash({', '.join(names[::-1])}, 1) AS e"
-    return f"SELECT {both} FROM (SELECT {named} FROM {relation})"
-
-
-def _theirs(con: duckdb.DuckDBPyConnection, alias: str, pair: _Pair) -> str:
-    if pair.step is None:
-        return _source_plain(con, alias, pair.column)
-    return _stepped(pair, f"CAST({quote(pair.column)} AS DOUBLE)", quote(pair.column), "DOUBLE")
-
-
-def _stepped(pair: _Pair, number: str, column: str, kind: str) -> str:
-    if pair.step is None:
-        return plain(column, kind)
-    return f"round({number}, {pair.step}) + 0"
-
-
-def _source_plain(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
-    return plain(quote(column), kind_of(con, alias, column))
-
-
-def kind_of(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
-    """The type of a column of an input."""
-    kind = con.execute(f"SELECT typeof({quote(column)}) FROM {quote(alias)} LIMIT 1").fetchall()
-    return str(kind[0][0]) if kind else "VARCHAR"
-
-
-def texts(con: duckdb.DuckDBPyConnection, alias: str, column: str) -> str:
-    """SQL for the distinct values `s` of a column of an input as text."""
-    native = f"SELECT DISTINCT {quote(column)} AS s FROM {quote(alias)}"
-    return f"SELECT {plain('s', kind_of(con, alias, column))} AS s FROM ({native})"
-
-
-def plain(column: str, kind: str) -> str:
-    """A value as text: case, outer blanks and trailing zeros do not make another one."""
-    text = f"coalesce(CAST({column} AS VARCHAR), '')"
-    if re.search(r"INT|DATE|BOOL|TIME", kind):
-        return f"upper({text})"
-    text = f"upper(trim({text}))"
-    decimal = f"contains({text}, '.') AND regexp_full_match({text}, '[+-]?[0-9]+[.][0-9]*')"
-    return f"CASE WHEN {decimal} THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+    def _compared(self, pairs: Sequence[_Pair], how: How, few: bool = False) -> Iterator[SharedRows]:
+        """On all `pairs`, and on the most telling few where asked."""
+        if not pairs:
+            yield SharedRows(self._alias, 0, 0, how=how)
+            return
+        parts = [pair.part for pair in sorted(pairs, key=lambda p: -p.distinct)]
+        keys = RowKeys(self._con, self._alias, self._cells, parts, _PROJECTION)
+        unique, contained, of = keys.found()
+        yield SharedRows(self._alias, len(pairs), unique, contained, of, how)
+        if few and len(pairs) > _PROJECTION:
+            unique, contained, of = keys.found(few=True)
+            yield SharedRows(self._alias, _PROJECTION, unique, contained, of, how)

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
-from sandbox.exports.classes import class_sizes, distances, masked, variety
+from sandbox.exports.classes import Classes, class_sizes, masked
 from sandbox.exports.gate import run_rule
-from sandbox.exports.records import ColumnRole, RecordFacts, TableRoles, facts_of
-from sandbox.exports.subject import ExportFile, ExportSubject
+from sandbox.exports.records import ColumnRole, RecordFacts, TableRoles
+from sandbox.exports.subject import ExportFile, ExportSubject, matched
 from sandbox.products.source import EntityKey, Source
-from tests.export_subjects import edition
+from tests.export_subjects import cells, edition
 
 PASS, REVIEW, BLOCK, ERROR = Outcome.PASS, Outcome.REVIEW, Outcome.BLOCK, Outcome.ERROR
 ROLES = {"区": "quasi", "年龄": "quasi", "诊断": "sensitive", "费用": "sensitive", "年份": "open"}
@@ -107,15 +107,15 @@ def test_recursive_diversity_by_hand() -> None:
     frame = pl.DataFrame({"区": ["东"] * 9, "诊断": ["a"] * 6 + ["b"] * 2 + ["c"]})
     assert outcome(records(frame), "EXP-LDIV-01", recursive_l=2) is PASS
     assert outcome(records(frame), "EXP-LDIV-01", recursive_l=3) is REVIEW
-    (row,) = variety(frame.rename({"区": "1", "诊断": "2"}).lazy(), ["1"], "2", 3).iter_rows(named=True)
+    (row,) = Classes([cells(frame["区"])], 9).variety(cells(frame["诊断"]), 3).iter_rows(named=True)
     assert (row["first"], row["tail"], row["distinct"], row["top"]) == (6, 1, 3, 6 / 9)
     shares = (6 / 9, 2 / 9, 1 / 9)
     assert row["entropy"] == pytest.approx(-sum(p * math.log(p) for p in shares))
 
 
 def far(quasi: list[str], values: list[str | None]) -> dict[str, float]:
-    frame = pl.DataFrame({"1": quasi, "2": values}, schema={"1": pl.String, "2": pl.String}).lazy()
-    return dict(distances(frame, ["1"], "2").iter_rows())
+    found = Classes([cells(pl.Series(quasi))], len(quasi)).distances(cells(pl.Series(values, dtype=pl.String)))
+    return dict(zip(dict.fromkeys(quasi), found.tolist(), strict=True))
 
 
 def test_closeness_of_categories_by_hand() -> None:
@@ -139,9 +139,9 @@ def test_closeness_counts_a_missing_value_and_ignores_a_constant() -> None:
 
 
 def test_without_quasi_identifiers_all_rows_are_one_class() -> None:
-    frame = pl.DataFrame({"1": ["a", "b", "c"]}).lazy()
-    assert class_sizes(frame, []).collect()["size"].to_list() == [3]
-    assert distances(frame, [], "1")["distance"].to_list() == [0.0]
+    values = pl.Series("1", ["a", "b", "c"])
+    assert class_sizes(values.to_frame().lazy(), []).collect()["size"].to_list() == [3]
+    assert Classes([], 3).distances(cells(values)).tolist() == [0.0]
 
 
 MASKED = [
@@ -152,7 +152,7 @@ MASKED = [
 
 @pytest.mark.parametrize(("values", "expected"), MASKED)
 def test_masked_identifiers_still_tell_people_apart(values: list[str | None], expected: bool) -> None:
-    assert (masked(pl.DataFrame({"1": values}).lazy(), 1) == {"1"}) is expected
+    assert masked(cells(pl.Series(values))) is expected
 
 
 def source(folder: Path) -> Source:
@@ -168,7 +168,8 @@ def source(folder: Path) -> Source:
 
 def roles_in(tmp_path: Path, frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
     subject = ExportSubject(files=(ExportFile("t.csv", frame.write_csv().encode()),), audience="contract")
-    facts = facts_of([t for c in subject.contents for t in c.tables], {"s": source(tmp_path)})
+    facts = matched(subject, {"s": source(tmp_path)}).records
+    assert facts is not None
     return {c.name: (c.role, c.known) for c in facts.tables[0].columns}
 
 
@@ -194,9 +195,7 @@ def test_repeating_the_rows_of_a_few_adds_nobody(tmp_path: Path) -> None:
     subject = ExportSubject(
         files=(ExportFile("t.csv", twice.write_csv().encode()),), audience="contract", form="record"
     )
-    facts = facts_of([t for c in subject.contents for t in c.tables], {"s": source(tmp_path)})
-    judged = ExportSubject(files=subject.files, audience="contract", form="record", records=facts)
-    assert outcome(judged, "EXP-KANON-01") is BLOCK
+    assert outcome(matched(subject, {"s": source(tmp_path)}), "EXP-KANON-01") is BLOCK
 
 
 def test_a_guessed_role_goes_to_a_person_and_a_missing_look_is_an_error() -> None:

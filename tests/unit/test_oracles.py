@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
-from sandbox.exports.classes import class_sizes, distances, variety
+from sandbox.exports.classes import Classes, class_sizes
 from sandbox.exports.gate import run_rule
 from sandbox.products.spec import parse
-from tests.export_subjects import edition, job, source, subject_of, subject_with, write
+from tests.export_subjects import cells, edition, job, source, subject_of, subject_with, write
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".oracles"
@@ -92,15 +92,15 @@ def table(seed: int) -> pl.DataFrame:
 def test_classes_diversity_and_closeness_are_those_of_pycanon(oracle: Any, seed: int) -> None:
     frame = table(seed)
     asked = oracle(frame)
-    ours = frame.select(pl.col("a").alias("1"), pl.col("b").alias("2"), pl.col("s").alias("3")).lazy()
-    numbers = ours.with_columns(pl.col("3").str.slice(1))
-    found = variety(ours, ["1", "2"], "3", 2)
-    assert class_sizes(ours, ["1", "2"]).collect()["size"].min() == asked["k"]
+    a, b, values, numbers = (cells(s) for s in (frame["a"], frame["b"], frame["s"], frame["s"].str.slice(1)))
+    classes = Classes([a, b], frame.height)
+    found = classes.variety(values, 2)
+    assert class_sizes(frame.lazy(), ["a", "b"]).collect()["size"].min() == asked["k"]
     assert found["distinct"].min() == asked["l"]
     least = float(found["entropy"].exp().min())  # type: ignore[arg-type]
     assert int(least) == asked["entropy_l"]
-    assert distances(ours, ["1", "2"], "3")["distance"].max() == pytest.approx(asked["t_categories"], abs=1e-6)
-    assert distances(numbers, ["1", "2"], "3")["distance"].max() == pytest.approx(asked["t_numbers"], abs=1e-6)
+    assert classes.distances(values).max() == pytest.approx(asked["t_categories"], abs=1e-6)
+    assert classes.distances(numbers).max() == pytest.approx(asked["t_numbers"], abs=1e-6)
 
 
 def amounts(seed: int) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from sandbox.products import facts
+from sandbox.products.coded import CodedTable
 from sandbox.products.matching import FileTable, SourceMatch, match
 from sandbox.products.source import Source
 
@@ -34,7 +35,7 @@ def found(source: Source, tmp_path: Path, header: list[str], rows: list[list[str
     path = tmp_path / "f.arrow"
     frame = pl.DataFrame(rows, schema=[str(i + 1) for i in range(len(header))], orient="row")
     frame.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-    return match({"t": source}, [FileTable(tuple(header), path, len(rows), tuple(range(len(header))))])
+    return match({"t": source}, [FileTable(tuple(header), CodedTable(path), len(rows), tuple(range(len(header))))])
 
 
 def digest(name: str) -> Callable[[str], str]:

@@ -13,9 +13,12 @@ from sandbox.exports.checks.base import Measured, Miss, check
 from sandbox.exports.contents import Table, is_model
 from sandbox.exports.places import within
 from sandbox.exports.subject import ExportSubject
+from sandbox.products.coded import Coded
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sandbox.products.coded import Numbers
 
 _COORDINATE = re.compile(r"经度|纬度|坐标|lon|lat|lng|coord", re.IGNORECASE)
 _DECIMAL = r"^[+-]?[0-9]{1,3}\.([0-9]+)$"
@@ -23,17 +26,16 @@ _LOOKED_AT = 10_000
 """Tokens of a column whose entropy is taken; which columns have tokens is counted over all rows."""
 
 
-def text_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, pl.Series]]:
-    """(table, column number from 0, non-blank cells) of every column the platform did not compute itself."""
-    import polars as pl
-
+def text_columns(subject: ExportSubject) -> Iterator[tuple[Table, int, pl.Series, Numbers]]:
+    """(table, column number from 0, distinct non-blank texts, cells of each) of every column the platform did not
+    compute itself."""
     for contents in subject.contents:
         for table in contents.tables:
             for i, name in enumerate(() if is_model(table) else table.header):
                 if name not in subject.measure_columns:
-                    cells = pl.col(str(i + 1))
-                    filled = table.frame().select(cells).filter(cells.str.strip_chars() != "")
-                    yield table, i, filled.collect().to_series()
+                    cells = table.cells.column(i)
+                    filled = cells.values.str.strip_chars() != ""
+                    yield table, i, cells.values.filter(filled), cells.counts[filled.to_numpy()]
 
 
 def place(table: Table, column: int) -> str:
@@ -47,19 +49,29 @@ def opaque_columns(subject: ExportSubject, parameters: Any) -> Measured:
     inspected."""
     misses, worst = [], 0.0
     run = f"[A-Za-z0-9+/=-]{{{parameters.min_length},}}"
-    for table, i, cells in text_columns(subject):
-        maybe = cells.filter(cells.str.contains(run))
-        if not len(maybe) or len(maybe) * 2 < len(cells):
+    for table, i, texts, counts in text_columns(subject):
+        maybe, cells = int(counts[texts.str.contains(run).to_numpy()].sum()), int(counts.sum())
+        if not maybe or maybe * 2 < cells:
             continue
-        looked = maybe.gather_every(max(1, len(maybe) // _LOOKED_AT)).to_list()
+        looked = _some(table.cells.column(i), run, maybe)
         tokens = [t for t in map(_token, looked) if len(t) >= parameters.min_length]
-        if len(tokens) * len(maybe) * 2 < len(cells) * len(looked):
+        if len(tokens) * maybe * 2 < cells * len(looked):
             continue
         bits = sum(map(entropy, tokens)) / len(tokens)
         worst = max(worst, bits)
-        if bits >= parameters.min_entropy_bits and cells.n_unique() >= parameters.min_distinct_share * len(cells):
+        if bits >= parameters.min_entropy_bits and len(texts) >= parameters.min_distinct_share * cells:
             misses.append(Miss(place(table, i), round(bits, 2), parameters.min_entropy_bits))
     return Measured(round(worst, 2), parameters.min_entropy_bits, tuple(misses))
+
+
+def _some(cells: Coded, run: str, count: int) -> list[str]:
+    """Evenly chosen ones of the `count` cells that have such a run."""
+    import numpy as np
+
+    has = np.append(cells.values.str.contains(run).to_numpy(), False)  # the last is a missing cell
+    rows = np.flatnonzero(has[cells.codes])[:: max(1, count // _LOOKED_AT)]
+    found: list[str] = cells.values.gather(cells.codes[rows].astype(np.int64)).to_list()
+    return found
 
 
 def _token(cell: str) -> str:
@@ -78,12 +90,13 @@ def entropy(text: str) -> float:
 def free_text(subject: ExportSubject, parameters: Any) -> Measured:
     """Columns of long, mostly distinct text, and whole text files, are read by a person."""
     misses, longest = [], 0.0
-    for table, i, cells in text_columns(subject):
-        if not len(cells):
+    for table, i, texts, counts in text_columns(subject):
+        if not len(texts):
             continue
-        mean = float(cells.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+        cells = int(counts.sum())
+        mean = float((texts.str.len_chars().to_numpy() * counts).sum() / cells)
         longest = max(longest, mean)
-        if mean >= parameters.mean_length and cells.n_unique() >= parameters.min_distinct_share * len(cells):
+        if mean >= parameters.mean_length and len(texts) >= parameters.min_distinct_share * cells:
             misses.append(Miss(place(table, i), round(mean, 1), parameters.mean_length))
     written = [c for c in subject.contents if c.texts and not c.tables]
     misses += [Miss(c.place, c.size, None) for c in written]
@@ -94,10 +107,10 @@ def free_text(subject: ExportSubject, parameters: Any) -> Measured:
 def coordinates(subject: ExportSubject, parameters: Any) -> Measured:
     """No coordinate finer than the policy's decimals (4 ≈ 11 m), by header or by detection."""
     misses, finest = [], 0
-    for table, i, cells in text_columns(subject):
+    for table, i, texts, _ in text_columns(subject):
         if not _COORDINATE.search(table.header[i]):
             continue
-        decimals = cells.str.extract(_DECIMAL).str.len_chars().max()
+        decimals = texts.str.extract(_DECIMAL).str.len_chars().max()
         decimals = decimals if isinstance(decimals, int) else 0
         finest = max(finest, decimals)
         if decimals > parameters.max_decimals:

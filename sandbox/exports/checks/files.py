@@ -138,19 +138,16 @@ def formula_cells(subject: ExportSubject, parameters: Any) -> Measured:
 
 
 def _formulas(table: Table, prefixes: str) -> Iterator[Miss]:
-    import polars as pl
+    import numpy as np
 
     characters = "".join(rf"\x{{{ord(c):x}}}" for c in prefixes)
     starts = rf"^[ \x{{a0}}\x{{3000}}]*[{characters}]"
     for i in range(len(table.header)):
-        cell = pl.col(str(i + 1))
-        suspects = (
-            table.frame().select(cell).with_row_index("row", table.first_row)
-            .filter(cell.str.contains(starts) & ~cell.str.contains(_NUMBER)).collect()
-        )  # fmt: skip
-        for row, text in suspects.iter_rows():
-            if is_formula(text, prefixes):
-                yield Miss(within(table.place, row=row, column=i + 1), 1, 0)
+        cells = table.cells.column(i)
+        suspects = cells.values.str.contains(starts) & ~cells.values.str.contains(_NUMBER)
+        formulas = [p for p in suspects.arg_true() if is_formula(cells.values[p], prefixes)]
+        for row in np.flatnonzero(np.isin(cells.codes, formulas)) if formulas else ():
+            yield Miss(within(table.place, row=table.first_row + int(row), column=i + 1), 1, 0)
 
 
 @check("volume")

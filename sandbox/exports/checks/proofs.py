@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -15,12 +15,13 @@ from sandbox.exports.checks.base import Measured, Miss, check, limited, need, no
 from sandbox.exports.checks.cells import cell_tables, every_table, least, whole_columns
 from sandbox.exports.contents import Table
 from sandbox.exports.places import within
-from sandbox.exports.subject import CannotRun, ExportSubject, Judged
+from sandbox.exports.subject import CannotRun, ExportSubject, Judged, looked_up
 from sandbox.exports.wording import Wording
 from sandbox.products import artefact, releasing
 from sandbox.products.blackbox import Tried
 from sandbox.products.carrier import Refusal
 from sandbox.products.evidence import TOLERANCE, Evidence, KindEvidence
+from sandbox.products.matching_rows import SharedRows
 from sandbox.products.spec import digest
 
 
@@ -222,13 +223,16 @@ def raw_rows(subject: ExportSubject, parameters: Any) -> Measured:
     if subject.match is None and subject.lane == "file":
         return not_assessed("source")
     rows = [r for r in need(subject.match, "match with the source").rows if r.shared_columns >= parameters.min_columns]
-    misses = [Miss(f"input={r.input}", r.rows, parameters.max_rows) for r in rows if r.rows > parameters.max_rows]
-    tables = subject.records.tables if subject.records else ()
-    copied = [(t.place, c) for t in tables for c in t.copied if c.columns >= parameters.min_columns]
-    misses += [Miss(place, c.rows, parameters.max_rows, evidence=f"input={c.input}, {c.columns} columns by value")
-               for place, c in copied if c.rows > parameters.max_rows]  # fmt: skip
-    most = max([r.rows for r in rows] + [c.rows for _, c in copied], default=0)
-    return Measured(most, parameters.max_rows, tuple(misses))
+    tables = looked_up(subject)
+    misses = [_copied(tables, r, parameters.max_rows) for r in rows if r.rows > parameters.max_rows]
+    return Measured(max((r.rows for r in rows), default=0), parameters.max_rows, tuple(misses))
+
+
+def _copied(tables: Sequence[Table], one: SharedRows, most: int) -> Miss:
+    if one.how != "held":
+        return Miss(f"input={one.input}", one.rows, most)
+    told = f"input={one.input}, {one.shared_columns} columns by value"
+    return Miss(tables[one.table].place, one.rows, most, evidence=told)
 
 
 @check("row_per_entity")

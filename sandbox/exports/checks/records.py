@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import MOST, Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import least
-from sandbox.exports.classes import ALL, class_sizes, classes_of, distances, variety
+from sandbox.exports.classes import Classes, class_sizes
 from sandbox.exports.places import within
 from sandbox.exports.records import TableRoles, roles_alone
 from sandbox.exports.subject import CannotRun, ExportSubject
+from sandbox.products.coded import Coded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,15 +125,15 @@ def overall_risk(subject: ExportSubject, parameters: Any) -> Measured:
     return Measured(round(worst, 4), most, tuple(misses))
 
 
-def _sensitive(subject: ExportSubject) -> Iterator[tuple[pl.LazyFrame, str, str]]:
-    """(rows with their class as `ALL`, column number, place) of every sensitive column, one column at a time in memory;
-    a guessed role may hide one, which the rule about classes sends to a person."""
+def _sensitive(subject: ExportSubject) -> Iterator[tuple[Classes, Coded, str]]:
+    """(classes of the rows, cells, place) of every sensitive column; a guessed role may hide one, which the rule about
+    classes sends to a person."""
     for one in tables_of(subject):
-        sensitive = one.roles.of("sensitive")
-        classes = classes_of(one.table.frame(), one.quasi) if sensitive else None
+        sensitive, column = one.roles.of("sensitive"), one.table.cells.column
+        if sensitive:
+            classes = Classes([column(int(number) - 1) for number in one.quasi], one.table.rows)
         for number in sensitive:
-            cells = one.table.frame().select(number).collect(engine="streaming")
-            yield cells.with_columns(classes).lazy(), number, within(one.table.place, column=number)
+            yield classes, column(int(number) - 1), within(one.table.place, column=number)
 
 
 @check("sensitive_diversity")
@@ -147,8 +148,8 @@ def sensitive_diversity(subject: ExportSubject, parameters: Any) -> Measured:
         | (pl.col("entropy") < math.log(p.entropy_l) - 1e-12)
         | (pl.col("first") >= p.recursive_c * pl.col("tail"))
     )  # fmt: skip
-    for frame, number, place in _sensitive(subject):
-        found = variety(frame, [ALL], number, p.recursive_l)
+    for classes, cells, place in _sensitive(subject):
+        found = classes.variety(cells, p.recursive_l)
         if not found.height:
             continue
         fewest = least(fewest, found["distinct"].min())
@@ -164,9 +165,8 @@ def sensitive_diversity(subject: ExportSubject, parameters: Any) -> Measured:
 def sensitive_closeness(subject: ExportSubject, parameters: Any) -> Measured:
     """No class is farther than `max_distance` from the whole table in any sensitive column (R15)."""
     worst, misses = 0.0, []
-    for frame, number, place in _sensitive(subject):
-        found = distances(frame, [ALL], number)
-        far = float(found["distance"].max() or 0.0)  # type: ignore[arg-type]
+    for classes, cells, place in _sensitive(subject):
+        far = float(classes.distances(cells).max(initial=0.0))
         worst = max(worst, far)
         if far > parameters.max_distance:
             misses.append(Miss(place, round(far, 3), parameters.max_distance))
