@@ -19,6 +19,7 @@ from api.routes import (
     corrections,
     deliveries,
     exports,
+    groups,
     merchants,
     metering,
     oversight,
@@ -43,7 +44,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing, applications,
-    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks, oversight,
+    workspaces, queries, workspace_files, reading, preview, runs, metering, exports, groups, selfchecks, oversight,
 )  # fmt: skip
 
 
