@@ -19,6 +19,7 @@ from api.routes import (
     corrections,
     deliveries,
     exports,
+    groups,
     merchants,
     metering,
     oversight,
@@ -43,7 +44,7 @@ from sandbox.workspaces.broker import Broker
 VERSION = "0.1.0"
 ROUTERS = (
     queries, accounts, merchants, catalog, subjects, simulated, deliveries, corrections, plans, refreshing,
-    applications, workspaces, workspace_files, reading, preview, runs, metering, exports, selfchecks, oversight,
+    applications, workspaces, workspace_files, reading, preview, runs, metering, exports, groups, selfchecks, oversight,
 )  # fmt: skip
 """Each answers paths of its own. Asked in this order at every request, so the most asked for comes first."""
 

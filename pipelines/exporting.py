@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from pipelines import proving
 from pipelines.granted import CHANGED, NO_SNAPSHOT, graded, kinds_of, require_provable, source_of
 from pipelines.watching import Claim, ForRules, Page
 from policies.text import Text, UserError
-from policies.verdict import Outcome, Verdict
+from policies.verdict import Outcome, Verdict, worst_of
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
@@ -41,7 +41,8 @@ from sandbox.exports.subject import (
 )
 from sandbox.exports.summary import record_of, summary
 from sandbox.exports.tracing import marks_secret
-from sandbox.kernel import editions
+from sandbox.exports.volume import volume_of
+from sandbox.kernel import audit, editions
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.ids import new_id
@@ -92,34 +93,66 @@ class Facts:
 
 
 class Checking:
-    """The machine checks of one round of a request."""
+    """The machine checks of one round of the files of a group that were submitted together.
+
+    Each file's cells are reserved in the ledger as soon as it is known what is suppressed; only then are the files
+    judged, so that each verdict has seen all the others.
+    """
 
     def run(self, work: Work) -> Effect:
-        request_id = work.job.subject_id
         with work.platform.system() as unit:
-            service.begin_check(unit, request_id)
-        facts = _facts(work.platform, request_id)
-        proved = work.step("evidence", 10, lambda: _prove(facts, work, (10, 60)))
-        seen = _seen(facts, proved)
-        watch = ForRules(Page(work, (60, 90), Claim(work), "rules"))
-        subject, verdict = work.step("rules", 60, lambda: _judged(work, facts, proved, seen, watch))
-        basis = work.step("record", 90, lambda: _keep(facts, subject))
-        stakes = _stakes(facts, subject)
+            ids = service.begin_checks(unit, _asked(work.job))
+        every = [_facts(work.platform, one) for one in ids]
+        proved = [self._proved(work, facts, _part(10, 60, at, len(every))) for at, facts in enumerate(every)]
+        judged = work.step("rules", 60, lambda: self._judged(work, every, proved))
+        kept = [(facts, subject, seen) for facts, (subject, _, seen) in zip(every, judged, strict=True)]
+        bases = work.step("record", 90, lambda: [_keep(*one) for one in kept])
 
         def effect(unit: Unit) -> Mapping[str, Any]:
-            concluded = service.conclude_check(unit, request_id, verdict, basis, stakes)
-            if concluded.state == "in_review":
-                cells = _left(facts, subject, request_id)
-                ledger.reserve(unit.session, concluded, _entry(facts, request_id, cells, unit))
-            return {"outcome": verdict.outcome}
+            for facts, (subject, verdict, _), basis in zip(every, judged, bases, strict=True):
+                service.conclude_check(unit, facts.request.id, verdict, basis, _stakes(facts, subject))
+            return {"outcome": worst_of(verdict.outcome for _, verdict, _ in judged), "files": len(judged)}
 
         return effect
 
+    def _proved(self, work: Work, facts: Facts, span: tuple[int, int]) -> Proved:
+        return work.step("evidence", span[0], lambda: _prove(facts, work, span), about=facts.request.id)
+
+    def _judged(
+        self, work: Work, every: Sequence[Facts], proved: Sequence[Proved]
+    ) -> list[tuple[ExportSubject, Verdict, Seen]]:  # fmt: skip
+        """Every file as it would leave, what the rules say to it, and what it was compared with.
+
+        Those that hide cells are written last: they can hide what the others would let work out.
+        """
+        order = sorted(range(len(every)), key=lambda at: every[at].spec.suppress is not None)
+        with proving.claimed(work):
+            written = {
+                at: _written(work, every[at], proved[at], _watch(work, _part(60, 90, step, len(every))))
+                for step, at in enumerate(order)
+            }
+            return [_evaluated(facts, written[at], _seen(facts, proved[at])) for at, facts in enumerate(every)]
+
     def failed(self, unit: Unit, job: Job, error: UserError) -> None:
-        """What could not be checked does not pass: the request is blocked with an error verdict."""
+        """What could not be checked does not pass: the requests are blocked with an error verdict."""
         edition = editions.in_force(unit, "export")
         nothing_ran = Verdict.conclude("export", edition.edition, edition.digest, [], [])
-        service.conclude_check(unit, job.subject_id, nothing_ran)
+        for one in service.in_check(unit, _asked(job)):
+            service.conclude_check(unit, one, nothing_ran)
+
+
+def _asked(job: Job) -> list[str]:
+    """The requests that a check is of; a job of an older installation names its subject only."""
+    return list(job.payload.get("requests") or [job.subject_id])
+
+
+def _part(first: int, last: int, at: int, of: int) -> tuple[int, int]:
+    """The percentages that part `at` of `of` equal ones has between `first` and `last`."""
+    return first + (last - first) * at // of, first + (last - first) * (at + 1) // of
+
+
+def _watch(work: Work, span: tuple[int, int]) -> ForRules:
+    return ForRules(Page(work, span, Claim(work), "rules"))
 
 
 class Releasing:
@@ -132,11 +165,11 @@ class Releasing:
         watch = ForRules(Page(work, (50, 80), Claim(work), "last_check"))
         subject, verdict = work.step("last_check", 50, lambda: _judged(work, facts, proved, seen, watch))
         if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR):
-            return _withholding(facts, verdict, _keep(facts, subject))
+            return _withholding(facts, verdict, _keep(facts, subject, seen))
         release_id = new_id("rel")
         cells = _left(facts, subject, release_id)
         made = work.step("package", 80, lambda: _package(facts, subject, verdict, release_id))
-        basis = work.step("record", 95, lambda: _keep(facts, subject))
+        basis = work.step("record", 95, lambda: _keep(facts, subject, seen))
 
         def effect(unit: Unit) -> Mapping[str, Any]:
             ledger.recheck(unit.session, {cell.kind for cell in cells}, seen.versions)
@@ -176,12 +209,13 @@ def _facts(platform: Platform, request_id: str) -> Facts:
         sources = own | {alias: source_of(unit, lake, g) for alias, g in used.items()}
         kinds = kinds_of(unit, used.values())
         edition = editions.in_force(unit, "export")
+        since = unit.now - timedelta(days=edition.by_check("volume").parameters.window_days)
         return Facts(
             request=request, artefact=artefact, application=application, spec=spec, sources=sources, kinds=kinds,
             refused=unbound or _refused(unit, used.values(), sources),
             grants={alias: _grant_facts(unit, g) for alias, g in used.items()},
             resources=frozenset(g.resource_id for g in used.values()), edition=edition, platform=platform,
-            volume=_released(unit, application.id, edition.by_check("volume").parameters.window_days),
+            volume=volume_of(unit.session, request, since),
             live=_live(application, unit), trials=(service.basis_of(unit, request) or {}).get("trials", {}),
         )  # fmt: skip
 
@@ -268,14 +302,6 @@ def _numbering(facts: Facts) -> str:
     return hmac.digest(secret, b"ledger", "sha256").hex()[:16]
 
 
-def _released(unit: Unit, application_id: str, window_days: int) -> VolumeFacts:
-    since = unit.now - timedelta(days=window_days)
-    found = [r for r in repository.releases_of_application(unit.session, application_id) if r.released_at >= since]
-    rows = [int(r.manifest["rows"]) for r in found]
-    cells = [n * len(r.manifest["schema"]) for n, r in zip(rows, found, strict=True)]
-    return VolumeFacts(sum(rows), sum(cells), sum(r.bytes for r in found))
-
-
 @dataclass(frozen=True, slots=True)
 class Proved:
     """Who is behind every cell, or why nobody can say."""
@@ -329,15 +355,16 @@ def _level(facts: Facts) -> int:
 def _stakes(facts: Facts, subject: ExportSubject) -> Stakes:
     """What decides how many officers review: see `policies.schema.export.Reviewers`."""
     volume = facts.edition.by_check("volume").parameters
-    rows = facts.volume.rows + sum(contents.rows for contents in subject.contents)
-    single = 100 * sum(contents.rows for contents in subject.contents) / volume.max_rows
+    now = sum(contents.rows for contents in subject.contents)
+    now += facts.volume.beside.rows if facts.volume.beside else 0
+    rows, single = facts.volume.rows + facts.volume.waiting_rows + now, 100 * now / volume.max_rows
     return Stakes(
         subject.form, subject.level, any(f.name.casefold().endswith(MODELS) for f in subject.files),
         round(max(single, 100 * rows / volume.cumulative_rows), 1),
     )  # fmt: skip
 
 
-def _keep(facts: Facts, subject: ExportSubject) -> Basis:
+def _keep(facts: Facts, subject: ExportSubject, seen: Seen) -> Basis:
     """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
     evidence, settings = subject.evidence, facts.platform.settings
     document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
@@ -348,7 +375,26 @@ def _keep(facts: Facts, subject: ExportSubject) -> Basis:
     document["sight"] = service.keep_basis(settings, sight_of(subject.contents, unshowable(subject)))
     wrong = mismatches(evidence) if evidence else []
     file = service.keep_file(settings, subject.files[0].content) if len(subject.files) == 1 else None
-    return Basis(service.keep_basis(settings, document), tuple(wrong), file)
+    beside = tuple(sorted({cell.release for cell in seen.history if cell.status == "together"}))
+    return Basis(service.keep_basis(settings, document), tuple(wrong), file, beside)
+
+
+def _written(work: Work, facts: Facts, proved: Proved, watch: ForRules) -> ExportSubject:
+    """The request as it would leave, its cells reserved: whoever is checked from now on is compared with them."""
+    subject = _subject(facts, proved, _seen(facts, proved), watch)
+    request = facts.request
+    with work.platform.system() as unit:
+        audit.hold(unit.session)  # one at a time: sets of entities are kept once
+        cells = _left(facts, subject, request.id)
+        ledger.reserve(unit.session, request, _entry(facts, request.id, cells, unit))
+    return subject
+
+
+def _evaluated(facts: Facts, subject: ExportSubject, seen: Seen) -> tuple[ExportSubject, Verdict, Seen]:
+    """What the rules say to it, compared with `seen`."""
+    compared = replace(subject, history=seen.history, elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost)
+    subject = matched(compared, {alias: facts.sources[alias] for alias in facts.grants})
+    return subject, evaluate(subject, facts.edition), seen
 
 
 def _judged(
@@ -357,8 +403,7 @@ def _judged(
     """The request as it would leave, and what the rules say to it. Raises `ClaimLost` within seconds of the job's
     being cancelled: nothing is written before the verdict is."""
     with proving.claimed(work):
-        subject = _subject(facts, proved, seen, watch)
-        return subject, evaluate(subject, facts.edition)
+        return _evaluated(facts, _subject(facts, proved, seen, watch), seen)[:2]
 
 
 def _subject(facts: Facts, proved: Proved, seen: Seen, watch: ForRules) -> ExportSubject:
@@ -384,8 +429,7 @@ def _subject(facts: Facts, proved: Proved, seen: Seen, watch: ForRules) -> Expor
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
         black_box=proved.tried, watch=watch,
     )  # fmt: skip
-    subject = finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
-    return matched(subject, {alias: facts.sources[alias] for alias in facts.grants})
+    return finished(subject, facts.edition, lambda product, others: _post(facts, product, others))
 
 
 def _files(facts: Facts, proved: Proved) -> tuple[ExportFile, ...]:

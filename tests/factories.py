@@ -25,7 +25,7 @@ from sandbox.catalog import deliveries, subjects, twins, versions
 from sandbox.catalog import repository as catalogue
 from sandbox.catalog import service as catalog
 from sandbox.catalog.grades import GradedColumn
-from sandbox.exports import ledger, reviewing
+from sandbox.exports import drafting, ledger, reviewing
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.kernel import accounts, editions
@@ -389,7 +389,7 @@ class World:
         """An export request in `state`; `outcome` is what the machine checks said."""
         artefact_id = self.artefact()
         with self.by(self.merchant) as unit:
-            made = exports.draft(
+            made = drafting.draft(
                 unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public", context=CONTEXT
             )
         for reached in ("draft", "frozen", "checking", "concluded", "second_review", "approved", "released"):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sandbox.applications import repository as applications
 from sandbox.catalog import repository as catalogue
+from sandbox.exports import drafting
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.kernel import jobs
@@ -76,7 +77,7 @@ def product(world: World, workspace_id: str, spec: dict[str, Any], values: str =
 def submitted(world: World, artefact_id: str) -> str:
     """An export of it whose check waits in the outbox; the request's id."""
     with world.by(world.merchant) as unit:
-        request = exports.draft(
+        request = drafting.draft(
             unit, artefact_id=artefact_id, title="门诊量", remark="按区", audience="public", context=CONTEXT
         )
         exports.submit(unit, request.id)

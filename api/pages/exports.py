@@ -24,12 +24,12 @@ from api.routes.shapes import Line, Prose
 from policies.text import Text, UserError
 from policies.verdict import Verdict
 from sandbox.applications import repository as applications
-from sandbox.exports import repository, reviewing, service
+from sandbox.exports import drafting, repository, reviewing, service
+from sandbox.exports.drafting import CONTEXT
 from sandbox.exports.gate import verdict_for
 from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
-from sandbox.exports.review import BLIND, words_for
-from sandbox.exports.service import CONTEXT
+from sandbox.exports.review import words_for
 from sandbox.kernel import editions, oversight, permissions
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
@@ -121,7 +121,7 @@ def draft(
     drafts = {(r.artefact_id, r.title, r.state) for r in service.list_for(unit)}
     inputs.refuse_twin(wanted in drafts, text("export.twin"))
     audience = _application_of(unit, body.artefact_id).audience
-    made = service.draft(unit, **body.model_dump(), audience=audience)
+    made = drafting.draft(unit, **body.model_dump(), audience=audience)
     return frame.go(f"/exports/{made.id}", "export:draft")
 
 
@@ -147,7 +147,7 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
         release=_release(unit, record), reason=_reason(unit, record),
         place=PLACE_OF_STATE.get(record.state, 4), progress=[text(f"export.step_{p}") for p in PROGRESS],
         under_way=record.state in UNDER_WAY, artefacts=_choices(unit) if _may_revise(unit, record) else None,
-        events=common.trail(unit, record.id, hide_names=officer and record.state in BLIND),
+        events=common.trail(unit, record.id, hide_names=officer and reviewing.blind(unit, record)),
         audience=AUDIENCES[record.audience],
         application=applications.get(unit.session, record.application_id),
         crumbs=[Crumb(text("queue.back" if officer else "export.title"), "/exports"), Crumb(record.id)],
@@ -235,7 +235,7 @@ def revise(
     typed = {"artefact_id": artefact_id, "title": title.strip(), "remark": remark.strip()}
     context = {"purpose": purpose, "population": population, "controls": controls}
     body = inputs.checked(Draft, typed | {"context": context})
-    service.revise(unit, request_id, **body.model_dump())
+    drafting.revise(unit, request_id, **body.model_dump())
     return frame.go(f"/exports/{request_id}", "export:revise")
 
 

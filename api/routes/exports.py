@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
@@ -23,12 +24,12 @@ from api.routes.shapes import (
 )
 from policies.text import Text
 from policies.verdict import Verdict
-from sandbox.exports import batches, listing, notices, reviewing, service
+from sandbox.exports import batches, drafting, groups, listing, notices, reviewing, service
 from sandbox.exports import review as review_rules
 from sandbox.exports.gate import Reader, verdict_for
 from sandbox.exports.repository import ExportRequest
 from sandbox.exports.review import words_for
-from sandbox.kernel import clocks, permissions
+from sandbox.kernel import permissions
 from sandbox.kernel.unit import Unit
 
 router = APIRouter(tags=["exports"])
@@ -59,7 +60,7 @@ def list_exports(unit: Annotated[Unit, Acting("export:read")]) -> list[ExportOut
 
 @router.post("/exports", status_code=201, summary="起草出域申请 · Draft a request")
 def draft(body: ExportIn, unit: Annotated[Unit, Acting("export:draft")]) -> ExportOut:
-    return whole(unit, service.draft(unit, **body.model_dump()))
+    return whole(unit, drafting.draft(unit, **body.model_dump()))
 
 
 @router.get("/exports/{request_id}", summary="出域申请 · One request")
@@ -74,7 +75,7 @@ def submit(request_id: str, unit: Annotated[Unit, Acting("export:submit")]) -> E
 
 @router.post("/exports/{request_id}/revise", summary="修改 · Revise after a block or return")
 def revise(request_id: str, body: ReviseIn, unit: Annotated[Unit, Acting("export:draft")]) -> ExportOut:
-    return whole(unit, service.revise(unit, request_id, **body.model_dump()))
+    return whole(unit, drafting.revise(unit, request_id, **body.model_dump()))
 
 
 @router.post("/exports/{request_id}/review", summary="提交复核意见 · Submit an opinion")
@@ -130,20 +131,24 @@ def look(request_id: str, body: ReasonIn, unit: Annotated[Unit, Acting("export:e
 
 @router.get("/export-queue", summary="复核队列 · What waits for officers, by deadline and risk")
 def queue(unit: Annotated[Unit, Acting("export:evidence")]) -> list[dict[str, Any]]:
-    due = {c.subject_id: c.due_on for c in clocks.running(unit.session, "export")}
-    found: list[dict[str, Any]] = []
-    waiting = reviewing.queue(unit)
-    seen = batches.opened(unit, waiting)
-    for record in waiting:
-        given, count = reviewing.progress(unit, record)
-        refused = reviewing.may_review(unit, record)
-        found.append({
-            "id": record.id, "title": whole(unit, record).title, "state": record.state,
-            "risk": review_rules.risk(record), "kind": batches.kind(record), "opened": record.id in seen,
-            "due_on": due.get(record.id), "given": given, "needed": count, "mine": refused is None,
-            "why_not": refused.as_dict() if refused else None,
-        })  # fmt: skip
-    return found
+    """A line for each group, with its files that wait; the line's day is the earliest of theirs."""
+    lines = groups.queue(unit)
+    seen = batches.opened(unit, [record for line in lines for record in line.files])
+    return [
+        {"group": line.group_id, "due_on": line.due_on, "risk": line.risk, "count": len(line.files),
+         "files": [_waiting(unit, record, seen) for record in line.files]}
+        for line in lines
+    ]  # fmt: skip
+
+
+def _waiting(unit: Unit, record: ExportRequest, seen: Collection[str]) -> dict[str, Any]:
+    given, count = reviewing.progress(unit, record)
+    refused = reviewing.may_review(unit, record)
+    return {
+        "id": record.id, "title": whole(unit, record).title, "state": record.state, "risk": review_rules.risk(record),
+        "kind": batches.kind(record), "opened": record.id in seen, "given": given, "needed": count,
+        "mine": refused is None, "why_not": refused.as_dict() if refused else None,
+    }  # fmt: skip
 
 
 @router.post("/export-queue/opinions", summary="对同类申请一并提交意见 · One opinion on several of a kind")

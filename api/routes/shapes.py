@@ -387,6 +387,7 @@ class RecallOut(Standing):
 
 
 class ExportOut(Standing):
+    group_id: str
     application_id: str
     artefact_id: str
     title: str

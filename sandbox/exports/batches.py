@@ -46,7 +46,7 @@ def decide(unit: Unit, ids: Sequence[str], decision: str, reason: str) -> list[E
     something to people: such a thing is judged by itself. Raises `InvalidTransition` where one was not opened.
     """
     permissions.check(unit.actor, "export:review")
-    records = [repository.locked(unit.session, one) for one in sorted(set(ids))]  # one order: no deadlock
+    records = repository.locked_all(unit.session, ids)
     if not records or len(records) > MOST:
         raise BadInput("batch.count", Text(f"请选择 1 至 {MOST} 件", f"Choose 1 to {MOST}"))
     if len({kind(r) for r in records}) > 1:

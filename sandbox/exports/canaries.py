@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from policies.text import Text
 from policies.verdict import Outcome, Verdict
-from sandbox.exports import repository, service
+from sandbox.exports import drafting, repository, service
 from sandbox.exports.repository import ExportRequest
 from sandbox.exports.review import Stakes
 from sandbox.kernel import editions, permissions
@@ -44,10 +44,12 @@ def plant(unit: Unit, leak: Leak, *, like: str, verdict: Verdict, stakes: Stakes
         raise BadInput("canary.rule", Text(f"没有规则 {leak.rule}", f"no rule is called {leak.rule}"),
                        fix=Text("请写现行出域规则的编号", "Name a rule of the export edition in force"))  # fmt: skip
     artefact = _artefact(unit, model, leak)
+    alone = drafting.new_group(unit, application_id=model.application_id, organisation_id=model.organisation_id,
+                              author_id=model.author_id, context=model.context)  # fmt: skip
     record = ExportRequest(
         id=new_id("exp"), organisation_id=model.organisation_id, state="checking", state_since=unit.now,
         created_at=unit.now, application_id=model.application_id, artefact_id=artefact.id, title=model.title,
-        remark=model.remark, audience=model.audience, author_id=model.author_id, context=dict(model.context),
+        remark=model.remark, audience=model.audience, author_id=model.author_id, group_id=alone.id, number=1,
         frozen=None, verdict=None, stakes=None, round=1, canary=leak.case,
         canary_rule=leak.rule,
     )  # fmt: skip

@@ -25,7 +25,7 @@ COUNTS = ("count", "count_distinct")
 
 Value = Literal["exact", "rounded", "derived", "suppressed"]
 Unit = Literal["entity", "entity×period"]
-Status = Literal["released", "pending", "recalled"]
+Status = Literal["released", "pending", "together", "recalled"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class ReleasedCell:
     unknown of every sum it is part of. `x_total` and `tops` are the sum and the largest absolute contributions, largest
     first (None and empty: not known). `table` and `grouping` say beside which cells it stands: a grouping is a set of
     dimensions, 0 the finest. `unit`: what the members are. `status`: a recalled cell still counts; a pending one
-    belongs to a request that has not left yet.
+    belongs to a request that has not left yet, and one `together` to a request of the same group: who asks for both
+    can subtract them, so it counts like a released one.
     """
 
     release: str

@@ -2,14 +2,14 @@
 
 A lineage is one numbering of one kind of entity; cells are compared within it only. Sets of entities are kept once, by
 the digest of their members, with their lowest ranks as an index of near sets. They are level-4 data: nobody reads them,
-only the checks do. A request that waits for people reserves its cells as pending; the release turns them into released
+only the checks do. A request on its way reserves its cells as pending; the release turns them into released
 ones, and a lineage's version says whether anything was released since a check looked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text, UserError
+from sandbox.exports import repository
 from sandbox.exports.differencing import Near
 from sandbox.exports.history import ReleasedCell, Status, Unit, Value
 from sandbox.exports.ranks import PREFIX, members_of, prefix
@@ -126,9 +127,10 @@ class Seen:
     """What a check compares a request with.
 
     `history`: what the merchant, the merchants tied to it and the public have seen, and what their waiting requests
-    reserve. `elsewhere`: cells released to other merchants that are near one of the
-    request's. `versions`: kind → version of its lineage. `lost`: kinds without any history though earlier products of
-    the same tables are kept under another kind. `near`: which of the ledger's sets may be near which of the request's.
+    reserve; the cells of the request's own group, which are asked for with it, stand there as `together`.
+    `elsewhere`: cells released to other merchants that are near one of the request's. `versions`: kind → version of
+    its lineage. `lost`: kinds without any history though earlier products of the same tables are kept under another
+    kind. `near`: which of the ledger's sets may be near which of the request's.
     """
 
     history: tuple[ReleasedCell, ...]
@@ -151,6 +153,7 @@ def seen(
     readers = ties.readers_with(session, request.organisation_id)
     theirs = LedgerCell.organisation_id.in_(sorted(readers)) | (LedgerCell.audience == "public")
     others = (LedgerCell.status != "pending") | (LedgerCell.release_id != request.id)
+    group = {one.id for one in repository.together(session, request.group_id)}
     history: list[ReleasedCell] = []
     elsewhere: list[ReleasedCell] = []
     near = {cell.bitmap: set[str]() for cell in cells}
@@ -160,7 +163,10 @@ def seen(
             (LedgerCell.lineage_id == lineage.id)
             & LedgerCell.variable.in_(sorted({cell.variable for cell in mine})) & others
         )  # fmt: skip
-        history += _cells(session, lineage, within & theirs)
+        history += (
+            replace(c, status="together") if c.status == "pending" and c.release in group else c
+            for c in _cells(session, lineage, within & theirs)
+        )  # fmt: skip
         found = near_sets(session, lineage.id, mine, threshold)
         for name, others_near in found.items():
             near[name] |= others_near
@@ -302,7 +308,8 @@ class Entry:
 
 
 def reserve(session: Session, request: ExportRequest, entry: Entry) -> None:
-    """Keep the cells of a request that waits for people, so that others are compared with them."""
+    """Keep the cells of a request that is being checked or waits for people, so that others are compared with them:
+    of two checks at the same time each reserves before it looks, so that at least one sees the other."""
     forget_pending(session, request.id)
     _append(session, request, entry, "pending")
 

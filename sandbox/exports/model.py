@@ -9,7 +9,7 @@ from sandbox.kernel.lifecycle import Lifecycle, State, Transition
 UNDER_REVIEW = ("in_review", "second_review", "discussion", "third_review")
 """States in which officers are asked."""
 
-REVIEWING = ("reviewer_independent", "reviewer_turn", "bytes_unchanged")
+REVIEWING = ("reviewer_independent", "reviewer_turn", "bytes_unchanged", "group_checked")
 """What has to hold whenever an officer's opinion moves a request."""
 
 EXPORT = Lifecycle(
@@ -53,6 +53,8 @@ EXPORT = Lifecycle(
                    guards=("reviewer_independent",), reason=True),
         Transition("reject", UNDER_REVIEW, "rejected", "export:review", Text("不予出域", "reject"),
                    guards=(*REVIEWING, "refusers_enough"), reason=True),
+        Transition("recheck", UNDER_REVIEW, "frozen", "export:check",
+                   Text("同组文件已修改，重新核查", "a file of its group changed: check again")),
         Transition("revise", ("blocked", "returned"), "draft", "export:draft", Text("修改", "revise")),
         Transition("release", ("approved",), "released", "export:release", Text("放行", "release"),
                    guards=("never_a_canary", "bytes_unchanged", "verdict_in_force", "signers_enough")),

@@ -1,4 +1,4 @@
-"""Tables and queries of export requests, reviews and releases."""
+"""Tables and queries of export requests and their groups, reviews and releases."""
 
 from __future__ import annotations
 
@@ -6,18 +6,36 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, UniqueConstraint, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from sandbox.exports.model import UNDER_REVIEW
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import NotFound
 from sandbox.kernel.lifecycle import StatefulMixin
+from sandbox.products.repository import Artefact
 
+ON_THEIR_WAY = ("frozen", "checking", *UNDER_REVIEW, "approved")
+"""States of a file that was submitted and has neither left nor come back."""
 NEVER_RELEASED = "canary IS NULL OR state NOT IN ('released', 'recalled', 'expired')"
 
 
+class ExportGroup(Base):
+    """What is asked for in one act: one file or several, under one purpose, population and controls."""
+
+    __tablename__ = "export_group"
+
+    id: Mapped[str] = short(primary_key=True)
+    organisation_id: Mapped[str] = short(index=True)
+    application_id: Mapped[str] = short(index=True)
+    author_id: Mapped[str] = short()
+    context: Mapped[dict[str, Any]]
+    """what the author had to say for the reviewers: purpose, population, controls"""
+    created_at: Mapped[datetime]
+
+
 class ExportRequest(StatefulMixin, Base):
-    """A merchant's request to take one artefact out."""
+    """A merchant's request to take one artefact out: one file of its group."""
 
     __tablename__ = "export_request"
 
@@ -27,8 +45,9 @@ class ExportRequest(StatefulMixin, Base):
     remark: Mapped[str] = short(4000)
     audience: Mapped[str] = short(20)
     author_id: Mapped[str] = short()
-    context: Mapped[dict[str, Any]]
-    """what the author had to say for the reviewers: purpose, population, controls"""
+    group_id: Mapped[str] = mapped_column(ForeignKey("export_group.id"), index=True)
+    number: Mapped[int]
+    """its place in the group, from 1"""
     frozen: Mapped[dict[str, Any] | None]
     """digests of everything that would leave, taken at submission"""
     verdict: Mapped[dict[str, Any] | None]
@@ -40,7 +59,14 @@ class ExportRequest(StatefulMixin, Base):
     canary_rule: Mapped[str | None] = short(40, nullable=True)
     """the rule a reviewer of a planted leak should think of"""
 
+    group: Mapped[ExportGroup] = relationship(lazy="selectin")
+
     __table_args__ = (CheckConstraint(NEVER_RELEASED, name="canary_never_released"),)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """Purpose, population and controls, which all files of the group share."""
+        return self.group.context
 
 
 class Review(Base):
@@ -171,10 +197,44 @@ def reviews(session: Session, request_id: str, round_number: int | None = None) 
     return list(session.scalars(statement))
 
 
+def group(session: Session, group_id: str) -> ExportGroup:
+    """The group. Raises `NotFound`."""
+    found = session.get(ExportGroup, group_id)
+    if found is None:
+        raise NotFound.of("export_group", group_id)
+    return found
+
+
+def together(session: Session, group_id: str) -> list[ExportRequest]:
+    """The files of a group, in their order."""
+    wanted = select(ExportRequest).where(ExportRequest.group_id == group_id)
+    return list(session.scalars(wanted.order_by(ExportRequest.number)))
+
+
+def waiting_files(session: Session, request: ExportRequest) -> list[tuple[str, Artefact]]:
+    """(group, file) of every other request of the application on its way out."""
+    wanted = select(ExportRequest.group_id, Artefact).join(Artefact, Artefact.id == ExportRequest.artefact_id).where(
+        ExportRequest.application_id == request.application_id, ExportRequest.id != request.id,
+        ExportRequest.state.in_(ON_THEIR_WAY), ExportRequest.canary.is_(None),
+    )  # fmt: skip
+    return list(session.execute(wanted).tuples())
+
+
 def locked(session: Session, request_id: str) -> ExportRequest:
-    """The request as it is now, held until this transaction ends: officers who decide at once do so in turn."""
-    found = get(session, request_id)
-    session.refresh(found, with_for_update=True)
+    """The request as it is now, held with its group until this transaction ends: officers who decide at once do so in
+    turn, on whichever of its files."""
+    (found,) = locked_all(session, [request_id])
+    return found
+
+
+def locked_all(session: Session, ids: Collection[str]) -> list[ExportRequest]:
+    """The same for several, in the order of their ids; whoever locks does so in one order, so that nobody waits for
+    somebody who waits for them."""
+    found = [get(session, one) for one in sorted(set(ids))]
+    for one in sorted({record.group_id for record in found}):
+        session.refresh(group(session, one), with_for_update=True)
+    for record in found:
+        session.refresh(record, with_for_update=True)
     return found
 
 

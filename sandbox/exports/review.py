@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,9 @@ MODELS = (".onnx", ".pmml")
 """Suffixes of files that are models; any other form of a model is no file type that may leave."""
 BLIND = ("in_review", "second_review")
 """States in which no reviewer learns what another one thinks."""
+
+DROPPED = ("draft", "blocked", "returned", "rejected", "withdrawn", "measured")
+"""States in which a file is not on its way out and has not left."""
 
 REASONS: dict[str, Text] = {
     "level": Text("输入数据级别较高", "the inputs have a high level"),
@@ -83,6 +86,15 @@ def needed(stakes: Mapping[str, Any] | None, outcome: str | None, rule: Reviewer
     return Needed(2 if reasons else rule.ordinary, reasons)
 
 
+def needed_together(
+    files: Iterable[tuple[Mapping[str, Any] | None, str | None]], rule: Reviewers
+) -> Needed:  # fmt: skip
+    """How many officers each file (stakes, outcome) of a group needs: what one of them asks for, all of them need."""
+    found = [needed(stakes, outcome, rule) for stakes, outcome in files]
+    named = {code for one in found for code in one.reasons}
+    return Needed(max(one.count for one in found), tuple(code for code in REASONS if code in named))
+
+
 Step = Literal["first_opinion", "approve", "return", "reject", "disagree", "stay"]
 
 
@@ -122,16 +134,17 @@ def independent(actor: Actor, record: ExportRequest, administrators: Collection[
     return None
 
 
-def sees_opinion(actor: Actor, record: ExportRequest, round_number: int, reviewer_id: str) -> bool:
-    """Whether `actor` may read the opinion (and its writer) of a round: blind until all have submitted."""
+def sees_opinion(actor: Actor, record: ExportRequest, round_number: int, reviewer_id: str, *, blind: bool) -> bool:
+    """Whether `actor` may read the opinion (and its writer) of a round. `blind`: an opinion on a file of the group is
+    still outstanding."""
     if actor.role is Role.AUDITOR or reviewer_id == actor.id:
         return True
     if actor.role is not Role.COMPLIANCE:
         return False
-    return round_number < record.round or record.state not in BLIND
+    return round_number < record.round or not blind
 
 
-def sees_comment(actor: Actor, record: ExportRequest, comment: Comment) -> bool:
+def sees_comment(actor: Actor, record: ExportRequest, comment: Comment, *, blind: bool) -> bool:
     """Whether `actor` may read a remark.
 
     The author reads what is meant for the author, once the officers are done with the round; officers read one
@@ -143,7 +156,7 @@ def sees_comment(actor: Actor, record: ExportRequest, comment: Comment) -> bool:
     if actor.role not in (Role.COMPLIANCE, Role.AUDITOR):
         return False
     return comment.organisation_id == record.organisation_id or sees_opinion(
-        actor, record, comment.round, comment.writer_id
+        actor, record, comment.round, comment.writer_id, blind=blind
     )
 
 

@@ -27,20 +27,32 @@ from sandbox.workspaces.metering_record import QuotaRequest
 from sandbox.workspaces.own_record import Upload
 
 
-def needed_for(unit: Unit, record: ExportRequest) -> Needed:
-    """How many officers must agree under the edition in force, and why."""
+def needed_for(unit: Unit, record: ExportRequest, outcome: str | None = None) -> Needed:
+    """How many officers must agree under the edition in force, and why: as many as any file of its group on its way
+    or released asks for. `outcome`: of a check made just now, in place of the record's."""
     rule = editions.in_force(unit, "export").by_check("reviewers").parameters
-    return rules.needed(record.stakes, (record.verdict or {}).get("outcome"), rule)
+    outcome = outcome or (record.verdict or {}).get("outcome")
+    beside = [
+        (r.stakes, (r.verdict or {}).get("outcome")) for r in repository.together(unit.session, record.group_id)
+        if r.id != record.id and r.state not in rules.DROPPED
+    ]  # fmt: skip
+    return rules.needed_together([(record.stakes, outcome), *beside], rule)
+
+
+def blind(unit: Unit, record: ExportRequest) -> bool:
+    """Whether an opinion on a file of the group is outstanding: until then nobody learns what another one thinks."""
+    return any(r.state in rules.BLIND for r in repository.together(unit.session, record.group_id))
 
 
 def administrators(unit: Unit, record: ExportRequest) -> set[str]:
-    """Accounts that froze or closed the workspace the product comes from, or decided its quotas or uploads."""
-    run = select(Artefact.run_id).where(Artefact.id == record.artefact_id).scalar_subquery()
-    workspace = select(Run.workspace_id).where(Run.id == run).scalar_subquery()
+    """Accounts that froze or closed a workspace that a product of the group comes from, or decided its quotas or
+    uploads."""
+    files = select(ExportRequest.artefact_id).where(ExportRequest.group_id == record.group_id)
+    workspace = select(Run.workspace_id).where(Run.id.in_(select(Artefact.run_id).where(Artefact.id.in_(files))))
     ids = union_all(
-        select(Run.workspace_id).where(Run.id == run),
-        select(QuotaRequest.id).where(QuotaRequest.workspace_id == workspace),
-        select(Upload.id).where(Upload.workspace_id == workspace),
+        workspace,
+        select(QuotaRequest.id).where(QuotaRequest.workspace_id.in_(workspace)),
+        select(Upload.id).where(Upload.workspace_id.in_(workspace)),
     )
     wanted = select(AuditEvent.actor_id).where(AuditEvent.object_id.in_(ids), AuditEvent.noun.in_(_ADMINISTERED))
     return set(unit.session.scalars(wanted.where(AuditEvent.role == Role.OPERATOR).distinct()))
@@ -54,7 +66,7 @@ def may_review(unit: Unit, record: ExportRequest) -> Text | None:
     if not permissions.permitted(unit.actor, "export:review"):
         return Text("只有合规人员复核", "Only compliance officers review")
     refused = rules.independent(unit.actor, record, administrators(unit, record))
-    return refused or _turn(unit, record)
+    return refused or _turn(unit, record) or _unchecked(unit, record)
 
 
 def _turn(unit: Unit, record: ExportRequest) -> Text | None:
@@ -82,6 +94,21 @@ def _reviewer_turn(unit: Unit, record: ExportRequest) -> None:
         raise NotPermitted("export.same_reviewer", refused, fix=_ANOTHER, id=record.id)
 
 
+def _unchecked(unit: Unit, record: ExportRequest) -> Text | None:
+    if any(r.state in ("frozen", "checking") for r in repository.together(unit.session, record.group_id)):
+        return Text("同组文件的机器核查还没有结束", "The machine still checks a file of the group")
+    return None
+
+
+@EXPORT.guard("group_checked")
+def _group_checked(unit: Unit, record: ExportRequest) -> None:
+    """Files of a group are judged side by side: nobody decides on one before the machine is through with all."""
+    refused = _unchecked(unit, record)
+    if refused is not None:
+        raise InvalidTransition("export.group_unchecked", refused, fix=_LATER, id=record.id)
+
+
+_LATER = Text("请等核查结束后再提交意见", "Wait until the checks are over")
 _ANOTHER = Text("请交给另一位合规人员", "Hand it to another officer")
 
 
@@ -245,9 +272,9 @@ class Opinion:
 
 def opinions(unit: Unit, record: ExportRequest) -> list[Opinion]:
     """The opinions this reader may see, oldest first: blind until all are in, none for merchants and operators."""
-    found = []
+    found, hidden = [], blind(unit, record)
     for one in repository.reviews(unit.session, record.id):
-        if rules.sees_opinion(unit.actor, record, one.round, one.reviewer_id):
+        if rules.sees_opinion(unit.actor, record, one.round, one.reviewer_id, blind=hidden):
             cast = repository.votes(unit.session, record.id, one.round)
             mine = {v.artefact_id: v.vote for v in cast if v.reviewer_id == one.reviewer_id}
             found.append(Opinion(one.round, _name(unit, one.reviewer_id), one.decision, one.reason, mine, one.at,
@@ -257,7 +284,8 @@ def opinions(unit: Unit, record: ExportRequest) -> list[Opinion]:
 
 def comments(unit: Unit, record: ExportRequest) -> list[tuple[Comment, str | None]]:
     """The remarks this reader may see, with the writer's name (None: an officer, whose name authors do not learn)."""
-    seen = [c for c in repository.comments(unit.session, record.id) if rules.sees_comment(unit.actor, record, c)]
+    said, hidden = repository.comments(unit.session, record.id), blind(unit, record)
+    seen = [c for c in said if rules.sees_comment(unit.actor, record, c, blind=hidden)]
     outside = unit.actor.organisation_id == record.organisation_id
     return [(c, None if outside and c.organisation_id != unit.actor.organisation_id else _name(unit, c.writer_id))
             for c in seen]  # fmt: skip

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policies.text import Text
 from policies.verdict import Outcome, Verdict
-from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
 from sandbox.exports import ledger, notices, reviewing
 from sandbox.exports import review as rules
-from sandbox.exports.model import EXPORT
+from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import (
     ExportRequest,
     Release,
@@ -23,83 +22,17 @@ from sandbox.exports.repository import (
     get,
     release_of,
     releases,
+    together,
 )
 from sandbox.exports.review import Stakes
 from sandbox.kernel import editions, permissions
-from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded
+from sandbox.kernel.errors import InvalidTransition, LimitExceeded
+from sandbox.kernel.identity import SYSTEM
 from sandbox.kernel.ids import new_id
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import service as merchants
 from sandbox.products import repository as products
-
-CONTEXT: dict[str, Text] = {
-    "purpose": Text("用途", "purpose"),
-    "population": Text("统计人群与范围", "population"),
-    "controls": Text("已采取的保护措施", "controls applied"),
-}
-"""What reviewers must be told about a product: most requests are sent back for want of it."""
-
-
-def _context(given: Mapping[str, str]) -> dict[str, str]:
-    kept = {key: str(given.get(key, "")).strip() for key in CONTEXT}
-    missing = [CONTEXT[key] for key, value in kept.items() if not value]
-    if missing:
-        raise BadInput(
-            "export.context",
-            Text(f"请填写{'、'.join(m.zh for m in missing)}", f"Write the {', '.join(m.en for m in missing)}"),
-            fix=Text("复核人员据此判断产品，缺少时不能受理", "Reviewers judge by it; without it nothing is accepted"),
-        )
-    return kept
-
-
-def draft(
-    unit: Unit, *, artefact_id: str, title: str, remark: str, audience: str, context: Mapping[str, str]
-) -> ExportRequest:
-    """Draft a request to take one artefact out, with a title and a remark that leave with it.
-
-    `context`: purpose, population and controls (`CONTEXT`), for the reviewers only. Raises `BadInput` without them.
-    """
-    permissions.check(unit.actor, "export:draft")
-    artefact = products.artefact(unit.session, artefact_id)
-    permissions.check(unit.actor, "export:draft", owner=artefact.organisation_id)
-    run = products.get(unit.session, artefact.run_id)
-    application = applications.get(unit.session, run.application_id)
-    if audience != application.audience:
-        raise BadInput(
-            "export.audience",
-            Text("使用范围与已批准的申请不一致", "The audience differs from the approved application"),
-            fix=Text("请按批准的使用范围填写", "Use the approved audience"),
-        )
-    record = ExportRequest(
-        id=new_id("exp"), organisation_id=artefact.organisation_id, state=EXPORT.initial, state_since=unit.now,
-        created_at=unit.now, application_id=application.id, artefact_id=artefact.id, title=title, remark=remark,
-        audience=audience, author_id=unit.actor.id, context=_context(context), frozen=None, verdict=None, stakes=None,
-        round=1, canary=None, canary_rule=None,
-    )  # fmt: skip
-    unit.session.add(record)
-    unit.session.flush()
-    unit.audit("export:draft", "export", record.id, artefact=artefact.sha256)
-    return record
-
-
-def revise(unit: Unit, request_id: str, *, artefact_id: str | None = None, title: str | None = None,
-           remark: str | None = None, context: Mapping[str, str] | None = None) -> ExportRequest:  # fmt: skip
-    """Take a blocked or returned request back to draft with another artefact or other words; a new round begins."""
-    record = get(unit.session, request_id)
-    EXPORT.advance(unit, record, "revise")
-    if artefact_id is not None:
-        artefact = products.artefact(unit.session, artefact_id)
-        permissions.check(unit.actor, "export:draft", owner=artefact.organisation_id)
-        run = products.get(unit.session, artefact.run_id)
-        if run.application_id != record.application_id:
-            raise BadInput("export.artefact", Text("产品不属于同一申请", "The artefact belongs to another application"))
-        record.artefact_id = artefact.id
-    record.title = record.title if title is None else title
-    record.remark = record.remark if remark is None else remark
-    record.context = record.context if context is None else _context(context)
-    record.round, record.frozen, record.verdict, record.stakes = record.round + 1, None, None, None
-    return record
 
 
 @EXPORT.guard("application_live")
@@ -170,7 +103,32 @@ def artefact_path(unit: Unit, sha256: str) -> Path:
 
 def submit(unit: Unit, request_id: str) -> ExportRequest:
     """Freeze the content by digest and hand it to the machine checks."""
-    record = get(unit.session, request_id)
+    (record,) = submit_together(unit, [get(unit.session, request_id)])
+    return record
+
+
+def submit_together(unit: Unit, records: Sequence[ExportRequest]) -> Sequence[ExportRequest]:
+    """Freeze files of one group and hand them to the machine, which checks them in one job; those of the group under
+    review whose verdict depends on one of them are checked with them anew, and opinions on them count no more."""
+    for record in records:
+        _freeze(unit, record)
+    changed = {record.id for record in records}
+    beside = together(unit.session, records[0].group_id)
+    again = [r for r in beside if r.state in UNDER_REVIEW and _rests_on(r, changed)]
+    for record in again:
+        record.round, record.verdict, record.stakes = record.round + 1, None, None
+        record.frozen = {k: v for k, v in (record.frozen or {}).items() if k != "file"}
+        EXPORT.advance(unit.acting_as(SYSTEM), record, "recheck", because=sorted(changed))
+    asked = [record.id for record in (*records, *again)]
+    unit.enqueue("check_export", "export", asked[0], requests=asked, round=records[0].round)
+    return records
+
+
+def _rests_on(record: ExportRequest, others: Collection[str]) -> bool:
+    return not set(others).isdisjoint((record.verdict or {}).get("beside", ()))
+
+
+def _freeze(unit: Unit, record: ExportRequest) -> None:
     EXPORT.check(unit, record, "submit")
     record.frozen = fingerprint(unit, record)
     if record.frozen["artefact"] != record.frozen["declared"]:
@@ -181,8 +139,6 @@ def submit(unit: Unit, request_id: str) -> ExportRequest:
             id=record.id,
         )
     EXPORT.advance(unit, record, "submit", **record.frozen)
-    unit.enqueue("check_export", "export", record.id, round=record.round)
-    return record
 
 
 def begin_check(unit: Unit, request_id: str) -> ExportRequest:
@@ -191,14 +147,26 @@ def begin_check(unit: Unit, request_id: str) -> ExportRequest:
     return record
 
 
+def in_check(unit: Unit, ids: Sequence[str]) -> list[str]:
+    """Those that still wait for the machine; one that was withdrawn meanwhile does not."""
+    return [one for one in ids if get(unit.session, one).state in ("frozen", "checking")]
+
+
+def begin_checks(unit: Unit, ids: Sequence[str]) -> list[str]:
+    """Begin the checks of what was submitted together, and say of which. Raises `InvalidTransition` where nothing of it
+    waits any more."""
+    return [begin_check(unit, one).id for one in in_check(unit, ids) or ids]
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a verdict rests on: the digest of the document kept about it, where a proof contradicted it, and the digest
-    of the file that was judged."""
+    """What a verdict rests on: the digest of the document kept about it, where a proof contradicted it, the digest of
+    the file that was judged, and the requests of its group whose cells it was compared with."""
 
     digest: str
     mismatches: tuple[str, ...] = ()
     file: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
@@ -211,6 +179,10 @@ def keep_basis(settings: Settings, document: Mapping[str, Any]) -> str:
     part.write_bytes(raw)
     part.replace(settings.evidence_root / f"{name}.json")
     return name
+
+
+KEPT = ("basis", "incident", "beside")
+"""What a verdict carries besides what the rules said."""
 
 
 def basis_of(unit: Unit, record: ExportRequest) -> dict[str, Any] | None:
@@ -235,7 +207,7 @@ def _kept(unit: Unit, name: str) -> dict[str, Any] | None:
 
 def _set_verdict(unit: Unit, record: ExportRequest, verdict: Verdict, basis: Basis | None) -> None:
     """Keep the verdict and its basis. A contradicted proof is an incident: our rewriting or the job is wrong."""
-    kept = {"basis": basis.digest, "incident": list(basis.mismatches)} if basis else {}
+    kept = {"basis": basis.digest, "incident": list(basis.mismatches), "beside": list(basis.beside)} if basis else {}
     record.verdict = verdict.as_dict() | kept
     if basis and basis.file:
         record.frozen = {**(record.frozen or {}), "file": basis.file}
@@ -260,6 +232,8 @@ def conclude_check(
     _set_verdict(unit, record, verdict, basis)
     record.stakes = stakes.as_dict() if stakes else None
     step = "block" if verdict.outcome in (Outcome.BLOCK, Outcome.ERROR) else "to_review"
+    if step == "block":
+        ledger.forget_pending(unit.session, record.id)
     EXPORT.advance(unit, record, step, outcome=verdict.outcome, edition=verdict.edition,
                    findings=sorted({f.rule for f in verdict.findings}))  # fmt: skip
     return record
@@ -296,8 +270,7 @@ def reopens(unit: Unit, request_id: str, verdict: Verdict) -> list[str]:
     `signers` where the edition in force asks for more officers than agreed. Empty: it may be released."""
     record = get(unit.session, request_id)
     found = rules.unseen(record.verdict, verdict.as_dict())
-    rule = editions.in_force(unit, "export").by_check("reviewers").parameters
-    wanted = rules.needed(record.stakes, verdict.outcome, rule).count
+    wanted = reviewing.needed_for(unit, record, verdict.outcome).count
     return [*found, *(["signers"] if len(reviewing.signers(unit, record)) < wanted else [])]
 
 
@@ -317,7 +290,7 @@ def release(unit: Unit, request_id: str, made: Release, entry: ledger.Entry, ver
     """
     record = get(unit.session, request_id)
     why = reopens(unit, request_id, verdict)
-    record.verdict = verdict.as_dict() | {k: v for k, v in (record.verdict or {}).items() if k in ("basis", "incident")}
+    record.verdict = verdict.as_dict() | {k: v for k, v in (record.verdict or {}).items() if k in KEPT}
     if why:
         raise InvalidTransition("export.reopens", Text("放行前复查有新情况，须重新复核", "It must be reviewed again"),
                                 fix=Text("请重试放行任务", "Retry the release job"), id=record.id)  # fmt: skip
@@ -389,15 +362,15 @@ def download(unit: Unit, request_id: str) -> Path:
 def read(unit: Unit, request_id: str) -> ExportRequest:
     record = get(unit.session, request_id)
     permissions.check(unit.actor, "export:read", owner=record.organisation_id)
-    if _hidden(unit, record):
+    if not visible(unit, record):
         raise permissions.out_of_reach("export:read")
     return record
 
 
-def _hidden(unit: Unit, record: ExportRequest) -> bool:
-    """Others' drafts; and planted cases from the organisation whose name they carry."""
+def visible(unit: Unit, record: ExportRequest) -> bool:
+    """Not others' drafts, and no planted case for the organisation whose name it carries."""
     own = record.organisation_id == unit.actor.organisation_id
-    return own if record.canary is not None else record.state == "draft" and not own
+    return not own if record.canary is not None else own or record.state != "draft"
 
 
 def list_for(unit: Unit) -> list[ExportRequest]:
@@ -405,5 +378,5 @@ def list_for(unit: Unit) -> list[ExportRequest]:
     return [
         r for r in every(unit.session)
         if permissions.permitted(unit.actor, "export:read", owner=r.organisation_id)
-        and not _hidden(unit, r)
+        and visible(unit, r)
     ]  # fmt: skip

@@ -96,11 +96,17 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True)
 class VolumeFacts:
-    """What was released for this application within the policy's window before this request: rows, cells, bytes."""
+    """What was released for this application within the policy's window before this request: rows, cells, bytes.
+
+    `beside`: what the other files of its group hold that have not left (None: it is alone). `waiting_rows`: of other
+    requests of the application on their way.
+    """
 
     rows: int
     cells: int
     bytes: int
+    beside: VolumeFacts | None = None
+    waiting_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

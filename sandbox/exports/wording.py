@@ -227,6 +227,11 @@ WORDINGS: dict[str, Wording] = {
         "与正在复核的产品相减可得到极少数主体",
         "Differs by a few entities only from a product that is under review", *_WAIT,
     ),
+    "differencing/together": _w(
+        "与同组的另一个文件相减可得到极少数主体",
+        "Differs by a few entities only from another file of the group",
+        "请统一各文件的分组口径，或只申请其中一个", "Give the files the same groups, or ask for one of them only",
+    ),
     "differencing/lost": _w(
         "同一来源以前放行过产品，但该类主体查不到历史",
         "Products of the same tables were released before, but this kind of entity has no history",
@@ -362,6 +367,10 @@ WORDINGS: dict[str, Wording] = {
         "Volume is over or near its cap",
         "请进一步汇总，或分期申请",
         "Aggregate further, or spread the requests",
+    ),
+    "volume/together": _w(
+        "同组文件合计数量超过上限", "The files of the group together are over the cap",
+        "请进一步汇总，或减少同组文件", "Aggregate further, or ask for fewer files",
     ),
 }
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from policies.verdict import Finding, Outcome, RuleRun, Verdict
-from sandbox.exports import canaries, listing, notices, reviewing, service
+from sandbox.exports import canaries, drafting, listing, notices, reviewing, service
 from sandbox.exports import repository as records
 from sandbox.exports.release import verify
 from sandbox.exports.review import Stakes
@@ -187,7 +187,7 @@ def test_early_return_and_resubmission_reset_votes_and_opinions(any_world: World
     with world.by(world.second_officer) as unit:
         reviewing.early_return(unit, request_id, "标题不清")
     with world.by(world.merchant) as unit:
-        service.revise(unit, request_id, title="门诊量（按区）")
+        drafting.revise(unit, request_id, title="门诊量（按区）")
         service.submit(unit, request_id)
     with world.system() as unit:
         service.begin_check(unit, request_id)
@@ -242,7 +242,7 @@ def found(world: World, *rules: str) -> Verdict:
     return Verdict.conclude("export", edition.edition, edition.digest, runs, findings)
 
 
-verdict_text = REASON = service.CONTEXT["purpose"]
+verdict_text = REASON = drafting.CONTEXT["purpose"]
 
 
 def test_nothing_leaves_on_a_verdict_of_an_edition_that_is_no_longer_in_force(any_world: World) -> None:

@@ -17,6 +17,7 @@ from pipelines import upkeep
 from pipelines.registry import HANDLERS
 from policies.verdict import Outcome
 from sandbox.applications import repository as applications
+from sandbox.exports import drafting
 from sandbox.exports import repository as export_records
 from sandbox.exports import service as exports
 from sandbox.exports.gate import evaluate, verdict_for
@@ -488,7 +489,7 @@ def test_a_request_with_a_free_step_is_blocked(desk: Desk) -> None:
     run = desk.ran(desk.stepped())
     assert run.state == "succeeded", run.outcome
     with desk.world.by(desk.world.merchant) as unit:
-        request = exports.draft(
+        request = drafting.draft(
             unit, artefact_id=str(run.artefact_id), title="按区", remark="", audience="public", context=CONTEXT
         )
         exports.submit(unit, request.id)

@@ -15,6 +15,7 @@ import sandbox.migrations
 from sandbox.catalog import repository, subjects, twins
 from sandbox.catalog.entityfacts import EntityFact, Facts
 from sandbox.exports import ledger
+from sandbox.exports import repository as exports
 from sandbox.exports.differencing import near_pairs
 from sandbox.exports.history import ReleasedCell
 from sandbox.exports.repository import ExportRequest
@@ -179,3 +180,24 @@ def test_cells_that_had_left_are_in_the_ledger_with_their_sets_and_its_index(old
         assert session.scalar(sa.text("SELECT count(*) FROM ledger_set")) == 3  # one of them was released twice
         key = sa.inspect(session.connection()).get_pk_constraint("ledger_prefix")["constrained_columns"]
         assert key == ["lineage_id", "rank", "n", "digest"]
+
+
+def test_a_request_of_before_is_a_group_of_its_own_with_its_words(old: Platform) -> None:
+    migrate(old, "0020")
+    said = {"purpose": "排班", "population": "全部门诊", "controls": "取整"}
+    for name in ("exp-1", "exp-2"):
+        insert(
+            old, "export_request", id=name, organisation_id="m-1", state="in_review", state_since=AT, created_at=AT,
+            row_version=3, application_id="app-1", artefact_id="art-1", title="t", remark="", audience="public",
+            author_id="acc-1", context=json.dumps(said | {"purpose": name}), frozen=None, verdict=None, stakes=None,
+            round=2, canary=None, canary_rule=None,
+        )  # fmt: skip
+    old.database.migrate()
+    with old.system() as unit:
+        found = [exports.get(unit.session, name) for name in ("exp-1", "exp-2")]
+        assert [r.context for r in found] == [said | {"purpose": r.id} for r in found]
+        assert [exports.together(unit.session, r.group_id) for r in found] == [[r] for r in found]
+        assert [(r.number, r.round, r.group.author_id, r.group.created_at.isoformat()) for r in found] == [
+            (1, 2, "acc-1", "2026-03-02T01:00:00+00:00")
+        ] * 2  # fmt: skip
+    old.database.dispose()

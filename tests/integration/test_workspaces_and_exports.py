@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from pipelines import upkeep
 from policies.verdict import Outcome
+from sandbox.exports import drafting, reviewing, service
 from sandbox.exports import repository as records
-from sandbox.exports import reviewing, service
 from sandbox.kernel.audit import AuditEvent
 from sandbox.kernel.clock import city_date
 from sandbox.kernel.errors import (
@@ -113,7 +113,7 @@ def test_artefact_is_its_merchants(any_world: World) -> None:
     with pytest.raises(OutOfReach), any_world.by(any_world.stranger) as unit:
         products.read_artefact(unit, artefact_id)
     with pytest.raises(OutOfReach), any_world.by(any_world.stranger) as unit:
-        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="public", context=CONTEXT)
+        drafting.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="public", context=CONTEXT)
 
 
 # -- exports
@@ -156,7 +156,7 @@ def test_after_a_return_the_same_officers_may_review_the_new_round(any_world: Wo
     with any_world.by(any_world.second_officer) as unit:
         reviewing.early_return(unit, request_id, "标题不清")
     with any_world.by(any_world.merchant) as unit:
-        service.revise(unit, request_id, title="门诊量（按区）")
+        drafting.revise(unit, request_id, title="门诊量（按区）")
         service.submit(unit, request_id)
     with any_world.system() as unit:
         service.begin_check(unit, request_id)
@@ -208,14 +208,14 @@ def test_damaged_artefact_cannot_be_submitted(any_world: World) -> None:
 def test_audience_is_the_approved_one(any_world: World) -> None:
     artefact_id = any_world.artefact()
     with pytest.raises(BadInput, match="audience"), any_world.by(any_world.merchant) as unit:
-        service.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="contract", context=CONTEXT)
+        drafting.draft(unit, artefact_id=artefact_id, title="t", remark="", audience="contract", context=CONTEXT)
 
 
 def test_revision_cannot_slip_in_another_applications_product(any_world: World) -> None:
     request_id = any_world.export("blocked", outcome=Outcome.BLOCK)
     other = any_world.artefact()
     with pytest.raises(BadInput), any_world.by(any_world.merchant) as unit:
-        service.revise(unit, request_id, artefact_id=other)
+        drafting.revise(unit, request_id, artefact_id=other)
 
 
 def test_export_review_never_lapses(any_world: World) -> None:

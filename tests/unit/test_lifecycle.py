@@ -21,8 +21,8 @@ from policies.text import UserError
 from policies.verdict import Outcome, Verdict
 from sandbox.applications import repository as application_records
 from sandbox.applications import service as applications
+from sandbox.exports import drafting, reviewing
 from sandbox.exports import repository as export_records
-from sandbox.exports import reviewing
 from sandbox.exports import service as exports
 from sandbox.exports.model import UNDER_REVIEW
 from sandbox.exports.review import Stakes
@@ -270,7 +270,7 @@ class ExportMachine(_Machine):
         self.open_stage()
         merchant = self.world.merchant
         with self.world.by(merchant) as unit:
-            self.request = exports.draft(
+            self.request = drafting.draft(
                 unit, artefact_id=self.stage.artefact, title="t", remark="r", audience="public", context=CONTEXT
             ).id
         if canary:
@@ -357,7 +357,7 @@ class ExportMachine(_Machine):
     @rule(who=st.sampled_from(["merchant", "stranger"]))
     def revise(self, who: str) -> None:
         with suppress(UserError), self.world.by(self.world.people[who]) as unit:
-            exports.revise(unit, self.request, remark="r2")
+            drafting.revise(unit, self.request, remark="r2")
 
     @rule(changed=st.booleans())
     def touch_bytes(self, changed: bool) -> None:
@@ -510,7 +510,7 @@ def test_time_alone_releases_no_export_and_passes_no_check(stage: Stage, hours: 
     world = stage.open()
     try:
         with world.by(world.merchant) as unit:
-            request = exports.draft(
+            request = drafting.draft(
                 unit, artefact_id=stage.artefact, title="t", remark="r", audience="public", context=CONTEXT
             ).id
             exports.submit(unit, request)

@@ -152,16 +152,19 @@ def _formulas(table: Table, prefixes: str) -> Iterator[Miss]:
 
 @check("volume")
 def volume(subject: ExportSubject, parameters: Any) -> Measured:
-    """Rows, cells and bytes of this export, and of all exports of the application within the window: many columns carry
-    as much as many rows."""
+    """Rows, cells and bytes of this export with the files that are asked for beside it, and of all exports of the
+    application within the window: many columns carry as much as many rows, and many files as much as a large one."""
     p = parameters
     now = {
         "rows": sum(contents.rows for contents in subject.contents),
         "cells": sum(table.rows * len(table.header) for contents in subject.contents for table in contents.tables),
         "bytes": sum(contents.size for contents in subject.contents),
     }
+    beside = subject.volume.beside if subject.volume else None
+    now = {what: count + (getattr(beside, what) if beside else 0) for what, count in now.items()}
     single = {"rows": p.max_rows, "cells": p.max_cells, "bytes": p.max_mb * _MB}
-    misses = [Miss(f"request#{what}", now[what], most) for what, most in single.items() if now[what] > most]
+    about = "together" if beside else ""
+    misses = [Miss(f"request#{w}", now[w], most, about=about) for w, most in single.items() if now[w] > most]
     if subject.lane == "platform":
         before = need(subject.volume, "volume released before")
         every = {"rows": p.cumulative_rows, "cells": p.cumulative_cells, "bytes": p.cumulative_mb * _MB}

@@ -54,7 +54,7 @@ def _near(pairs: Pairs, threshold: int, most: Outcome | None) -> Iterator[Miss]:
         outcome = severity(pair, threshold)
         if outcome is not Outcome.PASS:
             kind = "nested" if pair.nested else "overlap"
-            about = "elsewhere" if most else "pending" if pair.other.status == "pending" else ""
+            about = "elsewhere" if most else pair.other.status if pair.other.status in ("pending", "together") else ""
             strict = most or (None if outcome is Outcome.BLOCK else outcome)
             note = f"{kind} with {_named(pair.other)}"
             yield Miss(pair.new.place, pair.distance, threshold, strict, note, about)
