@@ -28,6 +28,7 @@ from sandbox.kernel import editions
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
+from sandbox.workspaces import ending
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.selftest import selftest
 
@@ -71,6 +72,7 @@ def served(home: Path) -> Iterator[tuple[int, str, str]]:
         granted = application_records.grants(unit.session, application)
         applications.activate(unit, application, {grant.id: {} for grant in granted})
     broker = Broker(selftest(), LIMITS, capacity_mb=capacity(1))
+    broker.permit = ending.permit(platform)  # as the server asks before each statement
     server = _Server(uvicorn.Config(create_app(platform, broker, dict), log_level="error", access_log=False))
     try:
         with server.running() as port:

@@ -112,7 +112,8 @@ def _blocked(unit: Unit, workspace: Workspace, application: Application) -> Text
         return text("workspace.only_merchant")
     if workspace.state != "open":
         return text(f"workspace.is_{workspace.state}")
-    return None if application_service.live(unit, application) else text("workspace.grants_ended")
+    live = application_service.live(unit, application.state, application.expires_at)
+    return None if live else text("workspace.grants_ended")
 
 
 def _data(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from policies.text import Text
@@ -327,7 +327,7 @@ def require_live(unit: Unit, application_id: str) -> Application:
     permissions.check(unit.actor, "application:read", owner=record.organisation_id, parties=record.parties)
     if unit.actor.role is Role.MERCHANT:
         merchants.require_active(unit)
-    if not live(unit, record):
+    if not live(unit, record.state, record.expires_at):
         raise NotPermitted(
             "application.not_active",
             Text("该申请的授权当前无效", "The grants of this application are not in effect"),
@@ -337,9 +337,9 @@ def require_live(unit: Unit, application_id: str) -> Application:
     return record
 
 
-def live(unit: Unit, record: Application) -> bool:
-    """Whether its grants are in effect at this moment; the clock counts, whatever the state still says."""
-    return record.state == "active" and record.expires_at is not None and record.expires_at > unit.now
+def live(unit: Unit, state: str, expires_at: datetime | None) -> bool:
+    """Whether an application's grants are in effect at this moment; the clock counts, whatever the state still says."""
+    return state == "active" and expires_at is not None and expires_at > unit.now
 
 
 def stand(unit: Unit, application_id: str, step: str, reason: str) -> Application:

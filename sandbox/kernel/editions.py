@@ -46,13 +46,11 @@ class PolicyEdition(Base):
     activated_at: Mapped[datetime | None]
 
 
+_KEPT = Base.metadata.tables["policy_edition"].c
 _IN_FORCE = (
-    select(PolicyEdition.edition, PolicyEdition.text, PolicyEdition.digest)
-    .where(
-        PolicyEdition.kind == bindparam("kind"), PolicyEdition.state == ACTIVE,
-        PolicyEdition.effective_from <= bindparam("today"),
-    )
-    .order_by(PolicyEdition.effective_from.desc(), PolicyEdition.activated_at.desc())
+    select(_KEPT.edition, _KEPT.text, _KEPT.digest)
+    .where(_KEPT.kind == bindparam("kind"), _KEPT.state == ACTIVE, _KEPT.effective_from <= bindparam("today"))
+    .order_by(_KEPT.effective_from.desc(), _KEPT.activated_at.desc())
     .limit(1)
 )  # fmt: skip
 

@@ -28,7 +28,8 @@ class PlatformState(Base):
     value: Mapped[Any] = mapped_column(JSON)
 
 
-_VALUE = select(PlatformState.value).where(PlatformState.key == bindparam("key"))
+_STATES = Base.metadata.tables["platform_state"]
+_VALUE = select(_STATES.c.value).where(_STATES.c.key == bindparam("key"))
 
 
 def read(session: Session, key: str, default: Any = None) -> Any:

@@ -18,12 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, select
+
 from policies.text import Text
-from sandbox.applications import repository as applications
 from sandbox.applications import service as application_service
-from sandbox.kernel.errors import InvalidTransition, Unavailable
+from sandbox.applications.repository import Application
+from sandbox.kernel.errors import InvalidTransition, NotFound, Unavailable
+from sandbox.kernel.identity import SYSTEM
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces.repository import Workspace, get, of_application
+from sandbox.workspaces.repository import Workspace, of_application
 
 if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker
@@ -34,18 +37,27 @@ GRACE_SECONDS = 3.0
 """how long a disposal waits for the server to end its workers before it ends them itself"""
 
 
-def usable(unit: Unit, workspace: Workspace) -> bool:
-    """Whether statements may run in it at this moment, whoever asks."""
-    application = applications.get(unit.session, workspace.application_id)
-    return workspace.state == "open" and application_service.live(unit, application)
+_STANDING = (
+    select(Workspace.state.label("workspace"), Application.state, Application.expires_at)
+    .join(Application, Application.id == Workspace.application_id)
+    .where(Workspace.id == bindparam("id"))
+)
+
+
+def usable(unit: Unit, workspace_id: str) -> bool:
+    """Whether statements may run in this workspace at this moment, whoever asks. Raises `NotFound`."""
+    found = unit.session.execute(_STANDING, {"id": workspace_id}).first()
+    if found is None:
+        raise NotFound.of("workspace", workspace_id)
+    return found.workspace == "open" and application_service.live(unit, found.state, found.expires_at)
 
 
 def permit(platform: Platform) -> Callable[[str], None]:
     """The broker's last question before a statement goes to a worker. Raises `InvalidTransition` once it has ended."""
 
     def ask(workspace_id: str) -> None:
-        with platform.system() as unit:
-            if usable(unit, get(unit.session, workspace_id)):
+        with platform.looking(SYSTEM) as unit:
+            if usable(unit, workspace_id):
                 return
         raise InvalidTransition(
             "workspace.ended", Text("授权已结束或空间已冻结，语句未执行", "The grant has ended: nothing was run"),
@@ -61,8 +73,8 @@ def stop_ended(platform: Platform, broker: Broker) -> int:
     alive = broker.present()
     if not alive:
         return 0
-    with platform.system() as unit:
-        ended = [name for name in alive if not usable(unit, get(unit.session, name))]
+    with platform.looking(SYSTEM) as unit:
+        ended = [name for name in alive if not usable(unit, name)]
     for name in ended:
         broker.stop(name)
     return len(ended)

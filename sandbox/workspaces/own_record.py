@@ -129,10 +129,11 @@ def uploads(session: Session, workspace_id: str) -> list[Upload]:
     return list(session.scalars(wanted.order_by(Upload.created_at.desc(), Upload.id.desc())))
 
 
+_BROUGHT = Base.metadata.tables["upload"].c
 _ACCEPTED = (
-    select(Upload.id, Upload.name)
-    .where(Upload.workspace_id == bindparam("workspace"), Upload.state == "accepted")
-    .order_by(Upload.created_at.desc(), Upload.id.desc())
+    select(_BROUGHT.id, _BROUGHT.name)
+    .where(_BROUGHT.workspace_id == bindparam("workspace"), _BROUGHT.state == "accepted")
+    .order_by(_BROUGHT.created_at.desc(), _BROUGHT.id.desc())
 )
 
 

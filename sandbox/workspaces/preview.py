@@ -28,7 +28,7 @@ from sandbox.workspaces.preview_record import NOT_RUN, STARTED, Preview, asked_s
 from sandbox.workspaces.preview_rules import COUNTS, VALUES, Asked, Measure, Shown
 from sandbox.workspaces.readable import ColumnUse
 from sandbox.workspaces.reading import ReadRefused
-from sandbox.workspaces.repository import Workspace, get
+from sandbox.workspaces.repository import Workspace
 
 if TYPE_CHECKING:
     from sandbox.workspaces.broker import Broker, QueryFailed, QueryResult
@@ -254,7 +254,7 @@ def _decided(
 ) -> tuple[Shown | None, str]:
     from sandbox.workspaces.broker import QueryFailed
 
-    if not ending.usable(unit, get(unit.session, workspace_id)):
+    if not ending.usable(unit, workspace_id):
         return None, "ended"
     if isinstance(answer, QueryFailed):
         return None, answer.kind

@@ -24,7 +24,7 @@ from sandbox.kernel.unit import Platform, Unit
 from sandbox.workspaces import ending, metering, readable, service, snapshot, tiers
 from sandbox.workspaces.readable import TableUse
 from sandbox.workspaces.reading_record import RowRead, RowReadGrant, reads, rows_since, statements_since
-from sandbox.workspaces.repository import Workspace, get
+from sandbox.workspaces.repository import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,7 +132,7 @@ def read(platform: Platform, broker: Broker, actor: Actor, workspace_id: str, sq
     mount = WorkspaceMount(workspace_id, Mode.REAL, folder, mounted, quota_mb=quota_mb)
     answer = broker.query(mount, sql)
     with platform.begin(actor) as unit:
-        ended = not ending.usable(unit, get(unit.session, workspace_id))
+        ended = not ending.usable(unit, workspace_id)
         charged = _charged(answer.tables, isinstance(answer, QueryFailed), open_tables)
         kept, outcome = (None, "ended") if ended else _kept(unit, answer, charged)
         number = _record(unit, workspace_id, sql, outcome, kept, charged, answer.elapsed)

@@ -22,7 +22,7 @@ from sandbox.kernel.errors import BadInput, InvalidTransition, LimitExceeded, No
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
 from sandbox.lake import Lake
-from sandbox.workspaces import ending, preview, selftest, snapshot
+from sandbox.workspaces import ending, preview, repository, selftest, snapshot
 from sandbox.workspaces.broker import Broker, Mode, WorkspaceMount
 from sandbox.workspaces.preview import Wanted
 from sandbox.workspaces.preview_record import NOT_RUN
@@ -342,7 +342,7 @@ def test_a_grant_that_ends_stops_the_question(stage: Stage, when: str) -> None:
 
 def _application(stage: Stage, workspace: str) -> str:
     with stage.world.system() as unit:
-        return preview.get(unit.session, workspace).application_id
+        return repository.get(unit.session, workspace).application_id
 
 
 @pytest.mark.jail
