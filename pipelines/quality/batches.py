@@ -6,8 +6,9 @@ price of a scan. pyarrow hands out the dictionaries of the file, polars reads th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-_ROWS = 262_144
+_ROWS = 131_072  # what is worked on at once stays near the processor
+_AHEAD = 2  # batches read in advance: reading one takes longer than looking at one
 _MOST = 600_000  # rows of a group that is still read in one piece
 _SAMPLE = 4096
 _CODED = 4.5  # bytes a value below which a column chunk is its dictionary and small codes
@@ -56,23 +58,28 @@ class Cells:
         """The first rows whose value is marked."""
         if not samples or not of_values.any():
             return ()
-        rows = np.flatnonzero(of_values if self.codes is None else of_values.take(self.codes))
-        return tuple(rows[:samples].tolist())
+        rows: list[int] = []
+        for start in range(0, len(self), _SAMPLE):  # most often the first part has enough of them
+            part = slice(start, start + _SAMPLE)
+            marked = of_values[part] if self.codes is None else of_values.take(self.codes[part])
+            rows += (np.flatnonzero(marked) + start).tolist()
+            if len(rows) >= samples:
+                break
+        return tuple(rows[:samples])
 
 
 Batch = dict[str, Cells]
 
 
 def batches(files: Sequence[str], threads: Executor) -> Iterator[Batch]:
-    """All rows in order. The next batch is read while the last one is worked on."""
-    ahead = None
+    """All rows in order. The next batches are read while the last one is worked on."""
+    ahead: deque[Future[Batch]] = deque()
     for piece in _pieces(files):
-        following = threads.submit(_read, piece)
-        if ahead is not None:
-            yield ahead.result()
-        ahead = following
-    if ahead is not None:
-        yield ahead.result()
+        ahead.append(threads.submit(_read, piece))
+        if len(ahead) > _AHEAD:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pipelines.reading.recipe import ColumnRecipe
 from policies.schema.quality import columns_of
 from policies.text import Text, UserError
 
-THREADS = 2 * (os.cpu_count() or 1)
-"""more than there are cores: while some wait for the file or the interpreter, others work"""
+THREADS = 1 + (os.cpu_count() or 1)
+"""one that waits for the file, and one a core; more of them only take each other's memory"""
 SAMPLES = 10
 """failing rows that are named for each rule"""
 ROWS = "rows"

@@ -43,6 +43,7 @@ def _table(codes: Collection[int]) -> NDArray[np.bool_]:
 _BLANKS = {b for c in map(chr, range(0x3001)) if c.isspace() for b in (c.encode()[0],)}
 _FIRST = _table(_BLANKS)
 _LAST = _table({c.encode()[-1] for c in map(chr, range(0x3001)) if c.isspace()})
+_FEW = 4096
 _NOTHING = pl.Series([None], dtype=pl.String)
 
 
@@ -79,7 +80,7 @@ class Column:
     place: int
     recipe: ColumnRecipe
     stated: pl.DataType
-    spellings: pl.Series
+    spellings: frozenset[str]
     first: NDArray[np.bool_]
     longest: int
     wants: frozenset[str]
@@ -96,8 +97,8 @@ class Column:
         spelled = sorted({*recipe.missing, *more} - {""})
         first = _table({s.encode()[0] for s in spelled})
         longest = max((len(s.encode()) for s in spelled), default=0)
-        said, asked = pl.Series(spelled, dtype=pl.String), (frozenset(wants), frozenset(spread))
-        return cls(place, recipe, stated, said, first, longest, *asked, tuple(tests), of_type(recipe))
+        asked = frozenset(wants), frozenset(spread)
+        return cls(place, recipe, stated, frozenset(spelled), first, longest, *asked, tuple(tests), of_type(recipe))
 
     def look(self, cells: Cells, samples: int, *, whole: bool) -> Facets:
         """All that is wanted of the cells of one batch.
@@ -193,10 +194,18 @@ class Column:
         maybe = np.flatnonzero(self.first.take(first))
         maybe = maybe[lengths[maybe] <= self.longest] if len(maybe) else maybe
         if len(maybe):
-            gone[maybe] |= cells.gather(maybe).is_in(self.spellings.implode()).fill_null(True).to_numpy()
+            gone[maybe] |= self._spelled(cells.gather(maybe))
         if (self.wants or self.recipe.type != "text") and gone.any():
             cells = cells.zip_with(pl.Series(~gone), _NOTHING)
         return texts if cells is texts.cells else Texts(cells), gone
+
+    def _spelled(self, cells: pl.Series) -> NDArray[np.bool_]:
+        """Which of the cells spell a missing value or are none. There are hundreds of spellings: some thousand cells
+        are looked up in less time than polars takes to make a set of them."""
+        if len(cells) < _FEW:
+            return np.fromiter((c is None or c in self.spellings for c in cells.to_list()), np.bool_, len(cells))
+        said = pl.Series(list(self.spellings), dtype=pl.String)
+        return cells.is_in(said.implode()).fill_null(True).to_numpy()
 
     def _is_clean(self, block: Block) -> bool:
         """Whether no cell of the block can have blanks at an end or spell a missing value."""
