@@ -90,10 +90,7 @@ def facts_of(
     with opened(sources, whole=True) as con:
         found = tuple(_table(con, table, sources, held.get(table.place, ())) for table in tables)
         keyed = [(a, key.column) for a, s in sources.items() for key in s.keys if key.through is None]
-        # By 64 bits: two keys that are taken for one make the source smaller by one, never larger.
-        keys = [(normal_key(quote(c)), quote(a)) for a, c in keyed]
-        counts = [f"(SELECT count(DISTINCT hash(k)) FROM (SELECT {k} AS k FROM {a}) WHERE k IS NOT NULL)"
-                  for k, a in keys]  # fmt: skip
+        counts = [f"(SELECT count(DISTINCT {normal_key(quote(c))}) FROM {quote(a)})" for a, c in keyed]
         entities = int(con.execute(f"SELECT greatest({', '.join(counts)})").fetchall()[0][0]) if counts else None
     return RecordFacts(found, entities, {alias: source.digest for alias, source in sources.items()})
 
