@@ -55,9 +55,10 @@ class CodedTable:
     def _read(self, place: int) -> Coded:
         import pyarrow as pa
 
-        options = pa.ipc.IpcReadOptions(included_fields=[place])
         with pa.memory_map(str(self.path)) as source:
-            return coded(pa.ipc.open_file(source, options=options).read_all().column(0), self.path.parent)
+            reader = pa.ipc.open_file(source)  # batch by batch nothing is copied
+            cells = [reader.get_batch(n).column(place) for n in range(reader.num_record_batches)]
+            return coded(pa.chunked_array(cells, pa.large_string()), self.path.parent)
 
 
 def coded(cells: pa.ChunkedArray, folder: Path | None = None) -> Coded:

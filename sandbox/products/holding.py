@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandbox.catalog.keys import trimmed
 from sandbox.products.coded import CodedTable
 from sandbox.products.compile import quote
 
@@ -114,6 +115,6 @@ def plain(column: str, kind: str) -> str:
     text = f"coalesce(CAST({column} AS VARCHAR), '')"
     if re.search(r"INT|DATE|BOOL|TIME", kind):
         return f"upper({text})"
-    text = f"upper(trim({text}))"
-    decimal = f"contains({text}, '.') AND regexp_full_match({text}, '[+-]?[0-9]+[.][0-9]*')"
-    return f"CASE WHEN {decimal} THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+    bare = trimmed(text)
+    decimal = f"contains({text}, '.') AND regexp_full_match({bare}, '[+-]?[0-9]+[.][0-9]*')"
+    return f"CASE WHEN {decimal} THEN rtrim(rtrim({bare}, '0'), '.') ELSE upper({bare}) END"

@@ -23,7 +23,7 @@ HELD = 0.95
 DISTINCT = 6
 """Distinct values below which a common value proves nothing: months and levels are values of every table."""
 _PROJECTION = 4
-"""Columns of the smallest projection tried: the ones with the most distinct values."""
+"""Columns of the smallest projection tried: the ones with the most distinct values, of equals those that are whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,9 @@ class RowMatcher:
         if not pairs:
             yield SharedRows(self._alias, 0, 0, how=how)
             return
-        parts = [pair.part for pair in sorted(pairs, key=lambda p: -p.distinct)]
+        whole = {(one.number, one.column) for one in self._held}
+        ordered = sorted(pairs, key=lambda p: (-p.distinct, (p.place, p.part.column) not in whole))
+        parts = [pair.part for pair in ordered]
         keys = RowKeys(self._con, self._alias, self._cells, parts, _PROJECTION)
         unique, contained, of = keys.found()
         yield SharedRows(self._alias, len(pairs), unique, contained, of, how)
