@@ -79,9 +79,10 @@ def _pairs(new: list[ReleasedCell], old: list[ReleasedCell]) -> list[Figure]:
     if by_sets != {p for p in mine if p[0] < SAMPLE}:
         text = Text("抽样的逐对比较与索引不一致", "the sample of all pairs finds something else")
         raise CouldNotRun("bench.differs", text)
+    possible = len(new) * (len(new) - 1) // 2 + len(new) * len(old)
     return [
         Figure("pairs", len(mine), 1, "pairs", Text(f"相差不足 {THRESHOLD} 人的格对", "pairs that differ in too few")),
-        Figure("candidates", searched.compared / searched.possible, 0.001, "share",
+        Figure("candidates", searched.compared / possible, 0.001, "share",
                Text("比较过的占全部格对（目标 ≤ 0.1 %）", "compared, of all pairs (bar ≤ 0.1 %)")),
         Figure("search", ours, anew, "s", Text("用台账所存索引，对照重建索引",
                "by the index that the ledger keeps, against one made anew")),
@@ -99,7 +100,7 @@ def _ledger(old: list[ReleasedCell]) -> Iterator[Session]:
     """A ledger that holds these sets, as a release leaves them behind."""
     with TemporaryDirectory() as folder:
         engine = create_engine(f"sqlite:///{folder}/ledger.db")
-        Base.metadata.create_all(engine, [Base.metadata.tables[name] for name in ("ledger_set", "ledger_prefix")])
+        Base.metadata.create_all(engine, [Base.metadata.tables[name] for name in ("ledger_set", "ledger_block")])
         with Session(engine) as session:
             ledger.keep_sets(session, LINEAGE, old)
             session.commit()

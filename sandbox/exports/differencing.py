@@ -1,30 +1,26 @@
 """Differencing: which pairs of released cells differ in fewer than t entities.
 
-Sound and complete by a prefix index (`ranks`): cells that differ by so few share one of their t lowest-ranked members,
-so only those are compared. Cells below t (let out by some policy) are compared with each other without the index.
+Sound and complete by an index (`ranks`): cells that differ by so few share one of their t lowest-ranked members, so
+only those are compared. Cells below t (let out by some policy) are compared with each other without the index.
 Nested cells, overlapping ones, snapshots of one population and recoded groups need no search of their own: cells are
 sets, not labels.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
 from policies.verdict import Outcome
 from sandbox.exports.history import COUNT, ReleasedCell
-from sandbox.exports.ranks import members_of, prefix
+from sandbox.exports.ranks import PREFIX, Lowest, Near
 
-CHUNK = 256
-"""New cells looked up at once: bounds the memory of the join."""
+LOT = 4096
+"""Cells looked through at once: bounds the memory."""
 
-Near = Mapping[str, Collection[str]]
-"""Digest of a new set → digests of the kept sets that may be near it."""
-Indices = npt.NDArray[np.int64]
+NearSets = Mapping[str, Collection[str]]
+"""Digest of a new set → digests of the sets, new and kept, that may be near it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,62 +35,60 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All pairs found; `compared` set comparisons were made of `possible` ones; `complete` is false when the budget
-    ended the search."""
+    """All pairs found; `compared` set comparisons were made; `complete` is false when the budget ended the
+    search."""
 
     found: tuple[Pair, ...]
     compared: int
     complete: bool
-    possible: int = 0
 
 
 def near_pairs(
     new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], *, threshold: int, budget: int = 1_000_000,
-    near: Near | None = None,
+    near: NearSets | None = None,
 ) -> Pairs:  # fmt: skip
     """Pairs (a new cell, any other cell of the same kind and variable) with 0 < |aΔb| < threshold.
 
-    `near`: which of the old sets may be near which new one, as the ledger's own index says (`ledger.near_sets`); None:
-    no index is kept of these cells and one is made.
+    `near`: which sets may be near which new one, as the ledger's own index says (`ledger.near_sets`); None: no index is
+    kept of these cells and one is made.
     """
     found: list[Pair] = []
-    compared, possible = 0, _possible(new, old)
-    if near is not None:
+    compared = 0
+    if near is not None:  # most cells are near nothing
+        new = [cell for cell in new if near[cell.bitmap]]
         wanted = set().union(*(near[cell.bitmap] for cell in new))
         old = [cell for cell in old if cell.bitmap in wanted]
     for mine, others in _groups(new, old):
-        for first, second in _candidates(mine, others, threshold, near):
-            left = max(budget - compared, 0)
-            pairs = (_pair(a, b, threshold) for a, b in zip(first[:left], second[:left], strict=True))
-            found += [pair for pair in pairs if pair]
-            compared += len(first)
-            if compared > budget:
-                return Pairs(tuple(found), budget, False, possible)
-    return Pairs(tuple(found), compared, True, possible)
-
-
-def _possible(new: Iterable[ReleasedCell], old: Iterable[ReleasedCell]) -> int:
-    mine, others = (
-        Counter((kind, variable) for kind, variable, _, _ in {(c.kind, c.variable, c.bitmap, c.op) for c in cells})
-        for cells in (new, old)
-    )
-    return sum(n * (n - 1) // 2 + n * others[group] for group, n in mine.items())
+        for a, b in _candidates(mine, others, threshold, near):
+            if compared == budget:
+                return Pairs(tuple(found), compared, False)
+            compared += 1
+            distance = a.entities.symmetric_difference_cardinality(b.entities)
+            if 0 < distance < threshold:
+                found.append(Pair(a, b, distance, distance == abs(a.n - b.n)))
+    return Pairs(tuple(found), compared, True)
 
 
 Cells = list[ReleasedCell]
 
 
-def _candidates(mine: Cells, others: Cells, threshold: int, near: Near | None) -> Iterator[tuple[Cells, Cells]]:
-    index = Index([*mine, *others] if near is None else mine, threshold)
-    for first, second in index.candidates(len(mine)):
-        yield [index.cells[a] for a in first], [index.cells[b] for b in second]
-    if near is not None:
-        by_set: dict[str, Cells] = defaultdict(list)
-        for cell in others:
-            by_set[cell.bitmap].append(cell)
-        for a in mine:
-            beside = [b for name in sorted(near[a.bitmap]) for b in by_set.get(name, ())]
-            yield [a] * len(beside), beside
+def _candidates(
+    mine: Cells, others: Cells, threshold: int, near: NearSets | None
+) -> Iterator[tuple[ReleasedCell, ReleasedCell]]:
+    """Pairs worth comparing; one of two new cells once."""
+    cells = [*mine, *others]
+    if near is None:
+        lowest = Lowest.of([cell.entities for cell in cells], min(threshold, PREFIX))
+        look = Near(lowest[: len(mine)], threshold)
+        for start in range(0, len(cells), LOT):
+            first, second = (side.tolist() for side in look.among(lowest[start : start + LOT]))
+            yield from ((cells[a], cells[start + b]) for a, b in zip(first, second, strict=True) if start + b > a)
+        return
+    at: dict[str, list[int]] = defaultdict(list)
+    for i, cell in enumerate(cells):
+        at[cell.bitmap].append(i)
+    for i, a in enumerate(mine):
+        yield from ((a, cells[j]) for name in sorted(near[a.bitmap]) for j in at.get(name, ()) if j > i)
 
 
 def _groups(
@@ -143,48 +137,6 @@ def intervals(cells: Iterable[ReleasedCell]) -> dict[tuple[str, str], Interval]:
         low, high = max(low, cell.low), min(high, cell.high)  # type: ignore[type-var]
         found[key] = (low, high) if low <= high else (None, None)  # type: ignore[operator]
     return found
-
-
-class Index:
-    """The lowest ranks of every cell, sorted, so that those sharing one are neighbours."""
-
-    def __init__(self, cells: list[ReleasedCell], threshold: int) -> None:
-        self.cells = cells
-        self._threshold = threshold
-        self._sizes: Indices = np.array([cell.n for cell in cells], dtype=np.int64)
-        prefixes = [prefix(members_of(cell.entities), threshold) for cell in cells]
-        self._lengths = np.array([len(one) for one in prefixes], dtype=np.int64)
-        self._starts = np.cumsum(self._lengths) - self._lengths
-        self._ranks = np.concatenate(prefixes) if prefixes else np.empty(0, np.int64)
-        owners = np.repeat(np.arange(len(cells)), self._lengths)
-        order = np.argsort(self._ranks, kind="stable")
-        self._sorted, self._owners = self._ranks[order], owners[order]
-        self._small = np.flatnonzero(self._sizes < threshold)
-
-    def candidates(self, new: int) -> Iterator[tuple[list[int], list[int]]]:
-        """Pairs (one of the first `new` cells, a cell) worth comparing, in lots; a pair of two new ones once."""
-        for start in range(0, new, CHUNK):
-            end = min(start + CHUNK, new)
-            span = slice(self._starts[start], self._starts[end - 1] + self._lengths[end - 1])
-            low, high = (np.searchsorted(self._sorted, self._ranks[span], side) for side in ("left", "right"))
-            counts = high - low
-            first = np.repeat(np.repeat(np.arange(start, end), self._lengths[start:end]), counts)
-            within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-            second = self._owners[np.repeat(low, counts) + within]
-            mine = np.arange(start, end)[self._sizes[start:end] < self._threshold]
-            first = np.concatenate([first, np.repeat(mine, len(self._small))])
-            second = np.concatenate([second, np.tile(self._small, len(mine))])
-            kept = ((second > first) | (second >= new)) & (first != second)
-            kept &= np.abs(self._sizes[first] - self._sizes[second]) < self._threshold
-            pairs = np.unique(first[kept] * len(self.cells) + second[kept])
-            yield (pairs // len(self.cells)).tolist(), (pairs % len(self.cells)).tolist()
-
-
-def _pair(a: ReleasedCell, b: ReleasedCell, threshold: int) -> Pair | None:
-    distance = a.entities.symmetric_difference_cardinality(b.entities)
-    if not 0 < distance < threshold:
-        return None
-    return Pair(a, b, distance, distance == abs(a.n - b.n))
 
 
 def severity(pair: Pair, threshold: int) -> Outcome:

@@ -1,9 +1,9 @@
 """The ledger of released cells: what has been seen, what is about to be, what is hidden. Nothing is ever taken out.
 
 A lineage is one numbering of one kind of entity; cells are compared within it only. Sets of entities are kept once, by
-the digest of their members, with their lowest ranks as an index of near sets. They are level-4 data: nobody reads them,
-only the checks do. A request on its way reserves its cells as pending; the release turns them into released
-ones, and a lineage's version says whether anything was released since a check looked.
+the digest of their members, with their lowest ranks as a packed index of near sets. They are level-4 data: nobody reads
+them, only the checks do. A request on its way reserves its cells as pending; the release turns them into released ones,
+and a lineage's version says whether anything was released since a check looked.
 """
 
 from __future__ import annotations
@@ -11,28 +11,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, UnicodeText, delete, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text, UserError
 from sandbox.exports import repository
-from sandbox.exports.differencing import Near
+from sandbox.exports.differencing import NearSets
 from sandbox.exports.history import ReleasedCell, Status, Unit, Value
-from sandbox.exports.ranks import PREFIX, members_of, prefix
+from sandbox.exports.ranks import PREFIX, Lowest, Near
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.ids import new_id
 from sandbox.merchants import ties
@@ -44,6 +33,8 @@ T = TypeVar("T")
 
 BATCH = 400
 """Values asked for at once."""
+BLOCK, READ = 4096, 16
+"""Sets in a block of the index, at most; blocks read at once."""
 
 
 class LedgerLineage(Base):
@@ -79,15 +70,20 @@ class LedgerSet(Base):
     members: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class LedgerPrefix(Base):
-    """One of the lowest-ranked members of a set; sets that share one and are nearly as large stand side by side."""
+class LedgerBlock(Base):
+    """The index of some sets of a lineage, put in together: what is looked through for near sets, a small part of what
+    the sets themselves take. `digests`, one a line, in the order of `sizes` and `marks` (`ranks.Lowest`); sizes lie in
+    `least`…`most`."""
 
-    __tablename__ = "ledger_prefix"
+    __tablename__ = "ledger_block"
 
-    lineage_id: Mapped[str] = short(primary_key=True)
-    rank: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    digest: Mapped[str] = short(80, primary_key=True)
+    id: Mapped[str] = short(primary_key=True)
+    lineage_id: Mapped[str] = short(index=True)
+    least: Mapped[int]
+    most: Mapped[int]
+    digests: Mapped[str] = mapped_column(UnicodeText)
+    sizes: Mapped[bytes] = mapped_column(LargeBinary)
+    marks: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LedgerCell(Base):
@@ -137,7 +133,7 @@ class Seen:
     elsewhere: tuple[ReleasedCell, ...]
     versions: Mapping[str, int]
     lost: tuple[str, ...]
-    near: Near
+    near: NearSets
 
 
 def seen(
@@ -217,54 +213,29 @@ def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bo
 
 
 def near_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell], threshold: int) -> dict[str, set[str]]:
-    """Digest of each of these sets → digests of the lineage's sets that may differ from it by fewer than `threshold`
-    entities: those that share one of its lowest ranks, and where it is itself so small, all that are."""
-    mine = {cell.bitmap: cell for cell in cells}
+    """Digest of each of these sets → digests of the others, and of the lineage's, that may differ from it by fewer than
+    `threshold` entities; all that do are among them."""
+    mine = {cell.bitmap: cell.entities for cell in cells}
     found = {name: set[str]() for name in mine}
-    rows = [
-        (rank, name, cell.n)
-        for name, cell in mine.items()
-        for rank in prefix(members_of(cell.entities), min(threshold, PREFIX)).tolist()
-    ]
-    for name, other in _sharing(session, lineage, rows, threshold):
-        found[name].add(other)
-    small = [name for name, cell in mine.items() if cell.n < threshold]
-    if small:
-        few = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.n < threshold)
-        kept = set(session.scalars(few))
-        for name in small:
-            found[name] |= kept
+    if not mine:
+        return found
+    names, lowest = list(mine), Lowest.of(list(mine.values()), min(threshold, PREFIX))
+    look = Near(lowest, threshold)
+    least, most = int(lowest.sizes.min()) - threshold, int(lowest.sizes.max()) + threshold
+    for digests, others in chain([(names, lowest)], _blocks(session, lineage, least, most)):
+        for a, b in zip(*(side.tolist() for side in look.among(others)), strict=True):
+            if names[a] != digests[b]:
+                found[names[a]].add(digests[b])
     return found
 
 
-_ASKED = Table(
-    "ledger_asked", MetaData(), Column("rank", BigInteger), Column("mine", String(80)), Column("n", BigInteger),
-    prefixes=["TEMPORARY"],
-)  # fmt: skip
-"""The lowest ranks of a request's sets, for the time of one question: the database joins them with its index, which
-gives back so much fewer rows than it looks at."""
-
-
-def _sharing(
-    session: Session, lineage: str, rows: Sequence[tuple[int, str, int]], threshold: int
-) -> list[tuple[str, str]]:
-    """(a set asked about, a set of the index that shares a rank with it and is nearly as large), each once."""
-    connection = session.connection()
-    _ASKED.create(connection)
-    try:
-        put = insert(_ASKED).compile(dialect=connection.dialect)
-        named = [dict(zip(("rank", "mine", "n"), row, strict=True)) for row in rows if not put.positional]
-        if rows:  # past the preparation of every row, which takes longer than the question
-            connection.exec_driver_sql(str(put), named or list(rows))
-        asked, kept = _ASKED.c, LedgerPrefix
-        shared = (kept.lineage_id == lineage) & (kept.rank == asked.rank)
-        alike = (kept.n > asked.n - threshold) & (kept.n < asked.n + threshold)
-        # an outer join keeps the order: SQLite would read the whole lineage and look for each row among those asked
-        joined = _ASKED.outerjoin(kept, shared & alike)
-        found = connection.execute(select(asked.mine, kept.digest).select_from(joined).distinct())
-        return [(name, other) for name, other in found if other is not None]
-    finally:
-        _ASKED.drop(connection)
+def _blocks(session: Session, lineage: str, least: int, most: int) -> Iterator[tuple[list[str], Lowest]]:
+    """(digests, index) of sets, some at a time: all whose size is between `least` and `most`, and others."""
+    block = LedgerBlock
+    within = (block.lineage_id == lineage) & (block.most > least) & (block.least < most)
+    rows = select(block.digests, block.sizes, block.marks).where(within).execution_options(yield_per=READ)
+    for digests, sizes, marks in session.execute(rows).tuples():
+        yield digests.split(), Lowest.unpacked(sizes, marks)
 
 
 def _lost(
@@ -358,19 +329,24 @@ def _keep_roots(session: Session, lineage: str, resources: Collection[str]) -> N
 
 
 def keep_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell]) -> None:
-    """Put sets into a lineage, with their lowest ranks; those that are there are left alone."""
+    """Put sets into a lineage, with the index of near ones; those that are there are left alone."""
     wanted = {cell.bitmap: cell for cell in cells}
     for some in _batches(sorted(wanted)):
         kept = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.digest.in_(some))
-        new = [wanted[name] for name in set(some) - set(session.scalars(kept))]
-        if not new:
-            continue
-        head = {"lineage_id": lineage}
-        session.execute(insert(LedgerSet), [{**head, "digest": c.bitmap, "n": c.n, "members": c.members} for c in new])
-        session.execute(insert(LedgerPrefix), [
-            {**head, "rank": int(rank), "digest": c.bitmap, "n": c.n}
-            for c in new for rank in prefix(members_of(c.entities))
+        for name in session.scalars(kept):
+            del wanted[name]
+    new = sorted(wanted.values(), key=lambda cell: (cell.n, cell.bitmap))
+    for put in (new[start : start + BLOCK] for start in range(0, len(new), BLOCK)):
+        session.execute(insert(LedgerSet), [
+            {"lineage_id": lineage, "digest": c.bitmap, "n": c.n, "members": c.members} for c in put
         ])  # fmt: skip
+        lowest = Lowest.of([cell.entities for cell in put])
+        sizes, marks = lowest.packed()
+        session.add(LedgerBlock(
+            id=new_id("blk"), lineage_id=lineage, least=int(lowest.sizes.min()), most=int(lowest.sizes.max()),
+            digests="\n".join(cell.bitmap for cell in put), sizes=sizes, marks=marks,
+        ))  # fmt: skip
+    session.flush()
 
 
 def _row(cell: ReleasedCell, lineage: str, request: ExportRequest, entry: Entry, status: Status) -> dict[str, Any]:

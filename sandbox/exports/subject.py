@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from policies.schema.export import ExportEdition
     from sandbox.exports.contents import Contents, Table
-    from sandbox.exports.differencing import Near
+    from sandbox.exports.differencing import NearSets
     from sandbox.exports.hiding import Protection
     from sandbox.exports.reading.bounds import Bounds
     from sandbox.exports.records import RecordFacts
@@ -186,7 +186,7 @@ class ExportSubject:
     match: SourceMatch | None = None
     history: tuple[ReleasedCell, ...] | None = None
     elsewhere: tuple[ReleasedCell, ...] = ()
-    near: Near | None = None
+    near: NearSets | None = None
     lost_kinds: tuple[str, ...] = ()
     volume: VolumeFacts | None = None
     level: int | None = None
