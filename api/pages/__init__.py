@@ -11,6 +11,7 @@ from api.pages import (
     corrections,
     deliveries,
     demonstration,
+    export_groups,
     exports,
     grading,
     home,
@@ -40,8 +41,8 @@ from api.pages import (
 
 MODULES = (
     home, session, catalog, resources, twins, grading, subjects, plans, deliveries, corrections, onboarding,
-    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, selfchecks,
-    queue, reviewing, audit, jobs, job,
+    applications, workspaces, queries, workspace_files, reading, preview, runs, metering, exports, export_groups,
+    selfchecks, queue, reviewing, audit, jobs, job,
     schedules, policies, reports, demonstration,
 )  # fmt: skip
 

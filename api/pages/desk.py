@@ -121,7 +121,7 @@ class Desk:
         pending = [a for a in self._approvals(record) if a.state == "pending"]
         mine = [a for a in pending if a.organisation_id == own]
         running = [self.clocks.at("approval", a) for a in mine or pending]
-        soonest = min(running, key=_urgency, default=views.Clock())
+        soonest = min(running, key=urgency, default=views.Clock())
         return self.row(APPLICATION, record, record.scenario, href, note, mine=bool(mine), clock=soonest)
 
     def _approvals(self, record: Application) -> list[application_records.Approval]:
@@ -189,10 +189,11 @@ class Desk:
         return [r for r in catalogue.list_for(unit) if r.state == "registered" and r.id not in waiting]
 
 
-def _urgency(clock: views.Clock) -> tuple[bool, date]:
+def urgency(clock: views.Clock) -> tuple[bool, date]:
+    """Sorts the nearest deadline first, clocks without one last."""
     return clock.stopped or clock.due is None, clock.due or date.max
 
 
 def by_urgency(items: Sequence[views.QueueItem]) -> list[views.QueueItem]:
     """Rows with the nearest deadline first, those without one last."""
-    return sorted(items, key=lambda item: _urgency(item.clock))
+    return sorted(items, key=lambda item: urgency(item.clock))

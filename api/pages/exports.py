@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from api.deps import Acting, actor_of, platform_of
 from api.pages import common, examples, frame, inputs, queue, sheets
 from api.pages.common import Step
 from api.pages.desk import Desk
-from api.pages.reviewing import recall_rows, review_view
+from api.pages.reviewing import FIELDS, recall_rows, review_view
 from api.pages.views import Choice, Crumb
 from api.pages.words import text
 from api.pages.words_applications import AUDIENCES
@@ -25,7 +25,7 @@ from policies.text import Text, UserError
 from policies.verdict import Verdict
 from sandbox.applications import repository as applications
 from sandbox.exports import drafting, repository, reviewing, service
-from sandbox.exports.drafting import CONTEXT
+from sandbox.exports.drafting import Asked
 from sandbox.exports.gate import verdict_for
 from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
@@ -35,7 +35,7 @@ from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
 from sandbox.products import repository as products
 from sandbox.products import service as runs
-from sandbox.products.repository import Artefact
+from sandbox.products.repository import Artefact, Run
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
@@ -49,7 +49,6 @@ PLACE_OF_STATE = {
     "draft": 0, "returned": 0, "blocked": 1, "frozen": 1, "checking": 1, **dict.fromkeys(UNDER_REVIEW, 2),
     "approved": 3,
 }  # fmt: skip
-FIELDS = [(key, text(f"context.{key}"), text(f"context.{key}_help")) for key in CONTEXT]
 UNDER_WAY = ("frozen", "checking", "approved")
 
 
@@ -62,6 +61,7 @@ class Draft(BaseModel):
     title: Line
     remark: Prose = ""
     context: dict[str, str]
+    also: list[Line] = []
 
 
 @router.get("/exports")
@@ -79,14 +79,18 @@ def show_exports(request: Request, unit: Annotated[Unit, Acting("export:read")])
     )  # fmt: skip
 
 
-def _artefacts(unit: Unit) -> list[Artefact]:
-    """The own organisation's products, newest first."""
-    own = select(Artefact).where(Artefact.organisation_id == unit.actor.organisation_id)
-    return list(unit.session.scalars(own.order_by(Artefact.created_at.desc())))
+def _artefacts(unit: Unit) -> list[tuple[Artefact, str]]:
+    """The own organisation's products, newest first, each with the scenario it was made for."""
+    own = (
+        select(Artefact, applications.Application.scenario).join(Run, Run.id == Artefact.run_id)
+        .join(applications.Application, applications.Application.id == Run.application_id)
+        .where(Artefact.organisation_id == unit.actor.organisation_id)
+    )  # fmt: skip
+    return list(unit.session.execute(own.order_by(Artefact.created_at.desc())).tuples())
 
 
 def _choices(unit: Unit) -> list[Choice]:
-    return [Choice(a.id, f"{a.name}（{a.id}）") for a in _artefacts(unit)]
+    return [Choice(a.id, f"{a.name}（{a.id}）", scenario) for a, scenario in _artefacts(unit)]
 
 
 @router.get("/exports/new")
@@ -94,7 +98,7 @@ def show_form(request: Request, unit: Annotated[Unit, Acting("export:draft")], a
     return _form(request, unit, {"artefact_id": artefact})
 
 
-def _form(request: Request, unit: Unit, typed: Mapping[str, str], error: UserError | None = None) -> Response:
+def _form(request: Request, unit: Unit, typed: Mapping[str, Any], error: UserError | None = None) -> Response:
     return frame.render(
         request, "exports/new.html", status=error.status if error else 200, typed=typed, error=error,
         problems=inputs.problems_of(error), artefacts=_choices(unit), context_fields=FIELDS,
@@ -102,7 +106,7 @@ def _form(request: Request, unit: Unit, typed: Mapping[str, str], error: UserErr
     )  # fmt: skip
 
 
-def _form_again(request: Request, typed: Mapping[str, str], error: UserError) -> Response:
+def _form_again(request: Request, typed: Mapping[str, Any], error: UserError) -> Response:
     with platform_of(request).begin(actor_of(request), request.state.request_id) as unit:
         return _form(request, unit, typed, error)
 
@@ -111,18 +115,32 @@ def _form_again(request: Request, typed: Mapping[str, str], error: UserError) ->
 def draft(
     request: Request, unit: Annotated[Unit, Acting("export:draft")], artefact_id: Typed = "", title: Typed = "",
     remark: Typed = "", purpose: Typed = "", population: Typed = "", controls: Typed = "",
+    also: Annotated[list[str] | None, Form()] = None,
 ) -> Response:  # fmt: skip
-    """Drafts a request; the very same draft again is refused."""
-    typed = {"artefact_id": artefact_id.strip(), "title": title.strip(), "remark": remark.strip()}
+    """Drafts a request for one product, or a group for several; the very same draft again is refused."""
+    typed = {"artefact_id": artefact_id.strip(), "title": title.strip(), "remark": remark.strip(), "also": also or []}
     context = {"purpose": purpose, "population": population, "controls": controls}
     frame.show_again(request, partial(_form_again, request, typed | context))
     body = inputs.checked(Draft, typed | {"context": context})
-    wanted = (body.artefact_id, body.title, "draft")
+    files = _asked(unit, body)
     drafts = {(r.artefact_id, r.title, r.state) for r in service.list_for(unit)}
-    inputs.refuse_twin(wanted in drafts, text("export.twin"))
+    inputs.refuse_twin(any((f.artefact_id, f.title, "draft") in drafts for f in files), text("export.twin"))
     audience = _application_of(unit, body.artefact_id).audience
-    made = drafting.draft(unit, **body.model_dump(), audience=audience)
-    return frame.go(f"/exports/{made.id}", "export:draft")
+    made = drafting.draft_together(unit, files, audience=audience, context=body.context)
+    return frame.go(_place_of(made), "export:draft")
+
+
+def _asked(unit: Unit, body: Draft) -> list[Asked]:
+    """The files that a form asks for; several are told apart by their names."""
+    ids = list(dict.fromkeys([body.artefact_id, *body.also]))
+    if len(ids) == 1:
+        return [Asked(body.artefact_id, body.title, body.remark)]
+    named = {a.id: a.name for a, _ in _artefacts(unit)}
+    return [Asked(one, f"{body.title}（{named.get(one, one)}）"[:300], body.remark) for one in ids]
+
+
+def _place_of(made: Sequence[ExportRequest]) -> str:
+    return f"/exports/{made[0].id}" if len(made) == 1 else f"/export-groups/{made[0].group_id}"
 
 
 def _application_of(unit: Unit, artefact_id: str) -> applications.Application:
@@ -151,7 +169,8 @@ def show_export(request: Request, request_id: str, unit: Annotated[Unit, Acting(
         audience=AUDIENCES[record.audience],
         application=applications.get(unit.session, record.application_id),
         crumbs=[Crumb(text("queue.back" if officer else "export.title"), "/exports"), Crumb(record.id)],
-        next=queue.after(unit, record.id) if officer else None,
+        next=queue.after(unit, record) if officer else None,
+        files=sum(service.visible(unit, r) for r in repository.together(unit.session, record.group_id)),
         **(_evidence(unit, record, verdict) if officer else {"file": None, "evidence": None}),
     )  # fmt: skip
 
@@ -235,7 +254,7 @@ def revise(
     typed = {"artefact_id": artefact_id, "title": title.strip(), "remark": remark.strip()}
     context = {"purpose": purpose, "population": population, "controls": controls}
     body = inputs.checked(Draft, typed | {"context": context})
-    drafting.revise(unit, request_id, **body.model_dump())
+    drafting.revise(unit, request_id, **body.model_dump(exclude={"also"}))
     return frame.go(f"/exports/{request_id}", "export:revise")
 
 

@@ -8,16 +8,19 @@ from fastapi import Form, Request, Response
 
 from api.deps import Acting
 from api.pages import frame
+from api.pages.words import text
 from api.pages.words_reviewing import DECISIONS, KINDS, VOTES
 from sandbox.exports import listing, notices, repository, reviewing
+from sandbox.exports.drafting import CONTEXT
 from sandbox.exports.model import EXPORT, RECALL, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest, RecallRequest
-from sandbox.exports.review import BLIND
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.unit import Unit
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
+FIELDS = [(key, text(f"context.{key}"), text(f"context.{key}_help")) for key in CONTEXT]
+"""What an author tells the reviewers: key, word, hint."""
 
 
 def review_view(unit: Unit, record: ExportRequest) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def review_view(unit: Unit, record: ExportRequest) -> dict[str, Any]:
     refused = reviewing.may_review(unit, record) if officer and asked else None
     return {
         "open": asked, "given": given, "needed": needed, "reasons": reviewing.needed_for(unit, record).words,
-        "blind": record.state in BLIND, "asked": officer and asked, "may": officer and asked and refused is None,
+        "asked": officer and asked, "may": officer and asked and refused is None,
         "why_not": refused, "vote": reviewing.own_votes(unit, record).get(record.artefact_id, "undecided"),
         "opinions": reviewing.opinions(unit, record), "comments": reviewing.comments(unit, record),
         "may_comment": record.state not in ("draft", "withdrawn", "measured")
