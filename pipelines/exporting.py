@@ -17,7 +17,7 @@ from policies.verdict import Outcome, Verdict, worst_of
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Application, Grant
 from sandbox.catalog import repository as catalogue
-from sandbox.exports import ledger, marks, repository, service
+from sandbox.exports import ledger, marks, repository, service, sight
 from sandbox.exports import release as packaging
 from sandbox.exports.checks.proofs import mismatches
 from sandbox.exports.finishing import finished
@@ -27,7 +27,6 @@ from sandbox.exports.ledger import Entry, Seen
 from sandbox.exports.repository import ExportRequest, Release
 from sandbox.exports.review import MODELS, Stakes
 from sandbox.exports.service import Basis
-from sandbox.exports.sight import sight_of
 from sandbox.exports.subject import (
     FORMS,
     REAL_LABEL,
@@ -367,16 +366,16 @@ def _stakes(facts: Facts, subject: ExportSubject) -> Stakes:
 def _keep(facts: Facts, subject: ExportSubject, seen: Seen) -> Basis:
     """What the verdict rests on, kept under its digest: to look at, and to repeat it (`pds job repeat`)."""
     evidence, settings = subject.evidence, facts.platform.settings
-    document: dict[str, Any] = {"summary": summary(subject), "record": record_of(evidence) if evidence else None}
+    shown = service.keep_basis(settings, sight.sight_of(subject.contents, unshowable(subject)))
+    document: dict[str, Any] = {"summary": summary(subject), "record": evidence and record_of(evidence), "sight": shown}
     if evidence is not None:
         document["proof"] = repeating.keep(evidence, settings.evidence_root / "proofs")
     if subject.black_box is not None:
         document["trials"] = {"of": _trials_of(facts), "tried": [asdict(one) for one in subject.black_box]}
-    document["sight"] = service.keep_basis(settings, sight_of(subject.contents, unshowable(subject)))
-    wrong = mismatches(evidence) if evidence else []
     file = service.keep_file(settings, subject.files[0].content) if len(subject.files) == 1 else None
     beside = tuple(sorted({cell.release for cell in seen.history if cell.status == "together"}))
-    return Basis(service.keep_basis(settings, document), tuple(wrong), file, beside)
+    wrong = tuple(mismatches(evidence)) if evidence else ()
+    return Basis(service.keep_basis(settings, document), wrong, file, beside)
 
 
 def _written(work: Work, facts: Facts, proved: Proved, watch: ForRules) -> ExportSubject:
