@@ -71,7 +71,10 @@ def _prepare_sqlite(engine: Engine, *, reads: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if reads:
+            connection.connection.dbapi_connection.execute("BEGIN")  # takes no lock, so it cannot fail
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class Database:
