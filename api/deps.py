@@ -6,10 +6,14 @@ route and fails on one that says neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from sandbox.kernel import accounts, permissions
 from sandbox.kernel.errors import REFUSALS, Unauthenticated
@@ -17,6 +21,8 @@ from sandbox.kernel.identity import VISITOR, Actor
 from sandbox.kernel.unit import Platform, Unit
 
 SESSION_COOKIE = "pds_session"
+Asked = Callable[[], tuple[Platform, Actor]]
+"""tells platform and actor; raises what `Asking` raises"""
 
 
 def platform_of(request: Request) -> Platform:
@@ -81,6 +87,31 @@ class _Asking:
         return platform, actor
 
 
+class _AskingLater(_Asking):
+    """Dependency: the same question, to be asked by the route's own thread before it does anything else."""
+
+    async def __call__(self, request: Request) -> Asked:  # type: ignore[override]
+        request.state.asked = partial(super().__call__, request)
+        return request.state.asked
+
+
+class AskedFirst(APIRoute):
+    """The class of routes with `AskingLater`: what is wrong with an input is told only to those who may ask."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError:
+                if hasattr(request.state, "asked"):
+                    await run_in_threadpool(request.state.asked)
+                raise
+
+        return handler
+
+
 def Acting(action: str) -> Any:
     """`Annotated[Unit, Acting("noun:verb")]`: commits when the route returns, before the answer is sent."""
     _known(action)
@@ -96,6 +127,13 @@ def Asking(action: str) -> Any:
     """`Annotated[tuple[Platform, Actor], Asking("noun:verb")]`: the permission is checked, no transaction is held."""
     _known(action)
     return Depends(_Asking(action))
+
+
+def AskingLater(action: str) -> Any:
+    """`Annotated[Asked, AskingLater("noun:verb")]`: as `Asking`, for a route of class `AskedFirst` whose work has a
+    thread of its own, so that the request waits for one thread and not for two."""
+    _known(action)
+    return Depends(_AskingLater(action))
 
 
 def _known(action: str) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,13 @@ class Work:
 
     async def first(self, request: Request) -> Any:
         """The first part; a client that goes away meanwhile cancels the work (and gets no answer anyway)."""
-        waiting = asyncio.ensure_future(self.next())
         try:
-            while not (await asyncio.wait({waiting}, timeout=_LOOK))[0]:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK):
+                        return await self.next()
                 if await request.is_disconnected():
                     self.cancel.set()
-            return waiting.result()
         except asyncio.CancelledError:
             self.cancel.set()
             raise

@@ -17,7 +17,7 @@ from pydantic import Field
 from starlette.background import BackgroundTask
 
 from api import errors
-from api.deps import Acting, Asking
+from api.deps import Acting, Asked, AskedFirst, Asking, AskingLater
 from api.routes.shapes import In, Out
 from api.streams import End, Streamed, Work
 from policies.text import UserError
@@ -29,8 +29,9 @@ from sandbox.workspaces.arrowstream import ArrowStream
 from sandbox.workspaces.broker import Broker
 from sandbox.workspaces.conversation import QueryResult
 
-router = APIRouter(tags=["queries"])
-Asked = Annotated[tuple[Platform, Actor], Asking("workspace:query")]
+router = APIRouter(tags=["queries"], route_class=AskedFirst)
+May = Annotated[tuple[Platform, Actor], Asking("workspace:query")]
+MayRun = Annotated[Asked, AskingLater("workspace:query")]
 ARROW, LINES = "application/vnd.apache.arrow.stream", "application/x-ndjson"
 Scalar = str | int | float | bool | None
 Sql = Annotated[str, Field(min_length=1, max_length=notebook.TEXT_CHARS)]
@@ -173,7 +174,7 @@ def broker_of(request: Request) -> Broker:
     "/workspaces/{workspace_id}/query", response_model=QueryOut, summary="在仿真数据上查询 · SQL on simulated data",
     responses={200: {"content": {ARROW: {}, LINES: {}}}},
 )  # fmt: skip
-async def query(workspace_id: str, body: QueryIn, request: Request, asking: Asked) -> Any:
+async def query(workspace_id: str, body: QueryIn, request: Request, asking: MayRun) -> Any:
     """Runs in the workspace's own jail, on the simulated twin only. A client that hangs up cancels the query.
 
     With `Accept: application/x-ndjson` the answer is streamed as lines: an object with `columns` and `types`, one array
@@ -190,10 +191,10 @@ async def query(workspace_id: str, body: QueryIn, request: Request, asking: Aske
 
 
 def _asked(
-    request: Request, asking: tuple[Platform, Actor], workspace_id: str, body: QueryIn, cancel: threading.Event,
+    request: Request, asking: Asked, workspace_id: str, body: QueryIn, cancel: threading.Event,
     sink: Callable[[Any], None] | None = None,
 ) -> QueryResult:  # fmt: skip
-    platform, actor = asking
+    platform, actor = asking()
     return develop.query(
         platform, broker_of(request), actor, workspace_id, body.sql, parameters=body.parameters, cancel=cancel,
         sink=sink,
@@ -245,7 +246,7 @@ def _line(value: Any) -> bytes:
 
 
 async def _streamed(
-    workspace_id: str, body: QueryIn, request: Request, asking: tuple[Platform, Actor],
+    workspace_id: str, body: QueryIn, request: Request, asking: Asked,
     form: type[_Lines] | type[_Arrow],
 ) -> Response:  # fmt: skip
     made: list[_Lines | _Arrow] = []
@@ -297,14 +298,14 @@ def running(workspace_id: str, unit: Annotated[Unit, Acting("workspace:query")])
 
 
 @router.post("/workspaces/{workspace_id}/query/cancel", summary="取消查询 · Cancel the running query")
-def cancel(workspace_id: str, request: Request, asking: Asked) -> CancelledOut:
+def cancel(workspace_id: str, request: Request, asking: May) -> CancelledOut:
     platform, actor = asking
     return CancelledOut(cancelled=develop.cancel(platform, broker_of(request), actor, workspace_id))
 
 
 @router.post("/workspaces/{workspace_id}/query/plan", summary="执行计划 · Query plan")
 def query_plan(
-    workspace_id: str, body: QueryIn, request: Request, asking: Asked,
+    workspace_id: str, body: QueryIn, request: Request, asking: May,
     measure: Annotated[bool, Query(description="run it and measure each step")] = False,
 ) -> PlanOut:  # fmt: skip
     """The plan of one statement; nothing is run unless `measure` asks for it."""
@@ -318,18 +319,19 @@ def query_plan(
     "/workspaces/{workspace_id}/query/download", response_class=FileResponse, summary="下载仿真数据结果 · Download",
 )  # fmt: skip
 async def download(
-    workspace_id: str, body: QueryIn, request: Request, asking: Asked,
+    workspace_id: str, body: QueryIn, request: Request, asking: MayRun,
     format: Annotated[str, Query(description="csv, gb18030, xlsx or parquet")] = "csv",
 ) -> FileResponse:  # fmt: skip
     """The result of a query on simulated data as a file, marked 仿真数据; on record with its digest."""
-    platform, actor = asking
-    work = Work(
-        lambda _put, cancel: downloads.download(
+
+    def work(_put: Callable[[Any], None], cancel: threading.Event) -> downloads.Download:
+        platform, actor = asking()
+        return downloads.download(
             platform, broker_of(request), actor, workspace_id, body.sql, format, parameters=body.parameters,
             cancel=cancel,
-        )
-    )  # fmt: skip
-    return handed_out(await work.whole(request))
+        )  # fmt: skip
+
+    return handed_out(await Work(work).whole(request))
 
 
 def handed_out(made: downloads.Download) -> FileResponse:
@@ -347,14 +349,14 @@ def handed_out(made: downloads.Download) -> FileResponse:
 
 
 @router.get("/workspaces/{workspace_id}/objects", summary="表、视图、宏 · Tables, views and macros")
-def objects(workspace_id: str, request: Request, asking: Asked) -> list[ObjectOut]:
+def objects(workspace_id: str, request: Request, asking: May) -> list[ObjectOut]:
     """Granted simulated tables first, then the workspace's own."""
     platform, actor = asking
     return [ObjectOut.model_validate(o) for o in develop.objects(platform, broker_of(request), actor, workspace_id)]
 
 
 @router.get("/workspaces/{workspace_id}/objects/{name}/peek", summary="样例与概览 · First rows and summary")
-def peek(workspace_id: str, name: str, request: Request, asking: Asked) -> PeekOut:
+def peek(workspace_id: str, name: str, request: Request, asking: May) -> PeekOut:
     platform, actor = asking
     found = develop.peek(platform, broker_of(request), actor, workspace_id, name)
     first, summary = found.first.rows, found.summary.rows

@@ -75,6 +75,7 @@ def _digest(row: AuditEvent) -> str:
 # Every transaction writes an event, so the three statements go past the session's bookkeeping of objects.
 _EVENTS, _HEADS = Base.metadata.tables["audit_event"], Base.metadata.tables["audit_head"]
 _END = select(_HEADS.c.seq, _HEADS.c.hash).where(_HEADS.c.id == 1).with_for_update()
+_COLUMNS = tuple(_EVENTS.c.keys())
 _ADD, _MOVE = insert(_EVENTS), update(_HEADS).where(_HEADS.c.id == 1)
 
 
@@ -96,8 +97,9 @@ def append(
     )  # fmt: skip
     row.hash = _digest(row)
     session.flush()
-    session.execute(_ADD, {c.key: getattr(row, c.key) for c in _EVENTS.c})
-    session.execute(_MOVE, {"seq": row.seq, "hash": row.hash})
+    connection = session.connection()
+    connection.execute(_ADD, {name: getattr(row, name) for name in _COLUMNS})
+    connection.execute(_MOVE, {"seq": row.seq, "hash": row.hash})
     return row
 
 

@@ -30,9 +30,6 @@ _NAMING = {
 }
 
 
-_READING = "reading"
-
-
 class UtcTime(TypeDecorator[datetime]):
     """A moment kept as ISO text in UTC, so that both databases sort, compare and hash it alike."""
 
@@ -58,20 +55,26 @@ def short(length: int = 64, **options: Any) -> Any:
     return mapped_column(String(length), **options)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
-    """WAL, foreign keys, and a write lock taken at BEGIN so that two writers queue instead of failing half-way."""
+def _prepare_sqlite(engine: Engine, *, reads: bool) -> None:
+    """WAL, foreign keys, and a write lock taken at BEGIN so that two writers queue instead of failing half-way.
+
+    Connections that only read are their own: switching one to and fro makes SQLite compile every statement anew.
+    """
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=30000", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
+        if reads:
+            connection.execute("PRAGMA query_only=ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        looks = connection.get_execution_options().get(_READING, False)
-        connection.connection.dbapi_connection.execute(f"PRAGMA query_only={int(looks)}")
-        connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
+        if reads:
+            connection.connection.dbapi_connection.execute("BEGIN")  # takes no lock, so it cannot fail
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class Database:
@@ -85,9 +88,11 @@ class Database:
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self.engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if self.engine.dialect.name == "sqlite":
-            _prepare_sqlite(self.engine)
-        # the same connections; PostgreSQL, too, then refuses to write
-        self._reader = self.engine.execution_options(**{_READING: True}, postgresql_readonly=True)
+            self._reader = create_engine(url)
+            _prepare_sqlite(self.engine, reads=False)
+            _prepare_sqlite(self._reader, reads=True)
+        else:
+            self._reader = self.engine.execution_options(postgresql_readonly=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -123,3 +128,4 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+        self._reader.dispose()
