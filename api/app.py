@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,7 +54,8 @@ def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str,
     """The API and the portal on one platform. `parts` says what else of the platform is up."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=_look_at_routes, args=(app,), name="routes", daemon=True).start()
         yield
         broker.close()
 
@@ -74,6 +76,13 @@ def create_app(platform: Platform, broker: Broker, parts: Callable[[], dict[str,
     app.add_middleware(RequestNumber)
     _describe_problems(app)
     return app
+
+
+def _look_at_routes(app: FastAPI) -> None:
+    """The framework makes a route ready when a request first passes it: whoever comes first would wait for hundreds."""
+    nowhere = {"type": "http", "method": "GET", "path": "", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(dict(nowhere))
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -56,8 +56,10 @@ def held(
     found = []
     for alias, names in columns.items() if counts else ():
         kinds = kinds_of(con, alias)
+        lengths = [n for (n,) in con.execute("SELECT DISTINCT strlen(v) FROM __d").fetchall()]
         for column in names:
-            query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({_texts(alias, column, kinds[column])}) ON s = v"
+            known = _texts(alias, column, kinds[column], lengths)
+            query = f"SELECT n, how, count(*) FROM __v SEMI JOIN ({known}) ON s = v"
             for n, how, hits in con.execute(f"{query} GROUP BY ALL ORDER BY ALL").fetchall():
                 if hits >= _SHARE * counts[n, how]:
                     found.append(Held(n, alias, column, how, hits, counts[n, how]))
@@ -92,11 +94,15 @@ def _sampled(
     return counts
 
 
-def _texts(alias: str, column: str, kind: str) -> str:
-    """SQL for the distinct texts `s` of a source column, of those that are in `__d` at least."""
+def _texts(alias: str, column: str, kind: str, lengths: Sequence[int]) -> str:
+    """SQL for the distinct texts `s` of a source column, of those at least that are in `__d`, where texts have so many
+    bytes: a value of ASCII without blanks and points has as many as its text."""
     c, relation = quote(column), quote(alias)
     if kind == "VARCHAR":
-        return f"SELECT DISTINCT s FROM (SELECT {plain(c, kind)} AS s FROM {relation}) SEMI JOIN __d ON s = v"
+        as_long = f"strlen({c}) IN ({', '.join(map(str, lengths))})"
+        maybe = f"{as_long} OR strlen({c}) <> length({c}) OR contains({c}, ' ') OR contains({c}, '.')"
+        texts = f"SELECT {plain(c, kind)} AS s FROM {relation} WHERE {maybe}"
+        return f"SELECT DISTINCT s FROM ({texts}) SEMI JOIN __d ON s = v"
     if not _NATIVE.fullmatch(kind):
         return f"SELECT {plain('s', kind)} AS s FROM (SELECT DISTINCT {c} AS s FROM {relation})"
     known = f"SELECT DISTINCT TRY_CAST(v AS {kind}) AS w FROM __d WHERE TRY_CAST(v AS {kind}) IS NOT NULL"
