@@ -8,11 +8,13 @@ added up once more, by which of eight halves an owner is in, where cells are lar
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
+from sandbox.products.compile import quote
 from sandbox.products.contributions import fetch, within
+from sandbox.products.flow import unchanged
 from sandbox.products.program import Program, Task
 from sandbox.products.spec import Cube
 
@@ -33,9 +35,10 @@ class Kept:
     `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones, and for holistic
     partials `__f{i}`, a sum that tells whether the values differ. `alone`: the count_distinct partials whose owners
     have one value each in every cell; the columns of the others come from their companions (`distinct`). `shared`:
-    those where one value of a cell has several owners, so that the owners' numbers do not add up. `floats`: partials of
-    floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the product's
-    cells.
+    those where one value of a cell has several owners, so that the owners' numbers do not add up. `fixed`: of those in
+    `alone`, the ones that count a source column of which every owner has one value everywhere → that column. `floats`:
+    partials of floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the
+    product's cells.
     """
 
     cube: Cube
@@ -44,6 +47,7 @@ class Kept:
     names: Mapping[str, str]
     alone: frozenset[int]
     floats: frozenset[int]
+    fixed: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     shared: frozenset[int] = frozenset()
     stray: int = 0
 
@@ -90,7 +94,23 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     for i in kept.distinct:
         count_distinct(con, kept, "__x", i, f"__v{i}")
     shared = frozenset(i for i in every if _is_shared(con, kept, i))
-    return replace(kept, shared=shared, stray=int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")))
+    fixed, stray = _fixed(con, program, kind, kept), fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")
+    return replace(kept, fixed=fixed, shared=shared, stray=int(stray))
+
+
+def _fixed(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> dict[int, tuple[str, str]]:
+    """`Kept.fixed`: asked of every row of the source, whatever the job leaves out."""
+    found, k = dict[int, tuple[str, str]](), program.kinds.index(kind)
+    for i, origin in unchanged(program, kept.cube).items():
+        if i not in kept.alone or origin is None or kept.several:
+            continue
+        alias, name = origin[0], quote(origin[1])
+        if any(key.kind == kind for key in program.sources[alias].keys):
+            ends = f"min({name}) AS lo, max({name}) AS hi"
+            owners = f"SELECT {ends} FROM __t.{quote(alias)} GROUP BY __e{k} HAVING lo IS DISTINCT FROM hi"
+            if not fetch(con, f"SELECT count(*) FROM ({owners})"):
+                found[i] = origin
+    return found
 
 
 def _floats(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube) -> frozenset[int]:
