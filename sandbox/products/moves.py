@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sandbox.products import compile as sql
 from sandbox.products.contributions import fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, alike
+from sandbox.products.kept import Kept, places
 from sandbox.products.program import Program
 
 if TYPE_CHECKING:
@@ -106,14 +106,11 @@ class Moves:
     def store(self, program: Program, kind: str, schema: str, mode: int) -> None:
         """The job's rows as `__t{mode}`: owner, for every grouping the number of (owner, cell, mode), and of every
         value whether it is there and what it is. Rows that nobody owns move nobody."""
-        cells, joins = [], ""
-        for g, grouping in enumerate(self.kept.cube.groupings):
-            dims = [f"__d{self.kept.cube.dimensions.index(d)}" for d in grouping]
-            own = f"(SELECT * FROM __cells WHERE __g = {g})"
-            joins += f" LEFT JOIN {own} k{g} ON {alike(dims, f'k{g}', 'x')}" if dims else ""
-            cell = f"k{g}.__cell" if dims else f"(SELECT __cell FROM {own})"
-            place = f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE}))"
-            cells.append(f"({place} << {_MODE_BITS}) | {mode} AS k{g}")
+        found, joins = places(self.kept.cube)
+        cells = [
+            f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE})) << {_MODE_BITS} | {mode} AS k{g}"
+            for g, cell in enumerate(found)
+        ]
         values = [f"__c{i} IS NOT NULL AS n{i}" for i in self._counted()]
         values += [f"coalesce(CAST(__c{i} AS DOUBLE), 0) AS s{i}" for i in self._summed()]
         columns = ", ".join(["__e", *cells, *values])

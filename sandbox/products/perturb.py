@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct
+from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct, numbered_sql, ranges
 from sandbox.products.moves import Added, Moves, added
 from sandbox.products.program import Program
 
@@ -186,10 +185,7 @@ class Trial:
         joined = len(owned) > 1 or any("error(" in c.sql.lower() for c in self.program.carried[self.kind].values())
         if count == 1 or self.kept.several or joined or any(s.keys[0].kind != self.kind for s in owned):
             return [""]
-        shares = [i / count for i in range(1, count)]
-        cuts = sorted(set(fetch(self.con, f"SELECT approx_quantile(__e, {shares}) FROM __x")))
-        inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
-        return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"]
+        return ranges(self.con, "__x", count)
 
     def _contributed(self, run: list[str], alone: frozenset[int], part: str) -> str | None:
         """Contributions in every mode as `__t1`, …; as things are, `__now`; see `_tried`."""
@@ -243,7 +239,7 @@ class Trial:
         owners, cube = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube
         carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
         with within(self.con, "__p"):
-            by_cell(self.con, cube, table, stored, alone, owners)
+            by_cell(self.con, cube, table, stored, alone, f"({numbered_sql(cube, owners)})")
             for i in self._distinct(alone):
                 count_distinct(self.con, self.kept, table, i, f"({sql.companion_sql(cube, owners, i)})")
 
