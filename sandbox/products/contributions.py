@@ -44,8 +44,8 @@ def within(con: duckdb.DuckDBPyConnection, schema: str) -> Iterator[None]:
 
 
 def twins(con: duckdb.DuckDBPyConnection, program: Program, codes: EntityCodes) -> None:
-    """A twin of every input in `__t`: the columns that the job names, its rows by owner, so that a part of the entities
-    is a part of the table. Raises `EvidenceError` where too many rows have no key."""
+    """A twin of every input in `__t`: the columns that the job names, its rows by owner (a twin's file has them so), so
+    that a part of the entities is a part of the table. Raises `EvidenceError` where too many rows have no key."""
     con.execute("CREATE SCHEMA __t")
     kinds = program.kinds
     for alias, source in program.sources.items():
@@ -58,7 +58,8 @@ def twins(con: duckdb.DuckDBPyConnection, program: Program, codes: EntityCodes) 
                 columns.append(f"CAST(s.{quote(key.holding)} AS VARCHAR) AS __h{k}")
             joins += join
         where = f" WHERE {source.rows}" if source.rows else ""
-        form, order = ("TABLE", f" ORDER BY {first_owner(program, alias)}") if source.keys else ("VIEW", "")
+        form = "TABLE" if source.keys else "VIEW"
+        order = f" ORDER BY {first_owner(program, alias)}" if source.keys and not source.coded else ""
         rows = f"(SELECT * FROM {scan(source)}{where}) s"
         con.execute(f"CREATE {form} __t.{quote(alias)} AS SELECT {', '.join(columns) or 1} FROM {rows}{joins}{order}")
         for key in source.keys:

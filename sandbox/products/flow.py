@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sandbox.products.compile import cube_sql, partials, resolved
@@ -28,7 +29,8 @@ def mentioned(program: Program, alias: str) -> list[str]:
     return [c for c in column_names(program.sources[alias]) if c.casefold() in names]
 
 
-def _names(text: str) -> set[str] | None:
+@lru_cache(maxsize=256)
+def _names(text: str) -> frozenset[str] | None:
     """Every identifier of a text; None where it means columns without naming them."""
     from sqlglot import exp, parse_one
 
@@ -37,7 +39,7 @@ def _names(text: str) -> set[str] | None:
         return None
     if tree.find(exp.Columns) or any(join.method == "NATURAL" for join in tree.find_all(exp.Join)):
         return None
-    return {one.name.casefold() for one in tree.find_all(exp.Identifier)}
+    return frozenset(one.name.casefold() for one in tree.find_all(exp.Identifier))
 
 
 def unchanged(program: Program, cube: Cube) -> dict[int, tuple[str, str] | None]:

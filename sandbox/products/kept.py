@@ -8,11 +8,14 @@ added up once more, by which of eight halves an owner is in, where cells are lar
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
+from sandbox.products.compile import quote
 from sandbox.products.contributions import fetch, within
+from sandbox.products.flow import unchanged
 from sandbox.products.program import Program, Task
 from sandbox.products.spec import Cube
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _FLOATING = ("DOUBLE", "FLOAT")
 AT_ONCE = 8
 """Halves that one pass predicts: a bit each"""
+PART = 1_500_000
+"""Rows that are grouped by owner at once"""
 _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "min({x})", "max": "max({x})"}
 """How an aggregate of several parts comes from the parts"""
 
@@ -33,9 +38,10 @@ class Kept:
     `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones, and for holistic
     partials `__f{i}`, a sum that tells whether the values differ. `alone`: the count_distinct partials whose owners
     have one value each in every cell; the columns of the others come from their companions (`distinct`). `shared`:
-    those where one value of a cell has several owners, so that the owners' numbers do not add up. `floats`: partials of
-    floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the product's
-    cells.
+    those where one value of a cell has several owners, so that the owners' numbers do not add up. `fixed`: of those in
+    `alone`, the ones that count a source column of which every owner has one value everywhere → that column. `floats`:
+    partials of floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the
+    product's cells.
     """
 
     cube: Cube
@@ -44,6 +50,7 @@ class Kept:
     names: Mapping[str, str]
     alone: frozenset[int]
     floats: frozenset[int]
+    fixed: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     shared: frozenset[int] = frozenset()
     stray: int = 0
 
@@ -82,15 +89,35 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     number_cells(con, cube, number)
     every = frozenset(i for i, p in enumerate(sql.partials(cube)) if p.op == "count_distinct")
     floats = _floats(con, program, kind, cube)
+    with within(con, "__k"):
+        rows = numbered_sql(cube, cast("sql.Owners", program.owners(kind)))
+        con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS {rows}")
     kept = _stored(con, program, kind, cube, every, floats)
     alone = frozenset(i for i in every if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
     if alone != every:
         kept = _stored(con, program, kind, cube, alone, floats)
+    con.execute("DROP TABLE __r")
     _companions(con, program, kind, kept)
     for i in kept.distinct:
         count_distinct(con, kept, "__x", i, f"__v{i}")
     shared = frozenset(i for i in every if _is_shared(con, kept, i))
-    return replace(kept, shared=shared, stray=int(fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")))
+    fixed, stray = _fixed(con, program, kind, kept), fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")
+    return replace(kept, fixed=fixed, shared=shared, stray=int(stray))
+
+
+def _fixed(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> dict[int, tuple[str, str]]:
+    """`Kept.fixed`: asked of every row of the source, whatever the job leaves out."""
+    found, k = dict[int, tuple[str, str]](), program.kinds.index(kind)
+    for i, origin in unchanged(program, kept.cube).items():
+        if i not in kept.alone or origin is None or kept.several:
+            continue
+        alias, name = origin[0], quote(origin[1])
+        if any(key.kind == kind for key in program.sources[alias].keys):
+            ends = f"min({name}) AS lo, max({name}) AS hi"
+            owners = f"SELECT {ends} FROM __t.{quote(alias)} GROUP BY __e{k} HAVING lo IS DISTINCT FROM hi"
+            if not fetch(con, f"SELECT count(*) FROM ({owners})"):
+                found[i] = origin
+    return found
 
 
 def _floats(con: duckdb.DuckDBPyConnection, program: Program, kind: str, cube: Cube) -> frozenset[int]:
@@ -109,11 +136,10 @@ def _stored(
     floats: frozenset[int],
 ) -> Kept:
     """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
-    owners = cast("sql.Owners", program.owners(kind))
+    owners = program.owners(kind)
     stored, names = columns_of(cube, alone, floats)
-    with within(con, "__k"):
-        by_cell(con, cube, "__x", stored, alone, owners)
     several = "several" in (owners[alias] for alias in cube.used)
+    by_cell(con, cube, "__x", stored, alone, "__r", ["TRUE"] if several else _parts(con))
     return Kept(cube, several, stored, names, alone, floats)
 
 
@@ -175,36 +201,69 @@ def by_cell(
     table: str,
     stored: Mapping[str, str],
     alone: Collection[int],
-    owners: sql.Owners,
+    rows: str,
+    parts: Iterable[str] = ("TRUE",),
 ) -> None:
     """Contributions as `table`: by number of the cell (NULL: in none), nothing but the aggregates `stored`.
 
-    Margins are added up from the finest contributions.
+    `rows` are those of `numbered_sql`; `parts`, conditions on owners, are gone through one after another, as the groups
+    of one fit the caches. Margins are added up from the finest contributions.
     """
-    first = sql.same_values(cube)
+    first, places_of = sql.same_values(cube), ", ".join(f"k{g}" for g, _ in enumerate(cube.groupings))
     made = [f"{text} AS {name}" for name, text in stored.items()]
     made += [f"max(__c{first[i]}) AS __hi{i}" for i in alone]
-    source = f"({sql.rows_sql(cube, owners)})"
-    finest = cube.model_copy(update={"margins": []})
+    finest = f"SELECT {places_of}, __e, {', '.join(made)} FROM {rows} WHERE {{part}} GROUP BY {places_of}, __e"
+    least = {i: next(name for name, text in stored.items() if text == f"min(__c{first[i]})") for i in sorted(alone)}
     columns = [f"CAST({n} AS UINTEGER) AS {n}" if t.startswith("count") else n for n, t in stored.items()]
-    least = {i: next(name for name, text in stored.items() if text == f"min(__c{first[i]})") for i in alone}
-    columns += [f"{least[i]} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i in sorted(alone)]
-    own = f"SELECT k.__cell, {', '.join(['x.__e', *columns])} FROM {{x}} x LEFT JOIN __cells k ON "
-    own += alike(keys(cube), "k", "x")
-    if not cube.margins:
-        rows = f"({sql.grouped_sql(finest, made, source)})"
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {own.format(x=rows)}")
-        return
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {sql.grouped_sql(finest, made, source)}")
+    columns += [f"{low} IS NOT DISTINCT FROM __hi{i} AS __one{i}" for i, low in least.items()]
+    own = [f"SELECT k0 AS __cell, __e, {', '.join(columns)} FROM __f"]
     added = [f"{_TOGETHER[t.split('(')[0]].format(x=n)} AS {n}" for n, t in stored.items()]
-    added += [f"min({least[i]}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i in sorted(alone)]
-    parts = [own.format(x="__f")]
-    for g, margin in enumerate(cube.margins, start=1):
-        dims = [f"__d{cube.dimensions.index(d)}" for d in margin]
-        on = " AND ".join([f"k.__g = {g}", *([alike(dims, "k", "x")] if dims else [])])
-        parts.append(f"SELECT k.__cell, x.__e, {', '.join(added)} FROM __f x JOIN __cells k ON {on} GROUP BY 1, 2")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {' UNION ALL '.join(parts)}")
+    added += [f"min({low}) IS NOT DISTINCT FROM max(__hi{i}) AS __one{i}" for i, low in least.items()]
+    own += [
+        f"SELECT k{g}, __e, {', '.join(added)} FROM __f WHERE k{g} IS NOT NULL GROUP BY 1, 2"
+        for g, _ in enumerate(cube.margins, start=1)
+    ]
+    start = f"CREATE OR REPLACE TEMP TABLE {table} AS"
+    for part in parts:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {finest.format(part=part)}")
+        con.execute(f"{start} {' UNION ALL '.join(own)}")
+        start = f"INSERT INTO {table}"
     con.execute("DROP TABLE __f")
+
+
+def numbered_sql(cube: Cube, owners: sql.Owners) -> str:
+    """The rows of a cube (see `sql.rows_sql`) with their cells as numbers `k{g}`, one for every grouping."""
+    first = sql.same_values(cube)
+    cells, joins = places(cube)
+    values = [f"__c{i}" for i in sorted({first[i] for i, p in enumerate(sql.partials(cube)) if p.column})]
+    named = ", ".join([*(f"{cell} AS k{g}" for g, cell in enumerate(cells)), "__e", *values])
+    return f"SELECT {named} FROM ({sql.rows_sql(cube, owners)}) x{joins}"
+
+
+def places(cube: Cube) -> tuple[list[str], str]:
+    """Per grouping, the cell of a row `x` of `sql.rows_sql` (NULL: none), and the joins that find it."""
+    cells, joins = [], ""
+    for g, grouping in enumerate(cube.groupings):
+        dims = [f"__d{cube.dimensions.index(d)}" for d in grouping]
+        own = f"(SELECT * FROM __cells WHERE __g = {g})"
+        joins += f" LEFT JOIN {own} p{g} ON {alike(dims, f'p{g}', 'x')}" if dims else ""
+        cells.append(f"p{g}.__cell" if dims else f"(SELECT __cell FROM {own})")
+    return cells, joins
+
+
+def _parts(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Conditions on the owner that cut the rows `__r` into parts; those of nobody are in the first."""
+    count = 1 + fetch(con, "SELECT count(*) FROM __r") // PART
+    cuts = ranges(con, "__r", count) if count > 1 else []
+    return [f"(__e IS NULL OR {cuts[0]})", *cuts[1:]] if cuts else ["TRUE"]
+
+
+def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[str]:
+    """About `count` conditions on the owner, each of which about as many rows of a table satisfy."""
+    shares = [i / count for i in range(1, count)]
+    cuts = sorted(set(fetch(con, f"SELECT approx_quantile(__e, {shares}) FROM {table}") or ()))
+    inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
+    return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"] if cuts else []
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct
+from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct, numbered_sql, ranges
+from sandbox.products.moves import Added, Moves, added
 from sandbox.products.program import Program
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4_000_000
 """Contributions that are compared at once: with those of every mode they fit the memory of a proof"""
-PART = 1_500_000
+PART = 500_000
 """Contributions that are made at once, in every mode: fewer are grouped and joined faster"""
 MODES = ("minimum", "maximum", "shuffle")
 _CONSTANT = {"minimum": "(SELECT lo FROM __ends)", "maximum": "(SELECT hi FROM __ends)"}
@@ -132,6 +132,10 @@ class Trial:
         run = [mode for mode in able if self.unchanged is None or mode not in _CONSTANT]
         modes = run + [mode for mode in able if mode not in run]
         parts = self._parts()
+        own, origins = (self.alias, self.column), self.unchanged or {}
+        sums = added(self.con, self.program, self.kind, self.kept, self.behind, own, origins)
+        if sums is not None:
+            return self._added(run, [_CONSTANT[mode] for mode in modes[len(run) :]], parts, sums)
         for part in parts:
             failed = self._contributed(run, alone, part)
             if failed is not None:
@@ -144,6 +148,35 @@ class Trial:
                 self._compare(modes, len(run), alone, only)
         return None
 
+    def _added(self, run: list[str], constants: list[str], parts: list[str], sums: Mapping[int, Added]) -> str | None:
+        """The same where every contribution is a sum over its rows; `constants` are the values that need no run."""
+        follows = any(one.follows for one in sums.values())
+        values = [float(fetch(self.con, f"SELECT CAST({one} AS DOUBLE)")) for one in constants] if follows else []
+        with Moves(self.con, self.kept, sums) as moves:
+            for part in parts:
+                for k, mode in enumerate(["", *run]):
+                    if not self._ran({self.alias: self._rows(mode)} if mode else {}, part, moves, k):
+                        return mode
+                rows = sum(fetch(self.con, f"SELECT count(*) FROM __t{k}") for k in range(len(run) + 1))
+                pieces = 1 + rows // AT_ONCE
+                for piece in range(pieces):
+                    moves.compare(len(run) + 1, values, f"hash(__e) % {pieces} = {piece}" if pieces > 1 else "TRUE")
+            moves.write(f"{self.alias}.{self.column}")
+        return None
+
+    def _ran(self, inputs: Mapping[str, str], part: str, moves: Moves, k: int) -> bool:
+        """Whether the job could be run on changed `inputs`; its rows are `__t{k}`. As things are it could before."""
+        import duckdb
+
+        try:
+            carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
+            moves.store(self.program, self.kind, "__p", k)
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException) or not inputs:
+                raise
+            return False
+        return True
+
     def _parts(self) -> list[str]:
         """Conditions on the owner that cut its inputs into parts, where a row is known to have one owner's inputs
         only: what joins the rows of two inputs would have to be told of partners in another part."""
@@ -152,10 +185,7 @@ class Trial:
         joined = len(owned) > 1 or any("error(" in c.sql.lower() for c in self.program.carried[self.kind].values())
         if count == 1 or self.kept.several or joined or any(s.keys[0].kind != self.kind for s in owned):
             return [""]
-        shares = [i / count for i in range(1, count)]
-        cuts = sorted(set(fetch(self.con, f"SELECT approx_quantile(__e, {shares}) FROM __x")))
-        inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
-        return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"]
+        return ranges(self.con, "__x", count)
 
     def _contributed(self, run: list[str], alone: frozenset[int], part: str) -> str | None:
         """Contributions in every mode as `__t1`, …; as things are, `__now`; see `_tried`."""
@@ -209,7 +239,7 @@ class Trial:
         owners, cube = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube
         carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
         with within(self.con, "__p"):
-            by_cell(self.con, cube, table, stored, alone, owners)
+            by_cell(self.con, cube, table, stored, alone, f"({numbered_sql(cube, owners)})")
             for i in self._distinct(alone):
                 count_distinct(self.con, self.kept, table, i, f"({sql.companion_sql(cube, owners, i)})")
 

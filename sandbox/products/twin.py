@@ -76,7 +76,7 @@ def _coded(key: EntityKey, source: Source) -> EntityKey:
 
 def _name(source: Source) -> str:
     facts = {
-        "digest": source.digest, "columns": column_names(source), "rows": source.rows,
+        "digest": source.digest, "columns": column_names(source), "rows": source.rows, "order": "owner",
         "keys": [{**asdict(key), "missing_share_max": None} for key in source.keys],
     }  # fmt: skip
     text = json.dumps(facts, ensure_ascii=False, sort_keys=True)
@@ -104,7 +104,9 @@ def _write(source: Source, codes: EntityCodes, out: Path, room: Room) -> None:
                 _number(con, table, f"SELECT file_index AS f, file_row_number AS r, {value} AS k FROM {rows}", register,
                         codes, through)  # fmt: skip
                 columns, joins = [*columns, f"{table}.code AS {table}"], f"{joins} POSITIONAL JOIN {table}"
-            con.execute(f"COPY (SELECT {', '.join(columns)} FROM source{joins}) TO {literal(str(out))} ({_FORMAT})")
+            order = f" ORDER BY {quote(code_column(source.keys[0].kind))}" if source.keys else ""
+            rows = f"SELECT {', '.join(columns)} FROM source{joins}{order}"
+            con.execute(f"COPY ({rows}) TO {literal(str(out))} ({_FORMAT})")
         except duckdb.Error as error:
             raise _unusable(type(error).__name__) from None
 

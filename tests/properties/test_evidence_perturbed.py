@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from sandbox.products import evidence, perturb
+from sandbox.products import evidence, moves, perturb
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import KindEvidence, derive
 from sandbox.products.flow import mentioned, unchanged
@@ -38,6 +38,9 @@ MEASURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+WRITE = moves.Moves.write
+
+
 def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any) -> JobSpec:
     product = {"from": "s", "dimensions": ["district"], "margins": [[]], "measures": MEASURES} | parts
     return parse({
@@ -46,8 +49,8 @@ def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any)
     })  # fmt: skip
 
 
-def told(spec: JobSpec, records: Sequence[Record]) -> KindEvidence:
-    schema = {"who": pl.String, "district": pl.String, "fee": pl.Int64, "rate": pl.Float64}
+def told(spec: JobSpec, records: Sequence[Record], fee: type[pl.DataType] = pl.Int64) -> KindEvidence:
+    schema = {"who": pl.String, "district": pl.String, "fee": fee, "rate": pl.Float64}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "t.parquet")
         pl.DataFrame(list(records), schema=schema, orient="row").write_parquet(path)
@@ -80,6 +83,38 @@ def test_entities_gone_through_in_parts_give_what_all_at_once_give(records: list
         patch.setattr(perturb, "PART", 4)
         patch.setattr(perturb, "AT_ONCE", 3)
         same(whole, told(steered, records))
+
+
+ADDED: dict[str, dict[str, Any]] = {
+    name: MEASURES[name] for name in ("rows", "with", "sum", "mean", "each", "per row")
+} | {"people": {"op": "count_distinct", "of": "who"}, "weighed": {"op": "weighted_mean", "of": "x", "weight": "y"}}
+TEXTS = [
+    "SELECT who, district, fee AS x, rate AS y, coalesce(fee, 0) % 2 AS part FROM t",
+    "SELECT who, district, fee AS x, rate AS y, rate > 1 AS part FROM t WHERE fee < 3 OR rate > 0.2",
+    "SELECT who, CASE WHEN fee > 1 THEN '北' ELSE district END AS district, fee AS x, rate AS y, 1 AS part FROM t",
+    "SELECT t.who, t.district, t.fee AS x, u.rate AS y, t.rate > 1 AS part FROM t JOIN t u USING (who)",
+]
+
+
+@settings(max_examples=10, deadline=None)
+@given(RECORDS, st.sampled_from(TEXTS), st.sampled_from([4, 1_000_000]), st.booleans())
+def test_sorted_rows_give_what_tables_of_groups_give(
+    records: list[Record], text: str, at_once: int, with_total: bool
+) -> None:
+    margins = [["district"], []] if with_total else [["part"]]
+    parts = {"measures": ADDED, "dimensions": ["district", "part"], "margins": margins}
+    spec, used = job(text, **parts), list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(perturb, "AT_ONCE", at_once)
+        patch.setattr(perturb, "PART", at_once)
+        patch.setattr(moves, "FEW", 1_000)
+        patch.setattr(moves.Moves, "write", lambda one, column: (used.append(column), WRITE(one, column)))
+        short = told(spec, records, pl.Int32)
+        patch.setattr(perturb, "added", lambda *_: None)
+        long = told(spec, records, pl.Int32)
+    same(short, long)
+    tried = {name.split(":")[0] for name in short.perturbed if not name.startswith("*")}
+    assert not short.rows_total or set(used) >= tried
 
 
 STEPS = [

@@ -1,0 +1,229 @@
+"""Whose contributions moved in a trial of P3, where contributions add up: the rows of all modes as sorted numbers.
+
+A table of groups for every mode, and the join of these tables, are what a trial of ten million rows spends its time on.
+Rows come nearly by owner, from which a stable sort profits: (owner, cell, mode) as one number a row, one sort for all
+modes, and whatever belongs together lies together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from sandbox.products import compile as sql
+from sandbox.products.contributions import fetch, within
+from sandbox.products.entities import MISSING_KEY
+from sandbox.products.kept import Kept, places
+from sandbox.products.program import Program
+
+if TYPE_CHECKING:
+    import duckdb
+
+    Origins = Mapping[int, tuple[str, str] | None]
+
+NOWHERE = 2**20 - 1
+"""The cell of a row that is in no cell of the product: more than the most cells there may be"""
+_CELL_BITS, _MODE_BITS = 20, 3
+_AMOUNTS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
+"""Types of which a DOUBLE holds every value, and sums of millions of them, as exactly as the type itself"""
+_BESIDE = 2
+"""Parts that are compared at the same time, each with a copy of its rows"""
+FEW = 2
+"""Rows of a contribution, on the average, up to which sorting them is faster than grouping them"""
+Numbers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a partial is compared by: its rows that have the value of partial `counted` (None: all rows), and with
+    `amount` the sum of these values. A change has the size of what changed, or with `once` that of one. `follows`: the
+    values are those of the column that is tried."""
+
+    counted: int | None
+    amount: bool
+    once: bool
+    follows: bool
+
+
+def added(
+    con: duckdb.DuckDBPyConnection,
+    program: Program,
+    kind: str,
+    kept: Kept,
+    behind: Collection[int],
+    column: tuple[str, str],
+    origins: Origins,
+) -> dict[int, Added] | None:
+    """Partial → what it is compared by when `column` is tried; None where one of them is no sum over its rows, and
+    where tables of groups are as fast: without margins, and where owners have many rows a cell."""
+    if kept.several or not kept.cube.margins:
+        return None
+    if not fetch(con, f"SELECT coalesce(count(*) * {FEW} > sum(__rows), FALSE) FROM __x"):
+        return None
+    first, found = sql.same_values(kept.cube), dict[int, Added]()
+    with within(con, "__k"):
+        described = con.execute(f"DESCRIBE {_rows(program, kind, kept)}").fetchall()
+    types = {name: type_ for name, type_, *_ in described}
+    for i, p in enumerate(sql.partials(kept.cube)):
+        if i not in behind:
+            continue
+        # of one value an owner has everywhere, only whether it is there can change
+        constant = p.op == "count_distinct" and kept.fixed.get(i, column) != column
+        if p.op in ("min", "max") or (p.is_holistic and not constant):
+            return None
+        if p.is_amount and types[f"__c{i}"] not in _AMOUNTS:
+            return None
+        follows = p.is_amount and origins.get(i) == column
+        found[i] = Added(first[i] if p.column else None, p.is_amount, constant, follows)
+    return found
+
+
+def _rows(program: Program, kind: str, kept: Kept) -> str:
+    return sql.rows_sql(kept.cube, cast("sql.Owners", program.owners(kind)))
+
+
+class Moves:
+    """Movements of one column, part by part of the entities."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, kept: Kept, compared: Mapping[int, Added]) -> None:
+        self.con, self.kept, self.compared = con, kept, compared
+        cells = int(fetch(con, "SELECT count(*) FROM __cells"))
+        self.totals = {a: np.zeros((4, cells)) for a in compared.values()}
+        """what is compared → per cell: entities that moved, with rows without a key, largest and summed movement"""
+        self._beside, self._under_way = ThreadPoolExecutor(_BESIDE), list[Future[dict[Added, Numbers]]]()
+
+    def __enter__(self) -> Moves:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beside.shutdown(cancel_futures=True)
+
+    def store(self, program: Program, kind: str, schema: str, mode: int) -> None:
+        """The job's rows as `__t{mode}`: owner, for every grouping the number of (owner, cell, mode), and of every
+        value whether it is there and what it is. Rows that nobody owns move nobody."""
+        found, joins = places(self.kept.cube)
+        cells = [
+            f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE})) << {_MODE_BITS} | {mode} AS k{g}"
+            for g, cell in enumerate(found)
+        ]
+        values = [f"__c{i} IS NOT NULL AS n{i}" for i in self._counted()]
+        values += [f"coalesce(CAST(__c{i} AS DOUBLE), 0) AS s{i}" for i in self._summed()]
+        columns = ", ".join(["__e", *cells, *values])
+        with within(self.con, schema):
+            self.con.execute(
+                f"CREATE OR REPLACE TEMP TABLE __t{mode} AS SELECT {columns} FROM ({_rows(program, kind, self.kept)}) x"
+                f"{joins} WHERE __e IS NOT NULL"
+            )
+
+    def _counted(self) -> list[int]:
+        return sorted({a.counted for a in self.totals if a.counted is not None})
+
+    def _summed(self) -> list[int]:
+        return sorted({a.counted for a in self.totals if a.counted is not None and a.amount})
+
+    def compare(self, modes: int, values: Sequence[float], where: str) -> None:
+        """Add the movements between mode 0 and each other one of the stored `modes`, and those that follow where all
+        values of the column are one of `values`. That is done beside what the database does next."""
+        tables = [self.con.execute(f"SELECT * FROM __t{mode} WHERE {where}").fetchnumpy() for mode in range(modes)]
+        rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        if len(self._under_way) == _BESIDE:
+            self._add(self._under_way.pop(0))
+        self._under_way.append(self._beside.submit(self._found, rows, modes, values))
+
+    def _found(self, rows: Mapping[str, Numbers], modes: int, values: Sequence[float]) -> dict[Added, Numbers]:
+        """Of some entities' rows, what `totals` adds up."""
+        found = {a: np.zeros_like(total) for a, total in self.totals.items()}
+        for g in range(len(self.kept.cube.groupings) if len(rows["__e"]) else 0):
+            pairs = _Pairs(rows[f"k{g}"], modes)
+            for a, total in found.items():
+                n = pairs.count(None if a.counted is None else rows[f"n{a.counted}"])
+                s = pairs.sum(rows[f"s{a.counted}"]) if a.amount else n
+                moved, size = np.zeros(pairs.many, bool), np.zeros(pairs.many)
+                for changed, by in _changes(a, n, s, values):
+                    moved |= changed
+                    np.maximum(size, by, out=size, where=changed)
+                moved &= pairs.cell != NOWHERE
+                cell, size = pairs.cell[moved], size[moved]
+                total[0] += np.bincount(cell[pairs.owner[moved] != MISSING_KEY], minlength=total.shape[1])
+                total[1] += np.bincount(cell, minlength=total.shape[1])
+                np.maximum.at(total[2], cell, size)
+                total[3] += np.bincount(cell, weights=size, minlength=total.shape[1])
+        return found
+
+    def _add(self, one: Future[dict[Added, Numbers]]) -> None:
+        for a, found in one.result().items():
+            self.totals[a][[0, 1, 3]] += found[[0, 1, 3]]
+            np.maximum(self.totals[a][2], found[2], out=self.totals[a][2])
+
+    def write(self, column: str) -> None:
+        """Put what was added up into `__i`."""
+        import pyarrow as pa
+
+        for one in self._under_way:
+            self._add(one)
+        for i, a in self.compared.items():
+            moved, most, largest, whole = self.totals[a]
+            cells = np.flatnonzero(most)
+            told = {"cell": cells, "moved": moved[cells], "most": most[cells], "largest": largest[cells],
+                    "whole": whole[cells]}  # fmt: skip
+            self.con.register("__found", pa.table(told))
+            self.con.execute(f"INSERT INTO __i SELECT cell, {i}, ?, moved, most, largest, whole FROM __found", [column])
+            self.con.unregister("__found")
+
+
+def _changes(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> Iterator[tuple[Numbers, Numbers]]:
+    """Per mode, which contributions changed and by how much. Sums of floats differ in their last bits from run to run:
+    only a real change counts."""
+    after = [(n[k], s[k]) for k in range(1, len(n))]
+    after += [(n[0], n[0] * value if a.follows else s[0]) for value in values]
+    for rows, amount in after:
+        changed, by = rows != n[0], np.abs(amount - s[0])
+        if a.amount:
+            changed |= by > 1e-9 * np.maximum(np.abs(amount), np.abs(s[0]))
+        yield changed, np.ones(len(changed)) if a.once else by
+
+
+class _Pairs:
+    """Contributions of all modes by (owner, cell): `cell` and `owner` of each; `many` of them."""
+
+    def __init__(self, keys: Numbers, modes: int) -> None:
+        self._order = np.argsort(keys, kind="stable")
+        keys = keys[self._order]
+        self._starts, self._modes = _starts(keys), modes
+        self._all: Numbers | None = None
+        self._rows = np.diff(self._starts, append=len(keys))
+        groups = keys[self._starts]
+        both = groups >> np.uint64(_MODE_BITS)
+        starts = _starts(both)
+        self.many = len(starts)
+        mode = (groups & np.uint64(2**_MODE_BITS - 1)).astype(np.intp)
+        self._place = mode * self.many + np.repeat(np.arange(self.many), np.diff(starts, append=len(both)))
+        self.cell = (both[starts] & np.uint64(NOWHERE)).astype(np.intp)
+        self.owner = both[starts] >> np.uint64(_CELL_BITS)
+
+    def count(self, there: Numbers | None) -> Numbers:
+        """Rows of every mode and contribution; with `there` those for which it is true."""
+        if there is None or there.all():
+            if self._all is None:
+                self._all = self._spread(self._rows)
+            return self._all
+        return self.sum(there.astype(np.float64))
+
+    def sum(self, values: Numbers) -> Numbers:
+        """Values of the rows of every mode and contribution, added up."""
+        return self._spread(np.add.reduceat(values[self._order], self._starts))
+
+    def _spread(self, values: Numbers) -> Numbers:
+        found = np.zeros(self._modes * self.many)
+        found[self._place] = values
+        return found.reshape(self._modes, self.many)
+
+
+def _starts(keys: Numbers) -> Numbers:
+    """Where in sorted numbers another one begins."""
+    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
