@@ -177,9 +177,9 @@ def _wanted(con: duckdb.DuckDBPyConnection, keys: str, tables: Sequence[FileTabl
     source is streamed past the few texts of the file, not kept."""
     con.execute("CREATE TEMP TABLE __p AS SELECT k FROM __w WHERE k IS NOT NULL")
     for n, table in enumerate(tables):
-        _sampled(con, n, table)
         together = ", ".join(map(_together, _adjacent(table)))
         if together:
+            _sampled(con, n, table)
             con.execute(f"INSERT INTO __p SELECT DISTINCT unnest([{together}]) FROM __s{n}")
     con.execute(f"CREATE TEMP TABLE __k AS SELECT DISTINCT k FROM ({keys}) WHERE k IN (SELECT k FROM __p)")
     con.execute("DROP TABLE __p")
@@ -224,7 +224,7 @@ def _sampled(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> N
         cells.append(f"CASE WHEN {column} IS NOT NULL THEN coalesce({normal_key(column)}, '') END AS {column}")
     some = np.sort(np.random.default_rng(1).choice(table.rows, min(_SAMPLE, table.rows), replace=False))
     con.register("__some", table.cells.rows(table.looked, some).to_arrow())
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT {', '.join(cells) or '1'} FROM __some")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __s{number} AS SELECT {', '.join(cells)} FROM __some")
     con.unregister("__some")
 
 
@@ -244,8 +244,9 @@ def _together(columns: Sequence[int]) -> str:
 
 def _splits(con: duckdb.DuckDBPyConnection, number: int, table: FileTable) -> Iterator[Split]:
     """Two and three adjacent columns whose cells, written together, are identifiers; told by a sample of rows."""
-    rows = int(con.execute(f"SELECT count(*) FROM __s{number}").fetchall()[0][0])
-    for columns in _adjacent(table):
+    adjacent = list(_adjacent(table))
+    rows = int(con.execute(f"SELECT count(*) FROM __s{number}").fetchall()[0][0]) if adjacent else 0
+    for columns in adjacent:
         query = (
             f"SELECT count(*), count(*) FILTER (length(k) >= {_LONG_KEY}) FROM (SELECT {_together(columns)} AS k"
             f" FROM __s{number}) WHERE k IN (SELECT k FROM __k)"

@@ -74,6 +74,14 @@ def test_identifiers_in_pieces_of_adjacent_columns(source: Source, tmp_path: Pat
     assert found(source, tmp_path, ["一", "二", "三", "四", "五"], apart).split == ()
 
 
+@pytest.mark.parametrize("looked", [(), (1,)], ids=["none", "one"])
+def test_a_file_of_which_hardly_a_column_is_looked_up(source: Source, tmp_path: Path, looked: tuple[int, ...]) -> None:
+    path = tmp_path / "f.arrow"
+    pl.DataFrame({"1": ["12", "34"], "2": IDS[:2]}).write_ipc(path, compat_level=pl.CompatLevel.oldest())
+    answer = match({"t": source}, [FileTable(("人数", "码"), CodedTable(path), 2, looked)])
+    assert answer.split == () and answer.identifiers["raw"] == 2 * len(looked)
+
+
 def raw(n: int) -> list[str]:
     return ["东" if n % 2 == 0 else "西", str(20 + n), str(100.25 + 7 * n), f"药品{n % 9}"]
 
