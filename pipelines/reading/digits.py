@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipelines.reading.values import folded
+from pipelines.reading.values import NUMBERS, UNIT_TAIL, folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,10 @@ def digits(text: pl.Expr, unit: str | None) -> tuple[pl.Expr, pl.Expr]:
     finite = number.is_finite().fill_null(False)
     behind = plain.str.len_bytes().cast(pl.Int32) - plain.str.find(".", literal=True).cast(pl.Int32) - 1
     return pl.when(finite).then(number.abs()).otherwise(None), pl.when(finite).then(behind).otherwise(None)
+
+
+def only_unit(values: pl.Series) -> str | None:
+    """The one unit that the numbers of the sample carry; None without any or with several."""
+    numbers = values.filter(values.str.contains(NUMBERS["unit"]) | values.str.contains(NUMBERS["percent"]))
+    units = numbers.str.extract(UNIT_TAIL).unique().to_list()
+    return units[0] if len(units) == 1 else None

@@ -170,10 +170,7 @@ def typed(reading: TableReading) -> list[Path]:
     """
     import polars as pl
 
-    from pipelines.reading.values import converted
-
-    columns = zip(reading.recipe.columns, reading.columns, strict=True)
-    expressions = [converted(c, clean=told.clean, sure=told.sure) for c, told in columns]
+    expressions = _conversions(reading)
     values = _strict_values(reading)
     dropped = None if values is None else values["row"].unique().sort()
     folder = reading.text_parquet.parent
@@ -187,6 +184,23 @@ def typed(reading: TableReading) -> list[Path]:
         rows.select(expressions).sink_parquet(made[-1], compression="snappy", row_group_size=ROWS_IN_GROUP)
     _prove(reading, made, 0 if dropped is None else dropped.len())
     return made
+
+
+def _conversions(reading: TableReading) -> list[pl.Expr]:
+    """How each column becomes typed: cell by cell, or by looking up what its values are, where it is stored by code."""
+    import polars as pl
+
+    from pipelines.reading.tallies import tallies
+    from pipelines.reading.values import converted
+
+    columns = list(zip(reading.recipe.columns, reading.columns, strict=True))
+    cells = {c.name: converted(c, clean=told.clean, sure=told.sure) for c, told in columns}
+    stored = tallies(reading.text_parquet, [c.name for c, told in columns if c.type != "text" or not told.clean])
+    for name, tally in stored.items():
+        there = tally.select(pl.col(name), cells[name].alias("becomes")).drop_nulls(name)
+        values = there[name], there["becomes"]
+        cells[name] = pl.col(name).replace_strict(*values, default=None, return_dtype=values[1].dtype)
+    return list(cells.values())
 
 
 def _prove(reading: TableReading, made: list[Path], left_out: int) -> None:

@@ -106,10 +106,12 @@ def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -
     with _connection(path) as con:
         try:
             source = _source(path, skip, body, sink.shape.width, longest)
-            # Dictionaries of many values cost more than they save; snappy is what every reader of the lake knows.
+            # Dictionaries of many values cost more than they save, and so do filters of values that nobody looks for;
+            # snappy is what every reader of the lake knows.
             con.execute(
                 f"COPY (SELECT {_cells(sink.shape)} {source}) TO {_literal(str(sink.parsed_path))} (FORMAT parquet,"
-                f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY})"
+                f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY},"
+                " WRITE_BLOOM_FILTER false)"
             )
             size = con.execute("SELECT coalesce(sum(strlen(csv_line)), 0) FROM reject_errors").fetchall()[0][0]
             if size > _MOST_REFUSED:

@@ -7,16 +7,17 @@ rows is the proof, and nothing has to be converted to know whether it would.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from pipelines.reading.digits import Digits, digits
+from pipelines.reading.digits import Digits, digits, only_unit
 from pipelines.reading.findings import ReadFinding, finding
 from pipelines.reading.recipe import DOUBTFUL, ColumnRecipe, Recipe
+from pipelines.reading.tallies import number_of, tallies
 from pipelines.reading.values import (
     DATES,
     DIGITS_ONLY,
@@ -26,7 +27,6 @@ from pipelines.reading.values import (
     MIDNIGHT,
     NUMBERS,
     PARTIAL_DATE,
-    UNIT_TAIL,
     conversion,
     date_text,
     folded,
@@ -94,14 +94,15 @@ def infer(text: Path, recipe: Recipe, declared: Mapping[str, str]) -> tuple[Reci
     sample = _sample(frame, rows)
     columns: list[ColumnRecipe] = []
     profiles: list[ColumnProfile] = []
+    tally = tallies(text, names)
     for start in range(0, len(names), _COLUMNS_AT_ONCE):
-        part = [_Column(n, sample[n], recipe, declared.get(n), rows) for n in names[start : start + _COLUMNS_AT_ONCE]]
-        general = [e for c in part for e in c.questions()]
-        counts, chosen, bad = _decided(frame, part, general, {})
+        now = names[start : start + _COLUMNS_AT_ONCE]
+        part = [_Column(n, sample[n], recipe, declared.get(n), rows, tally.get(n)) for n in now]
+        counts, chosen, bad = _decided(frame, part, {})
         # Values that the sample did not foresee: ask these columns for every shape, and decide anew.
         unforeseen = [c for c in part if c.surprised(bad, counts)]
         if unforeseen:
-            again = _decided(frame, unforeseen, [], counts)
+            again = _decided(frame, unforeseen, counts)
             counts, chosen, bad = again[0], {**chosen, **again[1]}, {**bad, **again[2]}
         for column in part:
             final, profile = column.settle(chosen[column.name], counts, bad[column.name])
@@ -119,37 +120,49 @@ def _sample(frame: pl.LazyFrame, rows: int) -> pl.DataFrame:
     return pl.concat(pl.collect_all([frame.slice(start, size) for start in starts]))
 
 
-def _collect(frame: pl.LazyFrame, questions: Sequence[pl.Expr]) -> dict[str, Any]:
-    if not questions:
-        return {}
-    return frame.select(questions).collect(engine="streaming").row(0, named=True)
+def _asked(
+    frame: pl.LazyFrame, columns: Sequence[_Column], questions: Callable[[_Column], list[pl.Expr]]
+) -> dict[str, Any]:
+    """The answers: over all rows together, or over the values of a column that is stored by code."""
+    plain = [c for c in columns if c.tally is None]
+    alone = [(c.tally.lazy(), [c]) for c in columns if c.tally is not None]
+    asked = [(source, some, [e for c in some for e in questions(c)]) for source, some in [(frame, plain), *alone]]
+    frames = [_prepared(source, some).select(wanted) for source, some, wanted in asked if wanted]
+    answers = pl.collect_all(frames, engine="streaming") if frames else []
+    return {what: told for answer in answers for what, told in answer.row(0, named=True).items()}
 
 
 def _prepared(frame: pl.LazyFrame, columns: Sequence[_Column]) -> pl.LazyFrame:
-    """Per column its text, its trimmed text (`s`) and, where wanted, that without spellings of missing (`v`)."""
-    texts = frame.select(e for c in columns for e in (pl.col(c.name), trimmed(c.name).alias(f"{c.name}\0s")))
-    masked = [c for c in columns if c.masked]
-    return texts.with_columns(present(pl.col(f"{c.name}\0s"), c.missing).alias(f"{c.name}\0v") for c in masked)
+    """Per column its text, its trimmed text (`s`), that without spellings of missing (`v`) where it is wanted, and the
+    text in which shapes are looked for (`t`)."""
+    given = [e for c in columns for e in (pl.col(c.name), trimmed(c.name).alias(f"{c.name}\0s"))]
+    numbers = [pl.col(number_of(c.name)) for c in columns if c.tally is not None]
+    masked = [present(pl.col(f"{c.name}\0s"), c.missing).alias(f"{c.name}\0v") for c in columns if c.masked]
+    forms = [form for c in columns if (form := c.form()) is not None]
+    return frame.select(*given, *numbers).with_columns(masked).with_columns(forms)
 
 
 def _decided(
-    frame: pl.LazyFrame, columns: Sequence[_Column], general: Sequence[pl.Expr], known: Mapping[str, Any]
+    frame: pl.LazyFrame, columns: Sequence[_Column], known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, ColumnRecipe], dict[str, int]]:
-    """Count shapes over all rows, choose the types, and say how many values the chosen ones refuse."""
-    forms = [form for c in columns if (form := c.form()) is not None]
-    shapes = [e for c in columns for e in c.shape_questions()]
-    counts = {**known, **_collect(_prepared(frame, columns).with_columns(forms), [*general, *shapes])}
+    """Count shapes over all rows, choose the types, and say how many values the chosen ones refuse.
+
+    `known` are the answers of an earlier round; what it asked of all columns is not asked again.
+    """
+    counts = {**known, **_asked(frame, columns, lambda c: [*([] if known else c.questions()), *c.shape_questions()])}
     chosen = {c.name: c.decide(counts) for c in columns}
     unsure = [c for c in columns if not c.is_exact(chosen[c.name])]
-    counts |= _collect(_prepared(frame, unsure), [e for c in unsure for e in c.conversion_questions(chosen[c.name])])
+    counts |= _asked(frame, unsure, lambda c: c.conversion_questions(chosen[c.name]))
     return counts, chosen, {c.name: c.refused(chosen[c.name], counts) for c in columns}
 
 
 class _Column:
-    """One column on its way from sample to decision."""
+    """One column on its way from sample to decision. `tally`: its values, where it is stored by code."""
 
-    def __init__(self, name: str, sample: pl.Series, recipe: Recipe, declared: str | None, rows: int) -> None:
-        self.name, self.rows = name, rows
+    def __init__(
+        self, name: str, sample: pl.Series, recipe: Recipe, declared: str | None, rows: int, tally: pl.DataFrame | None
+    ) -> None:
+        self.name, self.rows, self.tally = name, rows, tally
         self.given = recipe.column(name)
         self.findings: list[ReadFinding] = []
         present = sample.str.strip_chars().drop_nulls()
@@ -162,7 +175,7 @@ class _Column:
         self.family: Family = "text" if self.given else _family(name, values.head(_ENOUGH))
         self.open = self.given is None and declared is None and self.family in ("number", "date")
         self.shapes = _seen_shapes(values, self.family) if self.open else {}
-        self.unit = _only_unit(values) if self.open else None
+        self.unit = only_unit(values) if self.open else None
         self.wide = self.open and bool(values.str.contains(FULL_WIDTH).any())
         self.digits = Digits.of(values, self.unit) if self.open and self.family == "number" else None
 
@@ -185,6 +198,11 @@ class _Column:
         """The trimmed text that values are looked for in."""
         return pl.col(self._key("v" if self.masked else "s"))
 
+    def _sum(self, found: pl.Expr) -> pl.Expr:
+        """The sum over all cells of a number or of a yes (1) or no; of a tally's values each counts as often as it is
+        there."""
+        return found.sum() if self.tally is None else (found.cast(pl.Int64) * pl.col(number_of(self.name))).sum()
+
     def questions(self) -> list[pl.Expr]:
         """What one pass over all rows has to count for this column.
 
@@ -195,13 +213,13 @@ class _Column:
         distinct = self.value.n_unique() if self.exact else self.value.approx_n_unique()
         nothing = (self.value.null_count() > 0).cast(pl.UInt32) + (0 if self.exact else len(self.spelled))
         asked = {
-            "missing": absent.sum() + raw.null_count(),
-            "empty": raw.null_count(),
-            "breaks": raw.str.count_matches("\n", literal=True).sum(),
-            "blanks": raw.str.len_bytes().sum() - text.str.len_bytes().sum(),
+            "missing": self._sum(absent) + self._sum(raw.is_null()),
+            "empty": self._sum(raw.is_null()),
+            "breaks": self._sum(raw.str.count_matches("\n", literal=True)),
+            "blanks": self._sum(raw.str.len_bytes()) - self._sum(text.str.len_bytes()),
             "distinct": distinct - nothing,
-            "doubtful": text.is_in(self.doubtful).sum() if self.doubtful else pl.lit(0),
-            **{f"spelled {s}": (text == s).sum() for s in self.spelled},
+            "doubtful": self._sum(text.is_in(self.doubtful)) if self.doubtful else pl.lit(0),
+            **{f"spelled {s}": self._sum(text == s) for s in self.spelled},
         }
         if self.open and self.family == "number":
             length = pl.when(absent).then(None).otherwise(text.str.len_chars())
@@ -226,9 +244,9 @@ class _Column:
         """How many values the chosen type refuses, and for dates whether any has a time of day."""
         value = present(pl.col(self._key("s")), self.missing)
         done = conversion(value, chosen)
-        asked = {"bad": (value.is_not_null() & done.is_null()).sum()}
+        asked = {"bad": self._sum(value.is_not_null() & done.is_null())}
         if any(DATES[f].time for f in chosen.formats):
-            asked["timed"] = (done.dt.time() != pl.time(0, 0, 0)).sum()
+            asked["timed"] = self._sum(done.dt.time() != pl.time(0, 0, 0))
         return [e.alias(self._key(what)) for what, e in asked.items()]
 
     def refused(self, chosen: ColumnRecipe, counts: Mapping[str, Any]) -> int:
@@ -254,29 +272,30 @@ class _Column:
         if not self.open:
             return []
         text = pl.col(self._key("t"))
-        asked = {name: text.str.contains(shape).sum() for name, shape in self.shapes.items()}
+        asked = {name: self._sum(text.str.contains(shape)) for name, shape in self.shapes.items()}
         asked |= self._number_questions(text) if self.family == "number" else self._date_questions(text)
         if self.wide:
-            asked["wide"] = (text != self.value).sum()
+            asked["wide"] = self._sum(text != self.value)
         return [e.alias(self._key(what)) for what, e in asked.items()]
 
     def _number_questions(self, text: pl.Expr) -> dict[str, pl.Expr]:
         if self.shapes.keys() <= {"integer", "leading_zero", "long", "phone", "year_month"}:
             return {}
-        of_unit = {} if self.unit is None else {"of_unit": text.str.ends_with(self.unit).sum()}
+        of_unit = {} if self.unit is None else {"of_unit": self._sum(text.str.ends_with(self.unit))}
         if self.digits is not None:
-            return {"beyond": text.str.contains(self.digits.beyond).sum(), **of_unit}
+            return {"beyond": self._sum(text.str.contains(self.digits.beyond)), **of_unit}
         whole, behind = digits(text, self.unit)
         return {"whole": whole.max(), "fraction": behind.max(), **of_unit}
 
     def _date_questions(self, text: pl.Expr) -> dict[str, pl.Expr]:
         asked: dict[str, pl.Expr] = {}
         if any(DATES[f].time for f in self.shapes):
-            asked["midnight"] = text.str.contains(MIDNIGHT).sum()
+            asked["midnight"] = self._sum(text.str.contains(MIDNIGHT))
         if "d/m/Y" in self.shapes or self.wide:
             parts = (r"^([0-9]{1,2})/[0-9]{1,2}/[0-9]{4}$", r"^[0-9]{1,2}/([0-9]{1,2})/[0-9]{4}$")
             first, second = (text.str.extract(p).cast(pl.Int32) for p in parts)
-            asked |= {"first": first.max(), "second": second.max(), "partial": text.str.contains(PARTIAL_DATE).sum()}
+            partial = self._sum(text.str.contains(PARTIAL_DATE))
+            asked |= {"first": first.max(), "second": second.max(), "partial": partial}
         return asked
 
     def decide(self, counts: Mapping[str, Any]) -> ColumnRecipe:
@@ -362,9 +381,7 @@ class _Column:
             self.findings.append(finding("utc_timestamps", column=self.name))
         return {"type": "date", "formats": tuple(used), "fold_width": bool(got["wide"])}
 
-    def settle(
-        self, chosen: ColumnRecipe, counts: Mapping[str, Any], bad: int
-    ) -> tuple[ColumnRecipe, ColumnProfile]:
+    def settle(self, chosen: ColumnRecipe, counts: Mapping[str, Any], bad: int) -> tuple[ColumnRecipe, ColumnProfile]:
         """Keep the hypothesis if all rows bear it out, else leave the column text; and profile it."""
         missing = int(counts[self._key("missing")])
         there = self.rows - missing
@@ -431,13 +448,6 @@ def _missing_spellings(present: pl.Series, spellings: tuple[str, ...]) -> tuple[
     if few and not bool(values.str.contains(r"^[\d.,%-]+$").all()):
         kept |= {"无", "未知", "不详"}
     return tuple(s for s in spellings if s not in kept)
-
-
-def _only_unit(values: pl.Series) -> str | None:
-    """The one unit that the numbers of the sample carry; None without any or with several."""
-    numbers = values.filter(values.str.contains(NUMBERS["unit"]) | values.str.contains(NUMBERS["percent"]))
-    units = numbers.str.extract(UNIT_TAIL).unique().to_list()
-    return units[0] if len(units) == 1 else None
 
 
 def _seen_shapes(values: pl.Series, family: Family) -> dict[str, str]:
