@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,37 +12,60 @@ from api.cli.output import AsJson, answer, say
 from api.cli.tables import require_file
 from policies.text import Text
 
+if TYPE_CHECKING:
+    from sandbox.exports.groups import Line
+    from sandbox.exports.repository import ExportRequest
+    from sandbox.kernel.unit import Unit
+
 
 def queue(login: Login, as_json: AsJson = False) -> None:
-    """待复核队列，先到期、再按风险（合规人员）· What waits for officers, by deadline and risk"""
-    from sandbox.exports import review, reviewing
-    from sandbox.exports.model import EXPORT
-    from sandbox.kernel import clocks
+    """待复核队列，先到期、再按风险，同组文件一行（合规人员）· What waits for officers, a line for each group"""
+    from sandbox.exports import groups
 
     with installed() as platform, platform.begin(actor_of(platform, login)) as unit:
-        due = {c.subject_id: c for c in clocks.running(unit.session, "export")}
-        rows: list[dict[str, Any]] = []
-        for record in reviewing.queue(unit):
-            given, needed = reviewing.progress(unit, record)
-            clock = due.get(record.id)
-            rows.append({
-                "id": record.id, "title": record.title, "state": EXPORT.state(record.state).label.as_dict(),
-                "risk": review.risk(record), "due_on": clock.due_on if clock else None,
-                "days_left": clock.days_left(unit.now) if clock else None, "given": given, "needed": needed,
-                "mine": reviewing.may_review(unit, record) is None,
-            })  # fmt: skip
+        rows = [_line(unit, line) for line in groups.queue(unit)]
 
     def show() -> None:
         for row in rows:
             left = say(Text("期限未知", "no date")) if row["days_left"] is None else say(
                 Text(f"余 {row['days_left']} 个工作日", f"{row['days_left']} working days"))  # fmt: skip
-            mark = "→" if row["mine"] else " "
-            print(f"{mark} {row['id']}  {say(Text(**row['state']))}  {row['given']}/{row['needed']}  {left}  "
-                  f"{say(Text('风险', 'risk'))} {row['risk']}  {row['title']}")  # fmt: skip
+            if row["count"] > 1:
+                print(f"  {row['group']}  {say(Text('{} 个文件', '{} files')).format(row['count'])}  {left}  "
+                      f"{say(Text('风险', 'risk'))} {row['risk']}")  # fmt: skip
+            for file in row["files"]:
+                mark, last = ("→" if file["mine"] else " "), "" if row["count"] > 1 else f"  {left}"
+                print(f"{mark} {file['id']}  {say(Text(**file['state']))}  {file['given']}/{file['needed']}{last}  "
+                      f"{say(Text('风险', 'risk'))} {file['risk']}  {say(Text(**file['title']))}")  # fmt: skip
         if not rows:
             print(say(Text("没有待复核的申请", "nothing waits")))
 
     answer({"queue": rows}, as_json, show)
+
+
+def _line(unit: Unit, line: Line) -> dict[str, Any]:
+    from sandbox.exports import review, reviewing
+    from sandbox.kernel import clocks
+
+    days = [c.days_left(unit.now) for r in line.files for c in clocks.running(unit.session, "export", r.id)]
+    files = []
+    for record in line.files:
+        given, needed = reviewing.progress(unit, record)
+        files.append(described(unit, record) | {
+            "risk": review.risk(record), "given": given, "needed": needed,
+            "mine": reviewing.may_review(unit, record) is None,
+        })  # fmt: skip
+    return {"group": line.group_id, "count": len(files), "risk": line.risk, "due_on": line.due_on,
+            "days_left": min((d for d in days if d is not None), default=None), "files": files}  # fmt: skip
+
+
+def described(unit: Unit, record: ExportRequest) -> dict[str, Any]:
+    """A request as commands print it: words that nobody has looked through stay covered."""
+    from sandbox.exports.model import EXPORT
+    from sandbox.exports.review import words_for
+
+    title = words_for(unit.actor, record)["title"]
+    return {"id": record.id, "title": (title if isinstance(title, Text) else Text(title, title)).as_dict(),
+            "state": EXPORT.state(record.state).label.as_dict()}  # fmt: skip
 
 
 def trace(

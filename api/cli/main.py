@@ -54,7 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "release": _group("放行包", "release packages",
                       verify=_command("release", "离线验证签名与内容", "verify signature and content offline"),
                       trace=_command("export_desk", "由流出的副本查找接收方", "whose copy is this", "trace")),
-    "export": _group("出域复核", "export review",
+    "export": _group("出域申请与复核", "export requests and their review",
+                     submit=_command("export_request", "申请一个或几个产品出域", "ask for products", "submit"),
+                     show=_command("export_request", "查看一组申请的进展", "where a group stands", "show"),
                      queue=_command("export_desk", "待复核队列", "what waits for officers", "queue"),
                      canary=_group(
                          "检验件", "planted cases",

@@ -172,21 +172,43 @@ class Desk:
             ("lowering:decide", grades.waiting_for_second, self.lowering),
             ("correction:read", corrections.list_for, self.correction),
             ("application:read", applications.list_for, self.application),
-            ("export:read", exports.list_for, self.export),
             ("quota:read", quotas.list_for, self.quota),
             ("upload:read", uploads.queue, self.upload),
         )
         for action, every, row in found:
             if permissions.permitted(unit.actor, action):
                 yield from (row(r) for r in every(unit) if r.state not in RESTING)
+        if permissions.permitted(unit.actor, "export:read"):
+            yield from self._exports()
         if permissions.permitted(unit.actor, "plan:answer"):
             yield from map(self.question, plans.waiting_for(unit))
+
+    def _exports(self) -> Iterator[views.QueueItem]:
+        """Requests on their way, those of one group as one row: the one that waits for this person, or the first."""
+        found: dict[str, list[views.QueueItem]] = {}
+        for record in exports.list_for(self.unit):
+            if record.state not in RESTING:
+                found.setdefault(record.group_id, []).append(self.export(record))
+        for group_id, rows in found.items():
+            shown = next((row for row in rows if row.turn.mine), rows[0])
+            soonest = min((row.clock for row in rows), key=urgency)
+            yield shown if len(rows) == 1 else replace(
+                shown, title=of_several(shown.title, len(rows)), href=f"/export-groups/{group_id}", clock=soonest
+            )
 
     @staticmethod
     def _undelivered(unit: Unit) -> list[Resource]:
         """Registered resources whose first delivery has not come."""
         waiting = {d.resource_id for d in deliveries.waiting_for(unit)}
         return [r for r in catalogue.list_for(unit) if r.state == "registered" and r.id not in waiting]
+
+
+def of_several(title: views.Label, count: int) -> views.Label:
+    """What `count` files of a group are called after the first one."""
+    if count == 1:
+        return title
+    zh, en = (title.zh, title.en) if isinstance(title, Text) else (title, title)
+    return Text(f"{zh} 等 {count} 个文件", f"{en} and {count - 1} more")
 
 
 def urgency(clock: views.Clock) -> tuple[bool, date]:

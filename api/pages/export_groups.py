@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import Form, Request, Response
 
 from api.deps import Acting
-from api.pages import common, frame, queue, views
-from api.pages.desk import Desk
+from api.pages import frame, queue, views
+from api.pages.desk import Desk, of_several
 from api.pages.forms import Sent
 from api.pages.reviewing import FIELDS
 from api.pages.words import text
@@ -69,7 +69,6 @@ def show(request: Request, group_id: str, unit: Annotated[Unit, Acting("export:r
         takes_back=own and any(r.state in EXPORT.transition("withdraw").sources for r in records),
         application=applications.get(unit.session, first.application_id), audience=AUDIENCES[first.audience],
         under_way=any(r.state in UNDER_WAY for r in records), waiting=any(r.state in UNDER_REVIEW for r in records),
-        events=common.trail(unit, *(r.id for r in records), hide_names=inside and reviewing.blind(unit, first)),
         crumbs=[views.Crumb(text("queue.back" if inside else "export.title"), "/exports"), views.Crumb(group_id)],
         next=queue.after_group(unit, group_id) if inside else None,
     )  # fmt: skip
@@ -77,8 +76,7 @@ def show(request: Request, group_id: str, unit: Annotated[Unit, Acting("export:r
 
 def title(desk: Desk, records: Sequence[ExportRequest]) -> views.Label:
     """What a group is called: its first file, and how many there are."""
-    named = queue.title_of(desk, records[0])
-    return queue.of_several(named, len(records))
+    return of_several(queue.title_of(desk, records[0]), len(records))
 
 
 def _rows(unit: Unit, desk: Desk, records: Sequence[ExportRequest], *, decides: bool) -> list[Row]:

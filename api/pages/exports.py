@@ -25,13 +25,11 @@ from policies.text import Text, UserError
 from policies.verdict import Verdict
 from sandbox.applications import repository as applications
 from sandbox.exports import drafting, repository, reviewing, service
-from sandbox.exports.drafting import Asked
 from sandbox.exports.gate import verdict_for
 from sandbox.exports.model import EXPORT, UNDER_REVIEW
 from sandbox.exports.repository import ExportRequest
 from sandbox.exports.review import words_for
 from sandbox.kernel import editions, oversight, permissions
-from sandbox.kernel.errors import NotFound
 from sandbox.kernel.unit import Unit
 from sandbox.products import repository as products
 from sandbox.products import service as runs
@@ -122,33 +120,15 @@ def draft(
     context = {"purpose": purpose, "population": population, "controls": controls}
     frame.show_again(request, partial(_form_again, request, typed | context))
     body = inputs.checked(Draft, typed | {"context": context})
-    files = _asked(unit, body)
+    files = drafting.several(unit, [body.artefact_id, *body.also], body.title, body.remark)
     drafts = {(r.artefact_id, r.title, r.state) for r in service.list_for(unit)}
     inputs.refuse_twin(any((f.artefact_id, f.title, "draft") in drafts for f in files), text("export.twin"))
-    audience = _application_of(unit, body.artefact_id).audience
-    made = drafting.draft_together(unit, files, audience=audience, context=body.context)
+    made = drafting.draft_together(unit, files, context=body.context)
     return frame.go(_place_of(made), "export:draft")
-
-
-def _asked(unit: Unit, body: Draft) -> list[Asked]:
-    """The files that a form asks for; several are told apart by their names."""
-    ids = list(dict.fromkeys([body.artefact_id, *body.also]))
-    if len(ids) == 1:
-        return [Asked(body.artefact_id, body.title, body.remark)]
-    named = {a.id: a.name for a, _ in _artefacts(unit)}
-    return [Asked(one, f"{body.title}（{named.get(one, one)}）"[:300], body.remark) for one in ids]
 
 
 def _place_of(made: Sequence[ExportRequest]) -> str:
     return f"/exports/{made[0].id}" if len(made) == 1 else f"/export-groups/{made[0].group_id}"
-
-
-def _application_of(unit: Unit, artefact_id: str) -> applications.Application:
-    """The application a product of the own organisation was made under. Raises `NotFound` for anybody else's."""
-    found = unit.session.get(Artefact, artefact_id)
-    if found is None or found.organisation_id != unit.actor.organisation_id:
-        raise NotFound.of("artefact", artefact_id)
-    return applications.get(unit.session, products.get(unit.session, found.run_id).application_id)
 
 
 @router.get("/exports/{request_id}")

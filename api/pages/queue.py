@@ -13,7 +13,7 @@ from fastapi import Form, Request, Response
 
 from api.deps import Acting
 from api.pages import common, frame, views
-from api.pages.desk import Desk, urgency
+from api.pages.desk import Desk, of_several, urgency
 from api.pages.reviewing import recall_rows
 from api.pages.words import text
 from api.pages.words_reviewing import DECISIONS, FORMS, OUTCOMES
@@ -28,7 +28,7 @@ from sandbox.kernel.unit import Unit
 
 router = frame.page_router()
 PER_PAGE = 50
-FILTERS = ("form", "outcome", "rule", "mine", "due")
+FILTERS = ("form", "outcome", "rule", "mine", "due", "sort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ def show(request: Request, unit: Unit) -> Response:
     asked = {name: request.query_params.get(name, "") for name in FILTERS}
     refused = {r.id: reviewing.may_review(unit, r) for line in waiting for r in line.files}
     kept = [line for line in waiting if any(_fits(desk, r, asked, mine=refused[r.id] is None) for r in line.files)]
+    if asked["sort"] == "risk":
+        kept.sort(key=lambda line: -line.risk)  # stable: what is as risky stays by deadline
     found = common.listing(request, kept, EXPORT, partial(_said, desk), PER_PAGE)
     rows = _rows(unit, desk, found.items, refused)
     present = Counter(rule for line in waiting for rule in _rules(line))
@@ -80,14 +82,6 @@ def _rules(line: Line) -> tuple[str, ...]:
 def title_of(desk: Desk, record: ExportRequest) -> views.Label:
     """Its title, as far as this reader may read it."""
     return review.words_for(desk.unit.actor, record)["title"]
-
-
-def of_several(title: views.Label, count: int) -> views.Label:
-    """What `count` files of a group are called after the first one."""
-    if count == 1:
-        return title
-    zh, en = (title.zh, title.en) if isinstance(title, Text) else (title, title)
-    return Text(f"{zh} 等 {count} 个文件", f"{en} and {count - 1} more")
 
 
 def said(desk: Desk, record: ExportRequest) -> str:

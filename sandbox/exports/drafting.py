@@ -57,17 +57,30 @@ def draft(
     return record
 
 
+def several(unit: Unit, artefact_ids: Sequence[str], title: str, remark: str) -> list[Asked]:
+    """Products under one title and remark; more than one are told apart by the names of their files."""
+    ids = list(dict.fromkeys(artefact_ids))
+    if len(ids) == 1:
+        return [Asked(ids[0], title, remark)]
+    names = {one: products.artefact(unit.session, one).name for one in ids}
+    return [Asked(one, f"{title}（{name}）"[:_TITLE], remark) for one, name in names.items()]
+
+
+_TITLE = 300
+"""Characters a title may have."""
+
+
 def draft_together(
-    unit: Unit, files: Sequence[Asked], *, audience: str, context: Mapping[str, str]
+    unit: Unit, files: Sequence[Asked], *, context: Mapping[str, str], audience: str | None = None
 ) -> list[ExportRequest]:  # fmt: skip
-    """Draft requests for files of one application in one act; they form a group.
+    """Draft requests for files of one application in one act; they form a group. `audience`: None is the approved one.
 
     `context`: purpose, population and controls (`CONTEXT`) of all of them, for the reviewers only. Raises `BadInput`
     without them, for no file or more than `MOST`, one that repeats, and files of several applications.
     """
     permissions.check(unit.actor, "export:draft")
     application = _application_of(unit, files)
-    if audience != application.audience:
+    if audience not in (None, application.audience):
         raise BadInput(
             "export.audience",
             Text("使用范围与已批准的申请不一致", "The audience differs from the approved application"),
@@ -75,7 +88,7 @@ def draft_together(
         )
     group = new_group(unit, application_id=application.id, organisation_id=unit.actor.organisation_id,
                       author_id=unit.actor.id, context=_context(context))  # fmt: skip
-    return [_drafted(unit, group, audience, number, one) for number, one in enumerate(files, 1)]
+    return [_drafted(unit, group, application.audience, number, one) for number, one in enumerate(files, 1)]
 
 
 def _application_of(unit: Unit, files: Sequence[Asked]) -> applications.Application:

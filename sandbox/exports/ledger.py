@@ -252,10 +252,14 @@ def _lost(
 
 def recheck(session: Session, kinds: Collection[str], since: Mapping[str, int]) -> None:
     """Inside the transaction that releases: nothing may have been released under these kinds since a check read
-    `since`. The lineages stay locked until the transaction ends. Raises `UserError` where the check is stale."""
+    `since`. The lineages stay locked until the transaction ends; one that is not there yet begins here, because what is
+    not there cannot be held. Raises `UserError` where the check is stale."""
     statement = select(LedgerLineage).where(LedgerLineage.kind.in_(sorted(kinds))).with_for_update()
     now = {one.kind: one.version for one in session.scalars(statement.execution_options(populate_existing=True))}
-    if now != dict(since):
+    for kind in sorted(set(kinds) - set(now)):
+        session.add(LedgerLineage(id=new_id("lin"), kind=kind, key="", version=0))
+    session.flush()
+    if any(now.get(kind, 0) != since.get(kind, 0) for kind in kinds):
         raise UserError(
             "release.raced",
             Text(
