@@ -95,6 +95,14 @@ def test_a_missing_parameter_is_named(desk: Desk) -> None:
     assert (found["detail"]["reason"], "开始" in found["title"]) == ("parameter_missing", True)
 
 
+@pytest.mark.parametrize("body", [{}, {"sql": ""}, {"sql": "SELECT 1", "parameters": "x"}])
+@pytest.mark.parametrize("path", ["query", "query/download"])
+def test_what_is_wrong_with_a_query_is_told_to_those_who_may_ask(desk: Desk, path: str, body: Any) -> None:
+    assert desk.ask(path, body).status_code == 422
+    assert desk.ask(path, body, Authorization="Bearer pds_nobody").status_code == 401
+    assert desk.ask(path, body, who="operator").status_code == 403
+
+
 # -- streams
 
 

@@ -106,6 +106,14 @@ def test_same_text_and_same_number_are_refused(world: World) -> None:
         editions.propose(unit, DEADLINES)
 
 
+def test_an_edition_holds_at_once_also_for_who_asked_before(world: World) -> None:
+    edition_id = proposed(world, edition(effective="2026-03-02"))
+    with world.by(world.second_officer) as unit:
+        assert editions.in_force(unit, "deadlines").edition == "2026-01"
+        editions.activate(unit, edition_id)
+        assert editions.in_force(unit, "deadlines").edition == "2026-02"
+
+
 def test_edition_is_activated_once(world: World) -> None:
     edition_id = activated(world, edition())
     with pytest.raises(InvalidTransition), world.by(world.second_officer) as unit:

@@ -109,6 +109,25 @@ def test_statements_that_reach_out_or_change_the_engine_are_refused(
     assert judge(con, sql, mode).refusal is not None
 
 
+def test_the_same_text_is_judged_by_what_there_is_now(con: duckdb.DuckDBPyConnection) -> None:
+    sql = "SELECT soon(1) FROM later"
+    assert judge(con, sql, SIMULATED).refusal is not None
+    con.execute("CREATE TABLE later AS SELECT 1 AS i")
+    con.execute("CREATE MACRO soon(a) AS a")
+    assert (judge(con, sql, SIMULATED).refusal, judge(con, sql, SIMULATED).tables) == (None, ("later",))
+    assert judge(con, sql, REAL).refusal is not None
+    con.execute("DROP TABLE later")
+    assert judge(con, sql, SIMULATED).refusal is not None
+
+
+def test_trees_are_kept_for_few_and_short_texts_only(con: duckdb.DuckDBPyConnection) -> None:
+    for number in range(3 * guard._TREES):
+        assert judge(con, f"SELECT {number}", REAL).refusal is None
+    assert judge(con, f"SELECT '{'x' * guard._TREE_CHARS}'", REAL).refusal is None
+    assert len(guard._trees) <= guard._TREES
+    assert max(len(text) + len(tree) for text, tree in guard._trees.items()) <= guard._TREE_CHARS
+
+
 def test_the_tables_a_statement_touches_are_recorded(con: duckdb.DuckDBPyConnection) -> None:
     assert judge(con, "WITH t AS (SELECT * FROM 就诊) SELECT * FROM t JOIN 居民 USING (i)", REAL).tables == (
         "就诊",

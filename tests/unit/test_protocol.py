@@ -86,6 +86,20 @@ def test_a_dishonest_header_is_refused_before_anything_is_read(data: bytes) -> N
         unpack(data)
 
 
+def test_held_frames_leave_in_order_with_the_next_one() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        here, there = Channel(left), Channel(right)
+        for number in range(3):
+            here.hold({"n": number}, b"h" * number)
+        assert there.receive(timeout=0) is None
+        here.send({"n": 3}, b"last")
+        got = [there.receive(timeout=1) for _ in range(4)]
+        assert [(f[0]["n"], bytes(f[1])) for f in got if f] == [(0, b""), (1, b"h"), (2, b"hh"), (3, b"last")]
+        here.flush()
+        assert there.receive(timeout=0) is None
+
+
 def test_frames_arrive_in_order_over_a_real_socket_whatever_their_size() -> None:
     left, right = socket.socketpair()
     here, there = Channel(left), Channel(right)

@@ -8,6 +8,7 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from policies.text import Text, UserError
 from policies.verdict import Outcome
@@ -113,6 +114,34 @@ def test_events_of_one_request_share_its_number(world: World) -> None:
     begun, ended = world.events("thing:begin")[-1], world.events("thing:end")[-1]
     assert begun.request_id == ended.request_id == "req-seven"
     assert (begun.actor_id, ended.actor_id) == (world.merchant.id, world.operator.id)
+
+
+def test_a_look_waits_for_no_writer_and_sees_what_is_committed(any_world: World) -> None:
+    with any_world.system() as unit:
+        state.write(unit.session, "seen", "before")
+    with any_world.system() as writing:
+        state.write(writing.session, "seen", "after")
+        with any_world.platform.looking(any_world.merchant) as looking:
+            assert state.read(looking.session, "seen") == "before"
+    with any_world.platform.looking(any_world.merchant) as looking:
+        assert state.read(looking.session, "seen") == "after"
+
+
+def test_a_look_cannot_write(any_world: World) -> None:
+    before = len(any_world.events("thing:happen"))
+    with pytest.raises(DBAPIError), any_world.platform.looking(any_world.merchant) as unit:
+        unit.audit("thing:happen", "thing", "t-1")
+    with any_world.system() as unit:  # and who writes afterwards is not hindered
+        unit.audit("thing:happen", "thing", "t-1")
+    assert len(any_world.events("thing:happen")) == before + 1
+
+
+def test_a_refusal_in_a_look_is_recorded(any_world: World) -> None:
+    before = len(any_world.events("access:refused"))
+    with pytest.raises(NotPermitted), any_world.platform.looking(any_world.merchant, "req-look"):
+        raise NotPermitted("thing.no", WORDS)
+    recorded = any_world.events("access:refused")
+    assert (len(recorded), recorded[-1].request_id) == (before + 1, "req-look")
 
 
 # -- the demonstration's clock
