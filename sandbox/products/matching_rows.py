@@ -153,7 +153,7 @@ class RowMatcher:
         if not pairs:
             yield SharedRows(self._alias, 0, 0, how=how)
             return
-        whole = {(one.number, one.column) for one in self._held}
+        whole = {(one.number, one.column) for one in self._held if one.how == PLAIN}
         ordered = sorted(pairs, key=lambda p: (-p.distinct, (p.place, p.part.column) not in whole))
         parts = [pair.part for pair in ordered]
         keys = RowKeys(self._con, self._alias, self._cells, parts, _PROJECTION)
