@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from policies.verdict import Outcome
 from sandbox.exports.differencing import once
-from sandbox.exports.echelon import PRIME, Echelon, Sparse, whole
+from sandbox.exports.echelon import PRIME, Echelon, Sparse
 from sandbox.exports.encoding import Encoded, encode
 from sandbox.exports.history import COUNT, ReleasedCell
 from sandbox.products.budget import Cancelled
@@ -209,7 +209,7 @@ class _Search:
         """Every new exposure with its certificate over the integers; one that does not hold stays open."""
         for target in self.exposed:
             made = self.echelon.certificate(target)
-            found = whole(self._of_sets(made)) if made else None
+            found = self.encoded.of_sets(made) if made else None
             if found is None or not self._holds(target, *found):
                 self.opened += 1
                 continue
@@ -217,24 +217,10 @@ class _Search:
             terms = tuple(Term(self.encoded.sets[i], times) for i, times in sorted(coefficients.items()))
             yield int(self.sizes[list(target)].sum()), terms, divisor
 
-    def _of_sets(self, made: Sparse) -> Sparse:
-        """Coefficients of the sets themselves, from those of the encoded rows."""
-        found: Sparse = {}
-        for i, times in made.items():
-            found[i] = (found.get(i, 0) + times) % PRIME
-            for other in self.encoded.rows[i].minus:
-                found[other] = (found.get(other, 0) - times) % PRIME
-        return {i: times for i, times in found.items() if times}
-
     def _holds(self, target: Sequence[int], coefficients: Sparse, divisor: int) -> bool:
         """Whether the sets, taken so many times, are the target `divisor` times: on every entity, in whole numbers."""
-        if sum(map(abs, coefficients.values())) >= 2**62:
-            return False
-        total = np.zeros(len(self.members), dtype=np.int64)
-        for i, times in coefficients.items():
-            total[np.asarray(self.encoded.sets[i].entities.to_array(), dtype=np.uint32)] += times
-        wanted = np.where(np.isin(self.members, target), divisor, 0)
-        return bool((total == wanted).all())
+        total = self.encoded.together(coefficients, len(self.members))
+        return total is not None and bool((total == np.where(np.isin(self.members, target), divisor, 0)).all())
 
 
 def atoms(encoded: Encoded) -> tuple[list[Sparse], Sizes, npt.NDArray[np.int64]]:

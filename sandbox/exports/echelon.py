@@ -42,6 +42,12 @@ class Echelon:
                 self._used[column].add(pivot)
         return pivot
 
+    def dependency(self, row: Mapping[int, int], source: int) -> Sparse | None:
+        """Sources, `source` of this row among them, whose combination is nothing; None where the row is independent of
+        those that are there."""
+        left, made = self._reduced(row, {source: 1})
+        return None if left else made
+
     def _reduced(self, row: Mapping[int, int], made: Sparse) -> tuple[Sparse, Sparse]:
         left = {c: v % PRIME for c, v in row.items()}
         for pivot in [c for c in left if c in self.rows]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sandbox.exports.echelon import PRIME, Sparse, whole
 from sandbox.exports.history import ReleasedCell
 from sandbox.exports.ranks import members_of, prefix
 
@@ -47,6 +48,25 @@ class Encoded:
     sets: tuple[ReleasedCell, ...]
     old: int
     rows: tuple[Row, ...]
+
+    def of_sets(self, made: Sparse) -> tuple[Sparse, int] | None:
+        """Whole numbers and a divisor: the coefficients of the sets themselves from those of the rows, modulo the
+        prime; None where they are no small fractions."""
+        found: Sparse = {}
+        for i, times in made.items():
+            for place, factor in ((i, times), *((other, -times) for other in self.rows[i].minus)):
+                found[place] = (found.get(place, 0) + factor) % PRIME
+        return whole({i: times for i, times in found.items() if times})
+
+    def together(self, coefficients: Sparse, top: int) -> npt.NDArray[np.int64] | None:
+        """Of each entity below `top`, how often it is in these sets taken so many times; None where that may be more
+        than can be counted."""
+        if sum(map(abs, coefficients.values())) >= 2**62:
+            return None
+        total = np.zeros(top, dtype=np.int64)
+        for i, times in coefficients.items():
+            total[members_of(self.sets[i].entities)] += times
+        return total
 
 
 NOTHING: Codes = np.empty(0, np.uint32)

@@ -8,7 +8,7 @@ so that any two amounts over a common column are compared.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,27 +150,6 @@ def variables(evidence: Evidence, row: Mapping[str, Any]) -> tuple[str, ...]:
     if columns is None:
         raise ValueError("an amount that is made of nothing known")
     return tuple(f"amount:{column}" for column in columns) or (COUNT,)
-
-
-def equations(cells: Sequence[ReleasedCell], hidden: Collection[str], hops: int = 2) -> tuple[ReleasedCell, ...]:
-    """The cells that say something about the sets named in `hidden` (digests), in their order: those whose set contains
-    one of them, and, `hops` - 1 times, those that contain a suppressed set inside one of these."""
-    by_set = {cell.bitmap: cell for cell in cells}
-    unknown = {name for name in hidden if name in by_set}
-    suppressed = {cell.bitmap for cell in cells if cell.value == "suppressed"}
-    found: set[str] = set()
-    for _ in range(hops):
-        above = {name for name in by_set if any(_within(by_set[u], by_set[name]) for u in unknown)}
-        if above <= found:
-            break
-        found |= above
-        unknown = {s for s in suppressed if any(_within(by_set[s], by_set[name]) for name in above)} | unknown
-    return tuple(cell for cell in cells if cell.bitmap in found | unknown)
-
-
-def _within(part: ReleasedCell, whole: ReleasedCell) -> bool:
-    same = (part.kind, part.variable, part.unit) == (whole.kind, whole.variable, whole.unit)
-    return same and part.n <= whole.n and part.entities.issubset(whole.entities)
 
 
 def save(path: Path, cells: Iterable[ReleasedCell]) -> None:

@@ -12,7 +12,7 @@ from policies.text import UserError
 from sandbox.exports import ledger
 from sandbox.exports import repository as exports
 from sandbox.exports.differencing import near_pairs
-from sandbox.exports.history import ReleasedCell, equations
+from sandbox.exports.history import ReleasedCell
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import ties
 from sandbox.products.cells import packed
@@ -137,11 +137,3 @@ def test_a_renamed_kind_is_a_lost_history_and_another_key_is_an_error(any_world:
         with pytest.raises(UserError) as changed:
             look(unit, request("m-1"), cell(range(40)), key="another")
         assert changed.value.code == "ledger.key_changed"
-
-
-def test_equations_are_what_contains_a_hidden_set_and_what_contains_its_neighbours() -> None:
-    hidden, beside = (replace(cell(s), value="suppressed") for s in (range(4), range(4, 9)))
-    total, wider, far = cell(range(9)), cell(range(4, 30)), cell(range(100, 140))
-    cells = (total, wider, hidden, beside, far)
-    assert equations(cells, {hidden.bitmap}, hops=1) == (total, hidden, beside)
-    assert equations(cells, {hidden.bitmap}) == (total, wider, hidden, beside)
