@@ -230,6 +230,16 @@ _REFUSALS: dict[str, tuple[Text, Text]] = {
         ),
         Text("请检查分隔符、未闭合的引号与换行", "Look at delimiter, quotes that never close and line ends"),
     ),
+    "quarantine_too_many": (
+        Text(
+            "不合格的行有 {limit} 处以上的错误，超过可隔离的上限：没有读入",
+            "The unfit records have {limit} errors or more, which quarantine does not take: nothing was read",
+        ),
+        Text(
+            "请检查分隔符、未闭合的引号与跨很多行的单元格",
+            "Look at delimiter, open quotes and cells of very many lines",
+        ),
+    ),
     "changed_while_reading": (
         Text("读取期间文件 {name} 被改动，结果作废", "The file {name} changed while it was read; the result is void"),
         Text("请等写入完成后重新读取", "Wait until it is complete and read it again"),

@@ -29,6 +29,7 @@ _LONG_LINE = 64_000_000
 _KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
 _FOOTER_LINES = 32
 _MOST_REFUSED = 256_000_000  # bytes of refused records that are held in memory
+_MOST_ERRORS = 1_000_000  # refusals that the parser keeps, about a kilobyte each; a giant cell of many lines has them
 _DICTIONARY = 10_000  # distinct values of a column and row group up to which it is stored as a dictionary
 Span = tuple[int, int]
 
@@ -113,7 +114,11 @@ def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -
                 f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY},"
                 " WRITE_BLOOM_FILTER false)"
             )
-            size = con.execute("SELECT coalesce(sum(strlen(csv_line)), 0) FROM reject_errors").fetchall()[0][0]
+            size, errors = con.execute(
+                "SELECT coalesce(sum(strlen(csv_line)), 0), count(*) FROM reject_errors"
+            ).fetchall()[0]
+            if errors >= _MOST_ERRORS:
+                raise refusal("quarantine_too_many", limit=_MOST_ERRORS)
             if size > _MOST_REFUSED:
                 raise refusal("quarantine_too_large", size=size // 1_000_000, limit=_MOST_REFUSED // 1_000_000)
             rejects = con.execute(
@@ -152,7 +157,7 @@ def _source(path: Path, skip: int, body: Body, width: int, longest: int | None) 
     return (
         f"FROM read_csv({_literal(str(path))}, auto_detect=false, header=false, skip={skip}, new_line='\\n',"
         f" delim={_literal(body.delimiter)}, quote={_literal(body.quote)}, escape={_literal(escape)},"
-        f" columns={{{columns}}}, strict_mode=true, store_rejects=true, rejects_limit=0{limit})"
+        f" columns={{{columns}}}, strict_mode=true, store_rejects=true, rejects_limit={_MOST_ERRORS}{limit})"
     )
 
 

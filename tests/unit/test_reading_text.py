@@ -382,9 +382,7 @@ def test_dirt_costs_exactly_the_lines_that_are_dirty(tmp_path: Path, seed: int) 
     assert quarantine(reading).height == sum(dirt.values())
 
 
-def test_more_refused_text_than_quarantine_takes_is_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_refused_text_than_quarantine_takes_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pipelines.reading.records as module
 
     monkeypatch.setattr(module, "_MOST_REFUSED", 1000)
@@ -393,3 +391,17 @@ def test_more_refused_text_than_quarantine_takes_is_a_refusal(
     with pytest.raises(UserError) as refused:
         read(path, work=tmp_path / "work", recipe=Recipe(delimiter=","))
     assert refused.value.code == "reading.quarantine_too_large"
+
+
+def test_a_giant_cell_of_many_lines_is_a_refusal_that_keeps_no_more_errors_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.reading.records as module
+
+    monkeypatch.setattr(module, "_MOST_ERRORS", 1000)
+    path = tmp_path / "t.csv"
+    cell = "一行文字\n" * 250_000
+    path.write_text(HEAD + "".join(good(30_000)) + f'9,"{cell}",2\n' + "".join(good(200)), encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        read(path, work=tmp_path / "work", recipe=Recipe(delimiter=",", quote='"'))
+    assert refused.value.code == "reading.quarantine_too_many"
