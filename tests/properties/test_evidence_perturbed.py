@@ -41,6 +41,11 @@ MEASURES: dict[str, dict[str, Any]] = {
 WRITE = moves.Moves.write
 
 
+def noted(used: list[str], one: moves.Moves, column: str) -> None:
+    used.append(column)
+    WRITE(one, column)
+
+
 def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any) -> JobSpec:
     product = {"from": "s", "dimensions": ["district"], "margins": [[]], "measures": MEASURES} | parts
     return parse({
@@ -50,7 +55,7 @@ def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any)
 
 
 def told(spec: JobSpec, records: Sequence[Record], fee: type[pl.DataType] = pl.Int64) -> KindEvidence:
-    schema = {"who": pl.String, "district": pl.String, "fee": fee, "rate": pl.Float64}
+    schema: dict[str, Any] = {"who": pl.String, "district": pl.String, "fee": fee, "rate": pl.Float64}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "t.parquet")
         pl.DataFrame(list(records), schema=schema, orient="row").write_parquet(path)
@@ -108,7 +113,7 @@ def test_sorted_rows_give_what_tables_of_groups_give(
         patch.setattr(perturb, "AT_ONCE", at_once)
         patch.setattr(perturb, "PART", at_once)
         patch.setattr(moves, "FEW", 1_000)
-        patch.setattr(moves.Moves, "write", lambda one, column: (used.append(column), WRITE(one, column)))
+        patch.setattr(moves.Moves, "write", lambda one, column: noted(used, one, column))
         short = told(spec, records, pl.Int32)
         patch.setattr(perturb, "added", lambda *_: None)
         long = told(spec, records, pl.Int32)
