@@ -29,7 +29,10 @@ class GroupFileIn(In):
 
 
 class GroupIn(In):
-    files: list[GroupFileIn] = Field(min_length=1, max_length=drafting.MOST)
+    files: list[GroupFileIn] = Field(
+        min_length=1, max_length=drafting.MOST,
+        examples=[[{"artefact_id": "art-7kq2m9x4c8ab", "title": "各区门诊量月报", "remark": "按月汇总"}]],
+    )  # fmt: skip
     audience: str = Field(examples=["public"])
     context: ContextIn = Field(description="各文件共用的用途、总体与控制措施 · shared by all files")
 
@@ -40,12 +43,17 @@ class OpinionIn(In):
 
 
 class OpinionsIn(In):
-    opinions: dict[Line, OpinionIn] = Field(min_length=1, description="request → opinion")
+    opinions: dict[Line, OpinionIn] = Field(
+        min_length=1, description="request → opinion",
+        examples=[{"exp-7kq2m9x4c8ab": {"decision": "approve", "reason": ""}}],
+    )  # fmt: skip
     reason: Prose = Field(default="", examples=["逐件核对"])
 
 
 class VotesIn(In):
-    votes: dict[Line, Literal["approve", "changes", "undecided"]] = Field(min_length=1, description="request → vote")
+    votes: dict[Line, Literal["approve", "changes", "undecided"]] = Field(
+        min_length=1, description="request → vote", examples=[{"exp-7kq2m9x4c8ab": "approve"}]
+    )  # fmt: skip
 
 
 class ReturnIn(ReasonIn):

@@ -77,8 +77,9 @@ class GroupMachine(RuleBasedStateMachine):
 
     stage: Stage
 
-    @initialize(far=st.booleans())
-    def begin(self, far: bool) -> None:
+    @initialize(low=st.none() | st.lists(st.booleans(), min_size=FILES, max_size=FILES))
+    def begin(self, low: list[bool] | None) -> None:
+        """Most examples begin where the machine has passed all three, with more or less at stake (`low`)."""
         self.world = self.stage.open()
         with self.world.by(self.world.merchant) as unit:
             asked = [Asked(one, f"t{n}", "r") for n, one in enumerate(self.stage.artefacts)]
@@ -88,9 +89,9 @@ class GroupMachine(RuleBasedStateMachine):
         insider = Actor("acc-insider", "内部", Role.COMPLIANCE, self.world.merchant.organisation_id)
         self.officers = [self.world.officer, self.world.second_officer, self.world.third_officer]
         self.reviewers = [*self.officers, insider, self.world.operator, self.world.merchant]
-        if far:
+        if low is not None:
             self.submit()
-            self.machine([Outcome.PASS] * FILES, [True] * FILES, True)
+            self.machine([Outcome.PASS] * FILES, low, True)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
