@@ -59,7 +59,7 @@ def test_a_total_is_rounded_by_itself_and_kept_as_an_interval_of_its_own(
     shown = releasing.released(spec, evidence, edition().by_check("rounding").parameters)
     number = next(i for i, values in enumerate(evidence.rows) if values[:2] == row)
     assert shown.rows[number][2] == released
-    kept = [c for c in cells_of(spec, evidence, release="R-1", base=5) if f"#row={number + 1};" in c.place]
+    kept = [c for c in cells_of(spec, evidence, release="R-1", base=5) if f"#row={number + 2};" in c.place]
     assert {(c.value, c.low, c.high) for c in kept} == {("rounded", *interval)}
 
 
