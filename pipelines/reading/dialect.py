@@ -134,16 +134,30 @@ def grouped(lines: Sequence[str], quote: str) -> Iterator[tuple[str, int]]:
 
 def cells_of(raw: str, delimiter: str, quote: str, escape: str, *, strict: bool = False) -> list[str]:
     """The cells of one record, for judging, never for loading; `strict` gives none where quotes are out of place."""
-    doubled = escape == quote
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(
-        [raw], delimiter=delimiter, quotechar=quote or None,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        doublequote=doubled, escapechar=None if doubled or not quote else escape,
-        strict=strict,
-    )  # fmt: skip
     try:
-        rows = list(reader)
+        rows = list(_records([raw], delimiter, quote, escape, strict=strict))
     except csv.Error:
         return [] if strict else raw.split(delimiter)
     return rows[0] if rows else [""]
+
+
+def left_open(line: str, delimiter: str, quote: str, escape: str) -> bool:
+    """Whether a quote that opens in the line is open at its end (`1",","x` has an even number of them)."""
+    try:
+        return len(list(_records([f"{line}\n", "next"], delimiter, quote, escape, skipinitialspace=True))) == 1
+    except csv.Error:
+        return False
+
+
+def _records(
+    lines: Sequence[str], delimiter: str, quote: str, escape: str, *, strict: bool = False,
+    skipinitialspace: bool = False,
+) -> Iterator[list[str]]:  # fmt: skip
+    doubled = escape == quote
+    csv.field_size_limit(1 << 30)
+    return csv.reader(
+        lines, delimiter=delimiter, quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        doublequote=doubled, escapechar=None if doubled or not quote else escape,
+        strict=strict, skipinitialspace=skipinitialspace,
+    )  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from pipelines.reading.dialect import cells_of
+from pipelines.reading.dialect import cells_of, left_open
 from pipelines.reading.findings import refusal
 from pipelines.reading.landing import ROWS_IN_GROUP, Shape, Sink, is_footer
 from pipelines.reading.layout import is_section
@@ -30,6 +32,7 @@ _KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
 _FOOTER_LINES = 32
 _MOST_REFUSED = 256_000_000  # bytes of refused records that are held in memory
 _MOST_ERRORS = 1_000_000  # refusals that the parser keeps, about a kilobyte each; a giant cell of many lines has them
+_AHEAD = 200  # lines in which an open quote must be closed: a record of more is refused
 _DICTIONARY = 10_000  # distinct values of a column and row group up to which it is stored as a dictionary
 Span = tuple[int, int]
 
@@ -176,14 +179,18 @@ def _refused(path: Path, place: int, types: list[str], text: str, quote: str) ->
 
 
 def _record_at(path: Path, place: int, quote: str, lines: int) -> bytes:
-    """The bytes of a record from its place: at least `lines` lines, and on until its quotes are even."""
+    """The bytes of a record from its place: at least `lines` lines, and on until its quotes are even. Raises
+    `reading.quarantine_too_large` for one that quarantine does not take."""
     mark = quote.encode() or b"\0"
     held: list[bytes] = []
-    is_open = False
+    is_open, size = False, 0
     with path.open("rb") as handle:
         handle.seek(place)
         while (len(held) < lines or is_open) and (line := handle.readline()):
             held.append(line)
+            size += len(line)
+            if size > _MOST_REFUSED:
+                raise refusal("quarantine_too_large", size=size // 1_000_000, limit=_MOST_REFUSED // 1_000_000)
             is_open ^= bool(line.count(mark) % 2)
     return b"".join(held).removesuffix(b"\n")
 
@@ -197,20 +204,39 @@ def unclosed(body: Body, width: int) -> list[tuple[int, int]]:
     """Lines (byte place, size) that open a quote no later line closes into a record of the right width.
 
     A record of several lines is right when its joined text has `width` cells; a line that only fits together with a
-    stranger's quote is taken alone, so that one bad quote costs one line.
+    stranger's quote is taken alone, so that one bad quote costs one line. Nobody looks farther ahead than `_AHEAD`.
     """
     lost: list[tuple[int, int]] = []
-    mark = body.quote.encode()
-    for place, held in _odd_runs(body, mark):
-        while held:
-            size = 1 if _stands_alone(held[0], body, width) else _closing(held, mark)
-            if size != 1 and not _is_record(held[:size], body, width):
-                lost.append((place, len(held[0]) + 1))
-                size = 1
-            for line in held[: size or 1]:
-                place += len(line) + 1
-            held = held[size or 1 :]
+    mark, place = body.quote.encode(), body.head
+    ahead: deque[bytes] = deque()
+    with body.path.open("rb") as handle:
+        handle.seek(body.head)
+        while line := ahead.popleft() if ahead else handle.readline():
+            text = line.removesuffix(b"\n")
+            if mark in line and not _stands_alone(text, body, width):
+                odd = line.count(mark) % 2
+                rest = _to_the_close(ahead, handle, mark) if odd else 0
+                record = [text, *(one.removesuffix(b"\n") for one in islice(ahead, rest))]
+                if rest and _is_record(record, body, width):
+                    place += sum(len(ahead.popleft()) for _ in range(rest))
+                elif odd or left_open(text.decode("utf-8", "replace"), *_marks(body)):
+                    lost.append((place, len(text) + 1))
+            place += len(line)
     return lost
+
+
+def _to_the_close(ahead: deque[bytes], handle: BinaryIO, mark: bytes) -> int:
+    """How many of the next lines, read into `ahead`, it takes to close a quote; 0 where none of them does."""
+    size = 0
+    for n in range(_AHEAD):
+        if n == len(ahead):
+            ahead.append(handle.readline())
+        size += len(ahead[n])
+        if not ahead[n] or size > _MOST_REFUSED:
+            break
+        if ahead[n].count(mark) % 2:
+            return n + 1
+    return 0
 
 
 def _marks(body: Body) -> tuple[str, str, str]:
@@ -228,36 +254,6 @@ def _stands_alone(line: bytes, body: Body, width: int) -> bool:
     """Whether the line is a record whose quotes open nothing, because none stands at the start of a cell (`5"屏`)."""
     cells = line.decode("utf-8", "replace").split(body.delimiter)
     return len(cells) == width and not any(cell.startswith(body.quote) for cell in cells)
-
-
-def _closing(held: list[bytes], mark: bytes) -> int:
-    """How many of the lines the first record takes; 0 when its quote never closes."""
-    if not held[0].count(mark) % 2:
-        return 1
-    return next((k + 1 for k, line in enumerate(held[1:], 1) if line.count(mark) % 2), 0)
-
-
-def _odd_runs(body: Body, mark: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Stretches of lines that begin with an odd number of quotes, long enough to hold any record that starts there."""
-    window = 200
-    run: list[bytes] = []
-    place, since, begun = body.head, 0, 0
-    with body.path.open("rb") as handle:
-        handle.seek(body.head)
-        for line in handle:
-            text = line.removesuffix(b"\n")
-            odd = text.count(mark) % 2 if mark in text else 0
-            if odd and not run:
-                begun = place
-            if odd or run:
-                run.append(text)
-                since = 0 if odd else since + 1
-            if since >= window:
-                yield begun, run
-                run, since = [], 0
-            place += len(line)
-    if run:
-        yield begun, run
 
 
 def _unclosed_record(path: Path, place: int, size: int) -> Refused:

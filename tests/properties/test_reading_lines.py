@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.reading import Recipe, read
@@ -36,6 +36,7 @@ LINES = st.lists(ROW | BROKEN, min_size=0, max_size=40)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([",,", '"', ",,", ',"1\n,1","\n"', ',,"1,"', ',,"1"'], "\n", False, "utf-8")
 @given(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from(["utf-8", "gb18030"]))
 def test_loaded_quarantined_and_set_aside_lines_are_all_lines(
     lines: list[str], ending: str, closed: bool, encoding: str

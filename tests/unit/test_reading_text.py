@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.tables import write_dirty
 from pipelines.reading import Recipe, TableReading, read
+from pipelines.reading.records import Body, unclosed
 from policies.text import UserError
 
 Reader = Callable[..., TableReading]
@@ -391,6 +392,30 @@ def test_more_refused_text_than_quarantine_takes_is_a_refusal(tmp_path: Path, mo
     with pytest.raises(UserError) as refused:
         read(path, work=tmp_path / "work", recipe=Recipe(delimiter=","))
     assert refused.value.code == "reading.quarantine_too_large"
+
+
+def test_a_refused_record_longer_than_the_parser_tells_is_not_read_beyond_what_quarantine_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.reading.records as module
+
+    monkeypatch.setattr(module, "_MOST_REFUSED", 15_000)  # the parser tells of 10,000 bytes at most
+    path = tmp_path / "t.csv"
+    path.write_text(HEAD + "".join(good(200)) + "太短," + "甲" * 20_000 + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        read(path, work=tmp_path / "work", recipe=Recipe(delimiter=","))
+    assert refused.value.code == "reading.quarantine_too_large"
+
+
+@pytest.mark.parametrize(("between", "lost"), [(199, 0), (200, 1)])
+def test_an_open_quote_is_closed_within_two_hundred_lines_or_taken_alone(
+    tmp_path: Path, between: int, lost: int
+) -> None:
+    path = tmp_path / "t.csv"
+    cell = "\n".join(["说明"] * between)
+    path.write_text(f'编号,说明\n1,"甲\n{cell}\n乙"\n2,丙\n', encoding="utf-8")
+    found = unclosed(Body(path, len("编号,说明\n".encode()), 1, ",", '"', '"'), 2)
+    assert found[:1] == [(len("编号,说明\n".encode()), len('1,"甲\n'.encode()))] * lost
 
 
 def test_a_giant_cell_of_many_lines_is_a_refusal_that_keeps_no_more_errors_than_it_may(
