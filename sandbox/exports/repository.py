@@ -59,7 +59,7 @@ class ExportRequest(StatefulMixin, Base):
     canary_rule: Mapped[str | None] = short(40, nullable=True)
     """the rule a reviewer of a planted leak should think of"""
 
-    group: Mapped[ExportGroup] = relationship(lazy="selectin")
+    group: Mapped[ExportGroup] = relationship(lazy="joined", innerjoin=True)
 
     __table_args__ = (CheckConstraint(NEVER_RELEASED, name="canary_never_released"),)
 

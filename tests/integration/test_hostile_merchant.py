@@ -22,6 +22,7 @@ from fastapi.routing import APIRoute
 
 from api.pages import MODULES as PAGES
 from sandbox.applications import service as applications
+from sandbox.exports import repository as exports
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import service as merchants
 from sandbox.workspaces import ending
@@ -58,6 +59,8 @@ def scene(street: Street) -> Iterator[Scene]:
         "artefact_id": world.artefact(victim.workspace),
         "approval_id": next(iter(world.approvals(victim.application))),
     }  # fmt: skip
+    with world.system() as unit:
+        theirs["group_id"] = exports.get(unit.session, theirs["request_id:exports"]).group_id
     own = {"workspace_id": mine.workspace, "application_id": mine.application, "grant_id": mine.grant}
     with street.client("stranger") as client, street.client("merchant") as owner:
         for house, person in ((victim, owner), (sibling, owner), (mine, client)):
