@@ -62,22 +62,26 @@ def _cancel(connection: Connection, run_id: str, as_json: bool) -> None:
 
 def _followed(connection: Connection, workspace: str, run_id: str) -> dict[str, Any]:
     """The run once it has ended. It belongs to the platform: whoever leaves is told how to find or end it."""
+    from api.cli.ws_show import CtrlC
     from api.client.connection import path_to
 
     began, told = time.monotonic(), sys.stderr.isatty()
     try:
-        while True:
-            found: dict[str, Any] = connection.get(path_to("runs", run_id))
-            if found["state"] != "requested":
-                return found
-            if told:
-                seconds = f"{time.monotonic() - began:.0f}"
-                state = _plain(found["state_label"])
-                line = Text(f"{run_id} {state} · 已等待 {seconds} 秒 · Ctrl-C 离开，运行继续",
-                            f"{run_id} {state} · {seconds} s · Ctrl-C leaves, the run goes on")  # fmt: skip
-                sys.stderr.write(f"\r\x1b[K  {say(line)}")
-                sys.stderr.flush()
-            time.sleep(_LOOK_SECONDS)
+        # counted, not raised wherever the program happens to be: inside a library it can get lost
+        with CtrlC().counted() as asked:
+            while not asked.presses:
+                found: dict[str, Any] = connection.get(path_to("runs", run_id))
+                if found["state"] != "requested":
+                    return found
+                if told:
+                    seconds = f"{time.monotonic() - began:.0f}"
+                    state = _plain(found["state_label"])
+                    line = Text(f"{run_id} {state} · 已等待 {seconds} 秒 · Ctrl-C 离开，运行继续",
+                                f"{run_id} {state} · {seconds} s · Ctrl-C leaves, the run goes on")  # fmt: skip
+                    sys.stderr.write(f"\r\x1b[K  {say(line)}")
+                    sys.stderr.flush()
+                time.sleep(_LOOK_SECONDS)
+        raise KeyboardInterrupt
     except KeyboardInterrupt:
         again = f"pds ws runs {_plain(workspace)}"
         left = Text(f"运行仍在继续。查看：{again} --run {run_id}；取消：{again} --cancel {run_id}",
