@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from policies.text import Text
 from policies.verdict import Outcome, Verdict
 from sandbox.exports import drafting, repository, service
+from sandbox.exports.contents import read_all
 from sandbox.exports.repository import ExportRequest
 from sandbox.exports.review import Stakes
+from sandbox.exports.service import Basis
+from sandbox.exports.sight import sight_of
+from sandbox.exports.subject import ExportFile, bounds_of
 from sandbox.kernel import editions, permissions
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import SYSTEM
@@ -57,7 +62,15 @@ def plant(unit: Unit, leak: Leak, *, like: str, verdict: Verdict, stakes: Stakes
     unit.session.flush()
     record.frozen = service.fingerprint(unit, record)
     unit.audit("canary:plant", "canary", record.id, case=leak.case, rule=leak.rule, artefact=artefact.sha256)
-    return service.conclude_check(unit.acting_as(SYSTEM), record.id, verdict, stakes=stakes)
+    return service.conclude_check(unit.acting_as(SYSTEM), record.id, verdict, _basis(unit, leak), stakes)
+
+
+def _basis(unit: Unit, leak: Leak) -> Basis:
+    """What officers may look at of the file, as of any other that no evidence can be derived for."""
+    edition: Any = editions.in_force(unit, "export")
+    contents = read_all([ExportFile(leak.name, leak.content)], bounds_of(edition))
+    shown = service.keep_basis(unit.settings, sight_of(contents, frozenset()))
+    return Basis(service.keep_basis(unit.settings, {"summary": None, "record": None, "sight": shown}))
 
 
 def _artefact(unit: Unit, model: ExportRequest, leak: Leak) -> Artefact:

@@ -298,6 +298,13 @@ def test_a_planted_case_stands_in_the_queue_and_ends_without_a_release(any_world
         assert not unit.session.execute(text("SELECT kind FROM job WHERE kind = 'release'")).all()
 
 
+def test_officers_see_what_a_planted_case_holds_as_of_any_other(world: World) -> None:
+    request_id = planted(world)
+    with world.by(world.officer) as unit:
+        shown = service.sight_of(unit, service.read(unit, request_id))
+    assert shown is not None and [t["place"] for t in shown["tables"]] == ["visits.csv"] and shown["tables"][0]["rows"]
+
+
 def test_a_planted_case_is_never_released_by_the_table_nor_by_the_database(any_world: World) -> None:
     world, request_id = any_world, planted(any_world)
     with pytest.raises(InvalidTransition):
