@@ -1,5 +1,7 @@
 """A one-row query by HTTP: the whole application on a real socket, with permission, history and audit.
 
+The server has a process of its own, as it has where it runs: a client that shared its process would share its lock.
+
 The people and the application of the workspace are those of the tests' world. The way with nothing behind it, /healthz
 or the like, is not taken off: what is counted is what a merchant waits beyond DuckDB itself.
 """
@@ -12,9 +14,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvicorn
@@ -52,8 +56,24 @@ def http() -> list[Figure]:
 
 @contextmanager
 def _desk(home: Path) -> Iterator[_Desk]:
-    with served(home) as (port, workspace, token):
-        yield _Desk(port, workspace, token)
+    processes = get_context("spawn")
+    here, there = processes.Pipe()
+    server = processes.Process(target=_serve, args=(home, there))
+    server.start()
+    there.close()  # so that a server that dies is heard of, not waited for
+    try:
+        yield _Desk(*here.recv())
+    finally:
+        here.close()
+        server.join()
+
+
+def _serve(home: Path, client: Connection) -> None:
+    """The server's process: it serves until its client is gone."""
+    with served(home) as found:
+        client.send(found)
+        with suppress(EOFError):
+            client.recv()
 
 
 @contextmanager
