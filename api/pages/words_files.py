@@ -58,9 +58,9 @@ WORDS: dict[str, Text] = {
     "script.source": Text("Python 脚本", "Python script"),
     "script.help": Text(
         "可用 polars、pandas、numpy、scikit-learn、matplotlib、duckdb、pyarrow；用 tables[\"表名\"] 取得表的路径，"
-        "用 plt.savefig(\"图.png\") 保存图片，写入当前目录的文件会保留在“文件”页",
+        "用 plt.savefig(\"图.png\") 保存图片，写入当前目录的文件会保留在“文件”页。Ctrl+Enter 运行",
         "polars, pandas, numpy, scikit-learn, matplotlib, duckdb and pyarrow are there; tables[\"name\"] is a table's "
-        "path; plt.savefig(\"plot.png\") keeps a plot; files written here stay on the files tab",
+        "path; plt.savefig(\"plot.png\") keeps a plot; files written here stay on the files tab. Ctrl+Enter runs it",
     ),
     "script.name": Text("名称", "Name"),
     "script.run": Text("运行脚本", "Run"),

@@ -20,10 +20,11 @@ from policies.text import Text, UserError
 from sandbox.kernel.errors import BadInput
 from sandbox.kernel.identity import Actor
 from sandbox.kernel.unit import Platform, Unit
-from sandbox.workspaces import folder, own_record, script_wording, scripts, service, uploads
+from sandbox.workspaces import develop, folder, own_record, script_wording, scripts, service, uploads
 from sandbox.workspaces.model import UPLOAD
 from sandbox.workspaces.own_record import ScriptRun, Upload
 from sandbox.workspaces.repository import Workspace
+from sandbox.workspaces.script_inside import NAME
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
@@ -36,13 +37,10 @@ DECLARED = ("source", "basis", "licence", "contact", "period")
 _SHOWN_OUTPUT, _SHOWN_FILES, _SHOWN_RUNS = 64 << 10, 200, 30
 
 
-def context(
-    request: Request, unit: Unit, workspace: Workspace, tab: str, granted: list[str], typed: dict[str, str]
-) -> dict[str, Any]:
-    """What the template of `tab` needs; nothing for other tabs. `granted`: names of the granted tables; `typed`: what a
-    form that shows itself again held."""
+def context(request: Request, unit: Unit, workspace: Workspace, tab: str, typed: dict[str, str]) -> dict[str, Any]:
+    """What the template of `tab` needs; nothing for other tabs. `typed`: what a form that shows itself again held."""
     if tab == "scripts":
-        return _scripts(request, unit, workspace, granted, typed)
+        return _scripts(request, unit, workspace, typed)
     if tab == "files":
         held = folder.list_files(unit, workspace.id)
         limit, _most = folder.storage_limit(unit)
@@ -61,20 +59,18 @@ def context(
 # ---- scripts ----
 
 
-def _scripts(
-    request: Request, unit: Unit, workspace: Workspace, granted: list[str], typed: dict[str, str]
-) -> dict[str, Any]:
+def _scripts(request: Request, unit: Unit, workspace: Workspace, typed: dict[str, str]) -> dict[str, Any]:
     runs, kept = scripts.history(unit, workspace.id), scripts.saved(unit, workspace.id)
     asked = request.query_params
     run = next((r for r in runs if r.id == asked.get("run")), None)
     chosen = next((s for s in kept if s.id == asked.get("script")), None)
-    own = [u.name for u in uploads.of_workspace(unit, workspace.id) if u.state == "accepted"]
-    tables = sorted({*granted, *own})
-    source = chosen.source if chosen else run.source if run else _example(tables)
+    mounted = [*develop.granted(unit, workspace), *develop.uploaded(unit, workspace)]
+    tables = {o.name: [c.name for c in o.columns] for o in mounted}
+    source = chosen.source if chosen else run.source if run else _example(list(tables))
     name = chosen.name if chosen else run.name if run else ""
     return {
         "source": typed.get("source", source), "script_name": typed.get("name", name), "saved": kept,
-        "script_runs": [(r, _badge(r)) for r in runs[:_SHOWN_RUNS]], "script_tables": tables,
+        "script_runs": [(r, _badge(r)) for r in runs[:_SHOWN_RUNS]], "script_schema": tables,
         **(_run(unit, run) if run else {"script_run": None}),
     }  # fmt: skip
 
@@ -98,9 +94,11 @@ def _run(unit: Unit, run: ScriptRun) -> dict[str, Any]:
     error = (run.error or {}).get("class", "")
     words, fix = script_wording.of(run.outcome, error) if run.outcome else (script_wording.RUNNING, None)
     pictures = [f for f in run.files if f["kind"] == "picture" and f["path"].lower().endswith(".png")]
+    own = [f["line"] for f in (run.error or {}).get("frames", ()) if f["file"] == NAME]
     return {
         "script_run": run, "badge": _badge(run), "printed": printed[-_SHOWN_OUTPUT:], "happened": words, "fix": fix,
         "tail": len(printed) > _SHOWN_OUTPUT, "pictures": pictures[:6], "kinds": KINDS,
+        "error_line": own[-1] if own else None,
         "seconds": (run.milliseconds or 0) / 1000 if run.outcome else (unit.now - run.started_at).total_seconds(),
     }  # fmt: skip
 

@@ -79,9 +79,7 @@ def page(request: Request, unit: Unit, workspace: Workspace, tab: str, **more: A
     tables = examples.granted(unit, workspace)
     shown: dict[str, Any] = dict.fromkeys(("sql", "spec", "result", "found", "error", "asked", "previewed")) | more
     data = _data(request, unit, workspace, shown.pop("previewed")) if tab == "data" else {}
-    shown |= workspace_files.context(
-        request, unit, workspace, tab, [t.table for t in tables], shown.pop("typed", {})
-    )
+    shown |= workspace_files.context(request, unit, workspace, tab, shown.pop("typed", {}))
     if shown["sql"] is None:
         shown["sql"] = examples.statement([t for t in tables if tab != "data" or t.table in data["schema"]])
     shown["spec"] = examples.specification(tables) if shown["spec"] is None else shown["spec"]

@@ -23,7 +23,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def typed(page: Page, sql: str) -> None:
     """Replace the editor's text."""
-    page.locator(".sql-editor .cm-content").click()
+    page.locator(".code-editor .cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.press("Delete")
     page.keyboard.insert_text(sql)
@@ -41,7 +41,7 @@ def test_a_day_at_the_desk(desk: Desk, tmp_path: Path) -> None:
         page = browser.page(address)
         sign_in(page, "merchant", PASSWORD)
         page.goto(f"/workspaces/{desk.workspace}")
-        expect(page.locator(".sql-editor")).to_be_visible()
+        expect(page.locator(".code-editor")).to_be_visible()
         result = page.locator("#result")
 
         made = "SELECT 区, count(*) AS 人次, NULL AS 空, '' AS 无 FROM 门诊就诊 GROUP BY 区"
@@ -51,11 +51,11 @@ def test_a_day_at_the_desk(desk: Desk, tmp_path: Path) -> None:
 
         run(page, "SELECT * FROM 汇总 WHERE 区 = “东区”")
         expect(result).to_contain_text("中文（全角）符号")
-        expect(page.locator(".sql-editor .cm-error")).to_be_visible()
+        expect(page.locator(".code-editor .cm-error")).to_be_visible()
 
         run(page, "SELECT 这一句是错的;\nSELECT * FROM 汇总 ORDER BY 区")
         expect(result).to_contain_text("这一句是错的")
-        page.locator(".sql-editor .cm-line").last.click()
+        page.locator(".code-editor .cm-line").last.click()
         page.keyboard.press("Home")
         page.keyboard.press("Shift+End")
         page.keyboard.press("Control+Enter")
@@ -80,6 +80,36 @@ def test_a_day_at_the_desk(desk: Desk, tmp_path: Path) -> None:
         expect(page.locator(".saved")).to_contain_text("月度汇总")
         page.goto(f"/workspaces/{desk.workspace}?tab=history&q=汇总")
         expect(page.locator("tbody tr")).to_have_count(4)
+        assert browser.outside == []
+
+
+@pytest.mark.islands
+def test_the_python_editor_knows_the_tables_and_shows_where_a_script_failed(desk: Desk) -> None:
+    with serving(desk.client.app) as address, Browser() as browser:
+        page = browser.page(address)
+        sign_in(page, "merchant", PASSWORD)
+        page.goto(f"/workspaces/{desk.workspace}?tab=scripts")
+        typed(page, "import polars as pl\n")
+        page.keyboard.type('t = pl.read_parquet(tables["门')
+        page.get_by_role("option", name="门诊就诊").click()
+        page.keyboard.press("End")
+        page.keyboard.type('\nfor row in range(1):\nt.get_column("没有这一列")')
+        page.locator("[data-run]").click()
+        expect(page.locator("#script-run")).to_contain_text("ColumnNotFound", timeout=30_000)
+        source = page.locator("#f-source").input_value()
+        assert source.splitlines()[1:] == [
+            't = pl.read_parquet(tables["门诊就诊"])', "for row in range(1):", '    t.get_column("没有这一列")'
+        ]  # fmt: skip
+        marked = page.locator(".code-editor .cm-line").nth(3).locator(".cm-error")
+        expect(marked.first).to_be_visible()
+        assert "".join(marked.all_inner_texts()) == 't.get_column("没有这一列")'
+        page.locator(".code-editor .cm-line").first.click()
+        page.keyboard.press("Tab")
+        assert page.locator("#f-source").input_value() != source
+        assert page.locator(".code-editor .cm-error").count() == 0, "the text is no longer the one that failed"
+        page.keyboard.press("Escape")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('.code-editor')") is None, "Escape, Tab leaves the editor"
         assert browser.outside == []
 
 

@@ -80,7 +80,7 @@ def test_every_stop_of_the_keyboard_shows_its_focus(address: str, browser: Brows
     for _ in range(60):
         page.keyboard.press("Tab")
         stop = page.evaluate(
-            """() => { const e = document.activeElement, s = getComputedStyle(e.closest('.sql-editor') ?? e);
+            """() => { const e = document.activeElement, s = getComputedStyle(e.closest('.code-editor') ?? e);
                        return [e.tagName + e.className + e.id, s.outlineStyle, parseFloat(s.outlineWidth)]; }"""
         )
         if stop[0] == "BODY":
@@ -171,7 +171,7 @@ def test_editor_lines_and_numbers_align(address: str, browser: Browser) -> None:
     page.goto("/styleguide")
     page.locator(".cm-content").scroll_into_view_if_needed()
     page.wait_for_timeout(300)
-    tops = """selector => [...document.querySelector('.sql-editor').shadowRoot.querySelectorAll(selector)]
+    tops = """selector => [...document.querySelector('.code-editor').shadowRoot.querySelectorAll(selector)]
               .map(e => Math.round(e.getBoundingClientRect().top))"""
     assert page.evaluate(tops, ".cm-lineNumbers .cm-gutterElement")[1:] == page.evaluate(tops, ".cm-line")
 

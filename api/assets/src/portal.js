@@ -27,11 +27,11 @@ document.addEventListener("click", (event) => {
   if (event.target.closest('[aria-disabled="true"]')) event.preventDefault();
 });
 
-// Ctrl+Enter runs the statement in a plain SQL text area, as in the full editor.
+// Ctrl+Enter runs the statement or the script in a plain text area, as in the full editor.
 document.addEventListener("keydown", (event) => {
   const area = event.target;
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
-  if (!area.matches?.('textarea[data-island="sql-editor"]')) return;
+  if (!area.matches?.('textarea[data-island$="-editor"]')) return;
   event.preventDefault();
   area.form?.requestSubmit(area.form.querySelector("[data-run]"));
 });
@@ -39,7 +39,7 @@ document.addEventListener("keydown", (event) => {
 // Letters that move between marked places: data-keys="j k" on a container, [data-stop] on the places.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.target.closest("input, textarea, select, [contenteditable], .sql-editor")) return;
+  if (event.target.closest("input, textarea, select, [contenteditable], .code-editor")) return;
   for (const box of document.querySelectorAll("[data-keys]")) {
     const step = { [box.dataset.keys.split(" ")[0]]: 1, [box.dataset.keys.split(" ")[1]]: -1 }[event.key];
     const stops = [...box.querySelectorAll("[data-stop]")];
@@ -55,7 +55,7 @@ document.addEventListener("keydown", (event) => {
 // One letter presses what carries it: data-key="]" on a link or button; data-pick="x" ticks the row that is focused.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.target.closest("textarea, select, [contenteditable], .sql-editor, input:not([type=checkbox])")) return;
+  if (event.target.closest("textarea, select, [contenteditable], .code-editor, input:not([type=checkbox])")) return;
   const target = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
   const picks = document.activeElement?.closest(`[data-pick="${CSS.escape(event.key)}"] tr`);
   (target ?? picks?.querySelector("input[type=checkbox]"))?.click();

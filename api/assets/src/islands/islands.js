@@ -3,6 +3,7 @@ import "htmx.org/dist/htmx.esm.js";
 
 const ISLANDS = {
   "sql-editor": () => import("./sql-editor.js"),
+  "python-editor": () => import("./python-editor.js"),
   "query-desk": () => import("./query-desk.js"),
   chart: () => import("./chart.js"),
 };
