@@ -1,4 +1,4 @@
-"""Builds the portal's islands (SQL editor, charts, htmx) with esbuild into a git-ignored folder.
+"""Builds the portal's islands (editors, charts, htmx) with esbuild into a git-ignored folder.
 
 The portal works without them: the editor is then a plain text area and a chart is its table. So nothing here raises for
 a machine without Node or without a package registry; the report says it in words, and `pds doctor` repeats them.
@@ -122,8 +122,8 @@ def status() -> BuildReport:
     run = Text("运行 ./pds up，或单独构建门户资源", "Run ./pds up, or build the portal's assets alone")
     if manifest is None:
         text = Text(
-            "门户增强组件尚未构建：SQL 编辑器显示为普通文本框，图表显示为表格，其余功能不受影响",
-            "The portal's islands are not built: the SQL editor is a plain text box and charts are tables; "
+            "门户增强组件尚未构建：编辑器显示为普通文本框，图表显示为表格，其余功能不受影响",
+            "The portal's islands are not built: editors are plain text boxes and charts are tables; "
             "everything else works",
         )
         return BuildReport("missing", text, run)
