@@ -30,7 +30,7 @@ def show(resource: ResourceId, login: Login, as_json: AsJson = False) -> None:
     from sandbox.catalog import subjects
 
     with installed() as platform, platform.begin(actor_of(platform, login)) as unit:
-        found = SubjectsOut.of(subjects.read(unit, resource))
+        found = SubjectsOut.of(unit, subjects.read(unit, resource))
     _answer(found, as_json)
 
 
@@ -48,7 +48,7 @@ def declare(
     facts = _facts_in(file)
     with installed() as platform, platform.begin(actor_of(platform, login)) as unit:
         subjects.declare(unit, resource, facts, reason)
-        found = SubjectsOut.of(subjects.read(unit, resource))
+        found = SubjectsOut.of(unit, subjects.read(unit, resource))
     _answer(found, as_json)
 
 
@@ -70,6 +70,9 @@ def _show(found: SubjectsOut) -> None:
     checked = found.check.kinds if found.check else {}
     table(_KINDS, [_line(kind, fact, checked.get(kind)) for kind, fact in found.entities.items()])
     table(_COLUMNS, [(c.name, c.role, c.perturb, c.by_grade if c.corrected else None) for c in found.columns])
+    if found.waiting:
+        print(say(Text(f"放宽保护须由第二人核定，尚未生效：{found.waiting}",
+                       f"Less protection waits for a second person, nothing changed: {found.waiting}")))  # fmt: skip
     for one in found.failures:
         print(f"✘ {one['kind']}: {say(Text(**one['text']))}. {say(Text(**one['fix']))}")
 

@@ -95,8 +95,9 @@ class Desk:
         """A lowering waits for anybody who may review it but who asked."""
         resource = catalogue_records.get(self.unit.session, record.resource_id)
         mine = record.author_id != self.unit.actor.id
-        title = f"{resource.name} {record.column_name}"
-        return self.row(LOWERING, record, title, f"/resources/{resource.id}?tab=columns#lowerings", mine=mine)
+        tab = "columns" if record.column_name else "subjects"
+        title = f"{resource.name} {record.column_name}".strip()
+        return self.row(LOWERING, record, title, f"/resources/{resource.id}?tab={tab}#lowerings", mine=mine)
 
     def question(self, record: Resource) -> views.QueueItem:
         """Columns that keep the simulated data from being made, whatever state the resource is in."""

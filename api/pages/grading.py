@@ -177,7 +177,9 @@ def _proposed(column: ResourceColumn) -> list[Said]:
 
 
 def _asked(unit: Unit, resource: Resource, version: ResourceVersion) -> list[Asked]:
-    found = repository.lowerings(unit.session, resource_id=resource.id, number=version.number)
+    found = [
+        r for r in repository.lowerings(unit.session, resource_id=resource.id, number=version.number) if r.column_name
+    ]
     people = {r.author_id: unit.session.get(accounts.Account, r.author_id) for r in found}
     names = {one: account.name if account else one for one, account in people.items()}
     return [
@@ -220,4 +222,5 @@ def decide(
     """The second person decides, or the department withdraws."""
     lowering = grades.read_lowering(unit, lowering_id)
     common.take(LOWERING_STEPS, transition)(unit, lowering_id, reason)
-    return frame.go(f"/resources/{lowering.resource_id}?tab=columns", f"lowering:{transition}")
+    tab = "columns" if lowering.column_name else "subjects"
+    return frame.go(f"/resources/{lowering.resource_id}?tab={tab}", f"lowering:{transition}")

@@ -8,16 +8,19 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from api.deps import Acting
-from api.pages import frame, inputs
+from api.pages import common, frame, inputs
+from api.pages.grading import LOWERING_STEPS
 from api.pages.views import Choice, Label
 from api.pages.words import text
 from api.pages.words_subjects import PERTURBATIONS, ROLE_HELP, ROLES, kind_words
 from policies.text import Text
-from sandbox.catalog import subjects
-from sandbox.catalog.entityfacts import EntityFact, Facts
-from sandbox.catalog.repository import Resource
+from sandbox.catalog import repository, subjects
+from sandbox.catalog.entityfacts import WEAKENINGS, EntityFact, Facts, Weakening, weakened
+from sandbox.catalog.model import LOWERING
+from sandbox.catalog.repository import Lowering, Resource
 from sandbox.catalog.subjects import Standing
-from sandbox.kernel import permissions
+from sandbox.kernel import accounts, permissions
+from sandbox.kernel.lifecycle import Offer
 from sandbox.kernel.unit import Unit
 
 FIELDS = ("kind", "column", "determined", "holding", "most", "other", "other_key", "other_owner")
@@ -59,7 +62,8 @@ def subjects_tab(request: Request, unit: Unit, resource: Resource) -> dict[str, 
     fact = standing.facts.entities.get(chosen)
     columns = [Choice(c.name, c.name) for c in standing.columns]
     return {
-        "check": standing.check, "kinds": [_kind(standing, k, f) for k, f in standing.facts.entities.items()],
+        "waiting": _waiting(unit, resource), "check": standing.check,
+        "kinds": [_kind(standing, k, f) for k, f in standing.facts.entities.items()],
         "columns": standing.columns, "determining": standing.facts.key_columns,
         "roles": ROLES, "modes": PERTURBATIONS, "may": may and bool(columns),
         "proposals": [_proposal(p) for p in standing.check.proposals] if standing.check and may else [],
@@ -68,6 +72,36 @@ def subjects_tab(request: Request, unit: Unit, resource: Resource) -> dict[str, 
         "role_choices": [Choice("", text("subject.as_grade")), *(Choice(r, ROLES[r], ROLE_HELP[r]) for r in ROLES)],
         "mode_choices": [Choice("", text("subject.as_grade")), *(Choice(m, PERTURBATIONS[m]) for m in PERTURBATIONS)],
     }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request to protect the table less, with what it takes away and what this person may do about it."""
+
+    request: Lowering
+    said: list[Text]
+    author: str
+    offers: list[Offer]
+
+
+def _waiting(unit: Unit, resource: Resource) -> Waiting | None:
+    found = subjects.waiting(unit.session, resource.id)
+    if found is None:
+        return None
+    columns = repository.columns(unit.session, resource.id, found.version)
+    taken = weakened(Facts.of(found.before), Facts.of(found.after), columns)
+    author = unit.session.get(accounts.Account, found.author_id)
+    offers = common.offers(unit, LOWERING, found, LOWERING_STEPS)
+    return Waiting(found, [_less(one) for one in taken], author.name if author else found.author_id, offers)
+
+
+def _less(taken: Weakening) -> Text:
+    named, said = dict(taken.named), WEAKENINGS[taken.code]
+    if taken.code == "role":
+        before, after = ROLES[named["before"]], ROLES[named["after"]]
+        return Text(f"{said.zh}：{before.zh} → {after.zh}", f"{said.en}: {before.en} → {after.en}").fill(**named)
+    kind = kind_words(named["kind"])
+    return Text(said.zh.format(**named | {"kind": kind.zh}), said.en.format(**named | {"kind": kind.en}))
 
 
 def _kind(standing: Standing, kind: str, fact: EntityFact) -> KindRow:
@@ -153,8 +187,8 @@ def correct(
 def _declared(
     unit: Unit, resource_id: str, entities: dict[str, Any], columns: dict[str, Any], reason: str
 ) -> Response:
-    subjects.declare(unit, resource_id, Facts.read({"entities": entities, "columns": columns}), reason)
-    return frame.go(f"/resources/{resource_id}?tab=subjects", "resource:subjects")
+    asked = subjects.declare(unit, resource_id, Facts.read({"entities": entities, "columns": columns}), reason)
+    return frame.go(f"/resources/{resource_id}?tab=subjects", "lowering:request" if asked else "resource:subjects")
 
 
 def _lines(typed: str) -> dict[str, str]:

@@ -63,7 +63,7 @@ _OTHERS: dict[str, Text] = {
     "job:stop": Text("任务已停止", "a cancelled job has stopped"),
     "job:succeed": Text("任务完成", "a job finished"),
     "job:unheard": Text("任务失去联系", "a job fell silent"),
-    "lowering:request": Text("申请放宽列分级", "asked to lower a column's grade"),
+    "lowering:request": Text("申请放宽保护", "asked for less protection"),
     "merchant:tie": Text("登记关联数据商", "tied merchants together"),
     "onboarding:draft": Text("起草进驻申请", "drafted the onboarding application"),
     "onboarding:materials": Text("保存材料", "materials saved"),

@@ -44,6 +44,8 @@ WORDS: dict[str, Text] = {
         "proved from them",
     ),
     "subject.title": Text("主体", "Entities"),
+    "subject.less": Text("申请放宽保护", "Asked for: less protection"),
+    "subject.less_waits": Text("待第二人核定，尚未生效", "waits for a second person; nothing has changed"),
     "subject.kind": Text("主体种类", "Kind of entity"),
     "subject.key": Text("标识列", "Key column"),
     "subject.determined": Text("另由其决定", "Also determined by"),

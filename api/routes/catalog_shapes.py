@@ -83,7 +83,7 @@ class DeliveryOut(Standing):
 class LoweringOut(Standing):
     resource_id: str
     version: int
-    column_name: str
+    column_name: str = Field(description="empty: the request is about the table's entities and roles (/subjects)")
     before: dict[str, Any] = Field(examples=[{"level": 4}], description="what the grade was when somebody asked")
     after: dict[str, Any] = Field(examples=[{"level": 2}], description="what it is to be")
     reason: str

@@ -57,11 +57,13 @@ class SubjectsOut(Out):
     check: SubjectCheckOut | None = Field(description="none: not verified over these rows, so not used")
     failures: list[dict[str, Any]] = Field(description="what the rows do not bear out, and what to do")
     proposals: list[dict[str, Any]]
+    waiting: str | None = Field(description="the lowering that a second person has to decide on; nothing of it counts")
 
     @classmethod
-    def of(cls, standing: Standing) -> SubjectsOut:
+    def of(cls, unit: Unit, standing: Standing) -> SubjectsOut:
         check = standing.check
         kinds = check.kinds if check else {}
+        asked = subjects.waiting(unit.session, standing.resource.id)
         failed = [(kind, failure) for kind, one in kinds.items() for failure in one["failures"]]
         said = [(kind, failure["code"], *words_of(failure)) for kind, failure in failed]
         return cls(
@@ -73,18 +75,21 @@ class SubjectsOut(Out):
             ],
             check=SubjectCheckOut(at=check.at, rows=check.rows, holds=check.holds, kinds=kinds) if check else None,
             failures=[{"kind": k, "code": c, "text": t.as_dict(), "fix": f.as_dict()} for k, c, t, f in said],
-            proposals=list(check.proposals) if check else [],
+            proposals=list(check.proposals) if check else [], waiting=asked.id if asked else None,
         )  # fmt: skip
 
 
 @router.get("/resources/{resource_id}/subjects", summary="主体与角色 · Entities and roles of a table")
 def read(resource_id: str, unit: Annotated[Unit, Acting("resource:read")]) -> SubjectsOut:
-    return SubjectsOut.of(subjects.read(unit, resource_id))
+    return SubjectsOut.of(unit, subjects.read(unit, resource_id))
 
 
 @router.post("/resources/{resource_id}/subjects", summary="声明主体与角色 · Declare entities and roles")
 def declare(resource_id: str, body: SubjectsIn, unit: Annotated[Unit, Acting("resource:declare")]) -> SubjectsOut:
-    """Replaces everything declared before; a job verifies it over every row, and nothing is used until it holds."""
+    """Replaces everything declared before; a job verifies it over every row, and nothing is used until it holds.
+
+    What protects less than before waits for a second person (`waiting`, decided under /lowerings) and changes nothing.
+    """
     facts = Facts.read({"entities": body.entities, "columns": body.columns})
     subjects.declare(unit, resource_id, facts, body.reason)
-    return SubjectsOut.of(subjects.read(unit, resource_id))
+    return SubjectsOut.of(unit, subjects.read(unit, resource_id))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -155,3 +156,59 @@ def perturbations_of(facts: Facts, columns: Sequence[Described]) -> dict[str, Pe
     """Column → how the proofs change its values."""
     said = {name: fact.perturb for name, fact in facts.columns.items() if fact.perturb}
     return {c.name: said.get(c.name) or derived_perturbation(c) for c in columns}
+
+
+# ---- what protects less ----
+
+
+WEAKENINGS: dict[str, Text] = {
+    "kind": Text("不再当作“{kind}”的数据", "its rows would no longer be those of “{kind}”"),
+    "key": Text("“{kind}”改由“{after}”识别（原为“{before}”）", "“{kind}” would be known by “{after}”, not “{before}”"),
+    "holding": Text("“{kind}”不再按“{before}”归并企业集团", "“{kind}” would no longer be grouped by “{before}”"),
+    "missing": Text("允许缺少“{kind}”标识的行由 {before}% 放宽到 {after}%",
+                    "rows without a key of “{kind}” would be allowed up to {after}%, not {before}%"),
+    "role": Text("列“{column}”的角色放宽", "column “{column}” would have a less protected role"),
+}  # fmt: skip
+"""what a declaration would take away → in words"""
+
+
+@dataclass(frozen=True, slots=True)
+class Weakening:
+    """One protection that a declaration takes away: a code of `WEAKENINGS` and what its words name."""
+
+    code: str
+    named: Mapping[str, str]
+
+
+def weakened(before: Facts, after: Facts, columns: Sequence[Described]) -> list[Weakening]:
+    """What `after` protects less than `before`; empty when it may take effect on one person's word.
+
+    A kind, its key, the grouping of enterprises and the bound on rows without an owner decide who is counted as whom;
+    a role decides what the proofs leave as it is. A further determining column that is taken out only makes fewer jobs
+    provable, so it is no weakening.
+    """
+    kinds = [w for kind, fact in before.entities.items() for w in _of_kind(kind, fact, after.entities.get(kind))]
+    old, new = (roles_of(Facts(columns=f.columns), columns) for f in (before, after))
+    return kinds + [
+        Weakening("role", {"column": name, "before": old[name], "after": new[name]})
+        for name in old if ROLES.index(new[name]) > ROLES.index(old[name])
+    ]  # fmt: skip
+
+
+def _of_kind(kind: str, fact: EntityFact, new: EntityFact | None) -> Iterator[Weakening]:
+    if new is None:
+        yield Weakening("kind", {"kind": kind})
+        return
+    if (new.column, new.through) != (fact.column, fact.through):
+        yield Weakening("key", {"kind": kind, "before": _known_by(fact), "after": _known_by(new)})
+    if fact.holding and new.holding != fact.holding:
+        yield Weakening("holding", {"kind": kind, "before": fact.holding})
+    if new.missing_share_max > fact.missing_share_max:
+        shares = {"before": fact.missing_share_max, "after": new.missing_share_max}
+        yield Weakening("missing", {"kind": kind, **{k: f"{100 * v:.4g}" for k, v in shares.items()}})
+
+
+def _known_by(fact: EntityFact) -> str:
+    if fact.through is None:
+        return fact.column
+    return f"{fact.column} → {fact.through.resource}.{fact.through.owner}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.text import Text
-from sandbox.catalog import repository
+from sandbox.catalog import repository, subjects
 from sandbox.catalog.model import DELIVERY, LOWERING
 from sandbox.catalog.protection import ROLES, Change, Grade, Override, split, weakens
 from sandbox.catalog.repository import Lowering, Resource, ResourceColumn, ResourceVersion
@@ -307,6 +307,8 @@ def _second_person(unit: Unit, request: Lowering) -> None:
 
 @LOWERING.guard("floor_kept")
 def _floor_kept(unit: Unit, request: Lowering) -> None:
+    if not request.column_name:
+        return  # whose records the rows are has no floor
     resource, policy = repository.get(unit.session, request.resource_id), editions.in_force(unit, "grading")
     column = _column_of(unit, request)
     _check_floor(resource, column, _changes_of(request, column), policy)
@@ -337,7 +339,9 @@ def decide(unit: Unit, lowering_id: str, step: str, reason: str) -> Lowering:
     LOWERING.advance(unit, request, step, reason=reason, resource=resource.id, column=request.column_name)
     if step != "withdraw":
         request.reviewer_id, request.decision = unit.actor.id, reason.strip()
-    if step == "approve":
+    if step == "approve" and not request.column_name:
+        subjects.lower(unit, resource, request)
+    elif step == "approve":
         version = repository.version(unit.session, resource.id, request.version)
         column = _column_of(unit, request)
         _set_grade(unit, resource, version, column, _changes_of(request, column), "resource:lower", request.reason)
@@ -386,7 +390,7 @@ def _no_open_lowering(unit: Unit, delivery: Any) -> None:
         unit.session, resource_id=delivery.resource_id, number=delivery.version, state="requested"
     )
     if open_ones:
-        names = "、".join(sorted(r.column_name for r in open_ones))
+        names = "、".join(sorted(r.column_name or "主体与角色" for r in open_ones))
         raise InvalidTransition(
             "grade.lowering_open",
             Text(f"降级申请尚待第二人核定：{names}", f"A lowering waits for its second person: {names}"),

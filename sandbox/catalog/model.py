@@ -77,25 +77,25 @@ MODES = ("replace", "append", "regrade")
 
 LOWERING = Lifecycle(
     noun="lowering",
-    title=Text("降低分级", "Lowering of a grade"),
+    title=Text("放宽保护", "Less protection"),
     initial="requested",
     states=(
         State("requested", Text("待第二人核定", "waits for a second person"), Role.DEPARTMENT, "warn"),
-        State("approved", Text("已同意降级", "lowered"), None, "good"),
-        State("refused", Text("未同意降级", "not lowered"), None, "bad"),
+        State("approved", Text("已同意放宽", "lowered"), None, "good"),
+        State("refused", Text("未同意放宽", "not lowered"), None, "bad"),
         State("withdrawn", Text("已撤回", "withdrawn"), None, "neutral"),
         State("dropped", Text("版本已被取代", "the version was replaced"), None, "neutral"),
     ),
     transitions=(
-        Transition("approve", ("requested",), "approved", "lowering:decide", Text("同意降级", "approve the lowering"),
+        Transition("approve", ("requested",), "approved", "lowering:decide", Text("同意放宽", "approve the lowering"),
                    guards=("second_person", "floor_kept"), reason=True),
-        Transition("refuse", ("requested",), "refused", "lowering:decide", Text("不同意降级", "refuse the lowering"),
+        Transition("refuse", ("requested",), "refused", "lowering:decide", Text("不同意放宽", "refuse the lowering"),
                    guards=("second_person",), reason=True),
         Transition("withdraw", ("requested",), "withdrawn", "resource:confirm", Text("撤回", "withdraw")),
         Transition("drop", ("requested",), "dropped", "resource:ingest",
                    Text("随版本取代而作废", "lapse with its version")),
     ),
 )  # fmt: skip
-"""Taking a protection away (level, sensitivity, role as an identifier) needs a reason and a second person (reference
-regulation.md §3 row 4). The row does not say who the second person is; assumed: anybody else of the department, or a
-compliance officer, where a department has one account only."""
+"""Taking a protection away (level, sensitivity, role as an identifier, whose records the rows are) needs a reason and a
+second person (reference regulation.md §3 row 4). The row does not say who the second person is; assumed: anybody else
+of the department, or a compliance officer, where a department has one account only."""

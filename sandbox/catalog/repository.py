@@ -155,7 +155,10 @@ class ResourceColumn(Base):
 
 
 class Lowering(StatefulMixin, Base):
-    """A request to protect one column less, which a second person decides. `organisation_id` is the department."""
+    """A request to protect one column less, which a second person decides. `organisation_id` is the department.
+
+    Without a `column_name` it is about whose records the rows are and what the columns are to the proofs (`subjects`).
+    """
 
     __tablename__ = "lowering"
 
@@ -163,7 +166,7 @@ class Lowering(StatefulMixin, Base):
     version: Mapped[int]
     column_name: Mapped[str] = short(200)
     before: Mapped[dict[str, Any]]
-    """fact of the grade → what it was when somebody asked; `after`: what it is to be"""
+    """fact of the grade → what it was when somebody asked; `after`: what it is to be. Without a column: `Facts`"""
     after: Mapped[dict[str, Any]]
     reason: Mapped[str] = short(4000)
     author_id: Mapped[str] = short()

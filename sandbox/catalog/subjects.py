@@ -20,8 +20,10 @@ from sandbox.catalog.entityfacts import (
     derived_role,
     perturbations_of,
     roles_of,
+    weakened,
 )
-from sandbox.catalog.repository import Resource, ResourceVersion
+from sandbox.catalog.model import LOWERING
+from sandbox.catalog.repository import Lowering, Resource, ResourceColumn, ResourceVersion
 from sandbox.kernel import jobs, permissions
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.errors import BadInput, Conflict
@@ -183,10 +185,12 @@ def unusable(session: Session, resource: Resource, version: ResourceVersion) -> 
 # ---- people decide ----
 
 
-def declare(unit: Unit, resource_id: str, facts: Facts, reason: str) -> Resource:
+def declare(unit: Unit, resource_id: str, facts: Facts, reason: str) -> Lowering | None:
     """The department says whose records a table holds and what its columns are; a job verifies it over the rows.
 
-    Raises `BadInput` without a reason or for a column that the version does not have, `Conflict` when nothing changes.
+    What protects less than before waits for a second person, as a whole: the request is returned, and nothing changes
+    yet. None: it is declared. Raises `BadInput` without a reason or for a column that the version does not have,
+    `Conflict` when nothing changes or such a request waits.
     """
     resource = repository.get(unit.session, resource_id, locked=True)
     permissions.check(unit.actor, "resource:declare", owner=resource.organisation_id)
@@ -196,20 +200,64 @@ def declare(unit: Unit, resource_id: str, facts: Facts, reason: str) -> Resource
     if facts == before:
         raise Conflict("subject.same", Text("主体与角色已经如此声明", "This is what is declared already"),
                        fix=Text("请修改后再提交", "Change something first"), id=resource.id)  # fmt: skip
-    _require_columns(unit, resource, facts)
+    number = newest(unit.session, resource)
+    columns = repository.columns(unit.session, resource.id, number) if number else []
+    if number is not None:  # else what the first delivery brings decides
+        _require_columns(resource, facts, columns)
+        if weakened(before, facts, columns):
+            return _ask_second(unit, resource, number, facts, reason)
+    _set(unit, resource, facts, reason)
+    return None
+
+
+def _set(unit: Unit, resource: Resource, facts: Facts, reason: str) -> None:
+    before = resource.facts
     resource.subjects = facts.stored()
     unit.audit("resource:subjects", "resource", resource.id, before=before.stored(), after=facts.stored(),
                reason=reason.strip())  # fmt: skip
     if facts.digest != before.digest:
         verify_again(unit, resource)
-    return resource
 
 
-def _require_columns(unit: Unit, resource: Resource, facts: Facts) -> None:
-    number = newest(unit.session, resource)
-    if number is None:
-        return  # what the first delivery brings decides
-    known = {c.name for c in repository.columns(unit.session, resource.id, number)}
+def _ask_second(unit: Unit, resource: Resource, number: int, facts: Facts, reason: str) -> Lowering:
+    if waiting(unit.session, resource.id) is not None:
+        raise Conflict(
+            "lowering.exists",
+            Text("主体与角色已有一份放宽保护的申请待核定", "A request to protect this table less is waiting already"),
+            fix=Text("请先撤回原申请，或等待核定", "Withdraw it first, or wait for the decision"), id=resource.id,
+        )  # fmt: skip
+    row = Lowering(
+        id=new_id("low"), organisation_id=resource.organisation_id, state=LOWERING.initial, state_since=unit.now,
+        created_at=unit.now, resource_id=resource.id, version=number, column_name="",
+        before=resource.facts.stored(), after=facts.stored(), reason=reason.strip(), author_id=unit.actor.id,
+        reviewer_id=None, decision="",
+    )  # fmt: skip
+    unit.session.add(row)
+    unit.session.flush()
+    unit.audit("lowering:request", "resource", resource.id, lowering=row.id, before=row.before, after=row.after,
+               reason=row.reason)  # fmt: skip
+    return row
+
+
+def waiting(session: Session, resource_id: str) -> Lowering | None:
+    """The request to protect a table's entities less that a second person has to decide on, if any."""
+    asked = repository.lowerings(session, resource_id=resource_id, state="requested")
+    return next((one for one in asked if not one.column_name), None)
+
+
+def lower(unit: Unit, resource: Resource, request: Lowering) -> None:
+    """Declare what a second person has agreed to. Raises `Conflict` when other facts were declared in between."""
+    if resource.facts != Facts.of(request.before):
+        raise Conflict(
+            "lowering.outdated",
+            Text("申请之后主体与角色已另有调整，不能按原申请核定", "Something else was declared since"),
+            fix=Text("请撤回后按现状重新申请", "Withdraw it and ask again from what is declared now"), id=resource.id,
+        )  # fmt: skip
+    _set(unit, resource, Facts.of(request.after), request.reason)
+
+
+def _require_columns(resource: Resource, facts: Facts, columns: Sequence[ResourceColumn]) -> None:
+    known = {c.name for c in columns}
     named = {*facts.columns, *(c for fact in facts.entities.values() for c in fact.columns)}
     if missing := sorted(named - known):
         raise BadInput(

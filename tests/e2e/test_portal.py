@@ -157,7 +157,7 @@ def redeliver(stage: Stage) -> None:
     open_from_home(officer, "门诊就诊 陪诊人")
     stage.look(officer, "officer-lowering")
     officer.locator("textarea").first.fill("核实无误")
-    press(officer, "同意降级")
+    press(officer, "同意放宽")
     page.goto(address)
     press(page, "确认分级")
     open_from_home(operator, "门诊就诊")

@@ -15,7 +15,7 @@ from api.demo.client import ApiError
 from pipelines import granted, upkeep
 from sandbox.applications import repository as applications
 from sandbox.applications.repository import Grant
-from sandbox.catalog import repository, service, subjects
+from sandbox.catalog import grades, repository, service, subjects
 from sandbox.catalog.entityfacts import ColumnFact, Facts
 from sandbox.kernel.errors import BadInput
 from sandbox.lake import Lake
@@ -30,7 +30,7 @@ PERSON = {"person": {"column": "证件", "determined_by": {"流水号": "就诊"
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stages.Embedded]:
     with stages.embedded(tmp_path_factory.mktemp("facts") / "home") as made:
-        for login in ("health", "operator", "police"):
+        for login in ("health", "operator", "police", "officer1"):
             made.client.sign_in(login, made.password)
         yield made
 
@@ -78,6 +78,13 @@ class Table:
         self.stage.settle()
         return self.facts()
 
+    def agreed(self) -> dict[str, Any]:
+        """A compliance officer agrees to the less protection that waits."""
+        body = {"decision": "approve", "reason": "已核实"}
+        self.stage.client.post("officer1", f"/lowerings/{self.facts()['waiting']}/decision", body)
+        self.stage.settle()
+        return self.facts()
+
     def unusable(self) -> Any:
         with self.stage.platform.system() as unit:
             resource = repository.get(unit.session, self.id)
@@ -103,7 +110,8 @@ def test_rows_that_do_not_bear_a_fact_out_are_a_finding_and_block_proofs(stage: 
     assert "流水号" in told["detail"]["zh"]
     assert "K00002" not in json.dumps([told, found], ensure_ascii=False)
     assert table.unusable()[0].zh.startswith("资源“就诊二”的主体声明与该版本数据不符")
-    assert table.declare({"person": {"column": "证件"}})["failures"] == []
+    assert table.declare({"person": {"column": "证件"}})["failures"] != [], "rows without an owner: nobody agreed yet"
+    assert table.agreed()["failures"] == []
     assert table.unusable() is None
     assert table.deliver(rows(lacking=30))["failures"] == []
 
@@ -252,7 +260,10 @@ def test_the_role_of_a_column_is_corrected_without_another_verification(world: W
     with world.by(world.department) as unit:
         entities = subjects.read(unit, resource).facts.entities
         facts = Facts(entities=entities, columns={"费用": ColumnFact(role="open", reason="收费标准已公开")})
-        subjects.declare(unit, resource, facts, "收费标准已公开")
+        asked = subjects.declare(unit, resource, facts, "收费标准已公开")
+        assert asked is not None
+    with world.by(world.colleague) as unit:
+        grades.decide(unit, asked.id, "approve", "已核实")
         told = {c.name: (c.role, c.by_grade) for c in subjects.read(unit, resource).columns}
     assert told["费用"] == ("open", "sensitive")
     start(world, workspace, spec)

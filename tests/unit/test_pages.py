@@ -553,7 +553,7 @@ def test_a_lowering_stands_on_the_second_persons_desk_and_not_on_the_first_ones(
     refused = first.post(f"/lowerings/{asked.id}/steps", transition="approve", reason="x")
     assert refused.status_code == 403 and "第二人" in refused.text
     second.press(f"/lowerings/{asked.id}/steps", transition="approve", reason="核实无误")
-    assert "已同意降级" in first.get(f"/resources/{resource}?tab=columns").text
+    assert "已同意放宽" in first.get(f"/resources/{resource}?tab=columns").text
 
 
 def test_category_sensitivity_and_role_are_corrected_on_the_page(fresh: City) -> None:

@@ -30,6 +30,14 @@ class Page:
     def press(self, where: str = "", **typed: str) -> None:
         assert self.person.press(f"/resources/{self.id}/subjects{where}", **typed).endswith("tab=subjects")
 
+    def agreed(self, who: str = "colleague") -> None:
+        """A second person agrees to what waits."""
+        with self.world.system() as unit:
+            asked = subjects.waiting(unit.session, self.id)
+        assert asked is not None
+        second = Person(application(self.world.platform), who)
+        assert second.press(f"/lowerings/{asked.id}/steps", transition="approve", reason="已核实").endswith("=subjects")
+
     def facts(self) -> Facts:
         with self.world.system() as unit:
             return repository.get(unit.session, self.id).facts
@@ -67,9 +75,11 @@ def test_an_entity_is_declared_changed_and_declared_no_longer(page: Page) -> Non
     assert "尚未校验" in page.words(), "it is not used before it was verified"
     elsewhere = {"other": "户籍", "other_key": "户号", "other_owner": "户主"}
     page.press(kind="household", column="区", most="5", reason="更正", **elsewhere)
+    page.agreed()
     through = page.facts().entities["household"].through
     assert through is not None and (through.resource, through.key, through.owner) == ("户籍", "户号", "户主")
     page.press(kind="household", step="remove", reason="重复")
+    page.agreed()
     assert list(page.facts().entities) == ["person"]
     assert [e.facts["reason"] for e in page.world.events("resource:subjects")] == ["按登记表", "更正", "重复"]
 
@@ -107,12 +117,44 @@ def test_a_proposal_is_accepted_by_its_button(page: Page) -> None:
 
 def test_a_role_is_corrected_with_its_reason_and_given_back_to_the_grade(page: Page) -> None:
     page.press("/columns", column="费用", role="open", perturb="", reason="收费标准已公开")
+    page.agreed()
     said = page.words()
     assert "部门更正：收费标准已公开" in said and "公开值" in said
     page.press("/columns", column="费用", role="", perturb="", reason="撤回")
     assert page.facts().columns == {}
     refused = page.person.post(f"/resources/{page.id}/subjects/columns", column="费用", role="secret", reason="x")
     assert refused.status_code == 422
+
+
+def test_who_asks_for_less_protection_is_not_who_agrees_to_it(page: Page) -> None:
+    page.press(kind="person", step="remove", reason="误填")
+    said = page.words()
+    assert list(page.facts().entities) == ["person"], "nothing has changed yet"
+    assert "申请放宽保护" in said and "不再当作“个人”的数据" in said and "误填" in said
+    assert page.id in Person(application(page.world.platform), "officer").get("/").text
+    again = page.person.post(f"/resources/{page.id}/subjects", kind="person", step="remove", reason="再次")
+    assert again.status_code == 409
+    with page.world.system() as unit:
+        asked = subjects.waiting(unit.session, page.id)
+    assert asked is not None
+    alone = page.person.post(f"/lowerings/{asked.id}/steps", transition="approve", reason="x")
+    assert alone.status_code == 403 and list(page.facts().entities) == ["person"]
+    page.agreed("officer")
+    assert page.facts().entities == {}
+    assert "申请放宽保护" not in page.words()
+
+
+def test_what_was_asked_for_is_not_agreed_to_once_something_else_was_declared(page: Page) -> None:
+    page.press("/columns", column="费用", role="open", perturb="", reason="收费标准已公开")
+    assert "列“费用”的角色放宽：" in page.words()
+    page.press(kind="household", column="区", most="5", reason="按登记表")
+    with page.world.system() as unit:
+        asked = subjects.waiting(unit.session, page.id)
+    assert asked is not None
+    second = Person(application(page.world.platform), "colleague")
+    refused = second.post(f"/lowerings/{asked.id}/steps", transition="approve", reason="已核实")
+    assert refused.status_code == 409 and "另有调整" in refused.text
+    assert page.facts().columns == {} and "household" in page.facts().entities
 
 
 def test_only_the_department_itself_changes_what_is_declared(page: Page) -> None:
@@ -156,5 +198,8 @@ def test_the_command_declares_from_a_file(page: Page, pds: Any, tmp_path: Path) 
     file.write_text("entities:\n  person: {column: 身份证号, determined_by: {费用: 账单}}\n", encoding="utf-8")
     assert pds("declare", page.id, str(file), "--reason", "按登记表").exit_code == 0
     assert page.facts().entities["person"].determined_by == {"费用": "账单"}
+    file.write_text("entities: {}\n", encoding="utf-8")
+    assert "第二人" in pds("declare", page.id, str(file), "--reason", "误填").stdout
+    assert "person" in page.facts().entities
     file.write_text("entities: [1, 2]\n", encoding="utf-8")
     assert pds("declare", page.id, str(file), "--reason", "再改").exit_code != 0

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.subjects import Around, Column, Other, Owner, findings, key_of, verify
 from policies.text import UserError
-from sandbox.catalog.entityfacts import ColumnFact, EntityFact, Facts, perturbations_of, roles_of
+from sandbox.catalog.entityfacts import ColumnFact, EntityFact, Facts, perturbations_of, roles_of, weakened
 from sandbox.catalog.repository import ResourceColumn
 from sandbox.catalog.subjects import Checked
 from sandbox.products.budget import Cancelled
@@ -242,3 +242,49 @@ def test_a_verification_that_is_cancelled_stops_at_the_step_it_is_in(tmp_path: P
     with pytest.raises(Cancelled):
         watched(tmp_path, looker)
     assert len(looker.steps) == step
+
+
+# ---- what protects less ----
+
+BOTH: dict[str, dict[str, Any]] = {
+    "person": {"column": "人", "determined_by": {"号": "就诊"}, "missing_share_max": 0.1},
+    "enterprise": {"column": "企", "holding": "集团"},
+}
+
+
+def changed(kind: str, **fields: Any) -> dict[str, Any]:
+    return BOTH | {kind: BOTH[kind] | fields}
+
+
+LOOKED_UP = {"resource": "户籍", "key": "户号", "owner": "户主"}
+LESS: list[tuple[str, dict[str, Any], dict[str, str], list[str]]] = [
+    ("nothing changes", BOTH, {}, []),
+    ("one kind more", BOTH | {"household": {"column": "户"}}, {}, []),
+    ("a kind is taken back", {"person": BOTH["person"]}, {}, ["kind"]),
+    ("another key", changed("person", column="号"), {}, ["key"]),
+    ("owners looked up elsewhere", changed("person", through=LOOKED_UP), {}, ["key"]),
+    ("enterprises no longer grouped", changed("enterprise", holding=None), {}, ["holding"]),
+    ("enterprises grouped otherwise", changed("enterprise", holding="户"), {}, ["holding"]),
+    ("people grouped where they were not", changed("person", holding="户"), {}, []),
+    ("more rows may lack an owner", changed("person", missing_share_max=0.2), {}, ["missing"]),
+    ("fewer rows may lack an owner", changed("person", missing_share_max=0.0), {}, []),
+    ("a column determines nobody any more", changed("person", determined_by={}), {}, []),
+    ("a further column determines", changed("person", determined_by={"号": "就诊", "户": "户"}), {}, []),
+    ("a sensitive column is called open", BOTH, {"费": "open"}, ["role"]),
+    ("a sensitive column is called quasi", BOTH, {"费": "quasi"}, []),
+    ("an open column is called sensitive", BOTH, {"区": "sensitive"}, []),
+    ("two at once", {"person": BOTH["person"]}, {"费": "open"}, ["kind", "role"]),
+]
+
+
+@pytest.mark.parametrize(("entities", "roles", "codes"), [c[1:] for c in LESS], ids=[c[0] for c in LESS])
+def test_what_protects_less_is_told_from_what_protects_as_much(
+    entities: dict[str, Any], roles: dict[str, str], codes: list[str]
+) -> None:
+    levels = {"人": 3, "号": 2, "企": 2, "集团": 2, "户": 2, "费": 2, "区": 1}
+    columns = [
+        ResourceColumn(name=n, type="text", level=v, sensitive=False, identifier_role="none", distinct=5)
+        for n, v in levels.items()
+    ]  # fmt: skip
+    after = Facts.read({"entities": entities, "columns": {n: {"role": r, "reason": "x"} for n, r in roles.items()}})
+    assert [w.code for w in weakened(Facts.read({"entities": BOTH}), after, columns)] == codes
