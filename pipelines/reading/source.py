@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,8 @@ _AHEAD = 4  # blocks being looked at while the next ones are read
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _GB_IN_COMMON_USE = 0.8  # share of characters within GB 2312 below which text read as GB18030 is probably not Chinese
 _SAMPLED_BLOCKS, _SAMPLED_BYTES = 64, 128 * 1024  # blocks, and bytes of each, where the encoding is in doubt
+_GLANCE = 2 * _SAMPLED_BYTES
+_ASCII = re.compile(r"[\x00-\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +275,7 @@ def _by_lines(seen: Survey) -> Survey:
     accepts much. Every byte is decoded later, and a line that cannot be then goes to quarantine."""
     apart = max(1, seen.size // BLOCK // _SAMPLED_BLOCKS)
     starts = range(0, seen.size, BLOCK * apart)
-    rows = [line for at in starts for line in _foreign_lines(_lines_at(seen.path, at))]
+    rows = [line for at in starts for line in _foreign_lines(seen.path, at)]
     utf8 = sum(_valid(r, "utf-8") for r in rows)
     if utf8 >= 0.9 * len(rows):
         return replace(seen, encoding="utf-8")
@@ -285,14 +288,18 @@ def _by_lines(seen: Survey) -> Survey:
     return replace(seen, encoding="gb18030")
 
 
-def _foreign_lines(block: bytes) -> list[bytes]:
-    """Lines of a block that are not plain ASCII: some hundreds, from the first one on."""
-    if block.isascii():
-        return []
-    first = int(np.argmax(np.frombuffer(block, dtype=np.uint8) > 127))
-    start = block.rfind(b"\n", 0, first) + 1
-    end = block.find(b"\n", min(len(block), start + _SAMPLED_BYTES)) + 1 or len(block)
-    return [r for r in block[start:end].split(b"\n") if not r.isascii()]
+def _foreign_lines(path: Path, start: int) -> list[bytes]:
+    """Lines of one block that are not plain ASCII: some hundreds, from the first one on."""
+    for size in (_GLANCE, BLOCK):  # most often they begin at once
+        block = _lines_at(path, start, size)
+        if block.isascii():
+            continue
+        first = int(np.argmax(np.frombuffer(block, dtype=np.uint8) > 127))
+        begin = block.rfind(b"\n", 0, first) + 1
+        end = block.find(b"\n", min(len(block), begin + _SAMPLED_BYTES)) + 1
+        if end or size == BLOCK:
+            return [r for r in block[begin : end or len(block)].split(b"\n") if not r.isascii()]
+    return []
 
 
 def _valid(data: bytes, encoding: str) -> bool:
@@ -306,12 +313,12 @@ def _valid(data: bytes, encoding: str) -> bool:
 def _looks_chinese(lines: list[bytes]) -> bool:
     """GB18030 accepts Big5, Shift-JIS and Latin text too, but then few characters are of GB 2312."""
     text = b"".join(lines[:5000]).decode("gb18030", "ignore")
-    foreign = "".join(c for c in text if not c.isascii())[:200_000]
+    foreign = _ASCII.sub("", text)[:200_000]
     return len(foreign.encode("gb2312", "ignore")) >= 2 * _GB_IN_COMMON_USE * len(foreign)
 
 
-def _lines_at(path: Path, start: int) -> bytes:
-    """The lines of one block (0x0A is no part of a longer character in UTF-8 and GB18030)."""
-    block = next(blocks(path, start, start + BLOCK), b"")
+def _lines_at(path: Path, start: int, size: int) -> bytes:
+    """The lines within some bytes (0x0A is no part of a longer character in UTF-8 and GB18030)."""
+    block = next(blocks(path, start, start + size), b"")
     begin = block.find(b"\n") + 1 if start else 0
     return block[begin : block.rfind(b"\n") + 1] or block[begin:]

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE, Popen
 
+from pipelines.reading import gbk
 from pipelines.reading.findings import refusal
 from pipelines.reading.source import LineCounter, Lines, Survey, blocks, line_ends
 
@@ -109,11 +110,16 @@ def _utf8(source: Path, start: int, end: int, encoding: str) -> Iterator[bytes]:
     if encoding == "utf-8":
         yield from blocks(source, start, end)
         return
-    decoder = codecs.getincrementaldecoder(encoding)(_TOLERANT if encoding == "gb18030" else "strict")
+    if encoding == "gb18030":
+        tolerant = gbk.Decoder(_TOLERANT)
+        yield from map(tolerant.decode, blocks(source, start, end))
+        yield tolerant.decode(b"", final=True)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
         for block in blocks(source, start, end):
-            yield decoder.decode(block).encode("utf-8", "surrogateescape")
-        yield decoder.decode(b"", True).encode("utf-8", "surrogateescape")
+            yield decoder.decode(block).encode("utf-8")
+        yield decoder.decode(b"", True).encode("utf-8")
     except UnicodeError:
         raise refusal("encoding_mismatch", encoding=encoding) from None
 
