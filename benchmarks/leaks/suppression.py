@@ -123,3 +123,50 @@ for _name, (_measures, _earlier) in BEFORE.items():
         seen = released(town, sources, text)
         blind = aggregate(town, sources, product(measures, []))
         return Pair(replace(blind, history=seen), aggregate(town, sources, product(measures, []), history=seen))
+
+
+# ---- people who are in several parts of a whole: their sets add up to nothing, the labels do ----
+
+DATED = {"derive": {"月": {"month": "日期"}, "季": {"quarter": "日期"}}}
+MARCH = (WHERE, "2026-03")
+
+
+def coming_back(town: Town, name: str, n: int = 4) -> Frame:
+    """All come in each month of a quarter, but of the thirty in a district of their own only `n` come in March."""
+    months = pl.DataFrame({"日期": [f"2026-{m:02}-10" for m in (1, 2, 3)]}).select(pl.col("日期").str.to_date())
+    rows = base(town)
+    moved = rows.sample(30, seed=town.rng(name).randrange(10**6)).with_columns(
+        所属区=pl.lit(WHERE), 身份证号=pl.lit("N") + pl.col("身份证号")
+    )
+    every = pl.concat([rows.join(months, how="cross"), moved.join(months.head(2), how="cross")])
+    return pl.concat([every, moved.head(n).join(months.tail(1), how="cross")])
+
+
+def dated(measures: Mapping[str, Any], dimensions: list[str], **more: Any) -> Any:
+    return job(measures, dimensions, **DATED, **more)
+
+
+def months_of(town: Town, name: str, n: int = 4) -> Any:
+    return {"t": town.source(coming_back(town, name, n), "身份证号", roles=ROLES | {"日期": "open"})}
+
+
+for _rule in ("EXP-SUPP-01", "EXP-DIFF-01"):
+
+    @case(f"hidden: an amount of a month that an earlier quarter gives back, {_rule}", _rule, "ledger")
+    def of_a_quarter(town: Town) -> Pair:
+        sources = months_of(town, "quarter")
+        seen = released(town, sources, dated(SUM, ["所属区", "季"]))
+        text = dated(SUM, ["所属区", "月"], **STARS)
+        blind = aggregate(town, sources, text)
+        leak = replace(hiding(blind, rows_of(blind, MARCH)), history=seen)
+        return Pair(leak, aggregate(town, sources, text, history=seen))
+
+
+@case("hidden: a month released with stars, and now the quarter", "EXP-DIFF-01", "ledger")
+def quarter_after(town: Town) -> Pair:
+    def request(n: int) -> ExportSubject:
+        sources = months_of(town, "after", n)
+        seen = released(town, sources, dated(SUM, ["所属区", "月"], **STARS))
+        return aggregate(town, sources, dated(SUM, ["所属区", "季"]), history=seen)
+
+    return Pair(request(4), request(30))

@@ -5,7 +5,8 @@ each table the cells inside it, and a rest that nobody has been told, make it up
 cell, so what contains it is asked the same way, `HOPS` times in all: of W = H + S and T = S + U the first hop gives the
 rest S, the second says what it is. Rests of one set and one value are one unknown, and the number itself where one was
 released. What adds up over tables, in sums and differences of sets that overlap, is found as the closure finds it, in
-the echelon form of short rows; longer ones are the closure's to decide. All of it is bounded: a history that is too
+the echelon form of short rows; longer ones are the closure's to decide. Where entities are in several parts of a whole,
+as people in several months, sets cannot tell: there labels do (`rollups`). All of it is bounded: a history that is too
 large for it is for people.
 """
 
@@ -22,7 +23,8 @@ from sandbox.exports.closure import atoms
 from sandbox.exports.echelon import Echelon, Sparse
 from sandbox.exports.encoding import encode
 from sandbox.exports.hiding import Builder, Quantity
-from sandbox.exports.history import COUNT, COUNTS, ReleasedCell
+from sandbox.exports.history import COUNT, COUNTS, ReleasedCell, labels_of
+from sandbox.exports.rollups import NOT_ADDED, Labels, made_up
 from sandbox.exports.systems import UNKNOWN, Cell, Relation
 from sandbox.products.budget import OverBudget
 from sandbox.products.evidence import Evidence
@@ -53,6 +55,11 @@ class _Item:
     hidden: bool
     place: int | None = None
     cell: Cell | None = None
+    labels: Labels = ()
+
+    @property
+    def amount(self) -> float:
+        return self.value
 
     @property
     def own(self) -> bool:
@@ -87,13 +94,16 @@ def add_earlier(
 def _own(
     own: Sequence[tuple[Quantity, Sequence[int]]], evidence: Evidence, hidden: Collection[int]
 ) -> dict[Kind, list[_Item]]:
+    labels = [labels_of(evidence, row) for row in range(len(evidence.rows))]
     sets = {name: BitMap.deserialize(raw) for kind in evidence.kinds for name, raw in kind.bitmaps.items()}
     items: dict[Kind, list[_Item]] = defaultdict(list)
     for quantity, places in own:
         for row, lines in enumerate(quantity.behind):
             table = ("own", quantity.name, str(evidence.groupings[row]))
             for kind, name, *_ in lines:
-                one = _Item(name, sets[name], quantity.values[row], table, row in hidden, places[row])
+                one = _Item(
+                    name, sets[name], quantity.values[row], table, row in hidden, places[row], labels=labels[row]
+                )
                 for variable in _variables(quantity):
                     items[(kind, *variable)].append(one)
     return items
@@ -111,10 +121,10 @@ def _earlier(kind: Kind, cell: ReleasedCell) -> _Item:
     value = min(max(value, shown[0]), shown[1])
     hidden, table = cell.value == "suppressed", (cell.release, cell.table, str(cell.grouping))
     if not hidden and shown[0] == shown[1]:
-        return _Item(cell.bitmap, cell.entities, value, table, False)
+        return _Item(cell.bitmap, cell.entities, value, table, False, labels=cell.labels)
     key, outside = (*kind, cell.bitmap, repr(value), repr(shown)), (0.0 if value >= 0 else -math.inf, math.inf)
     made = Cell(key, value, shown, outside, hidden, whole=cell.op in COUNTS)
-    return _Item(cell.bitmap, cell.entities, value, table, hidden, cell=made)
+    return _Item(cell.bitmap, cell.entities, value, table, hidden, cell=made, labels=cell.labels)
 
 
 @dataclass
@@ -151,6 +161,21 @@ class _Reach:
             if not unknown:
                 break
         self._add_up()
+        if self._kind[-1] not in NOT_ADDED:
+            self._roll_up()
+
+    def _roll_up(self) -> None:
+        """Relate the product's tables to earlier ones whose cells they make up, or are made of, by their labels."""
+        tables: dict[Table, list[_Item]] = defaultdict(list)
+        for item in self._items:
+            tables[item.table].append(item)
+        mine, theirs = ([t for name, t in tables.items() if (name[:1] == ("own",)) is own] for own in (True, False))
+        for one in mine:
+            for other in theirs:
+                self._budget.spend(len(one) + len(other))
+                for whole, parts in (*made_up(other, one), *made_up(one, other)):
+                    if any(item.hidden for item in (whole, *parts)):
+                        self._relate([(whole, -1), *((part, 1) for part in parts)])
 
     def _wholes(self, unknown: Sequence[_Item]) -> Iterator[_Item]:
         """The unknown ones, and every number whose set contains one of them."""

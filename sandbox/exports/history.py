@@ -37,7 +37,8 @@ class ReleasedCell:
     released; `derived` follows from other released numbers and adds nothing, `suppressed` has not been seen, but is an
     unknown of every sum it is part of. `x_total` and `tops` are the sum and the largest absolute contributions, largest
     first (None and empty: not known). `table` and `grouping` say beside which cells it stands: a grouping is a set of
-    dimensions, 0 the finest. `unit`: what the members are. `status`: a recalled cell still counts; a pending one
+    dimensions, 0 the finest. `unit`: what the members are. `labels`: the values of the cell's dimensions as text (None:
+    one it is the total over). `status`: a recalled cell still counts; a pending one
     belongs to a request that has not left yet, and one `together` to a request of the same group: who asks for both
     can subtract them, so it counts like a released one.
     """
@@ -59,10 +60,16 @@ class ReleasedCell:
     grouping: int = 0
     unit: Unit = "entity"
     status: Status = "released"
+    labels: tuple[str | None, ...] = ()
 
     @cached_property
     def entities(self) -> BitMap:
         return BitMap.deserialize(self.members)
+
+    @property
+    def amount(self) -> float:
+        """The sum of the absolute contributions; of a number that rests on nothing known, nothing."""
+        return self.x_total or 0.0
 
     @property
     def seen(self) -> bool:
@@ -119,10 +126,11 @@ def _cells(evidence: Evidence, kind: KindEvidence, row: Mapping[str, Any], told:
     tops = tuple(float(row[name]) for name in ("x1", "x2") if row[name] is not None)
     table = f"{evidence.name}:{row['measure']}:{row['part']}"
     grouping = evidence.groupings[row["cell"]] if evidence.groupings else 0
+    labels = labels_of(evidence, row["cell"])
     for name in variables(evidence, row):
         yield ReleasedCell(
             told.release, told.place, kind.kind, name, row["op"], row["n"], row["bitmap"], kind.bitmaps[row["bitmap"]],
-            told.low, told.high, told.value, row["x_total"], tops, table, grouping,
+            told.low, told.high, told.value, row["x_total"], tops, table, grouping, labels=labels,
         )  # fmt: skip
 
 
@@ -132,6 +140,11 @@ def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:
             raise ValueError("a cell without a number of entities")
         for row in kind.cells.filter(kind.cells["n"] > 0).iter_rows(named=True):
             yield kind, row
+
+
+def labels_of(evidence: Evidence, cell: int) -> tuple[str | None, ...]:
+    """The values of a cell's dimensions as text; None for one that it is the total over, or that is missing."""
+    return tuple(None if v is None else str(v) for v in evidence.rows[cell][: evidence.dimensions])
 
 
 def cell_place(file: str, cell: int, column: str) -> str:
@@ -169,10 +182,12 @@ def load(path: Path) -> tuple[ReleasedCell, ...]:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(path).to_pylist()
-    return tuple(ReleasedCell(**row | {"tops": tuple(row["tops"])}) for row in rows)
+    return tuple(
+        ReleasedCell(**row | {"tops": tuple(row["tops"]), "labels": tuple(row.get("labels") or ())}) for row in rows
+    )
 
 
 def _types(pa: Any) -> list[Any]:
     text, number = pa.string(), pa.float64()
-    told = [text, number, pa.list_(number), text, pa.int64(), text, text]
+    told = [text, number, pa.list_(number), text, pa.int64(), text, text, pa.list_(text)]
     return [text, text, text, text, text, pa.int64(), text, pa.binary(), number, number, *told]

@@ -116,6 +116,8 @@ class LedgerCell(Base):
     at: Mapped[datetime | None]
     """when it was released or reserved; missing for what an older installation released"""
     recalled_at: Mapped[datetime | None]
+    labels: Mapped[list[Any] | None]
+    """missing for what an older installation released"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bo
         yield ReleasedCell(
             row.release_id, row.place, lineage.kind, row.variable, row.op, row.n, row.digest, sets[row.digest],
             row.low, row.high, cast(Value, row.value), row.x_total, tuple(row.tops), row.table_name, row.grouping,
-            cast(Unit, row.unit), cast(Status, row.status),
+            cast(Unit, row.unit), cast(Status, row.status), tuple(row.labels or ()),
         )  # fmt: skip
 
 
@@ -359,5 +361,5 @@ def _row(cell: ReleasedCell, lineage: str, request: ExportRequest, entry: Entry,
         "audience": request.audience, "lineage_id": lineage, "variable": cell.variable, "digest": cell.bitmap,
         "place": cell.place, "op": cell.op, "n": cell.n, "low": cell.low, "high": cell.high, "value": cell.value,
         "x_total": cell.x_total, "tops": list(cell.tops), "table_name": cell.table, "grouping": cell.grouping,
-        "unit": cell.unit, "status": status, "at": entry.at, "recalled_at": None,
+        "unit": cell.unit, "status": status, "at": entry.at, "recalled_at": None, "labels": list(cell.labels),
     }  # fmt: skip

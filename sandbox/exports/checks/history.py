@@ -7,33 +7,41 @@ from typing import Any
 
 from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need, not_assessed
-from sandbox.exports.closure import Exposure, certainty, closure
+from sandbox.exports.closure import Exposure, Term, certainty, closure
 from sandbox.exports.differencing import Pairs, near_pairs, severity
 from sandbox.exports.dominance import dominated
 from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.rollups import Rest, rests
 from sandbox.exports.subject import ExportSubject
 
+Cells = tuple[ReleasedCell, ...]
 
-def _cells(subject: ExportSubject) -> tuple[tuple[ReleasedCell, ...], tuple[ReleasedCell, ...]]:
-    """The cells of this product and those of the history."""
+
+def _cells(subject: ExportSubject) -> tuple[Cells, Cells]:
+    """The cells of this product and those of the history, hidden ones too."""
     spec, evidence = subject.need_evidence()
     base = need(subject.rounding_base, "rounding base")
-    cells = cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden)
-    history = need(subject.history, "history")
-    return tuple(c for c in cells if c.seen), tuple(c for c in history if c.seen)
+    return (
+        cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden), need(subject.history, "history")
+    )
+
+
+def _seen(cells: Cells) -> Cells:
+    return tuple(cell for cell in cells if cell.seen)
 
 
 @check("differencing")
 def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     """No released cell differs from another by fewer than `threshold` entities, nor an amount by what one or two
-    entities hold (R11).
+    entities hold (R11); nor does a cell less its parts in another table, where that hides some of them.
 
     What other merchants have seen goes to a person, as do cells that wait, a spent budget, and a kind of entity whose
     history is empty though products of the same tables have left.
     """
     if subject.by_file:
         return not_assessed("history")
-    new, old = _cells(subject)
+    everything = _cells(subject)
+    new, old = map(_seen, everything)
     limits = {"threshold": parameters.threshold, "budget": parameters.pair_budget}
     pairs = near_pairs(new, old, **limits, near=subject.near)
     apart = near_pairs(new, subject.elsewhere, **limits, near=subject.near)
@@ -41,6 +49,7 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     known = {(miss.place, miss.measured) for miss in misses}
     misses += [m for m in _near(apart, parameters.threshold, Outcome.REVIEW) if (m.place, m.measured) not in known]
     misses += _dominated(new, old, parameters)
+    misses += _rolled_up(*everything, parameters)
     misses += [Miss("history", kind, None, Outcome.REVIEW, about="lost") for kind in subject.lost_kinds]
     if not (pairs.complete and apart.complete):
         misses.append(Miss("history", pairs.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent"))
@@ -73,6 +82,28 @@ def _dominated(new: Sequence[ReleasedCell], old: Sequence[ReleasedCell], paramet
         yield Miss("history", found.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent")
 
 
+def _rolled_up(new: Cells, old: Cells, parameters: Any) -> Iterator[Miss]:
+    found = rests(new, old, threshold=parameters.threshold, percent=parameters.p_percent, budget=parameters.pair_budget)
+    for rest in found.found:
+        place = next(c.place for c in (rest.whole, *rest.hidden) if c.release == "this")
+        note = f"{_named(rest.whole)} less {len(rest.told)} parts leaves {len(rest.hidden)} hidden"
+        outcome = certainty(_exposure(rest), parameters.threshold)
+        if rest.entities < parameters.threshold and outcome is not Outcome.PASS:
+            strict = None if outcome is Outcome.BLOCK else outcome
+            yield Miss(place, rest.entities, parameters.threshold, strict, note)
+        elif rest.share is not None:
+            waits = any(c.status == "pending" for c in (rest.whole, *rest.told))
+            yield Miss(place, round(rest.share, 3), parameters.p_percent, Outcome.REVIEW if waits else None, note,
+                       "dominance")  # fmt: skip
+    if not found.complete:
+        yield Miss("history", found.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent")
+
+
+def _exposure(rest: Rest) -> Exposure:
+    terms = (Term(rest.whole, 1), *(Term(part, -1) for part in rest.told))
+    return Exposure(rest.whole.kind, rest.whole.variable, rest.entities, terms, 1)
+
+
 def _named(cell: ReleasedCell) -> str:
     return f"{cell.release} {cell.place}"
 
@@ -87,7 +118,7 @@ def linear_closure(subject: ExportSubject, parameters: Any) -> Measured:
     """
     if subject.by_file:
         return not_assessed("history")
-    new, old = _cells(subject)
+    new, old = map(_seen, _cells(subject))
     limits = {"threshold": parameters.threshold, "seconds": parameters.budget_seconds}
     result = closure(new, old, **limits, watch=subject.watch)
     misses = []
