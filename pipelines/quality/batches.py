@@ -6,9 +6,10 @@ price of a scan. pyarrow hands out the dictionaries of the file, polars reads th
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,14 @@ from numpy.typing import NDArray
 
 _ROWS = 131_072  # what is worked on at once stays near the processor
 _AHEAD = 2  # batches read in advance: reading one takes longer than looking at one
+_CORES = os.cpu_count() or 1
+_READERS = min(_AHEAD, max(1, _CORES // 2))
+LOOKERS = max(1, _CORES - _READERS)
+"""threads that look at what was read: with those that read it one a core, as more of them only take each other's memory
+and the interpreter"""
 _MOST = 600_000  # rows of a group that is still read in one piece
 _SAMPLE = 4096
-_CODED = 4.5  # bytes a value below which a column chunk is its dictionary and small codes
+_CODED = 6.0  # bytes a value below which a column chunk is its dictionary and small codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,17 @@ class Cells:
 Batch = dict[str, Cells]
 
 
-def batches(files: Sequence[str], threads: Executor) -> Iterator[Batch]:
-    """All rows in order. The next batches are read while the last one is worked on."""
+def batches(files: Sequence[str]) -> Iterator[Batch]:
+    """All rows in order. The next batches are read while the last one is worked on, by threads that do nothing else:
+    they need no interpreter, and nothing that does must come between them."""
     ahead: deque[Future[Batch]] = deque()
-    for piece in _pieces(files):
-        ahead.append(threads.submit(_read, piece))
-        if len(ahead) > _AHEAD:
+    with ThreadPoolExecutor(_READERS) as readers:
+        for piece in _pieces(files):
+            ahead.append(readers.submit(_read, piece))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
             yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
 
 
 @dataclass(frozen=True, slots=True)

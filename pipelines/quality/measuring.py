@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pipelines.quality import keys, summary
 from pipelines.quality.report import Measured, QualityReport, RuleResult, report
 from pipelines.quality.rows import looks
 from pipelines.quality.samples import Places, with_samples
-from pipelines.quality.summary import ROWS, SAMPLES, THREADS, Counted, Summary, only_with, repeated_among
+from pipelines.quality.summary import ROWS, SAMPLES, Counted, Summary, only_with, repeated_among
 from pipelines.quality.texts import moment, number
 from pipelines.quality.words import advice, wanted
 from pipelines.reading.landing import Accounting
@@ -80,7 +81,7 @@ def conclude(
         told = _JUDGES.get(rule.kind, _counted)(case, place, rule)
         return RuleResult(rule.kind, columns_of(rule), kinds[rule.kind], *told, wanted(rule), advice(rule))
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(_JUDGES_AT_ONCE) as threads:
         results = tuple(threads.map(judge, range(len(rules)), rules))
     measured = Measured(found.rows, found.missing, found.invalid, _repeated(case, results, columns), results)
     return report(name, measured, accounting, policy, before=around.before)
@@ -112,6 +113,7 @@ class _Case:
 
 Judged = tuple[int | None, int | None, int, tuple[int, ...]]
 """A, B, how many fail, and the first rows that do"""
+_JUDGES_AT_ONCE = 1 + (os.cpu_count() or 1)  # they wait for files as well
 _UNKNOWN: Judged = (None, None, 0, ())
 
 

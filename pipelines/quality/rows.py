@@ -38,10 +38,12 @@ def looks(
     spread: dict[str, set[str]] = {c.name: set() for c in columns}
     for rule in rules:
         for name in columns_of(rule) if rule.kind != "required" else ():  # which values are missing is known anyway
-            face = _face(rule, name, recipes[name].type)
-            wants[name] |= {"text", face}
+            asked = {_face(rule, name, recipes[name].type)}
+            if rule.kind not in _BY_KIND:
+                asked.add("text")
+            wants[name] |= asked
             if not is_alone(rule):
-                spread[name] |= {"text", face}
+                spread[name] |= asked
     tests = {n: [_alone(recipes, r) for r in rules if is_alone(r) and r.column == n] for n in recipes}
     return [
         Column.of(place, c, schema[c.name], more, wants[c.name], spread[c.name], tests[c.name])
@@ -55,6 +57,7 @@ def _alone(recipes: Recipes, rule: Any) -> Test:
 
 _BY_TYPE = {"date": "moment", "timestamp": "moment", "decimal": "number", "integer": "number"}
 _BY_KIND = {"date_order": "moment", "period": "moment", "fresh_within": "moment", "total": "number"}
+"""rules that ask for values alone, whichever way they are written"""
 
 
 def _face(rule: Any, name: str, kind: str) -> str:

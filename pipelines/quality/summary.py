@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.quality import keys
-from pipelines.quality.batches import Batch, Cells, batches
+from pipelines.quality.batches import LOOKERS, Batch, Cells, batches
 from pipelines.quality.rows import comparable, is_alone, is_row_wise, looks, moment, test
 from pipelines.quality.texts import Column, Facets
 from pipelines.reading.recipe import ColumnRecipe
 from policies.schema.quality import columns_of
 from policies.text import Text, UserError
 
-THREADS = 1 + (os.cpu_count() or 1)
-"""one that waits for the file, and one a core; more of them only take each other's memory"""
 SAMPLES = 10
 """failing rows that are named for each rule"""
 ROWS = "rows"
@@ -90,10 +87,10 @@ def summarise(
     schema = pl.scan_parquet(list(files)).collect_schema()
     spellings = policy.by_check("missing_spellings").parameters.spellings
     counter = _Counter(looks(schema, columns, spellings, rules), rules, keys.Spill(folder, part))
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(LOOKERS) as threads:
         ahead: list[Future[Facets]] = []
         size = 0
-        for batch in batches(files, threads):
+        for batch in batches(files):
             looking = counter.look(batch, threads)
             if ahead:
                 counter.add([one.result() for one in ahead], size)
@@ -106,8 +103,8 @@ def summarise(
 def repeated_among(found: Summary, doubtful: NDArray[np.bool_], columns: Sequence[Column], folder: Path) -> int:
     """How many of the doubtful rows repeat another one, cell by cell; the files are read once more."""
     spill, start = keys.Spill(folder, "again"), 0
-    with ThreadPoolExecutor(THREADS) as threads:
-        for batch in batches(found.files, threads):
+    with ThreadPoolExecutor(LOOKERS) as threads:
+        for batch in batches(found.files):
             size = len(next(iter(batch.values())))
             mine = np.flatnonzero(doubtful[start : start + size])
             lanes = threads.map(lambda c, b=batch: c.lanes(b[c.recipe.name]), columns)
