@@ -16,6 +16,7 @@ from pipelines.reading.dialect import cells_of, left_open
 from pipelines.reading.findings import refusal
 from pipelines.reading.landing import ROWS_IN_GROUP, Shape, Sink, is_footer
 from pipelines.reading.layout import is_section
+from pipelines.reading.limits import MOST_ERRORS, bounded_memory
 from pipelines.reading.source import blocks, line_ends
 from pipelines.reading.transcode import LONE_RETURN
 
@@ -31,7 +32,6 @@ _LONG_LINE = 64_000_000
 _KEPT_TEXT = 10_000  # DuckDB keeps this many bytes of a refused record
 _FOOTER_LINES = 32
 _MOST_REFUSED = 256_000_000  # bytes of refused records that are held in memory
-_MOST_ERRORS = 1_000_000  # refusals that the parser keeps, about a kilobyte each; a giant cell of many lines has them
 _AHEAD = 200  # lines in which an open quote must be closed: a record of more is refused
 _DICTIONARY = 10_000  # distinct values of a column and row group up to which it is stored as a dictionary
 Span = tuple[int, int]
@@ -112,16 +112,17 @@ def _parse(path: Path, skip: int, body: Body, sink: Sink, longest: int | None) -
             source = _source(path, skip, body, sink.shape.width, longest)
             # Dictionaries of many values cost more than they save, and so do filters of values that nobody looks for;
             # snappy is what every reader of the lake knows.
-            con.execute(
-                f"COPY (SELECT {_cells(sink.shape)} {source}) TO {_literal(str(sink.parsed_path))} (FORMAT parquet,"
-                f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY},"
-                " WRITE_BLOOM_FILTER false)"
-            )
+            with bounded_memory(con.interrupt):
+                con.execute(
+                    f"COPY (SELECT {_cells(sink.shape)} {source}) TO {_literal(str(sink.parsed_path))} (FORMAT parquet,"
+                    f" COMPRESSION snappy, ROW_GROUP_SIZE {ROWS_IN_GROUP}, DICTIONARY_SIZE_LIMIT {_DICTIONARY},"
+                    " WRITE_BLOOM_FILTER false)"
+                )
             size, errors = con.execute(
                 "SELECT coalesce(sum(strlen(csv_line)), 0), count(*) FROM reject_errors"
             ).fetchall()[0]
-            if errors >= _MOST_ERRORS:
-                raise refusal("quarantine_too_many", limit=_MOST_ERRORS)
+            if errors >= MOST_ERRORS:
+                raise refusal("quarantine_too_many", limit=MOST_ERRORS)
             if size > _MOST_REFUSED:
                 raise refusal("quarantine_too_large", size=size // 1_000_000, limit=_MOST_REFUSED // 1_000_000)
             rejects = con.execute(
@@ -160,7 +161,7 @@ def _source(path: Path, skip: int, body: Body, width: int, longest: int | None) 
     return (
         f"FROM read_csv({_literal(str(path))}, auto_detect=false, header=false, skip={skip}, new_line='\\n',"
         f" delim={_literal(body.delimiter)}, quote={_literal(body.quote)}, escape={_literal(escape)},"
-        f" columns={{{columns}}}, strict_mode=true, store_rejects=true, rejects_limit={_MOST_ERRORS}{limit})"
+        f" columns={{{columns}}}, strict_mode=true, store_rejects=true, rejects_limit={MOST_ERRORS}{limit})"
     )
 
 

@@ -423,10 +423,31 @@ def test_a_giant_cell_of_many_lines_is_a_refusal_that_keeps_no_more_errors_than_
 ) -> None:
     import pipelines.reading.records as module
 
-    monkeypatch.setattr(module, "_MOST_ERRORS", 1000)
+    monkeypatch.setattr(module, "MOST_ERRORS", 1000)
     path = tmp_path / "t.csv"
     cell = "一行文字\n" * 250_000
     path.write_text(HEAD + "".join(good(30_000)) + f'9,"{cell}",2\n' + "".join(good(200)), encoding="utf-8")
     with pytest.raises(UserError) as refused:
         read(path, work=tmp_path / "work", recipe=Recipe(delimiter=",", quote='"'))
     assert refused.value.code == "reading.quarantine_too_many"
+
+
+def test_a_parser_that_takes_too_much_memory_is_interrupted_and_the_file_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.reading.limits as module
+
+    monkeypatch.setattr(module, "MOST_MEMORY", -1 << 40)
+    path = tmp_path / "t.csv"
+    path.write_text(HEAD + "".join(good(100)), encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        read(path, work=tmp_path / "work")
+    assert refused.value.code == "reading.quarantine_too_many"
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_watching_over_memory_hides_no_other_failure() -> None:
+    from pipelines.reading.limits import bounded_memory
+
+    with pytest.raises(ZeroDivisionError), bounded_memory(lambda: None):
+        raise ZeroDivisionError
