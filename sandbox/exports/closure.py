@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -41,6 +42,8 @@ nothing true is cleared."""
 SPREAD = 30
 PRECISION = 1e-7
 STEPS = 3000
+NEIGHBOURS = 1_000_000
+"""Pairs of columns that are compared at a time"""
 
 Sizes = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float64]
@@ -133,7 +136,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.matrix, self.sizes, self.members = atoms(self.encoded)
-        self.usage = Counter(column for row in self.matrix for column in row)
+        self.times = np.bincount(_together(self.matrix), minlength=len(self.sizes))
         self.echelon = Echelon()
 
     def run(self) -> None:
@@ -159,19 +162,25 @@ class _Search:
     def _prove(self, length: int) -> bool:
         """What rows of at most `length` atoms expose now and did not before; false where time ran out."""
         self.echelon = Echelon()
-        order = sorted((len(row), i) for i, row in enumerate(self.matrix) if 0 < len(row) <= length)
-        finished = self._add(i for _, i in order if i < self.encoded.old)
+        order = [i for _, i in sorted((len(row), i) for i, row in enumerate(self.matrix) if 0 < len(row) <= length)]
+        usage = self._usage(order)
+        finished = self._add((i for i in order if i < self.encoded.old), usage)
         before = set(self._small_sums())
-        finished = finished and self._add(i for _, i in order if i >= self.encoded.old)
+        finished = finished and self._add((i for i in order if i >= self.encoded.old), usage)
         self.exposed = [target for target in self._small_sums() if target not in before]
         return finished
 
-    def _add(self, rows: Iterable[int]) -> bool:
+    def _usage(self, rows: Sequence[int]) -> dict[int, int]:
+        """How many rows of the whole matrix each column of these has."""
+        mine = np.unique(np.concatenate([NO_ATOMS, *(self.matrix[i].columns for i in rows)]))
+        return dict(zip(mine.tolist(), self.times[mine].tolist(), strict=True))
+
+    def _add(self, rows: Iterable[int], usage: Mapping[int, int]) -> bool:
         for done, i in enumerate(rows):
             _go_on(self.watch, done / len(self.matrix))
             if time.monotonic() > self.deadline:
                 return False
-            self.echelon.add(self.matrix[i], i, self.usage)
+            self.echelon.add(self.matrix[i].sparse, i, usage)
         return True
 
     def _small_sums(self) -> Iterator[tuple[int, ...]]:
@@ -223,7 +232,29 @@ class _Search:
         return total is not None and bool((total == np.where(np.isin(self.members, target), divisor, 0)).all())
 
 
-def atoms(encoded: Encoded) -> tuple[list[Sparse], Sizes, npt.NDArray[np.int64]]:
+NO_ATOMS: Sizes = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One row over atoms: its `columns`, each with +1 or -1 of `signs`. Products over many people have millions."""
+
+    columns: Sizes
+    signs: Sizes
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def sparse(self) -> Sparse:
+        return dict(zip(self.columns.tolist(), self.signs.tolist(), strict=True))
+
+
+def _together(rows: Sequence[Signed]) -> Sizes:
+    return np.concatenate([NO_ATOMS, *(row.columns for row in rows)])
+
+
+def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]:
     """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom."""
     top = max((int(row.plus[-1]) for row in encoded.rows if len(row.plus)), default=0)
     top = max([top, *(int(row.less[-1]) for row in encoded.rows if len(row.less))]) + 1
@@ -236,11 +267,10 @@ def atoms(encoded: Encoded) -> tuple[list[Sparse], Sizes, npt.NDArray[np.int64]]
     _, atom, sizes = np.unique(signature[used], return_inverse=True, return_counts=True)
     member = np.full(top, -1, dtype=np.int64)
     member[used] = atom
-    rows = [
-        dict.fromkeys(np.unique(member[row.plus]).tolist(), 1)
-        | dict.fromkeys(np.unique(member[row.less]).tolist(), -1)
-        for row in encoded.rows
-    ]
+    rows = []
+    for row in encoded.rows:
+        plus, less = np.unique(member[row.plus]), np.unique(member[row.less])
+        rows.append(Signed(np.concatenate([plus, less]), np.repeat([1, -1], [len(plus), len(less)])))
     return rows, sizes.astype(np.int64), member
 
 
@@ -254,17 +284,17 @@ def _go_on(watch: Watch | None, share: float | None = None) -> None:
 
 
 def null_vectors(
-    matrix: Sequence[Sparse], columns: int, deadline: float, watch: Watch | None = None
+    matrix: Sequence[Signed], columns: int, deadline: float, watch: Watch | None = None
 ) -> Vectors | None:  # fmt: skip
     """Random vectors orthogonal to every row (least squares on the transpose); None where that takes too long. Raises
     `Cancelled`."""
     import scipy.sparse as sparse  # type: ignore[import-untyped]
     from scipy.sparse.linalg import LinearOperator, lsmr  # type: ignore[import-untyped]
 
-    rows = [row for row in matrix if row]
+    rows = [row for row in matrix if len(row)]
     lengths = np.array([len(row) for row in rows])
-    flat = np.fromiter((c for row in rows for c in row), dtype=np.int64, count=lengths.sum())
-    values = np.fromiter((v for row in rows for v in row.values()), dtype=np.float64, count=lengths.sum())
+    flat = _together(rows)
+    values = np.concatenate([row.signs for row in rows]).astype(np.float64)
     weight = 1 / np.sqrt(np.maximum(np.bincount(flat, minlength=columns), 1))
     norms = np.sqrt(np.add.reduceat(weight[flat] ** 2, np.cumsum(lengths) - lengths))
     values *= weight[flat] / np.repeat(norms, lengths)
@@ -292,15 +322,30 @@ def null_vectors(
     return np.stack(found)
 
 
-def _opposite(values: Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance."""
+def _opposite(values: Vectors) -> tuple[Sizes, Sizes]:
+    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance.
+
+    Millions of columns have hundreds of millions of near neighbours in one vector: they are looked at in its order,
+    `NEIGHBOURS` at a time.
+    """
     order = np.argsort(values[0])
-    low, high = (
-        np.searchsorted(values[0][order], -values[0] + edge) for edge in (-PAIR_TOLERANCE, PAIR_TOLERANCE)
-    )
-    counts = high - low
-    first = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-    second = order[np.repeat(low, counts) + within]
-    kept = (first < second) & (np.abs(values[:, first] + values[:, second]) < PAIR_TOLERANCE).all(axis=0)
-    return first[kept], second[kept]
+    values = values[:, order]
+    most = int(np.searchsorted(values[0], PAIR_TOLERANCE))  # the smaller entry of a pair is no larger than this
+    low, high = (np.searchsorted(values[0], -values[0, :most] + edge) for edge in (-PAIR_TOLERANCE, PAIR_TOLERANCE))
+    low = np.minimum(np.maximum(low, np.arange(1, most + 1)), high)
+    ends = np.cumsum(high - low)
+    cuts = np.searchsorted(ends, np.arange(NEIGHBOURS, ends[-1] if most else 0, NEIGHBOURS)).tolist()
+    pairs = [_within_tolerance(values, low, high, *part) for part in pairwise([0, *cuts, most])]
+    first, second = (order[np.concatenate([NO_ATOMS, *(pair[side] for pair in pairs)])] for side in (0, 1))
+    return np.minimum(first, second), np.maximum(first, second)
+
+
+def _within_tolerance(values: Vectors, low: Sizes, high: Sizes, start: int, stop: int) -> tuple[Sizes, Sizes]:
+    """The pairs of each column from `start` to before `stop` with those from `low` to before `high` of it."""
+    counts = high[start:stop] - low[start:stop]
+    first = np.repeat(np.arange(start, stop), counts)
+    second = np.arange(len(first)) + np.repeat(low[start:stop] - np.cumsum(counts) + counts, counts)
+    for vector in values:
+        kept = np.abs(vector[first] + vector[second]) < PAIR_TOLERANCE
+        first, second = first[kept], second[kept]
+    return first, second

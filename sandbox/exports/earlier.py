@@ -254,7 +254,7 @@ class _Reach:
         """Relate each unknown to what is told and to the unknown ones before it, wherever their sets add up."""
         best = {name: _plainest(same) for name, same in self._by_set.items()}
         encoded = encode(*([self._as_cell(i) for i in best.values() if i.hidden is side] for side in (False, True)))
-        matrix = atoms(encoded)[0]
+        matrix = [row.sparse for row in atoms(encoded)[0]]
         usage = Counter(column for row in matrix for column in row)
         echelon = Echelon()
         order = sorted((i >= encoded.old, len(matrix[i]), i) for i in _beside(matrix, encoded.old))

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from policies.verdict import Outcome
-from sandbox.exports.closure import null_vectors
+from sandbox.exports import closure
+from sandbox.exports.closure import PAIR_TOLERANCE, Signed, null_vectors
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, run_rule
 from sandbox.exports.subject import ExportSubject
@@ -116,8 +118,26 @@ def test_a_rule_that_is_cancelled_is_no_failed_rule_and_leaves_no_verdict(hiding
 
 
 def test_null_vectors_of_many_long_rows_are_ended_between_two_products() -> None:
-    matrix = [dict.fromkeys(range(i % 7, 400, 1 + i % 5), 1) for i in range(60)]
+    columns = [np.arange(i % 7, 400, 1 + i % 5) for i in range(60)]
+    matrix = [Signed(one, np.ones_like(one)) for one in columns]
     ends = Ends(5)
     with pytest.raises(Cancelled):
         null_vectors(matrix, 400, math.inf, ends)
     assert ends.looks == 5
+
+
+@pytest.mark.parametrize("at_once", [1, 7, closure.NEIGHBOURS])
+@pytest.mark.parametrize("columns", [0, 1, 5, 300])
+def test_columns_that_cancel_each_other_are_found_whatever_is_looked_at_a_time(
+    columns: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closure, "NEIGHBOURS", at_once)
+    values = np.random.default_rng(columns).standard_normal((3, columns)) * 2 * PAIR_TOLERANCE
+    values[:, : columns // 2] = -values[:, columns - columns // 2 :]
+    values[:, :3] = 0
+    pairs = [
+        (u, v) for v in range(columns) for u in range(v) if (abs(values[:, u] + values[:, v]) < PAIR_TOLERANCE).all()
+    ]  # fmt: skip
+    first, second = closure._opposite(values)
+    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == sorted(pairs)
+    assert len(pairs) >= (columns == 300) * 150
