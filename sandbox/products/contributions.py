@@ -167,18 +167,3 @@ def carried_schema(
 def output(con: duckdb.DuckDBPyConnection, task: Task, number: int) -> None:
     """The product's own statement, frozen: `__o{number}` with the cells in order."""
     con.execute(f"CREATE TEMP TABLE __o{number} AS SELECT * FROM ({sql.cube_sql(task.cube)})")
-
-
-def digest(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """128 bits over the rows of a table in any order. Floating values count to six digits: the order of additions is
-    not fixed, so their last digits differ from run to run."""
-    described = con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall()
-    texts = [
-        f"format('{{:.5e}}', {quote(n)})" if t in ("DOUBLE", "FLOAT") else f"CAST({quote(n)} AS VARCHAR)"
-        for n, t in described
-    ]
-    values = ", ".join(f"coalesce({t}, '~')" for t in texts)
-    parts = "sum(CAST(m >> 64 AS HUGEINT)), sum(CAST(m & 18446744073709551615::UHUGEINT AS HUGEINT))"
-    rows = f"SELECT md5_number(concat_ws('|', {values})) AS m FROM {table}"
-    upper, lower = con.execute(f"SELECT {parts} FROM ({rows})").fetchall()[0]
-    return f"md5-sum:{int(upper or 0) % 2**64:016x}{int(lower or 0) % 2**64:016x}"

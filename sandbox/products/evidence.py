@@ -31,13 +31,13 @@ from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.contributions import (
     build_main,
     carried_schema,
-    digest,
     output,
     twins,
 )
+from sandbox.products.digests import digest
 from sandbox.products.entities import MISSING_KEY, EntityCodes
 from sandbox.products.flow import unchanged
-from sandbox.products.kept import AT_ONCE, Kept, keep, prepare_halves
+from sandbox.products.kept import AT_ONCE, Kept, keep, parts_of, prepare_halves
 from sandbox.products.program import Program, Task
 from sandbox.products.proofs import TOLERANCE, seed_of
 from sandbox.products.source import EvidenceError, Source, opened
@@ -364,7 +364,8 @@ class _Kind:
             "CREATE OR REPLACE TEMP VIEW __finest AS SELECT * FROM __x "
             "WHERE __cell IS NULL OR __cell < (SELECT count(*) FROM __cells WHERE __g = 0)"
         )
-        return digest(self.con, "__finest")
+        parts = ["TRUE"] if self.several else parts_of(self.con, "__x")
+        return digest(self.con, "__finest", parts, "__e NULLS FIRST, __cell NULLS FIRST")
 
     def _prepare(self, batch: int) -> int:
         """The seed of a batch of halves, whose predictions are made together."""
@@ -377,9 +378,7 @@ class _Kind:
     def half(self, i: int) -> None:
         batch, bit = divmod(i, AT_ONCE)
         seed = self._prepare(batch)
-        self.held = proofs.half_holds(
-            self.con, self.program, self.kind, self.task, self.number, self.kept, seed, bit
-        )
+        self.held = proofs.half_holds(self.con, self.program, self.kind, self.task, self.number, self.kept, seed, bit)
 
     def perturb(self) -> None:
         """Every column behind the measures, in every mode; what the job cannot be run on is named."""

@@ -27,6 +27,8 @@ AT_ONCE = 8
 """Halves that one pass predicts: a bit each"""
 PART = 1_500_000
 """Rows that are grouped by owner at once"""
+_SAMPLE = 100_000
+"""Rows that tell how owners are spread"""
 _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "min({x})", "max": "max({x})"}
 """How an aggregate of several parts comes from the parts"""
 
@@ -139,7 +141,7 @@ def _stored(
     owners = program.owners(kind)
     stored, names = columns_of(cube, alone, floats)
     several = "several" in (owners[alias] for alias in cube.used)
-    by_cell(con, cube, "__x", stored, alone, "__r", ["TRUE"] if several else _parts(con))
+    by_cell(con, cube, "__x", stored, alone, "__r", ["TRUE"] if several else parts_of(con, "__r"))
     return Kept(cube, several, stored, names, alone, floats)
 
 
@@ -251,17 +253,20 @@ def places(cube: Cube) -> tuple[list[str], str]:
     return cells, joins
 
 
-def _parts(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Conditions on the owner that cut the rows `__r` into parts; those of nobody are in the first."""
-    count = 1 + fetch(con, "SELECT count(*) FROM __r") // PART
-    cuts = ranges(con, "__r", count) if count > 1 else []
+def parts_of(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """Conditions on the owner that cut the rows of a table into parts; those of nobody are in the first."""
+    count = 1 + fetch(con, f"SELECT count(*) FROM {table}") // PART
+    cuts = ranges(con, table, count) if count > 1 else []
     return [f"(__e IS NULL OR {cuts[0]})", *cuts[1:]] if cuts else ["TRUE"]
 
 
 def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[str]:
-    """About `count` conditions on the owner, each of which about as many rows of a table satisfy."""
+    """About `count` conditions on the owner, in order, each of which about as many rows of a table satisfy: as many as
+    a sample says."""
+    every = 1 + fetch(con, f"SELECT count(*) FROM {table}") // _SAMPLE
     shares = [i / count for i in range(1, count)]
-    cuts = sorted(set(fetch(con, f"SELECT approx_quantile(__e, {shares}) FROM {table}") or ()))
+    sample = f"SELECT approx_quantile(__e, {shares}) FROM {table} WHERE rowid % {every} = 0"
+    cuts = sorted(set(fetch(con, sample) or ()))
     inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
     return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"] if cuts else []
 
