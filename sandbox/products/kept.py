@@ -98,8 +98,8 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     alone = frozenset(i for i in every if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
     if alone != every:
         kept = _stored(con, program, kind, cube, alone, floats)
-    con.execute("DROP TABLE __r")
     _companions(con, program, kind, kept)
+    con.execute("DROP TABLE __r")
     for i in kept.distinct:
         count_distinct(con, kept, "__x", i, f"__v{i}")
     shared = frozenset(i for i in every if _is_shared(con, kept, i))
@@ -147,10 +147,8 @@ def _stored(
 
 def count_distinct(con: duckdb.DuckDBPyConnection, kept: Kept, table: str, i: int, companion: str) -> None:
     """Add to contributions what partial i of `Kept.distinct` gave, from its companion: how many values, and which."""
-    on = alike(keys(kept.cube), "k", "y")
-    which = _told_apart("y.__v", "y.__n", i in kept.floats)
-    rows = f"{companion} y LEFT JOIN __cells k ON {on}"
-    own = f"SELECT k.__cell, y.__e, count(*) AS s, {which} AS f FROM {rows} GROUP BY 1, 2"
+    which = _told_apart("__v", "__n", i in kept.floats)
+    own = f"SELECT __cell, __e, count(*) AS s, {which} AS f FROM {companion} GROUP BY 1, 2"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT x.*, CAST(coalesce(d.s, 0) AS UINTEGER) AS __s{i}, "
         f"d.f AS __f{i} FROM {table} x LEFT JOIN ({own}) d ON {alike(('__cell', '__e'), 'x', 'd')}"
@@ -233,6 +231,31 @@ def by_cell(
     con.execute("DROP TABLE __f")
 
 
+def by_value(con: duckdb.DuckDBPyConnection, cube: Cube, i: int, table: str, rows: str) -> None:
+    """The values of a count_distinct partial as `table`: (`__cell`, owner `__e`, value `__v`, rows that have it `__n`).
+
+    `rows` is a table of those of `numbered_sql`. The values are gone through in parts, as in `by_cell` the owners:
+    those of one lie together and have its number as `__part`.
+    """
+    value, places_of = f"__c{sql.same_values(cube)[i]}", ", ".join(f"k{g}" for g, _ in enumerate(cube.groupings))
+    finest = (
+        f"SELECT {places_of}, __e, {value} AS __v, CAST(count(*) AS UINTEGER) AS __n FROM {rows} "
+        f"WHERE {value} IS NOT NULL AND {{part}} GROUP BY {places_of}, __e, __v"
+    )
+    own = ["SELECT k0 AS __cell, __e, __v, __n FROM __f"]
+    own += [
+        f"SELECT k{g}, __e, __v, CAST(sum(__n) AS UINTEGER) FROM __f WHERE k{g} IS NOT NULL GROUP BY 1, 2, 3"
+        for g, _ in enumerate(cube.margins, start=1)
+    ]
+    start, count = f"CREATE OR REPLACE TEMP TABLE {table} AS", 1 + fetch(con, f"SELECT count(*) FROM {rows}") // PART
+    for part in range(count):
+        only = f"hash({value}) % {count} = {part}" if count > 1 else "TRUE"
+        con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {finest.format(part=only)}")
+        con.execute(f"{start} SELECT *, {part} AS __part FROM ({' UNION ALL '.join(own)})")
+        start = f"INSERT INTO {table}"
+    con.execute("DROP TABLE __f")
+
+
 def numbered_sql(cube: Cube, owners: sql.Owners) -> str:
     """The rows of a cube (see `sql.rows_sql`) with their cells as numbers `k{g}`, one for every grouping."""
     first = sql.same_values(cube)
@@ -272,27 +295,31 @@ def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[str]:
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:
-    cube, made = kept.cube, dict[int, int]()
+    """`__v{i}` of every holistic partial i: by cell what is counted once (`by_value`), else by dimensions."""
+    cube, made = kept.cube, dict[tuple[int, bool], int]()
     owners, first = cast("sql.Owners", program.owners(kind)), sql.same_values(cube)
     for i, p in enumerate(sql.partials(cube)):
         con.execute(f"DROP VIEW IF EXISTS __v{i}")
         con.execute(f"DROP TABLE IF EXISTS __y{i}")
         if i in kept.alone:
             text = f"SELECT __cell, __e, {kept.names[f'__lo{i}']} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
-            text = f"SELECT k.* EXCLUDE (__cell), x.* EXCLUDE (__cell) FROM ({text}) x JOIN __cells k USING (__cell)"
-            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM ({text}) WHERE __n > 0")
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT *, 0 AS __part FROM ({text}) WHERE __n > 0")
         elif p.is_holistic:
-            if first[i] not in made:
+            values = first[i], p.op == "count_distinct"
+            if values not in made and p.op == "count_distinct":
+                by_value(con, cube, i, f"__y{i}", "__r")
+            elif values not in made:
                 with within(con, "__k"):
                     con.execute(f"CREATE TEMP TABLE __y{i} AS {sql.companion_sql(cube, owners, i)}")
-            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM __y{made.setdefault(first[i], i)}")
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM __y{made.setdefault(values, i)}")
 
 
 def _is_shared(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
     """Whether a value of a count_distinct partial has two owners anywhere. The coarsest grouping has every value."""
     coarsest = min(range(len(kept.cube.groupings)), key=lambda g: len(kept.cube.groupings[g]))
     nobody = "coalesce(__e, [])" if kept.several else "coalesce(CAST(__e AS BIGINT), -1)"
-    owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __g = {coarsest}"
+    cells = f"SELECT __cell FROM __cells WHERE __g = {coarsest}"
+    owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __cell IN ({cells})"
     return bool(fetch(con, f"SELECT count(*) FROM (SELECT 1 FROM ({owner}) GROUP BY __v HAVING min(o) <> max(o))"))
 
 
@@ -315,12 +342,7 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
     halves are those of any owner."""
     mask, cube = _halves(seed, kept.several), kept.cube
     for i in kept.shared:
-        values = f"SELECT * EXCLUDE (__e, __n), {mask} AS __mask FROM __v{i}"
-        merged = f"SELECT * EXCLUDE (__mask), bit_or(__mask) AS __mask FROM ({values}) GROUP BY ALL"
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE __w{i} AS SELECT * EXCLUDE (__v), count(*) AS __s{i} FROM ({merged}) "
-            "GROUP BY ALL"
-        )
+        _shared_halves(con, i, mask)
     rows = f"SELECT *, {mask} AS __mask FROM __x"
     cells, many = (fetch(con, f"SELECT count(*) FROM {table}") for table in ("__cells", "__x"))
     if many > 4 * 2**AT_ONCE * cells:  # else there are hardly fewer sums than contributions
@@ -333,6 +355,21 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
     for i, p in enumerate(sql.partials(cube)):
         if p.is_holistic and p.op != "count_distinct":
             con.execute(f"CREATE OR REPLACE TEMP VIEW __q{i} AS SELECT *, {mask} AS __mask FROM __v{i}")
+
+
+def _shared_halves(con: duckdb.DuckDBPyConnection, i: int, mask: str) -> None:
+    """`__w{i}`: per cell, how many values of partial i stay in which halves."""
+    start = f"CREATE OR REPLACE TEMP TABLE __z{i} AS"
+    for part in range(1 + fetch(con, f"SELECT coalesce(max(__part), 0) FROM __v{i}")):
+        rows = f"__v{i} WHERE __part = {part}"
+        values = f"SELECT __cell, __v, bit_or({mask}) AS __mask FROM {rows} GROUP BY __cell, __v"
+        con.execute(f"{start} SELECT __cell, __mask, count(*) AS __s{i} FROM ({values}) GROUP BY __cell, __mask")
+        start = f"INSERT INTO __z{i}"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE __w{i} AS "
+        f"SELECT k.* EXCLUDE (__cell), t.__mask, t.__s{i} FROM __z{i} t JOIN __cells k USING (__cell)"
+    )
+    con.execute(f"DROP TABLE __z{i}")
 
 
 def _predicted(kept: Kept) -> dict[str, tuple[str, str]]:

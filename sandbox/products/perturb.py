@@ -16,7 +16,7 @@ from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import carried_schema, fetch, within
 from sandbox.products.entities import MISSING_KEY
-from sandbox.products.kept import Kept, by_cell, columns_of, count_distinct, numbered_sql, ranges
+from sandbox.products.kept import Kept, by_cell, by_value, columns_of, count_distinct, numbered_sql, ranges
 from sandbox.products.moves import Added, Moves, added
 from sandbox.products.program import Program
 
@@ -238,10 +238,17 @@ class Trial:
     ) -> None:
         owners, cube = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube
         carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
+        rows, distinct = f"({numbered_sql(cube, owners)})", self._distinct(alone)
         with within(self.con, "__p"):
-            by_cell(self.con, cube, table, stored, alone, f"({numbered_sql(cube, owners)})")
-            for i in self._distinct(alone):
-                count_distinct(self.con, self.kept, table, i, f"({sql.companion_sql(cube, owners, i)})")
+            if distinct:  # they are read again for each partial
+                self.con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS SELECT * FROM {rows}")
+                rows = "__r"
+            by_cell(self.con, cube, table, stored, alone, rows)
+            for i in distinct:
+                by_value(self.con, cube, i, "__y", rows)
+                count_distinct(self.con, self.kept, table, i, "__y")
+        for made in ("__r", "__y") if distinct else ():
+            self.con.execute(f"DROP TABLE {made}")
 
     def _columns(self, alone: frozenset[int]) -> tuple[dict[str, str], dict[str, str]]:
         return columns_of(self.kept.cube, alone, self.kept.floats, self.behind)
