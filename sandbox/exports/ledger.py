@@ -8,10 +8,11 @@ and a lineage's version says whether anything was released since a check looked.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import BigInteger, ColumnElement, LargeBinary, UnicodeText, delete, insert, select, update
@@ -214,21 +215,27 @@ def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bo
         )  # fmt: skip
 
 
-def near_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell], threshold: int) -> dict[str, set[str]]:
+def near_sets(
+    session: Session, lineage: str, cells: Iterable[ReleasedCell], threshold: int
+) -> dict[str, AbstractSet[str]]:
     """Digest of each of these sets → digests of the others, and of the lineage's, that may differ from it by fewer than
     `threshold` entities; all that do are among them."""
     mine = {cell.bitmap: cell.entities for cell in cells}
-    found = {name: set[str]() for name in mine}
     if not mine:
-        return found
+        return {}
     names, lowest = list(mine), Lowest.of(list(mine.values()), min(threshold, PREFIX))
     look = Near(lowest, threshold)
+    found: dict[str, set[str]] = defaultdict(set)
     least, most = int(lowest.sizes.min()) - threshold, int(lowest.sizes.max()) + threshold
-    for digests, others in chain([(names, lowest)], _blocks(session, lineage, least, most)):
+    for a, b in look.each_other():
+        found[names[a]].add(names[b])
+        found[names[b]].add(names[a])
+    for digests, others in _blocks(session, lineage, least, most):
         for a, b in zip(*(side.tolist() for side in look.among(others)), strict=True):
             if names[a] != digests[b]:
                 found[names[a]].add(digests[b])
-    return found
+    nothing: AbstractSet[str] = frozenset()
+    return {**dict.fromkeys(names, nothing), **found}  # most are near nothing, and making a set for each takes long
 
 
 def _blocks(session: Session, lineage: str, least: int, most: int) -> Iterator[tuple[list[str], Lowest]]:

@@ -7,7 +7,8 @@ it stands says how much larger the one set can be than the other: |a∖b| = (|a�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,7 +69,7 @@ class Lowest:
         sizes = np.array([len(one) for one in sets], dtype=np.int64)
         top = max((one.max() for one in sets if one), default=0)
         layers = _layers(top.bit_length()) if sizes.sum() > top else ()
-        found, counts = _lowest(sizes, [_thinned(one, enough, layers) for one in sets], length, enough)
+        found, counts = _lowest(sizes, _thinned(sets, sizes, enough, layers), length, enough)
         for i in np.flatnonzero(counts < np.minimum(sizes, length)).tolist():
             order = prefix(members_of(sets[i]), length)
             found[i, : len(order)] = order
@@ -105,19 +106,18 @@ def _layers(bits: int) -> tuple[BitMap, ...]:
     return tuple(found)
 
 
-def _thinned(entities: BitMap, enough: int, layers: Sequence[BitMap]) -> bytes:
-    """Members of a set, 32 bits each: all, or those in the smallest layer that should have enough of them."""
-    depth, rest = 0, len(entities) // _STEP
-    while depth < len(layers) and rest >= enough:
-        depth, rest = depth + 1, rest // _STEP
-    return (entities & layers[depth - 1] if depth else entities).to_array().tobytes()
+def _thinned(sets: Sequence[BitMap], sizes: Indices, enough: int, layers: Sequence[BitMap]) -> list[array[int]]:
+    """Members of each set, 32 bits each: all, or those in the smallest layer that should have enough of them."""
+    deep = (sizes // _STEP**depth >= enough for depth in range(1, len(layers) + 1))
+    depths = sum(deep, np.zeros(len(sets), dtype=np.int64)).tolist()
+    return [(one & layers[at - 1] if at else one).to_array() for one, at in zip(sets, depths, strict=True)]
 
 
-def _lowest(sizes: Indices, members: Sequence[bytes], length: int, enough: int) -> tuple[Ranks, Indices]:
+def _lowest(sizes: Indices, members: Sequence[array[int]], length: int, enough: int) -> tuple[Ranks, Indices]:
     """(the `length` lowest ranks of each set, ascending, how many of them are right) from some `members` of each, which
     are all that are below some rank; of those about `enough` are sorted."""
     order = ranks(np.frombuffer(b"".join(members), dtype=np.uint32))
-    given = np.array([len(one) // 4 for one in members], dtype=np.int64)
+    given = np.array([len(one) for one in members], dtype=np.int64)
     share = np.minimum(enough / np.maximum(sizes, 1), 0.9) * 2.0**64 - 2.0**63
     most = np.where(sizes <= enough, np.iinfo(np.int64).max, share.astype(np.int64))
     kept = order <= np.repeat(most, given)
@@ -138,7 +138,7 @@ class Near:
     """Looks for sets that may differ from some sets by fewer than `threshold` members."""
 
     def __init__(self, mine: Lowest, threshold: int) -> None:
-        self._sizes, self._threshold = mine.sizes, threshold
+        self._mine, self._sizes, self._threshold = mine, mine.sizes, threshold
         # more positions than are kept would have to be compared: sizes alone say what may be near
         self._alone = threshold if threshold <= PREFIX else np.iinfo(np.int64).max
         owners, places, marks = _shown(mine, threshold)
@@ -157,16 +157,24 @@ class Near:
         pairs = np.unique(first * len(others) + second)
         return pairs // max(len(others), 1), pairs % max(len(others), 1)
 
+    def each_other(self) -> Iterable[tuple[int, int]]:
+        """Pairs of mine, each once: all that differ by so few, and some others."""
+        first, second = self.among(self._mine)
+        once = first < second
+        return zip(first[once].tolist(), second[once].tolist(), strict=True)
+
     def _by_marks(self, others: Lowest) -> tuple[Indices, Indices]:
         """Those whose lowest common member may be one that both show: it stands no farther up in either than the
         difference in size leaves room for."""
         asked = self._asked[self._slot(others.marks[:, : self._threshold], others.sizes[:, None])]
         second, there, marks = _shown(others, self._threshold, asked)
-        size, room = others.sizes[second], self._threshold - 1
+        room = self._threshold - 1
         key = marks.astype(np.uint64) << np.uint64(32)
+        order = np.argsort(key)  # one after the other they are found many times faster
+        key, second, there, size = key[order], second[order], there[order], others.sizes[second[order]]
         low = np.searchsorted(self._keys, key | np.maximum(size - room, 0).astype(np.uint64))
         high = np.searchsorted(self._keys, key | (size + room - 2 * there).astype(np.uint64), "right")
-        at, within = _spread(low, high)
+        at, within = spread(low, high)
         first, second = self._owners[within], second[at]
         kept = 2 * self._places[within] <= room + self._sizes[first] - others.sizes[second]
         return first[kept], second[kept]
@@ -181,7 +189,7 @@ class Near:
         few, small = (np.flatnonzero(sizes < self._alone) for sizes in (self._sizes, others.sizes))
         small = small[np.argsort(others.sizes[small])]
         wide, sizes = self._threshold, others.sizes[small]
-        at, within = _spread(
+        at, within = spread(
             np.searchsorted(sizes, self._sizes[few] - wide, "right"), np.searchsorted(sizes, self._sizes[few] + wide)
         )
         return few[at], small[within]
@@ -191,11 +199,12 @@ def _shown(sets: Lowest, length: int, wanted: npt.NDArray[np.bool_] | None = Non
     """(set, place, mark) of the `length` lowest members of each set, or of those that are `wanted`."""
     marks = sets.marks[:, :length]
     there = np.arange(marks.shape[1]) < sets.sizes[:, None]
-    owners, places = np.nonzero(there if wanted is None else there & wanted)
+    found = np.flatnonzero(there if wanted is None else there & wanted)
+    owners, places = np.divmod(found, max(marks.shape[1], 1))
     return owners, places, marks[owners, places]
 
 
-def _spread(low: Indices, high: Indices) -> tuple[Indices, Indices]:
+def spread(low: Indices, high: Indices) -> tuple[Indices, Indices]:
     """(number of a range, place in it) for every place of each range low…high."""
     counts = np.maximum(high - low, 0)
     at = np.repeat(np.arange(len(counts)), counts)
