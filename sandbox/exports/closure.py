@@ -16,7 +16,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -27,6 +26,7 @@ from sandbox.exports.differencing import once
 from sandbox.exports.echelon import PRIME, Echelon, Sparse
 from sandbox.exports.encoding import Encoded, encode
 from sandbox.exports.history import COUNT, ReleasedCell
+from sandbox.exports.ranks import spread
 from sandbox.products.budget import Cancelled
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ nothing true is cleared."""
 SPREAD = 30
 PRECISION = 1e-7
 STEPS = 3000
-NEIGHBOURS = 1_000_000
-"""Pairs of columns that are compared at a time"""
 
 Sizes = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float64]
@@ -147,21 +145,36 @@ class _Search:
         if finished and everything:
             return
         vectors = null_vectors(self.matrix, len(self.sizes), self.deadline, self.watch)
-        singles, pairs = self._flagged(vectors) if vectors is not None else ([], [])
+        flagged = self._flagged(vectors) if vectors is not None else []
+        if self._unproved(flagged):
+            flagged = self._after_one_more(flagged)
         for length in LENGTHS[1:]:
-            unproved = [one for one in (*singles, *pairs) if self.echelon.certificate(one) is None]
+            unproved = self._unproved(flagged)
             if not finished or everything or (vectors is not None and not unproved):
                 break
             finished, everything = self._prove(length), self._within(length)
         self.opened = 0 if finished and everything else len(unproved)
         self.complete = vectors is not None or (finished and everything)
 
+    def _unproved(self, targets: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        return [one for one in targets if self.echelon.certificate(one) is None]
+
+    def _after_one_more(self, flagged: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Those of these on which one more null vector vanishes, too: among millions of pairs some are flagged by
+        chance, and to prove or clear one of them by longer rows takes far longer."""
+        more = null_vectors(self.matrix, len(self.sizes), self.deadline, self.watch, 1)
+        if more is None:
+            return flagged
+        sums = np.array([abs(more[0, list(one)].sum()) for one in flagged])
+        ends = np.array([TOLERANCE if len(one) == 1 else PAIR_TOLERANCE for one in flagged])
+        return [one for one, left in zip(flagged, sums < ends, strict=True) if left]
+
     def _within(self, length: int) -> bool:
         return all(len(row) <= length for row in self.matrix)
 
     def _prove(self, length: int) -> bool:
         """What rows of at most `length` atoms expose now and did not before; false where time ran out."""
-        self.echelon = Echelon()
+        self.echelon = Echelon(self._ask)
         order = [i for _, i in sorted((len(row), i) for i, row in enumerate(self.matrix) if 0 < len(row) <= length)]
         usage = self._usage(order)
         finished = self._add((i for i in order if i < self.encoded.old), usage)
@@ -176,12 +189,20 @@ class _Search:
         return dict(zip(mine.tolist(), self.times[mine].tolist(), strict=True))
 
     def _add(self, rows: Iterable[int], usage: Mapping[int, int]) -> bool:
-        for done, i in enumerate(rows):
-            _go_on(self.watch, done / len(self.matrix))
-            if time.monotonic() > self.deadline:
-                return False
-            self.echelon.add(self.matrix[i].sparse, i, usage)
+        try:
+            for done, i in enumerate(rows):
+                _go_on(self.watch, done / len(self.matrix))
+                self.echelon.add(self.matrix[i].sparse, i, usage)
+        except TimeoutError:
+            return False
         return True
+
+    def _ask(self) -> None:
+        """Between two steps with a row: a long one takes many. Raises `Cancelled`, and `TimeoutError` at the
+        deadline: what the echelon form holds is true then, but nothing more may be added to it."""
+        _go_on(self.watch)
+        if time.monotonic() > self.deadline:
+            raise TimeoutError
 
     def _small_sums(self) -> Iterator[tuple[int, ...]]:
         """Columns whose sum is in the row space and that are fewer than the threshold: rows that are such a sum, and
@@ -202,17 +223,17 @@ class _Search:
                     if pivot < other and self.sizes[pivot] + self.sizes[other] < self.threshold:
                         yield pivot, other
 
-    def _flagged(self, vectors: Vectors) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    def _flagged(self, vectors: Vectors) -> list[tuple[int, ...]]:
         """Small atoms, and small pairs of others, on which no null vector says that they are safe."""
         small = np.flatnonzero(self.sizes < self.threshold)
         at = vectors[:, small]
         zero = (np.abs(at) < TOLERANCE).all(axis=0)
         rest = small[~zero]
         pairs = [
-            (int(u), int(v)) for u, v in zip(*_opposite(at[:, ~zero]), strict=True)
+            (int(u), int(v)) for u, v in zip(*opposite(at[:, ~zero]), strict=True)
             if self.sizes[rest[u]] + self.sizes[rest[v]] < self.threshold
         ]  # fmt: skip
-        return [(int(c),) for c in small[zero]], [(int(rest[u]), int(rest[v])) for u, v in pairs]
+        return [*((int(c),) for c in small[zero]), *((int(rest[u]), int(rest[v])) for u, v in pairs)]
 
     def proofs(self) -> Iterator[tuple[int, tuple[Term, ...], int]]:
         """Every new exposure with its certificate over the integers; one that does not hold stays open."""
@@ -284,10 +305,10 @@ def _go_on(watch: Watch | None, share: float | None = None) -> None:
 
 
 def null_vectors(
-    matrix: Sequence[Signed], columns: int, deadline: float, watch: Watch | None = None
+    matrix: Sequence[Signed], columns: int, deadline: float, watch: Watch | None = None, many: int = VECTORS
 ) -> Vectors | None:  # fmt: skip
-    """Random vectors orthogonal to every row (least squares on the transpose); None where that takes too long. Raises
-    `Cancelled`."""
+    """So many random vectors orthogonal to every row (least squares on the transpose); None where that takes too long.
+    Raises `Cancelled`."""
     import scipy.sparse as sparse  # type: ignore[import-untyped]
     from scipy.sparse.linalg import LinearOperator, lsmr  # type: ignore[import-untyped]
 
@@ -311,7 +332,7 @@ def null_vectors(
     operator = LinearOperator(turned.shape, asking(turned), asking(turned.T), dtype=np.float64)
     rng = np.random.default_rng(secrets.randbits(128))
     found = []
-    for _ in range(VECTORS):
+    for _ in range(many):
         if time.monotonic() > deadline:
             return None
         start = rng.standard_normal(columns) * SPREAD
@@ -322,30 +343,25 @@ def null_vectors(
     return np.stack(found)
 
 
-def _opposite(values: Vectors) -> tuple[Sizes, Sizes]:
-    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance.
-
-    Millions of columns have hundreds of millions of near neighbours in one vector: they are looked at in its order,
-    `NEIGHBOURS` at a time.
-    """
-    order = np.argsort(values[0])
-    values = values[:, order]
-    most = int(np.searchsorted(values[0], PAIR_TOLERANCE))  # the smaller entry of a pair is no larger than this
-    low, high = (np.searchsorted(values[0], -values[0, :most] + edge) for edge in (-PAIR_TOLERANCE, PAIR_TOLERANCE))
-    low = np.minimum(np.maximum(low, np.arange(1, most + 1)), high)
-    ends = np.cumsum(high - low)
-    cuts = np.searchsorted(ends, np.arange(NEIGHBOURS, ends[-1] if most else 0, NEIGHBOURS)).tolist()
-    pairs = [_within_tolerance(values, low, high, *part) for part in pairwise([0, *cuts, most])]
-    first, second = (order[np.concatenate([NO_ATOMS, *(pair[side] for pair in pairs)])] for side in (0, 1))
-    return np.minimum(first, second), np.maximum(first, second)
-
-
-def _within_tolerance(values: Vectors, low: Sizes, high: Sizes, start: int, stop: int) -> tuple[Sizes, Sizes]:
-    """The pairs of each column from `start` to before `stop` with those from `low` to before `high` of it."""
-    counts = high[start:stop] - low[start:stop]
-    first = np.repeat(np.arange(start, stop), counts)
-    second = np.arange(len(first)) + np.repeat(low[start:stop] - np.cumsum(counts) + counts, counts)
-    for vector in values:
-        kept = np.abs(vector[first] + vector[second]) < PAIR_TOLERANCE
-        first, second = first[kept], second[kept]
+def opposite(values: Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance. Columns are looked
+    up by the square that their first two entries lie in: by one entry alone far too many would come."""
+    reach, wide = 1.1 * PAIR_TOLERANCE, 2.5 * PAIR_TOLERANCE  # what is looked for lies in two by two squares
+    named = _square(np.floor(values[:2] / wide))
+    order = np.argsort(named)
+    asking = np.flatnonzero(values[0] > -PAIR_TOLERANCE)  # one of each pair does
+    corner = np.floor((-values[:2, asking] - reach) / wide)
+    found = [np.empty((2, 0), dtype=np.int64)]
+    for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        wanted = _square(corner + np.array(step)[:, None])
+        low, high = (np.searchsorted(named[order], wanted, side) for side in ("left", "right"))
+        at, within = spread(low, high)
+        first, second = asking[at], order[within]
+        near = (np.abs(values[:, first] + values[:, second]) < PAIR_TOLERANCE).all(axis=0) & (first != second)
+        found.append(np.sort([first[near], second[near]], axis=0))
+    first, second = np.unique(np.concatenate(found, axis=1), axis=1)
     return first, second
+
+
+def _square(at: Vectors) -> npt.NDArray[np.int64]:
+    return (at[0] * 2**26 + at[1]).astype(np.int64)

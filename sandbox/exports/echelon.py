@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 PRIME = 2**61 - 1
 
@@ -18,9 +18,11 @@ Sparse = dict[int, int]
 
 
 class Echelon:
-    """`rows`: pivot → row with coefficient one at its pivot; `made_of`: pivot → source → coefficient."""
+    """`rows`: pivot → row with coefficient one at its pivot; `made_of`: pivot → source → coefficient. `ask` is called
+    before each step with a row and may end the whole by raising: nothing may be added after that."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[], None] = lambda: None) -> None:
+        self._ask = ask
         self.rows: dict[int, Sparse] = {}
         self.made_of: dict[int, Sparse] = {}
         self._used: dict[int, set[int]] = defaultdict(set)
@@ -51,6 +53,7 @@ class Echelon:
     def _reduced(self, row: Mapping[int, int], made: Sparse) -> tuple[Sparse, Sparse]:
         left = {c: v % PRIME for c, v in row.items()}
         for pivot in [c for c in left if c in self.rows]:
+            self._ask()
             factor = left[pivot]
             _less(left, self.rows[pivot], factor)
             _less(made, self.made_of[pivot], factor)
@@ -58,6 +61,7 @@ class Echelon:
 
     def _subtract(self, other: int, pivot: int, row: Sparse, made: Sparse) -> None:
         """Take `row` off row `other`, which has its pivot."""
+        self._ask()
         target = self.rows[other]
         factor = target[pivot]
         for column, value in row.items():

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policies.verdict import Outcome
-from sandbox.exports.closure import DEPTH, closure
+from sandbox.exports.closure import DEPTH, PAIR_TOLERANCE, closure, opposite
 from sandbox.exports.differencing import Pair, intervals, near_pairs, severity
 from sandbox.exports.encoding import encode
 from sandbox.exports.history import ReleasedCell, Value
@@ -111,3 +111,17 @@ def test_a_near_pair_passes_only_where_a_reader_cannot_tell_that_it_is_one(n: in
         assert least < 1 and most >= 10
     exact = replace(small, low=None, high=None)
     assert severity(Pair(large, exact, apart, True), 10) is Outcome.BLOCK
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 40), st.integers(2, 3), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 1e-2, 1.0]))
+def test_columns_that_cancel_are_those_of_looking_at_every_pair(n: int, vectors: int, seed: int, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, size, (vectors, n))
+    half = n // 2
+    values[:, :half] = rng.normal(0, PAIR_TOLERANCE / 2, (vectors, half)) - values[:, half : 2 * half]
+    found = list(zip(*(side.tolist() for side in opposite(values)), strict=True))
+    every = [(u, v) for v in range(n) for u in range(v)]
+    assert sorted(found) == sorted(
+        (u, v) for u, v in every if (np.abs(values[:, u] + values[:, v]) < PAIR_TOLERANCE).all()
+    )

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
-from sandbox.exports import closure
-from sandbox.exports.closure import PAIR_TOLERANCE, Signed, null_vectors
+from sandbox.exports.closure import Signed, null_vectors
+from sandbox.exports.echelon import PRIME, Echelon
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, run_rule
 from sandbox.exports.subject import ExportSubject
@@ -126,18 +126,22 @@ def test_null_vectors_of_many_long_rows_are_ended_between_two_products() -> None
     assert ends.looks == 5
 
 
-@pytest.mark.parametrize("at_once", [1, 7, closure.NEIGHBOURS])
-@pytest.mark.parametrize("columns", [0, 1, 5, 300])
-def test_columns_that_cancel_each_other_are_found_whatever_is_looked_at_a_time(
-    columns: int, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(closure, "NEIGHBOURS", at_once)
-    values = np.random.default_rng(columns).standard_normal((3, columns)) * 2 * PAIR_TOLERANCE
-    values[:, : columns // 2] = -values[:, columns - columns // 2 :]
-    values[:, :3] = 0
-    pairs = [
-        (u, v) for v in range(columns) for u in range(v) if (abs(values[:, u] + values[:, v]) < PAIR_TOLERANCE).all()
-    ]  # fmt: skip
-    first, second = closure._opposite(values)
-    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == sorted(pairs)
-    assert len(pairs) >= (columns == 300) * 150
+def test_a_long_row_of_an_echelon_form_is_ended_between_two_steps_and_what_is_there_stays_true() -> None:
+    ends = Ends(40)
+
+    def ask() -> None:
+        if ends.cancelled():
+            raise TimeoutError
+
+    form, usage = Echelon(ask), dict.fromkeys(range(30), 1)
+    rows = [dict.fromkeys((i, i + 1), 1) for i in range(29)]
+    with pytest.raises(TimeoutError):
+        for source, row in enumerate(rows):
+            form.add(row, source, usage)
+    assert form.rows and ends.looks == 40
+    for pivot, row in form.rows.items():
+        made: dict[int, int] = {}
+        for source, times in form.made_of[pivot].items():
+            for column, value in rows[source].items():
+                made[column] = (made.get(column, 0) + times * value) % PRIME
+        assert {c: v for c, v in made.items() if v} == row
