@@ -24,6 +24,8 @@ Point = npt.NDArray[np.float64]
 """A table: one scaled value for each column."""
 _TURNS = 2
 """Rounds of programs with random costs before each cell gets one of its own."""
+_TRIES = 20
+"""Short moves with random costs that are looked at for one of whole numbers, before an integer program is."""
 
 State = Literal["safe", "narrow", "open"]
 
@@ -196,7 +198,7 @@ class _Part:
         if not self._need(c).met(low, high, self._slack):
             return self._as_interval(c, low, high, "narrow", who)
         if self._whole and not self._seen(c):
-            safe = self._tried(c, (low, high), self._whole_numbers)
+            safe = any(self._tried(c, (low, high), look) for look in (self._varied_moves, self._whole_numbers))
             return self._as_interval(c, *self._met(c), "safe" if safe else "open", who)
         return self._as_interval(c, low, high, "safe", who)
 
@@ -266,6 +268,22 @@ class _Part:
         if seconds <= 0:
             raise Unsolved("no time for whole numbers")
         return self._solver.whole_between(c, low, high, seconds)
+
+    def _varied_moves(self, c: int, low: float, high: float) -> Point | None:
+        """A table of whole numbers with `c` in [low, high] that is near to the true one by some measure of distance:
+        if the nearest by one measure is none, that by another mostly is. None where none of some measures gives one."""
+        if not self._limits.whole_seconds:
+            return None
+        point = self._shortest_move(c, low, high)
+        for _ in range(_TRIES):
+            if point is None or np.abs(point - np.round(point)).max() <= SLACK or not self._limits.spend():
+                break
+            assert self._moves is not None
+            self._moves.costs(self._random.uniform(1.0, 3.0, self._moves.size))
+            point = self._shortest_move(c, low, high)
+        if self._moves is not None:
+            self._moves.costs(np.ones(self._moves.size))
+        return point
 
     def _shortest_move(self, c: int, low: float, high: float) -> Point | None:
         """The table nearest to the true one with `c` in [low, high]: short moves are mostly made of whole numbers."""

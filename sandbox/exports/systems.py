@@ -85,7 +85,8 @@ class System:
 @dataclass
 class Limits:
     """How many programs may be solved and how long it may take; `watch` is told how far it is and may end it.
-    `whole_seconds`: for one integer program, where the real ones leave a count undecided; 0: none is tried."""
+    `whole_seconds`: for one integer program, where the real ones leave a count undecided; 0: whole numbers are not
+    looked for."""
 
     programs: int = 100_000
     seconds: float = math.inf

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.suppression import lattice, ten_wide, with_needs
+from benchmarks.suppression import hidden_at_random, lattice, ten_wide, with_needs
+from sandbox.exports import suppression
 from sandbox.exports.protecting import protect
+from sandbox.exports.solver import Solver
 from sandbox.exports.suppression import audit
 from sandbox.exports.systems import Cell, Contradiction, Limits, Need, Relation, System
 from sandbox.products.releasing import count_interval
@@ -96,6 +98,18 @@ def test_what_is_protected_is_wide_enough_when_audited_again_and_nothing_hidden_
     seen = System(tuple(replace(c, need=c.need or Need(width=1.0)) if c.hidden else c for c in again.cells),
                   again.relations)  # fmt: skip
     assert audit(seen).safe
+
+
+def test_short_moves_by_other_measures_say_what_whole_number_programs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, asked = [], []
+    whole = Solver.whole_between
+    monkeypatch.setattr(Solver, "whole_between", lambda self, *of: asked.append(of) or whole(self, *of))
+    for tries in (0, suppression._TRIES):
+        monkeypatch.setattr(suppression, "_TRIES", tries)
+        found = [audit(hidden_at_random((7, 6, 5), 60, 60, seed)).intervals for seed in range(8)]
+        said.append(([[(i.cell, i.state) for i in one] for one in found], len(asked)))
+        asked.clear()
+    assert said[0][0] == said[1][0] and said[0][1] > 2 * said[1][1]
 
 
 def test_two_by_two_by_hand() -> None:
