@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
 def queue(login: Login, as_json: AsJson = False) -> None:
     """待复核队列，先到期、再按风险，同组文件一行（合规人员）· What waits for officers, a line for each group"""
     from sandbox.exports import groups
+    from sandbox.kernel import clocks
 
     with installed() as platform, platform.begin(actor_of(platform, login)) as unit:
-        rows = [_line(unit, line) for line in groups.queue(unit)]
+        left: dict[str, list[int | None]] = defaultdict(list)
+        for clock in clocks.running(unit.session, "export"):
+            left[clock.subject_id].append(clock.days_left(unit.now))
+        rows = [_line(unit, line, left) for line in groups.queue(unit)]
 
     def show() -> None:
         for row in rows:
@@ -42,11 +48,11 @@ def queue(login: Login, as_json: AsJson = False) -> None:
     answer({"queue": rows}, as_json, show)
 
 
-def _line(unit: Unit, line: Line) -> dict[str, Any]:
+def _line(unit: Unit, line: Line, left: Mapping[str, Sequence[int | None]]) -> dict[str, Any]:
+    """`left`: request → working days of its clocks, read for the whole queue at once."""
     from sandbox.exports import review, reviewing
-    from sandbox.kernel import clocks
 
-    days = [c.days_left(unit.now) for r in line.files for c in clocks.running(unit.session, "export", r.id)]
+    days = [one for r in line.files for one in left.get(r.id, ())]
     files = []
     for record in line.files:
         given, needed = reviewing.progress(unit, record)

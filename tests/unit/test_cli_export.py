@@ -13,6 +13,7 @@ import pytest
 from api.cli.main import run
 from sandbox.exports import service
 from sandbox.exports.review import Stakes
+from sandbox.kernel import clocks
 from sandbox.kernel.clock import FixedClock
 from sandbox.kernel.settings import Settings
 from sandbox.kernel.unit import Platform
@@ -42,7 +43,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 def test_several_products_are_asked_for_in_one_command_and_wait_as_one_line(
-    world: World, call: Call, capsys: pytest.CaptureFixture[str]
+    world: World, call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = world.workspace()
     artefacts = [world.artefact(place) for _ in range(2)]
@@ -57,10 +58,17 @@ def test_several_products_are_asked_for_in_one_command_and_wait_as_one_line(
     (line,) = call("export", "queue", "--as", "officer")[1]["queue"]
     assert (line["group"], line["count"], [f["id"] for f in line["files"]]) == (made["group"], 2, ids)
     assert all(f["mine"] and f["needed"] == 1 for f in line["files"])
+    assert line["days_left"] is not None
     shown = call("export", "show", made["group"], "--as", "merchant")[1]
     assert [f["outcome"] for f in shown["files"]] == ["pass", "pass"]
     assert run(["export", "queue", "--as", "officer"]) == 0
     printed = capsys.readouterr().out
+    asked: list[tuple[Any, ...]] = []
+    with monkeypatch.context() as patched:
+        of = clocks.running
+        patched.setattr(clocks, "running", lambda *given: asked.append(given[1:]) or of(*given))
+        call("export", "queue", "--as", "officer")
+    assert set(asked) == {("export",)}, "the clocks of all requests at once, never those of one"
     assert "2 个文件" in printed and printed.count("→") == 2
 
 
