@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Form, Request, Response
+from starlette.datastructures import FormData
 
 from api.deps import Acting
 from api.pages import frame, queue, views
@@ -15,7 +16,7 @@ from api.pages.forms import Sent
 from api.pages.reviewing import FIELDS
 from api.pages.words import text
 from api.pages.words_applications import AUDIENCES
-from api.pages.words_reviewing import DECISIONS
+from api.pages.words_reviewing import DECISIONS, VOTES
 from policies.text import Text
 from policies.verdict import Outcome
 from sandbox.applications import repository as applications
@@ -29,13 +30,14 @@ from sandbox.products import repository as products
 
 router = frame.page_router()
 Typed = Annotated[str, Form()]
+UNDECIDED = "undecided"
 UNDER_WAY = ("frozen", "checking", "approved")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One file of the group, as this reader sees it. `why_not`: why this officer may not decide on it now; None where
-    they may, or where nobody is asked."""
+    they may, or where nobody is asked. `vote`: what this officer has kept."""
 
     item: views.QueueItem
     id: str
@@ -49,6 +51,7 @@ class Row:
     needed: int
     opened: bool
     flagged: bool
+    vote: str
 
 
 @router.get("/export-groups/{group_id}")
@@ -62,7 +65,7 @@ def show(request: Request, group_id: str, unit: Annotated[Unit, Acting("export:r
     own = permissions.permitted(unit.actor, "export:submit", owner=first.organisation_id)
     return frame.render(
         request, "exports/group.html", rows=rows, group_id=group_id, title=title(desk, records),
-        words=groups.context_for(unit, records), context_fields=FIELDS, inside=inside, decisions=DECISIONS,
+        words=groups.context_for(unit, records), context_fields=FIELDS, inside=inside, decisions=DECISIONS, votes=VOTES,
         decides=decides and any(row.asked and row.why_not is None for row in rows), needed=needed,
         early=decides and any(r.state in UNDER_REVIEW for r in records), party=desk.names[first.organisation_id],
         drafts=own and sum(r.state == "draft" for r in records),
@@ -91,6 +94,7 @@ def _rows(unit: Unit, desk: Desk, records: Sequence[ExportRequest], *, decides: 
             name=products.artefact(unit.session, record.artefact_id).name, outcome=verdict.get("outcome"),
             rules=queue.rules_of(record), asked=asked, why_not=refused, given=given, needed=needed,
             opened=record.id in seen, flagged=verdict.get("outcome") == Outcome.REVIEW,
+            vote=reviewing.own_votes(unit, record).get(record.artefact_id, UNDECIDED) if decides and asked else "",
         ))  # fmt: skip
     return rows
 
@@ -109,11 +113,31 @@ def withdraw(group_id: str, unit: Annotated[Unit, Acting("export:withdraw")]) ->
 
 @router.post("/export-groups/{group_id}/opinions")
 def opinions(group_id: str, unit: Annotated[Unit, Acting("export:review")], form: Sent) -> Response:
-    """One opinion on the files that were ticked; `reason.ID` are a file's own words."""
+    """One opinion on the files that were ticked; `reason.ID` are a file's own words, `vote.ID` is the vote on it."""
     decision, reason = str(form.get("decision", "")), str(form.get("reason", ""))
     said = {str(one): Opinion(decision, str(form.get(f"reason.{one}", ""))) for one in form.getlist("chosen")}
+    _keep(unit, group_id, {one: vote for one, vote in _votes(form).items() if one in said and vote != UNDECIDED})
     groups.decide(unit, group_id, said, reason)
     return _back(group_id, "export:opinion")
+
+
+@router.post("/export-groups/{group_id}/votes")
+def votes(group_id: str, unit: Annotated[Unit, Acting("export:review")], form: Sent) -> Response:
+    """What this officer thinks of each file, kept without an opinion on it."""
+    _keep(unit, group_id, _votes(form))
+    return _back(group_id, "export:vote")
+
+
+def _keep(unit: Unit, group_id: str, votes: Mapping[str, str]) -> None:
+    """Those that are not what this officer has kept already."""
+    kept = {r.id: reviewing.own_votes(unit, r).get(r.artefact_id, UNDECIDED) for r in groups.read(unit, group_id)}
+    if changed := {one: vote for one, vote in votes.items() if kept.get(one) != vote}:
+        groups.vote(unit, group_id, changed)
+
+
+def _votes(form: FormData) -> dict[str, str]:
+    """Request → vote, of the fields `vote.ID`."""
+    return {name.removeprefix("vote."): str(vote) for name, vote in form.items() if name.startswith("vote.")}
 
 
 @router.post("/export-groups/{group_id}/early-return")

@@ -176,6 +176,7 @@ WORDS: dict[str, Text] = {
         "每个文件须先打开看过；没有单独说明的文件采用这里的依据",
         "Each file has to be opened first; those without words of their own take these",
     ),
+    "group.save_votes": Text("只保存表决", "Save the votes only"),
     "group.choose": Text("选择第 {number} 个文件", "Choose file {number}"),
     "group.early_all": Text("不勾选即退回整组", "None ticked: the whole group"),
 }

@@ -116,6 +116,29 @@ def test_an_officer_opens_each_file_and_decides_on_several_in_one_act(office: Of
     assert office.world.export_state(ids[2]) == "returned"
 
 
+def test_a_vote_on_one_file_is_kept_without_an_opinion_and_nobody_else_reads_it(office: Office) -> None:
+    group = office.asked()
+    ids = office.checked(group)
+    officer = office.person("officer")
+    page = officer.get(group).text
+    assert "只保存表决" in page and page.count('<option value="undecided" selected>') == 3
+    form = {f"vote.{one}": "undecided" for one in ids} | {f"vote.{ids[1]}": "changes", "csrf_token": officer.token}
+    for _ in range(2):  # the second says nothing new
+        assert officer.client.post(f"{group}/votes", data=form).status_code == 303
+    page = officer.get(group).text
+    assert page.count('<option value="changes" selected>') == 1
+    assert '<option value="changes" selected>' not in office.person("second_officer").get(group).text
+    assert {office.world.export_state(one) for one in ids} == {"in_review"}
+    assert [event.object_id for event in office.world.events("export:vote")] == [ids[1]]
+    for one in ids:
+        officer.get(f"/exports/{one}")
+    approval = {"chosen": ids, "decision": "approve", "reason": "逐件核对", "csrf_token": officer.token}
+    assert officer.client.post(f"{group}/opinions", data=form | approval).status_code == 422, "against the own vote"
+    assert {office.world.export_state(one) for one in ids} == {"in_review"}
+    wrong = {"vote.exp-elsewhere": "approve", "csrf_token": officer.token}
+    assert officer.client.post(f"{group}/votes", data=wrong).status_code == 422
+
+
 def test_what_the_machine_left_to_people_has_a_field_of_its_own_and_needs_it(office: Office) -> None:
     group = office.asked(2)
     ids = office.checked(group, flagged=1)
