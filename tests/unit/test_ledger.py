@@ -40,8 +40,9 @@ def look(unit: Unit, one: exports.ExportRequest, *cells: ReleasedCell, key: str 
 
 def test_a_cell_comes_back_as_it_went_in_and_a_set_is_kept_once(any_world: World) -> None:
     kept = replace(
-        cell(range(40)), low=38, high=42, value="rounded", x_total=40.0, tops=(2.0, 1.0), table="product", grouping=2
-    )
+        cell(range(40)), low=38, high=42, value="rounded", x_total=40.0, tops=(2.0, 1.0), table="product", grouping=2,
+        labels=("内科", None),
+    )  # fmt: skip
     with any_world.system() as unit:
         put(unit, request("m-1"), kept, replace(kept, place="x#row=2", value="suppressed", low=None, high=None))
         found = look(unit, request("m-1"), cell(range(39))).history
