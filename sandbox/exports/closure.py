@@ -192,6 +192,7 @@ class _Search:
         try:
             for done, i in enumerate(rows):
                 _go_on(self.watch, done / len(self.matrix))
+                self._in_time()
                 self.echelon.add(self.matrix[i].sparse, i, usage)
         except TimeoutError:
             return False
@@ -201,6 +202,9 @@ class _Search:
         """Between two steps with a row: a long one takes many. Raises `Cancelled`, and `TimeoutError` at the
         deadline: what the echelon form holds is true then, but nothing more may be added to it."""
         _go_on(self.watch)
+        self._in_time()
+
+    def _in_time(self) -> None:
         if time.monotonic() > self.deadline:
             raise TimeoutError
 
