@@ -14,12 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from pyroaring import BitMap
 
-from sandbox.exports.history import ReleasedCell
+from sandbox.exports.history import COUNT, ReleasedCell
 
 CLOSE = 1e-9
 """Relative difference up to which a sum is the value of its whole: sums of floats depend on their order."""
@@ -169,7 +169,7 @@ _SPELLED: Mapping[int, Callable[[tuple[int, ...]], str]] = {
 }
 
 
-@cache
+@lru_cache(10_000)
 def _period(label: str | None) -> tuple[int, ...]:
     """(year, quarter, month, day) as far as a label says it."""
     found = _PERIOD.fullmatch(label or "")
@@ -204,11 +204,11 @@ def _judged(whole: ReleasedCell, parts: Table, threshold: int, percent: float) -
 
 def _dominated(hidden: Sequence[ReleasedCell], percent: float) -> float | None:
     """The largest contribution's share of what hidden amounts hold together, where two of them leave less than
-    `percent` of it, whoever else is behind several."""
+    `percent` of it, whoever else is behind several. Of counts, whose rounding is judged elsewhere, nothing is said."""
     tops = sorted((top for cell in hidden for top in cell.tops[:1]), reverse=True)
     seconds = [cell.tops[1] for cell in hidden if len(cell.tops) > 1]
     total = math.fsum(cell.amount for cell in hidden)
-    if not tops or total <= 0:
+    if not tops or total <= 0 or hidden[0].variable == COUNT:
         return None
     second = max([*(tops[1:2] if len(hidden) > 1 else []), *seconds], default=0.0)
     return tops[0] / total if total - tops[0] - second < percent / 100 * tops[0] else None

@@ -126,6 +126,16 @@ def test_a_share_is_never_told_that_is_none(found: list[Row], out: set[int]) -> 
         assert sum(amounts.values()) - first - second < Fraction(PERCENT) / 100 * first
 
 
+def test_a_rounded_count_is_left_to_its_interval_and_no_share_of_it_is_told() -> None:
+    """As between pairs of cells: dominance is about amounts."""
+    found = [(1, "内科", 1, 9), (2, "内科", 2, 9), (3, "内科", 3, 9)]
+    tables_ = (table(found, ("department",), "whole"), table(found, ("department", "month"), "part", {0}))
+    amounts = rests(*tables_, threshold=0, percent=PERCENT, budget=10**6).found
+    counts = rests(*([replace(c, variable="count") for c in t] for t in tables_), threshold=0, percent=PERCENT,
+                   budget=10**6).found  # fmt: skip
+    assert [one.share for one in amounts] == [1.0] and counts == ()
+
+
 SPELLINGS = [
     ("2026", "2026-03"), ("2026年", "2026-03"), ("2026-Q1", "2026-03"), ("2026年第1季度", "2026年3月"),
     ("2026Q1", "202603"), ("2026-03", "2026-03-09"), ("2026年3月", "20260309"), ("2026-Q1", "2026-03-09"),
