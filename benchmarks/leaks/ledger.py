@@ -116,3 +116,68 @@ def _exact_too(cells: tuple[ReleasedCell, ...]) -> tuple[ReleasedCell, ...]:
 
 plant("ledger: one set rounded here and exact there", "EXP-DIFF-01", [product(None, measures=COUNT)],
       product("片区 <> '乙片'", measures=COUNT), same("exact", 2, 乙片=0), _exact_too)  # fmt: skip
+
+
+# ---- the same people in several records: their sets add up to nothing, the records do ----
+
+
+def visits_of(town: Town, name: str, n: int) -> Frame:
+    """Everybody comes in each month of a quarter and to both clinics; of the people of a district of their own only `n`
+    were at the second clinic, and `n` came in March."""
+    months = pl.DataFrame({"日期": [f"2026-{m:02}-10" for m in (1, 2, 3)]}).select(pl.col("日期").str.to_date())
+    clinics = pl.DataFrame({"片区": ["甲科", "乙科"]})
+    rows = people(town, name, {}, plain=400).drop("片区")
+    new = pl.col("所属区") == "新区"
+    every = rows.join(months, how="cross").join(clinics, how="cross")
+    few = rows.filter(new).head(n).select("身份证号")
+    there = every.join(few, on="身份证号", how="semi")
+    plain = every.filter(~new | ((pl.col("片区") == "甲科") & (pl.col("日期").dt.month() < 3)))
+    return pl.concat([plain, there.filter((pl.col("片区") == "乙科") | (pl.col("日期").dt.month() == 3))])
+
+
+def visited(where: str | None, dimensions: Sequence[str], measures: Mapping[str, Any] = SUM, **more: Any) -> Text:
+    return job(measures, list(dimensions), **more, **({"where": where} if where else {}))
+
+
+MONTHS = {"derive": {"月": {"month": "日期"}, "季": {"quarter": "日期"}}}
+OWN_WORDS = "SELECT *, CASE month(日期) WHEN 1 THEN '正月' WHEN 2 THEN '二月' ELSE '三月' END AS 月 FROM t"
+LEFT_OUT: dict[str, tuple[list[Text], Text]] = {
+    "ledger: a clinic that a filter leaves out": (
+        [visited(None, ["所属区"])], visited("片区 <> '乙科'", ["所属区"]),
+    ),
+    "ledger: a quarter, and its months but one": (
+        [visited(None, ["所属区", "季"], **MONTHS)], visited("日期 < '2026-03-01'", ["所属区", "月"], **MONTHS),
+    ),
+    "ledger: a month in words of its own": (
+        [visited(None, ["所属区"])],
+        visited("月 <> '三月'", ["所属区", "月"], **{"from": "s"}, prepare=[{"name": "s", "sql": OWN_WORDS}]),
+    ),
+    "ledger: two tables that leave a month over": (
+        [visited(None, ["所属区"]), visited("日期 < '2026-02-01'", ["所属区"])],
+        visited("月 = '2026-02'", ["所属区", "月"], **MONTHS),
+    ),
+}  # fmt: skip
+for _name, (_before, _now) in LEFT_OUT.items():
+
+    @case(_name, "EXP-DIFF-02" if len(_before) > 1 or "months" in _name or "words" in _name else "EXP-DIFF-01", "job")
+    def left_out(town: Town, name: str = _name, before: Sequence[Text] = _before, now: Text = _now) -> Pair:
+        def request(n: int) -> Any:
+            source = {"t": town.source(visits_of(town, name, n), "身份证号", roles=ROLES | {"日期": "open"})}
+            seen = [c for i, text in enumerate(before) for c in released(town, source, text, f"R-{i}")]
+            return aggregate(town, source, now, history=seen)
+
+        return Pair(request(FEW), request(MANY))
+
+
+@case("ledger: a clinic left out that is one giant's", "EXP-DIFF-01", "job")
+def giant_left_out(town: Town) -> Pair:
+    def request(fee: float) -> Any:
+        rows = visits_of(town, "giant clinic", 40)
+        there = (pl.col("所属区") == "新区") & (pl.col("片区") == "乙科")
+        paid = pl.when(there & (there.cum_sum() == 1)).then(pl.lit(fee)).when(there).then(pl.lit(200.0))
+        rows = rows.with_columns(费用=paid.otherwise(pl.col("费用")))
+        source = {"t": town.source(rows, "身份证号", roles=ROLES | {"日期": "open"})}
+        seen = released(town, source, visited("片区 <> '乙科'", ["所属区"]))
+        return aggregate(town, source, visited(None, ["所属区"]), history=seen)
+
+    return Pair(request(400_000.0), request(200.0))

@@ -7,6 +7,8 @@ themselves; an atom or a pair of atoms on which a random null vector of all rows
 neither, or was not reached in time, is *open* and for people. Single atoms and pairs are decided (`DEPTH`), and larger
 unions found where a row of the echelon form is one. Not searched: other unions, coefficients other than 0 and ±1 in
 the target, and what follows from numbers not being negative.
+
+Cells that are sets of records make atoms of records; how many entities an atom or a union is about is counted.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from policies.verdict import Outcome
 from sandbox.exports.differencing import once
 from sandbox.exports.echelon import PRIME, Echelon, Sparse
 from sandbox.exports.encoding import Encoded, encode
-from sandbox.exports.history import COUNT, ReleasedCell
+from sandbox.exports.history import ReleasedCell
 from sandbox.exports.ranks import spread
 from sandbox.products.budget import Cancelled
+from sandbox.products.records import BITS, ascending
 
 if TYPE_CHECKING:
     from sandbox.products.budget import Watch
@@ -40,6 +44,8 @@ TOLERANCE, PAIR_TOLERANCE = 1e-2, 1e-3
 """Size below which an entry of a null vector (drawn with deviation `SPREAD`) is taken for zero: loosely, so that
 nothing true is cleared."""
 SPREAD = 30
+MOST_RECORDS = 40_000_000
+"""Records in all cells that are compared, for the memory's sake: beyond, people look."""
 PRECISION = 1e-7
 STEPS = 3000
 
@@ -99,11 +105,30 @@ def closure(
         if all(cell.bitmap in known for cell in mine):
             continue
         mine, before = once(mine, before)
-        one = _Search(encode(before, mine), threshold, deadline, watch)
+        owner = None
+        if mine[0].unit == "record":
+            if sum(cell.size for cell in (*mine, *before)) > MOST_RECORDS:
+                complete = False
+                continue
+            mine, before, owner = numbered(mine, before)
+        one = _Search(encode(before, mine), threshold, deadline, watch, owner)
         one.run()
         found += [Exposure(kind, variable, n, terms, divisor) for n, terms, divisor in one.proofs()]
         opened, complete = opened + one.opened, complete and one.complete
     return Closure(tuple(found), opened, complete)
+
+
+def numbered(
+    mine: Sequence[ReleasedCell], before: Sequence[ReleasedCell]
+) -> tuple[list[ReleasedCell], list[ReleasedCell], npt.NDArray[np.uint32]]:
+    """Cells of records as sets of small numbers, and the owner of each number."""
+    every = ascending(np.concatenate([cell.records for cell in (*mine, *before)]))
+
+    def alike(cell: ReleasedCell) -> ReleasedCell:
+        members = BitMap(np.searchsorted(every, cell.records).astype(np.uint32))
+        return replace(cell, unit="entity", n=len(members), members=members.serialize())
+
+    return [*map(alike, mine)], [*map(alike, before)], (every >> np.uint64(BITS)).astype(np.uint32)
 
 
 def certainty(exposure: Exposure, threshold: int) -> Outcome:
@@ -111,7 +136,7 @@ def certainty(exposure: Exposure, threshold: int) -> Outcome:
     number in it gives the entities away, and rounded counts give an interval."""
     pending = any(term.cell.status == "pending" for term in exposure.terms)
     worst = Outcome.REVIEW if pending else Outcome.BLOCK
-    if exposure.variable != COUNT or any(None in (term.cell.low, term.cell.high) for term in exposure.terms):
+    if not exposure.terms[0].cell.counted or any(None in (term.cell.low, term.cell.high) for term in exposure.terms):
         return worst
     ends = [[term.times * end for end in (term.cell.low, term.cell.high)] for term in exposure.terms]  # type: ignore[operator]
     low, high = (sum(pick(e) for e in ends) / exposure.divisor for pick in (min, max))
@@ -128,12 +153,16 @@ class _Search:
     threshold: int
     deadline: float
     watch: Watch | None = None
+    owner: npt.NDArray[np.uint32] | None = None
     complete: bool = True
     opened: int = 0
     exposed: list[tuple[int, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.matrix, self.sizes, self.members = atoms(self.encoded)
+        self.people = _People(self.members, self.owner) if self.owner is not None else None
+        if self.people is not None:
+            self.sizes = self.people.counts
         self.times = np.bincount(_together(self.matrix), minlength=len(self.sizes))
         self.echelon = Echelon()
 
@@ -155,6 +184,18 @@ class _Search:
             finished, everything = self._prove(length), self._within(length)
         self.opened = 0 if finished and everything else len(unproved)
         self.complete = vectors is not None or (finished and everything)
+
+    def _entities(self, columns: Iterable[int]) -> int:
+        """How many entities atoms are about together."""
+        some = list(columns)
+        return int(self.sizes[some].sum()) if self.people is None else self.people.count(some)
+
+    def _few(self, columns: Iterable[int]) -> bool:
+        some = list(columns)
+        sizes = self.sizes[some]
+        if sizes.sum() < self.threshold or self.people is None:
+            return bool(sizes.sum() < self.threshold)
+        return bool(sizes.max() < self.threshold) and self.people.count(some) < self.threshold
 
     def _unproved(self, targets: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return [one for one in targets if self.echelon.certificate(one) is None]
@@ -216,7 +257,7 @@ class _Search:
             if self.sizes[pivot] >= self.threshold:
                 continue
             if all(v == 1 for v in row.values()):
-                if sum(int(self.sizes[c]) for c in row) < self.threshold:
+                if self._few(row):
                     yield tuple(sorted(row))
                 if len(row) == 1:
                     continue
@@ -224,7 +265,7 @@ class _Search:
         for rest, pivots in rests.items():
             for other in rests.get(frozenset((c, PRIME - v) for c, v in rest), ()):
                 for pivot in pivots:
-                    if pivot < other and self.sizes[pivot] + self.sizes[other] < self.threshold:
+                    if pivot < other and self._few((pivot, other)):
                         yield pivot, other
 
     def _flagged(self, vectors: Vectors) -> list[tuple[int, ...]]:
@@ -235,7 +276,7 @@ class _Search:
         rest = small[~zero]
         pairs = [
             (int(u), int(v)) for u, v in zip(*opposite(at[:, ~zero]), strict=True)
-            if self.sizes[rest[u]] + self.sizes[rest[v]] < self.threshold
+            if self._few((rest[u], rest[v]))
         ]  # fmt: skip
         return [*((int(c),) for c in small[zero]), *((int(rest[u]), int(rest[v])) for u, v in pairs)]
 
@@ -249,12 +290,29 @@ class _Search:
                 continue
             coefficients, divisor = found
             terms = tuple(Term(self.encoded.sets[i], times) for i, times in sorted(coefficients.items()))
-            yield int(self.sizes[list(target)].sum()), terms, divisor
+            yield self._entities(target), terms, divisor
 
     def _holds(self, target: Sequence[int], coefficients: Sparse, divisor: int) -> bool:
         """Whether the sets, taken so many times, are the target `divisor` times: on every entity, in whole numbers."""
         total = self.encoded.together(coefficients, len(self.members))
         return total is not None and bool((total == np.where(np.isin(self.members, target), divisor, 0)).all())
+
+
+class _People:
+    """Whose records the atoms are."""
+
+    def __init__(self, members: Sizes, owner: npt.NDArray[np.uint32]) -> None:
+        """`members`: record → atom or -1; `owner`: record → entity."""
+        used = np.flatnonzero(members >= 0)
+        pairs = ascending(members[used].astype(np.uint64) << np.uint64(32) | owner[used].astype(np.uint64))
+        self._owners = (pairs & np.uint64(2**32 - 1)).astype(np.uint32)
+        self.counts = np.bincount((pairs >> np.uint64(32)).astype(np.int64)).astype(np.int64)
+        self._begins = np.concatenate([[0], np.cumsum(self.counts)])
+
+    def count(self, atoms: Iterable[int]) -> int:
+        """The number of entities that some atoms have records of."""
+        parts = [self._owners[self._begins[a] : self._begins[a + 1]] for a in atoms]
+        return len(np.unique(np.concatenate(parts)))
 
 
 NO_ATOMS: Sizes = np.empty(0, np.int64)

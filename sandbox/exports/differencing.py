@@ -3,7 +3,7 @@
 Sound and complete by an index (`ranks`): cells that differ by so few share one of their t lowest-ranked members, so
 only those are compared. Cells below t (let out by some policy) are compared with each other without the index.
 Nested cells, overlapping ones, snapshots of one population and recoded groups need no search of their own: cells are
-sets, not labels.
+sets, not labels. Cells that are sets of records are compared as such; how many entities the difference is about counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policies.verdict import Outcome
-from sandbox.exports.history import COUNT, ReleasedCell
+from sandbox.exports.history import ReleasedCell
 from sandbox.exports.ranks import PREFIX, Lowest, Near
 
 LOT = 4096
@@ -63,9 +63,9 @@ def near_pairs(
             if compared == budget:
                 return Pairs(tuple(found), compared, False)
             compared += 1
-            distance = a.entities.symmetric_difference_cardinality(b.entities)
+            distance, nested = a.apart(b)
             if 0 < distance < threshold:
-                found.append(Pair(a, b, distance, distance == abs(a.n - b.n)))
+                found.append(Pair(a, b, distance, nested))
     return Pairs(tuple(found), compared, True)
 
 
@@ -78,8 +78,8 @@ def _candidates(
     """Pairs worth comparing; one of two new cells once."""
     cells = [*mine, *others]
     if near is None:
-        lowest = Lowest.of([cell.entities for cell in cells], min(threshold, PREFIX))
-        look = Near(lowest[: len(mine)], threshold)
+        lowest = lowest_of(cells, min(reach(mine, threshold), PREFIX))
+        look = looking(mine, lowest[: len(mine)], threshold)
         for start in range(0, len(cells), LOT):
             first, second = (side.tolist() for side in look.among(lowest[start : start + LOT]))
             yield from ((cells[a], cells[start + b]) for a, b in zip(first, second, strict=True) if start + b > a)
@@ -89,6 +89,25 @@ def _candidates(
         at[cell.bitmap].append(i)
     for i, a in enumerate(mine):
         yield from ((a, cells[j]) for name in sorted(near[a.bitmap]) for j in at.get(name, ()) if j > i)
+
+
+def reach(cells: Sequence[ReleasedCell], threshold: int) -> int:
+    """Members, as the index counts them, that sets of the unit of `cells` can differ by if fewer than `threshold`
+    entities differ, plus one: of sets of records an entity that differs is one member of either."""
+    return 2 * threshold - 1 if cells[0].unit == "record" else threshold
+
+
+def looking(cells: Sequence[ReleasedCell], lowest: Lowest, threshold: int) -> Near:
+    """Looks for sets that differ from those of `cells`, whose index is `lowest`, by fewer than `threshold` entities.
+    Where sets of records have no member in common, all their entities differ."""
+    return Near(lowest, reach(cells, threshold), apart=threshold)
+
+
+def lowest_of(cells: Sequence[ReleasedCell], length: int = PREFIX) -> Lowest:
+    """The index of the sets of cells of one unit."""
+    if cells and cells[0].unit == "record":
+        return Lowest.of_records([cell.records for cell in cells], length)
+    return Lowest.of([cell.entities for cell in cells], length)
 
 
 def _groups(
@@ -145,9 +164,9 @@ def severity(pair: Pair, threshold: int) -> Outcome:
     Rounded counts are intervals: certain of a difference → block, an interval of at least `threshold` that starts at
     nothing → pass, else review. Amounts and exact values: block. A cell that has not left yet is no certainty: review.
     """
-    a, b = sorted((pair.new, pair.other), key=lambda c: c.n)
+    a, b = sorted((pair.new, pair.other), key=lambda c: c.size)
     worst = Outcome.REVIEW if pair.other.status == "pending" else Outcome.BLOCK
-    if a.variable != COUNT or None in (a.low, a.high, b.low, b.high):
+    if not a.counted or None in (a.low, a.high, b.low, b.high):
         return worst
     low, high = b.low - a.high, b.high - a.low  # type: ignore[operator]
     if low >= 1 and (high < threshold or "count" in (a.op, b.op)):

@@ -3,28 +3,33 @@
 A recalled or expired release stays: it has been seen. Cells are compared within one kind of entity and one variable;
 counts of a kind are one variable whatever they count, because a reader can subtract any two of them. An amount is named
 by what it is made of, never by what a step calls it: a cell stands once under every source column it is computed from,
-so that any two amounts over a common column are compared.
+so that any two amounts over a common column are compared. Where one entity has several records, a cell that records
+add up to stands a second time, with the set of its records: people do not add up over months or clinics, records do.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pyroaring import BitMap
 
 from sandbox.products.evidence import Evidence, KindEvidence
+from sandbox.products.records import Numbers, ascending, numbers, owners
 from sandbox.products.releasing import count_interval, follows
 from sandbox.products.spec import JobSpec
 
-COUNT = "count"
+COUNT, RECORDS = "count", "records:"
+"""The variable of counts, and what stands before a variable whose cells are sets of records."""
 COUNTS = ("count", "count_distinct")
 
 Value = Literal["exact", "rounded", "derived", "suppressed"]
-Unit = Literal["entity", "entity×period"]
+Unit = Literal["entity", "record"]
 Status = Literal["released", "pending", "together", "recalled"]
 
 
@@ -37,9 +42,9 @@ class ReleasedCell:
     released; `derived` follows from other released numbers and adds nothing, `suppressed` has not been seen, but is an
     unknown of every sum it is part of. `x_total` and `tops` are the sum and the largest absolute contributions, largest
     first (None and empty: not known). `table` and `grouping` say beside which cells it stands: a grouping is a set of
-    dimensions, 0 the finest. `unit`: what the members are. `labels`: the values of the cell's dimensions as text (None:
-    one it is the total over). `status`: a recalled cell still counts; a pending one
-    belongs to a request that has not left yet, and one `together` to a request of the same group: who asks for both
+    dimensions, 0 the finest. `unit`: what the members are; `n` counts entities in either case. `labels`: the values of
+    the cell's dimensions as text (None: one it is the total over). `status`: a recalled cell still counts; a pending
+    one belongs to a request that has not left yet, and one `together` to a request of the same group: who asks for both
     can subtract them, so it counts like a released one.
     """
 
@@ -64,7 +69,33 @@ class ReleasedCell:
 
     @cached_property
     def entities(self) -> BitMap:
-        return BitMap.deserialize(self.members)
+        return BitMap(owners(self.records)) if self.unit == "record" else BitMap.deserialize(self.members)
+
+    @cached_property
+    def records(self) -> Numbers:
+        """The numbers of the records behind a cell of them, ascending."""
+        return numbers(self.members)
+
+    @property
+    def size(self) -> int:
+        """The number of members."""
+        return len(self.records) if self.unit == "record" else self.n
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number counts, so that rounding says what a reader can conclude."""
+        return self.variable.removeprefix(RECORDS) == COUNT
+
+    def apart(self, other: ReleasedCell) -> tuple[int, bool]:
+        """(entities that the two sets differ by, whether one contains the other) of two cells of one unit."""
+        if self.unit == "entity":
+            distance = self.entities.symmetric_difference_cardinality(other.entities)
+            return distance, distance == abs(self.n - other.n)
+        both = np.concatenate([self.records, other.records])
+        both.sort()
+        twice = np.flatnonzero(both[1:] == both[:-1])
+        alone = np.delete(both, np.concatenate([twice, twice + 1]))
+        return len(owners(alone)), len(alone) == abs(self.size - other.size)
 
     @property
     def amount(self) -> float:
@@ -103,6 +134,29 @@ def cells_of(
     return (*found, *_of_steps(evidence, release))
 
 
+def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -> tuple[ReleasedCell, ...]:
+    """The new cells without those of a plain table of records that nothing stands beside: where every grouping shows
+    every record once, each difference is of cells of the table itself, and those are judged as they are."""
+    known = {(cell.kind, cell.variable) for cell in others}
+    groups: dict[tuple[str, str], list[ReleasedCell]] = defaultdict(list)
+    for cell in new:
+        if cell.unit == "record" and (cell.kind, cell.variable) not in known:
+            groups[cell.kind, cell.variable].append(cell)
+    plain = {key for key, cells in groups.items() if _is_plain(cells)}
+    return tuple(cell for cell in new if (cell.kind, cell.variable) not in plain)
+
+
+def _is_plain(cells: Sequence[ReleasedCell]) -> bool:
+    shown: dict[int, int] = defaultdict(int)
+    for cell in cells:
+        shown[cell.grouping] += cell.size
+    finest = [cell.records for cell in cells if cell.grouping == 0]
+    return (
+        len({cell.table for cell in cells}) == 1 and all(cell.seen for cell in cells) and len(set(shown.values())) == 1
+        and bool(finest) and len(ascending(np.concatenate(finest))) == shown[0]
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     release: str
@@ -127,11 +181,16 @@ def _cells(evidence: Evidence, kind: KindEvidence, row: Mapping[str, Any], told:
     table = f"{evidence.name}:{row['measure']}:{row['part']}"
     grouping = evidence.groupings[row["cell"]] if evidence.groupings else 0
     labels = labels_of(evidence, row["cell"])
+    behind = kind.records.cells.get((row["cell"], row["measure"], row["part"]))
     for name in variables(evidence, row):
-        yield ReleasedCell(
+        cell = ReleasedCell(
             told.release, told.place, kind.kind, name, row["op"], row["n"], row["bitmap"], kind.bitmaps[row["bitmap"]],
             told.low, told.high, told.value, row["x_total"], tops, table, grouping, labels=labels,
         )  # fmt: skip
+        yield cell
+        if behind is not None:
+            members = kind.records.sets[behind]
+            yield replace(cell, variable=RECORDS + name, bitmap=behind, members=members, unit="record")
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:

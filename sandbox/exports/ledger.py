@@ -20,12 +20,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text, UserError
 from sandbox.exports import repository
-from sandbox.exports.differencing import NearSets
+from sandbox.exports.differencing import NearSets, looking, lowest_of, reach
 from sandbox.exports.history import ReleasedCell, Status, Unit, Value
-from sandbox.exports.ranks import PREFIX, Lowest, Near
+from sandbox.exports.ranks import PREFIX, Lowest
 from sandbox.kernel.database import Base, short
 from sandbox.kernel.ids import new_id
 from sandbox.merchants import ties
+from sandbox.products.records import loosened, squeezed
 
 if TYPE_CHECKING:
     from sandbox.exports.repository import ExportRequest
@@ -61,7 +62,7 @@ class LedgerRoot(Base):
 
 
 class LedgerSet(Base):
-    """A set of entities, by the digest of its members; a roaring bitmap."""
+    """A set of `n` entities, by the digest of its members: a roaring bitmap, or their records (`records.squeezed`)."""
 
     __tablename__ = "ledger_set"
 
@@ -202,11 +203,13 @@ def _require_key(lineage: LedgerLineage, key: str) -> None:
 def _cells(session: Session, lineage: LedgerLineage, condition: ColumnElement[bool]) -> Iterator[ReleasedCell]:
     """Cells in a stable order; equal sets share one object."""
     rows = session.scalars(select(LedgerCell).where(condition).order_by(LedgerCell.id)).all()
+    records = {row.digest for row in rows if row.unit == "record"}
     sets: dict[str, bytes] = {}
     for digests in _batches(sorted({row.digest for row in rows})):
         wanted = select(LedgerSet.digest, LedgerSet.members)
         wanted = wanted.where(LedgerSet.lineage_id == lineage.id, LedgerSet.digest.in_(digests))
-        sets |= {digest: members for digest, members in session.execute(wanted).tuples()}  # noqa: C416 - has keys()
+        for digest, members in session.execute(wanted).tuples():
+            sets[digest] = loosened(members) if digest in records else members
     for row in rows:
         yield ReleasedCell(
             row.release_id, row.place, lineage.kind, row.variable, row.op, row.n, row.digest, sets[row.digest],
@@ -220,13 +223,28 @@ def near_sets(
 ) -> dict[str, AbstractSet[str]]:
     """Digest of each of these sets → digests of the others, and of the lineage's, that may differ from it by fewer than
     `threshold` entities; all that do are among them."""
-    mine = {cell.bitmap: cell.entities for cell in cells}
-    if not mine:
-        return {}
-    names, lowest = list(mine), Lowest.of(list(mine.values()), min(threshold, PREFIX))
-    look = Near(lowest, threshold)
+    mine = {cell.bitmap: cell for cell in cells}
+    found: dict[str, AbstractSet[str]] = {}
+    for alike in _by_unit(mine.values()):
+        found |= _near_alike(session, lineage, alike, threshold)
+    return found
+
+
+def _by_unit(cells: Iterable[ReleasedCell]) -> list[list[ReleasedCell]]:
+    units: dict[Unit, list[ReleasedCell]] = defaultdict(list)
+    for cell in cells:
+        units[cell.unit].append(cell)
+    return list(units.values())
+
+
+def _near_alike(
+    session: Session, lineage: str, cells: Sequence[ReleasedCell], threshold: int
+) -> dict[str, AbstractSet[str]]:
+    names, lowest = [cell.bitmap for cell in cells], lowest_of(cells, min(reach(cells, threshold), PREFIX))
+    look = looking(cells, lowest, threshold)
     found: dict[str, set[str]] = defaultdict(set)
-    least, most = int(lowest.sizes.min()) - threshold, int(lowest.sizes.max()) + threshold
+    wide = reach(cells, threshold)
+    least, most = int(lowest.sizes.min()) - wide, int(lowest.sizes.max()) + wide
     for a, b in look.each_other():
         found[names[a]].add(names[b])
         found[names[b]].add(names[a])
@@ -348,18 +366,27 @@ def keep_sets(session: Session, lineage: str, cells: Iterable[ReleasedCell]) -> 
         kept = select(LedgerSet.digest).where(LedgerSet.lineage_id == lineage, LedgerSet.digest.in_(some))
         for name in session.scalars(kept):
             del wanted[name]
-    new = sorted(wanted.values(), key=lambda cell: (cell.n, cell.bitmap))
-    for put in (new[start : start + BLOCK] for start in range(0, len(new), BLOCK)):
-        session.execute(insert(LedgerSet), [
-            {"lineage_id": lineage, "digest": c.bitmap, "n": c.n, "members": c.members} for c in put
-        ])  # fmt: skip
-        lowest = Lowest.of([cell.entities for cell in put])
-        sizes, marks = lowest.packed()
-        session.add(LedgerBlock(
-            id=new_id("blk"), lineage_id=lineage, least=int(lowest.sizes.min()), most=int(lowest.sizes.max()),
-            digests="\n".join(cell.bitmap for cell in put), sizes=sizes, marks=marks,
-        ))  # fmt: skip
+    for alike in _by_unit(sorted(wanted.values(), key=lambda cell: (cell.n, cell.bitmap))):
+        for put in (alike[start : start + BLOCK] for start in range(0, len(alike), BLOCK)):
+            _put(session, lineage, put)
     session.flush()
+
+
+def _kept(cell: ReleasedCell) -> bytes:
+    return squeezed(cell.members) if cell.unit == "record" else cell.members
+
+
+def _put(session: Session, lineage: str, put: Sequence[ReleasedCell]) -> None:
+    """Sets of one unit and the block of their index."""
+    session.execute(insert(LedgerSet), [
+        {"lineage_id": lineage, "digest": c.bitmap, "n": c.n, "members": _kept(c)} for c in put
+    ])  # fmt: skip
+    lowest = lowest_of(put)
+    sizes, marks = lowest.packed()
+    session.add(LedgerBlock(
+        id=new_id("blk"), lineage_id=lineage, least=int(lowest.sizes.min()), most=int(lowest.sizes.max()),
+        digests="\n".join(cell.bitmap for cell in put), sizes=sizes, marks=marks,
+    ))  # fmt: skip
 
 
 def _row(cell: ReleasedCell, lineage: str, request: ExportRequest, entry: Entry, status: Status) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from sandbox.products.records import BITS, Numbers, owners
+
 PREFIX = 32
 """Members kept of each set: thresholds up to this are answered by them."""
 _STEP, _LAYERS = 4, 12
@@ -35,7 +37,7 @@ def members_of(entities: BitMap) -> npt.NDArray[np.uint32]:
     return np.asarray(entities.to_array(), dtype=np.uint32)
 
 
-def ranks(codes: npt.NDArray[np.uint32]) -> Ranks:
+def ranks(codes: npt.NDArray[np.uint32 | np.uint64]) -> Ranks:
     """Fixed pseudo-random rank of each code (splitmix64 finaliser, written out so that no upgrade moves it), as signed
     numbers that a database can keep."""
     with np.errstate(over="ignore"):
@@ -76,6 +78,16 @@ class Lowest:
         return cls(sizes, found.astype(np.uint32))
 
     @classmethod
+    def of_records(cls, sets: Sequence[Numbers], length: int = PREFIX) -> Lowest:
+        """The same of sets of records: a member is an entity with its very records of the set, so that two sets that
+        differ in the records of some entities differ in one or two members for each."""
+        found = [np.sort(_with_records(one).view(np.int64))[:length] for one in sets]
+        marks = np.zeros((len(sets), length), dtype=np.uint32)
+        for i, order in enumerate(found):
+            marks[i, : len(order)] = order.astype(np.uint32)
+        return cls(np.array([len(owners(one)) for one in sets], dtype=np.int64), marks)
+
+    @classmethod
     def unpacked(cls, sizes: bytes, marks: bytes) -> Lowest:
         """What `packed` gave."""
         kept = np.frombuffer(sizes, dtype="<u4").astype(np.int64)
@@ -90,6 +102,15 @@ class Lowest:
 
     def __getitem__(self, at: slice) -> Lowest:
         return Lowest(self.sizes[at], self.marks[at])
+
+
+def _with_records(of: Numbers) -> Numbers:
+    """For each entity a pseudo-random number that says who it is and which records of it are in a set."""
+    if not len(of):
+        return of
+    begins = np.flatnonzero(np.diff(of >> np.uint64(BITS), prepend=np.uint64(2**64 - 1)))
+    with np.errstate(over="ignore"):
+        return ranks(np.add.reduceat(ranks(of).view(np.uint64), begins)).view(np.uint64)
 
 
 @lru_cache(maxsize=4)
@@ -137,10 +158,11 @@ def _counted(kept: npt.NDArray[np.bool_], given: Indices) -> Indices:
 class Near:
     """Looks for sets that may differ from some sets by fewer than `threshold` members."""
 
-    def __init__(self, mine: Lowest, threshold: int) -> None:
+    def __init__(self, mine: Lowest, threshold: int, apart: int | None = None) -> None:
+        """`apart`: near sets without any member in common are smaller than this, if not than `threshold`."""
         self._mine, self._sizes, self._threshold = mine, mine.sizes, threshold
         # more positions than are kept would have to be compared: sizes alone say what may be near
-        self._alone = threshold if threshold <= PREFIX else np.iinfo(np.int64).max
+        self._alone = (apart or threshold) if threshold <= PREFIX else np.iinfo(np.int64).max
         owners, places, marks = _shown(mine, threshold)
         keys = marks.astype(np.uint64) << np.uint64(32) | mine.sizes[owners].astype(np.uint64)
         order = np.argsort(keys)

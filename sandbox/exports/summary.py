@@ -60,7 +60,8 @@ def _kind(judged: Judged, kind: KindEvidence, worst: int) -> dict[str, Any]:
         "p2": {"halves": kind.halves, "as_predicted": kind.halves_as_predicted},
         "p3": {"perturbed": list(kind.perturbed), "not_perturbed": list(kind.not_perturbed)},
         "rows": kind.rows_total, "ownerless_rows": kind.ownerless_rows,
-        "cells": kind.cells.height, "entity_sets": len(kind.bitmaps), "smallest": _smallest(cells),
+        "cells": kind.cells.height, "entity_sets": len(kind.bitmaps),
+        "record_sets": len(kind.records.sets), "records_followed": kind.records.followed, "smallest": _smallest(cells),
         "worst": [_cell(judged, row) for row in found.iter_rows(named=True)],
     }  # fmt: skip
 

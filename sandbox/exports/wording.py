@@ -232,6 +232,14 @@ WORDINGS: dict[str, Wording] = {
         "Differs by a few entities only from another file of the group",
         "请统一各文件的分组口径，或只申请其中一个", "Give the files the same groups, or ask for one of them only",
     ),
+    "differencing/records": _w(
+        "作业先把同一主体的多条记录合在一起，平台不能逐条与以往产品比较，须人工核对两者是否只差少数几条记录",
+        "The job puts an entity's records together first, so that they cannot be compared one by one with earlier "
+        "products: a person looks whether a few records are all that differs",
+        "请直接按记录汇总，不要先按主体合并；或沿用以往产品的筛选条件",
+        "Aggregate the records themselves instead of putting an entity's together first, or keep the filters of "
+        "earlier products",
+    ),
     "differencing/lost": _w(
         "同一来源以前放行过产品，但该类主体查不到历史",
         "Products of the same tables were released before, but this kind of entity has no history",

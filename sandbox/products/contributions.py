@@ -105,8 +105,17 @@ def _coded(
     con.unregister("__given")
     con.execute("DROP TABLE __raw")
     con.execute("DROP TABLE IF EXISTS __through")
+    return _looked_up(key, name)
+
+
+def owners_of(source: Source, kind: str, alias: str) -> tuple[str, str]:
+    """(code of the owner of a row `s`, the join that brings it) of an input whose twin was made: as SQL."""
+    return next(_looked_up(key, f"{alias}_{n}") for n, key in enumerate(source.keys) if key.kind == kind)
+
+
+def _looked_up(key: EntityKey, name: str) -> tuple[str, str]:
     m = quote(f"m_{name}")
-    return f"{m}.code", f" LEFT JOIN {quote(f'__m_{name}')} {m} ON {m}.raw = {column}"
+    return f"{m}.code", f" LEFT JOIN {quote(f'__m_{name}')} {m} ON {m}.raw = s.{quote(key.column)}"
 
 
 def _missing(con: duckdb.DuckDBPyConnection, alias: str, key: EntityKey, k: int) -> None:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import hmac
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,13 @@ Codes = npt.NDArray[np.uint32]
 
 
 class EntityCodes(Protocol):
-    """Gives every key of a kind its number; the same key always gets the same one."""
+    """Gives every key of a kind its number; the same key always gets the same one. `salt` is a secret text that the
+    numbers of records are made with."""
 
     def assign(self, kind: str, keys: Sequence[str]) -> Codes: ...
+
+    @property
+    def salt(self) -> str: ...
 
 
 class SessionCodes:
@@ -38,6 +43,7 @@ class SessionCodes:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, int]] = {}
+        self.salt = secrets.token_hex(16)
 
     def assign(self, kind: str, keys: Sequence[str]) -> Codes:
         known = self._known.setdefault(kind, {})
@@ -55,6 +61,10 @@ class EntityRegister:
             raise ValueError("the register's key needs at least 32 bytes")
         self._root = root
         self._secret = secret
+
+    @property
+    def salt(self) -> str:
+        return hmac.digest(self._secret, b"records", "sha256").hex()
 
     def assign(self, kind: str, keys: Sequence[str]) -> Codes:
         """The number of each key, new ones appended. Units: dense, from 0, in order of first sight."""

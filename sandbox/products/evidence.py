@@ -7,8 +7,7 @@ probability of about 2^-m; the seeds are secret and drawn after the job is froze
 set to their minimum, maximum and shuffled, count per cell the entities whose contribution moved; that is a fact of
 the cell table (`n_informative`), for the threshold rule to judge.
 
-Entity sets say who entered a cell, not with which records: two products over different records of the same people are
-told apart by the filter, not by the set.
+Entity sets say who entered a cell, not with which records; where one entity has several, record sets (`records`) do.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from policies.text import Text
-from sandbox.products import cells, perturb, proofs
+from sandbox.products import cells, perturb, proofs, records
 from sandbox.products import compile as sql
 from sandbox.products import evidence_values as values
 from sandbox.products.budget import Budget, Cancelled, Clock, OverBudget, Watch
@@ -40,6 +39,7 @@ from sandbox.products.flow import unchanged
 from sandbox.products.kept import AT_ONCE, Kept, keep, parts_of, prepare_halves
 from sandbox.products.program import Program, Task
 from sandbox.products.proofs import TOLERANCE, seed_of
+from sandbox.products.records import Records
 from sandbox.products.source import EvidenceError, Source, opened
 from sandbox.products.spec import JobSpec, as_data
 from sandbox.products.spec import digest as digest_of
@@ -69,7 +69,8 @@ class KindEvidence:
     where the budget was spent before there were contributions. `several`: a row may have more than one owner.
     `perturbed` and `not_perturbed` are source columns and modes, as `input.column:mode`; `*:mode` where the product
     rests on no column that could be perturbed: every mode has then been tried on all there is. `ownerless_rows` of the
-    product's `rows_total` rows have no entity of this kind.
+    product's `rows_total` rows have no entity of this kind. `records`: the sets of records behind the cells, where an
+    entity has several and they could be followed.
     """
 
     kind: str
@@ -84,6 +85,7 @@ class KindEvidence:
     not_perturbed: tuple[str, ...] = ()
     ownerless_rows: int = 0
     rows_total: int = 0
+    records: Records = field(default_factory=Records)
 
     @property
     def proved(self) -> bool:
@@ -199,7 +201,7 @@ class _Proof:
             with self.clock.step("plain"):
                 rows = self._frozen()
             frozen = self._cubes(rows)
-            self.clock.plain_run_ended(len(self.program.tasks) * len(self.program.kinds) * (self.halves + 2))
+            self.clock.plain_run_ended(len(self.program.tasks) * len(self.program.kinds) * (self.halves + 3))
         except OverBudget as stopped:
             raise EvidenceError(
                 "evidence.over_budget",
@@ -302,6 +304,7 @@ class _Proof:
         if touched:
             one.perturb()
             self._stage(f"{name}:cells", one.table)
+            self._stage(f"{name}:records", one.follow)
         return one.facts(tried, held)
 
     def _made(
@@ -344,6 +347,7 @@ class _Kind:
         self.not_perturbed: list[str] = []
         self.rows = self.ownerless = 0
         self.kept: Kept | None = None
+        self.records = Records()
         self.batch = -1
 
     def contribute(self) -> None:
@@ -413,10 +417,15 @@ class _Kind:
         raw = hashlib.sha256(self.cells.write_json().encode()).hexdigest()
         self.proof.digests[f"cells:{self.task.name}:{self.kind}"] = f"sha256:{raw}"
 
+    def follow(self) -> None:
+        """The records behind the cells; their owners have to be the entities that the cell table tells."""
+        found = records.LOST if self.several else records.of_cells(self.con, self.program, self.kind, self.task)
+        self.records = found if records.fit(found, self.cells, self.bitmaps) else records.LOST
+
     def facts(self, tried: int, held: int) -> KindEvidence:
         return KindEvidence(
             self.kind, self.touched, self.several, self.cells, self.bitmaps, self.reproduced, tried, held,
-            tuple(self.perturbed), tuple(self.not_perturbed), self.ownerless, self.rows,
+            tuple(self.perturbed), tuple(self.not_perturbed), self.ownerless, self.rows, self.records,
         )  # fmt: skip
 
 

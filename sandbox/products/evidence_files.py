@@ -25,9 +25,11 @@ import pyarrow as pa
 from pyroaring import BitMap
 
 from sandbox.products import evidence_values as values
+from sandbox.products import records
 from sandbox.products.carrier import Suspect
 from sandbox.products.cells import CELL_SCHEMA
 from sandbox.products.evidence import Evidence, KindEvidence, ProofRecord
+from sandbox.products.records import Records
 from sandbox.workspaces.limits import MEGABYTE
 from sandbox.workspaces.protocol import ProtocolError, decode
 
@@ -68,6 +70,8 @@ def _written(evidence: Evidence, folder: Path, numbers: Iterator[int]) -> dict[s
     for n, kind in enumerate(evidence.kinds):
         _write_batch(folder / _cells_name(part, n), _batch_of(kind.cells))
         _write_sets(folder / _sets_name(part, n), kind.bitmaps)
+        _write_batch(folder / _records_name(part, n), _batch_of(_record_table(kind.records)))
+        _write_sets(folder / _record_sets_name(part, n), kind.records.sets)
     return {
         "name": evidence.name, "job": evidence.job, "sources": dict(evidence.sources),
         "columns": list(evidence.columns), "dimensions": evidence.dimensions, "rows": len(evidence.rows),
@@ -82,7 +86,11 @@ def _written(evidence: Evidence, folder: Path, numbers: Iterator[int]) -> dict[s
 def _facts(kind: KindEvidence) -> dict[str, Any]:
     told = {name: getattr(kind, name) for name in (*_SAID, "reproduced", *_COUNTED)}
     listed = {name: list(getattr(kind, name)) for name in _LISTED}
-    return {"kind": kind.kind, **told, **listed, "cells": kind.cells.height, "sets": len(kind.bitmaps)}
+    behind = kind.records
+    return {
+        "kind": kind.kind, **told, **listed, "cells": kind.cells.height, "sets": len(kind.bitmaps),
+        "records": len(behind.cells), "record_sets": len(behind.sets), "followed": behind.followed,
+    }  # fmt: skip
 
 
 def _rows_name(part: int) -> str:
@@ -95,6 +103,22 @@ def _cells_name(part: int, n: int) -> str:
 
 def _sets_name(part: int, n: int) -> str:
     return f"sets-{part}-{n}.bin"
+
+
+def _records_name(part: int, n: int) -> str:
+    return f"records-{part}-{n}.arrow"
+
+
+def _record_sets_name(part: int, n: int) -> str:
+    return f"record-sets-{part}-{n}.bin"
+
+
+_RECORDS = {"cell": pl.UInt32, "measure": pl.String, "part": pl.String, "records": pl.String}
+_OF_KIND = (_cells_name, _sets_name, _records_name, _record_sets_name)
+
+
+def _record_table(behind: Records) -> pl.DataFrame:
+    return pl.DataFrame([(*cell, name) for cell, name in behind.cells.items()], schema=_RECORDS, orient="row")
 
 
 def _batch_of(cells: pl.DataFrame) -> pa.RecordBatch:
@@ -144,7 +168,7 @@ def _cube(folder: Path, record: Any, caps: Caps, numbers: Iterator[int], expecte
     kinds, references = _typed(record, "kinds", list), _typed(record, "references", list)
     if part >= MAX_PARTS or len(kinds) > MAX_KINDS:
         raise NotEvidence("too many parts")
-    expected |= {_rows_name(part), *(f(part, n) for n in range(len(kinds)) for f in (_cells_name, _sets_name))}
+    expected |= {_rows_name(part), *(f(part, n) for n in range(len(kinds)) for f in _OF_KIND)}
     columns = _texts(record, "columns")
     dimensions = _count(record, "dimensions", len(columns))
     rows = _rows(folder / _rows_name(part), record, len(columns), caps)
@@ -177,7 +201,7 @@ def _groupings(record: Mapping[str, Any], rows: int, dimensions: int) -> tuple[i
 
 
 def _kind(folder: Path, place: tuple[int, int], facts: Any, rows: int, caps: Caps) -> KindEvidence:
-    cells = _table(folder / _cells_name(*place), caps)
+    cells = _table(folder / _cells_name(*place), CELL_SCHEMA, caps)
     sets = _read_sets(folder / _sets_name(*place), caps)
     if cells.height != _count(facts, "cells", caps.cells) or len(sets) != _count(facts, "sets", caps.cells):
         raise NotEvidence("number of cells or sets")
@@ -186,11 +210,31 @@ def _kind(folder: Path, place: tuple[int, int], facts: Any, rows: int, caps: Cap
     told |= {name: _texts(facts, name) for name in _LISTED}
     told["reproduced"] = None if facts["reproduced"] is None else _typed(facts, "reproduced", bool)
     bitmaps = {digest: raw for digest, (raw, _) in sets.items()}
-    found = KindEvidence(kind=_typed(facts, "kind", str), cells=cells, bitmaps=bitmaps, **told)
+    behind = _records(folder, place, facts, caps)
+    found = KindEvidence(kind=_typed(facts, "kind", str), cells=cells, bitmaps=bitmaps, records=behind, **told)
     if found.halves_as_predicted > found.halves or (cells.height and not found.touched):
         raise NotEvidence("facts that contradict themselves")
     _require_consistent(cells, {digest: size for digest, (_, size) in sets.items()}, rows)
+    if not records.fit(behind, cells, bitmaps):
+        raise NotEvidence("records of others than the entities of a cell")
     return found
+
+
+def _records(folder: Path, place: tuple[int, int], facts: Any, caps: Caps) -> Records:
+    """The sets of records; the digest of each is computed from its numbers, which have to ascend."""
+    table = _table(folder / _records_name(*place), _RECORDS, caps)
+    sets = {}
+    for digest, raw in _entries(folder / _record_sets_name(*place), caps):
+        name, same = records.named(records.numbers(raw))
+        if name != digest or same != raw or digest in sets:
+            raise NotEvidence("a set of records that is not what its digest says")
+        sets[digest] = raw
+    cells = {(cell, measure, part): name for cell, measure, part, name in table.iter_rows()}
+    if not len(cells) == table.height == _count(facts, "records", caps.cells) or set(cells.values()) != set(sets):
+        raise NotEvidence("cells and records that do not belong together")
+    if len(sets) != _count(facts, "record_sets", caps.cells):
+        raise NotEvidence("number of record sets")
+    return Records(cells, sets, _typed(facts, "followed", bool))
 
 
 def _suspect(told: Any) -> Suspect:
@@ -209,33 +253,41 @@ def _proof(told: Mapping[str, Any]) -> ProofRecord:
     )  # fmt: skip
 
 
-def _table(path: Path, caps: Caps) -> pl.DataFrame:
+def _table(path: Path, schema: Mapping[str, Any], caps: Caps) -> pl.DataFrame:
     batch = decode(_bytes(path, caps.file_mb), caps.cells)
-    if not batch.schema.equals(_batch_of(pl.DataFrame(schema=CELL_SCHEMA)).schema):
+    if not batch.schema.equals(_batch_of(pl.DataFrame(schema=schema)).schema):
         raise NotEvidence("schema of a cell table")
     found = pl.from_arrow(batch)
     assert isinstance(found, pl.DataFrame)
-    return found.cast(CELL_SCHEMA)  # type: ignore[arg-type]
+    return found.cast(schema)  # type: ignore[arg-type]
 
 
 def _read_sets(path: Path, caps: Caps) -> dict[str, tuple[bytes, int]]:
     """Digest → (bytes of the set, its size); the digest is computed from the members, whatever the file says."""
-    data = memoryview(_bytes(path, caps.file_mb))
     found: dict[str, tuple[bytes, int]] = {}
-    at = 0
-    while at < len(data):
-        if len(data) - at < _ENTRY.size or len(found) >= caps.cells:
-            raise NotEvidence("sets of entities")
-        digest, size = _ENTRY.unpack_from(data, at)
-        at += _ENTRY.size
-        raw = bytes(data[at : at + size])
-        at += size
+    for digest, raw in _entries(path, caps):
         members = BitMap.deserialize(raw)
         ids = np.asarray(members.to_array(), dtype="<u4")
-        if len(raw) != size or hashlib.sha256(ids.tobytes()).digest()[:16] != digest or digest.hex() in found:
+        if hashlib.sha256(ids.tobytes()).hexdigest()[:32] != digest or digest in found:
             raise NotEvidence("a set of entities that is not what its digest says")
-        found[digest.hex()] = (members.serialize(), len(ids))
+        found[digest] = (members.serialize(), len(ids))
     return found
+
+
+def _entries(path: Path, caps: Caps) -> Iterator[tuple[str, bytes]]:
+    """(digest, bytes) of each set as the file says."""
+    data = memoryview(_bytes(path, caps.file_mb))
+    at = count = 0
+    while at < len(data):
+        if len(data) - at < _ENTRY.size or count >= caps.cells:
+            raise NotEvidence("sets")
+        digest, size = _ENTRY.unpack_from(data, at)
+        at, count = at + _ENTRY.size, count + 1
+        raw = bytes(data[at : at + size])
+        if len(raw) != size:
+            raise NotEvidence("a set that ends early")
+        at += size
+        yield digest.hex(), raw
 
 
 def _require_consistent(cells: pl.DataFrame, sizes: Mapping[str, int], rows: int) -> None:

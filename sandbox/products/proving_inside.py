@@ -68,7 +68,9 @@ def _source(alias: str, facts: dict[str, Any], setting: Setting) -> Source:
 
 
 class _Given:
-    """Entities are numbers already."""
+    """Entities are numbers already, and so are records."""
+
+    salt = ""
 
     def assign(self, kind: str, keys: Sequence[str]) -> Codes:
         import numpy as np

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from policies.text import Text
 from sandbox.catalog.keys import normal_key
 from sandbox.products.entities import EntityCodes
-from sandbox.products.source import EntityKey, EvidenceError, Source, Through, column_names
+from sandbox.products.records import number_sql, record_column
+from sandbox.products.source import EntityKey, EvidenceError, Source, Through, column_names, file_columns
 from sandbox.workspaces import snapshot
 from sandbox.workspaces.engine import identifier as quote
 from sandbox.workspaces.engine import in_city_time, literal
@@ -42,7 +43,8 @@ class Room:
 
 
 def made(source: Source, codes: EntityCodes, folder: Path, room: Room) -> Source:
-    """`source` with its rows in one file in `folder` that holds the granted columns and `__e_…` codes for its keys.
+    """`source` with its rows in one file in `folder` that holds the granted columns and `__e_…` codes for its keys, and
+    where an entity has several records, `__u_…` with their numbers: equal rows have one, in whatever version they are.
 
     An equal twin that is there already is used: whoever calls makes sure that `source.digest` names the bytes of the
     files. Raises `EvidenceError` where a key has two owners in the table it leads through.
@@ -76,7 +78,7 @@ def _coded(key: EntityKey, source: Source) -> EntityKey:
 
 def _name(source: Source) -> str:
     facts = {
-        "digest": source.digest, "columns": column_names(source), "rows": source.rows, "order": "owner",
+        "digest": source.digest, "columns": column_names(source), "rows": source.rows, "order": "owner", "records": 1,
         "keys": [{**asdict(key), "missing_share_max": None} for key in source.keys],
     }  # fmt: skip
     text = json.dumps(facts, ensure_ascii=False, sort_keys=True)
@@ -104,11 +106,26 @@ def _write(source: Source, codes: EntityCodes, out: Path, room: Room) -> None:
                 _number(con, table, f"SELECT file_index AS f, file_row_number AS r, {value} AS k FROM {rows}", register,
                         codes, through)  # fmt: skip
                 columns, joins = [*columns, f"{table}.code AS {table}"], f"{joins} POSITIONAL JOIN {table}"
+                if letter == "e" and _has_several(con, table):
+                    record = number_sql(f"{table}.code", _record_sql(source, codes.salt))
+                    columns.append(f"{record} AS {quote(record_column(kind))}")
             order = f" ORDER BY {quote(code_column(source.keys[0].kind))}" if source.keys else ""
             rows = f"SELECT {', '.join(columns)} FROM source{joins}{order}"
             con.execute(f"COPY ({rows}) TO {literal(str(out))} ({_FORMAT})")
         except duckdb.Error as error:
             raise _unusable(type(error).__name__) from None
+
+
+def _record_sql(source: Source, salt: str) -> str:
+    """A number of a whole record, granted or not: nothing else tells records of one owner apart in any version."""
+    cells = (f"coalesce(CAST(source.{quote(c)} AS VARCHAR), chr(30))" for c in file_columns(source))
+    return f"md5_number_lower(concat_ws(chr(31), {literal(salt)}, {', '.join(cells)}))"
+
+
+def _has_several(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether an entity has several records."""
+    counted = f"SELECT count(code) > count(DISTINCT code) FROM {table}"
+    return bool(con.execute(counted).fetchall()[0][0])
 
 
 def _values(source: Source) -> Iterator[tuple[str, str, str, Through | None]]:

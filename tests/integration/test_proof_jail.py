@@ -19,6 +19,7 @@ from sandbox.products.entities import EntityRegister, SessionCodes
 from sandbox.products.evidence import Evidence, derive
 from sandbox.products.evidence_files import Caps
 from sandbox.products.proving import Asked, Place, Room
+from sandbox.products.records import BITS
 from sandbox.products.source import EntityKey, EvidenceError, Source, Through
 from sandbox.products.spec import JobSpec, as_data, parse
 from sandbox.workspaces import jail, selftest, snapshot
@@ -177,9 +178,30 @@ def test_a_twin_holds_granted_columns_and_codes_only(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     made = proving.twin.made(one, SessionCodes(), tmp_path / "in" / "twins", proving.twin.Room(256, 1))
     rows = duckdb.sql(f"SELECT * FROM read_parquet('{made.files[0]}')")
-    assert rows.columns == ["区", "__e_person"] and str(rows.types[1]) == "UINTEGER"
-    assert rows.fetchall()[:3] == [("东", 0), ("东", 1), ("西", 1)]
+    assert rows.columns == ["区", "__e_person", "__u_person"]
+    assert list(map(str, rows.types[1:])) == ["UINTEGER", "UBIGINT"]
+    assert rows.project("区, __e_person").fetchall()[:3] == [("东", 0), ("东", 1), ("西", 1)]
     assert MARK.encode() not in Path(made.files[0]).read_bytes()
+
+
+def test_a_record_has_one_number_in_every_version_and_grant(tmp_path: Path) -> None:
+    rows = {"身份证号": ["甲", "甲", "乙", None], "区": ["东", "西", "东", "东"], "费用": [1.0, 2.0, None, 3.0]}
+    later = {name: [*reversed(cells), cells[0]] for name, cells in rows.items()} | {"费用": [3.0, None, 2.0, 1.0, 9.0]}
+    codes, room = SessionCodes(), proving.twin.Room(256, 1)
+
+    def numbered(name: str, table: dict[str, list[Any]], columns: tuple[str, ...]) -> dict[tuple[Any, ...], Any]:
+        one = replace(source(write(tmp_path / name, table)), columns=columns)
+        made = proving.twin.made(one, codes, tmp_path / f"{name}-twins", room)
+        listed = f"SELECT {', '.join(columns)}, __e_person, __u_person FROM read_parquet('{made.files[0]}')"
+        return {found[:-1]: found[-1] for found in duckdb.sql(listed).fetchall()}
+
+    first = numbered("1.parquet", rows, ("区", "费用"))
+    second = numbered("2.parquet", later, ("区", "费用"))
+    narrow = numbered("3.parquet", rows, ("区",))
+    assert first.items() <= second.items() and len(set(second.values())) == len(second) == 5
+    assert set(narrow.values()) == set(first.values())
+    assert all(number is None or number >> BITS == owner for (*_, owner), number in second.items())
+    assert first["东", 3.0, None] is None, "nobody's"
 
 
 def test_an_owner_is_followed_through_another_table_and_a_holding_is_numbered(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +29,7 @@ from sandbox.products.carrier import Suspect
 from sandbox.products.cells import CELL_SCHEMA, packed
 from sandbox.products.evidence import Evidence, KindEvidence, ProofRecord
 from sandbox.products.evidence_files import Caps, NotEvidence
+from sandbox.products.records import BITS, LOST, Records, named
 
 CAPS = Caps(rows=1000, cells=1000, file_mb=4)
 COLUMNS = (
@@ -55,10 +58,24 @@ def cells(sets: list[list[int]]) -> tuple[pl.DataFrame, dict[str, bytes]]:
     return pl.DataFrame(rows, schema=CELL_SCHEMA, orient="row"), bitmaps
 
 
+def behind(sets: list[list[int]]) -> Records:
+    """Two records of each owner; of codes that leave no room for a number, none that could be followed."""
+    if any(owner >> 64 - BITS for owners in sets for owner in owners):
+        return LOST
+    found: dict[str, bytes] = {}
+    told = {}
+    for cell, owners in enumerate(sets):
+        name, raw = named(np.array([o << BITS | n for o in owners for n in (5, 2**BITS - 1)], dtype=np.uint64))
+        if owners:
+            found[name], told[cell, "人次", "value"] = raw, name
+    return Records(told, found)
+
+
 def evidence(sets: list[list[int]], rows: tuple[tuple[Any, ...], ...] | None = None) -> Evidence:
     table, bitmaps = cells(sets)
     kind = KindEvidence(
-        "person", True, False, table, bitmaps, True, 3, 3, ("t.费用:minimum",), ("t.区:shuffle",), 2, 40
+        "person", True, False, table, bitmaps, True, 3, 3, ("t.费用:minimum",), ("t.区:shuffle",), 2, 40,
+        behind(sets),
     )  # fmt: skip
     rows = rows if rows is not None else tuple((f"区{i}", i) for i in range(len(sets)))
     width = len(rows[0]) if rows else 2
@@ -167,8 +184,27 @@ def forged_set(folder: Path) -> None:
     path.write_bytes(struct.pack("<16sI", digest, len(other)) + other + raw[20 + size :])
 
 
+def of_records(change: Callable[[np.ndarray], np.ndarray], *, honest: bool) -> Callable[[Path], None]:
+    """Other numbers in the first set of records; `honest`: under their own digest."""
+
+    def forge(folder: Path) -> None:
+        path, raw = folder / RECORD_SETS, (folder / RECORD_SETS).read_bytes()
+        digest, size = struct.unpack_from("<16sI", raw)
+        other = change(np.frombuffer(raw[20 : 20 + size], dtype="<u8")).astype("<u8").tobytes()
+        own = bytes.fromhex(hashlib.sha256(other).hexdigest()[:32]) if honest else digest
+        path.write_bytes(struct.pack("<16sI", own, len(other)) + other + raw[20 + size :])
+        if honest:
+            names = {digest.hex(): own.hex()}
+            swap = lambda t: t.set_column(3, t.schema.field(3), pa.array(  # noqa: E731
+                [names.get(one, one) for one in t["records"].to_pylist()], t.schema.field(3).type))  # fmt: skip
+            table(RECORDS, swap)(folder)
+
+    return forge
+
+
 HUGE = 5 << 20
 CELLS, SETS, ROWS = "cells-0-0.arrow", "sets-0-0.bin", "rows-0.arrow"
+RECORDS, RECORD_SETS = "records-0-0.arrow", "record-sets-0-0.bin"
 FORGED: dict[str, Callable[[Path], object]] = {
     "no record": lambda f: (f / evidence_files.RECORD).unlink(),
     "record is no JSON": lambda f: (f / evidence_files.RECORD).write_text("{"),
@@ -200,6 +236,19 @@ FORGED: dict[str, Callable[[Path], object]] = {
     "no set": table(CELLS, column("bitmap", None)),
     "another set under a digest": forged_set,
     "sets twice": lambda f: (f / SETS).write_bytes((f / SETS).read_bytes() * 2),
+    "records cut": cut(RECORD_SETS, 8),
+    "records of a cell left out": table(RECORDS, lambda t: t.slice(1)),
+    "records of a cell told twice": table(RECORDS, lambda t: pa.concat_tables([t, t])),
+    "records of a cell that is not there": table(RECORDS, column("cell", 9)),
+    "other records under a digest": of_records(lambda n: n + np.uint64(1), honest=False),
+    "records of somebody else": of_records(lambda n: n + np.uint64(2**BITS), honest=True),
+    "records of some of the entities": of_records(lambda n: n[:-2], honest=True),
+    "records out of order": of_records(lambda n: n[::-1], honest=True),
+    "records told twice": of_records(lambda n: np.repeat(n, 2), honest=True),
+    "half a record": lambda f: (f / RECORD_SETS).write_bytes(
+        (raw := (f / RECORD_SETS).read_bytes())[:16] + struct.pack("<I", 4) + raw[20:24]
+    ),
+    "no records, and sets": table(RECORDS, lambda t: t.slice(0, 0)),
     "job of another type": record(lambda r: r.update(job=1)),
     "a fact missing": record(lambda r: r.pop("sources")),
     "more dimensions than columns": record(lambda r: r.update(dimensions=3)),

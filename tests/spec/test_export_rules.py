@@ -6,10 +6,12 @@ import base64
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pytest
 
 from policies import checks as policy_checks
@@ -18,14 +20,15 @@ from sandbox.exports.checks import CHECKS
 from sandbox.exports.contents import Contents, read_all
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import LATER_STAGES, evaluate, run_rule, terms, verdict_for
-from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.history import RECORDS, ReleasedCell, cells_of
 from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts, bounds_of
 from sandbox.exports.wording import WORDINGS
 from sandbox.products.artefact import read_csv
 from sandbox.products.cells import packed
 from sandbox.products.matching import SharedRows, SourceMatch, Split
+from sandbox.products.records import BITS, LOST, Records, named
 from sandbox.products.spec import parse
-from tests.export_subjects import clean, edition, job, subject_with
+from tests.export_subjects import clean, edition, job, subject_with, with_kind
 
 FAKE_ID = "11010519491231002X"  # the worked example of GB 11643; nobody holds it
 PASS, REVIEW, BLOCK, ERROR = Outcome.PASS, Outcome.REVIEW, Outcome.BLOCK, Outcome.ERROR
@@ -102,6 +105,41 @@ def test_recalled_or_not_the_history_is_what_was_seen_and_a_small_budget_is_revi
     rule = edition().rule("EXP-DIFF-01")
     tight = rule.model_copy(update={"parameters": rule.parameters.model_copy(update={"pair_budget": 0})})
     assert run_rule(tight, clean(history=(released(range(5, 30)),))).run.outcome is REVIEW
+
+
+def visited(members: Sequence[tuple[int, int]], **told: Any) -> ReleasedCell:
+    """A sum over visits, each a person and its number."""
+    name, raw = named(np.array([who << BITS | n for who, n in members], dtype=np.uint64))
+    people = len({who for who, _ in members})
+    return ReleasedCell("R-1", "old.csv#row=1;column=金额", "person", f"{RECORDS}amount:费用", "sum", people, name, raw,
+                        unit="record", **told)  # fmt: skip
+
+
+TWICE = [(who, n) for who in range(20) for n in range(2)]
+"""everybody of 东区 comes twice"""
+VISITS: list[tuple[str, Sequence[tuple[int, int]], Outcome]] = [
+    ("the same visits", TWICE, PASS),
+    ("without both visits of nine people", TWICE[18:], BLOCK),
+    ("without the second visit of nine people", [v for v in TWICE if v[0] >= 9 or not v[1]], BLOCK),
+    ("without the second visit of ten people", [v for v in TWICE if v[0] >= 10 or not v[1]], PASS),
+    ("a third visit of one person", [*TWICE, (3, 2)], BLOCK),
+    ("another second visit of nine people", [(who, 2 if n and who < 9 else n) for who, n in TWICE], BLOCK),
+    ("first visits only", TWICE[::2], PASS),
+    ("all other visits", [(who, n + 2) for who, n in TWICE], PASS),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "expected"), VISITS, ids=[v[0] for v in VISITS])
+def test_differencing_of_records(name: str, old: Sequence[tuple[int, int]], expected: Outcome) -> None:
+    digest, raw = named(np.array([who << BITS | n for who, n in TWICE], dtype=np.uint64))
+    behind = Records({(0, "金额", "value"): digest}, {digest: raw})
+    assert outcome(with_kind(clean(history=(visited(old),)), records=behind), "EXP-DIFF-01") is expected
+
+
+def test_records_that_nobody_could_follow_go_to_people_once_there_is_a_history() -> None:
+    lost = with_kind(clean(), records=LOST)
+    assert outcome(lost, "EXP-DIFF-01") is PASS
+    assert outcome(replace(lost, history=(released(range(1000, 1020)),)), "EXP-DIFF-01") is REVIEW
 
 
 def test_three_safe_releases_that_isolate_one_person_together() -> None:

@@ -6,16 +6,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from policies.text import UserError
 from sandbox.exports import ledger
 from sandbox.exports import repository as exports
 from sandbox.exports.differencing import near_pairs
-from sandbox.exports.history import ReleasedCell
+from sandbox.exports.history import COUNT, RECORDS, ReleasedCell
 from sandbox.kernel.unit import Unit
 from sandbox.merchants import ties
 from sandbox.products.cells import packed
+from sandbox.products.records import BITS, named
 from tests.factories import World
 
 RESOURCES = frozenset({"res-1"})
@@ -51,6 +53,30 @@ def test_a_cell_comes_back_as_it_went_in_and_a_set_is_kept_once(any_world: World
         }  # fmt: skip
         assert unit.session.query(ledger.LedgerSet).count() == 1
         assert [len(names.split()) for (names,) in unit.session.query(ledger.LedgerBlock.digests)] == [1]
+
+
+def records(members: Sequence[tuple[int, int]], *, release: str = "x") -> ReleasedCell:
+    """A count of records, each an owner and its number."""
+    name, raw = named(np.array([who << BITS | number for who, number in members], dtype=np.uint64))
+    people = len({who for who, _ in members})
+    place = f"{release}#row=1"
+    return ReleasedCell(release, place, "person", RECORDS + COUNT, "count", people, name, raw, unit="record")
+
+
+def test_sets_of_records_come_back_and_lead_to_those_that_few_people_differ_by(any_world: World) -> None:
+    every = [(who, number) for who in range(60) for number in range(4)]
+    without = [one for one in every if not (one[0] < 3 and one[1] > 1)]
+    far = [one for one in every if one[1] < 2]
+    with any_world.system() as unit:
+        put(unit, request("m-1"), records(every), records(far, release="far"))
+        put(unit, request("m-3"), records(every, release="theirs"), name="rel-other")
+        found = look(unit, request("m-1"), records(without))
+        stored = unit.session.query(ledger.LedgerSet.members).filter_by(digest=records(every).bitmap).scalar()
+    assert [c.records.tolist() for c in found.history] == [c.records.tolist() for c in (records(every), records(far))]
+    assert len(stored) < len(records(every).members)
+    pairs = near_pairs([records(without)], found.history, threshold=10, near=found.near).found
+    assert [(p.other.bitmap, p.distance, p.nested) for p in pairs] == [(records(every).bitmap, 3, True)]
+    assert [c.bitmap for c in found.elsewhere] == [records(every).bitmap]
 
 
 def test_only_the_partition_that_a_request_touches_is_read(any_world: World) -> None:

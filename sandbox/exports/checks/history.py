@@ -10,7 +10,7 @@ from sandbox.exports.checks.base import Measured, Miss, check, limited, need, no
 from sandbox.exports.closure import Exposure, Term, certainty, closure
 from sandbox.exports.differencing import Pairs, near_pairs, severity
 from sandbox.exports.dominance import dominated
-from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.history import ReleasedCell, cells_of, without_plain
 from sandbox.exports.rollups import Rest, rests
 from sandbox.exports.subject import ExportSubject
 
@@ -21,27 +21,33 @@ def _cells(subject: ExportSubject) -> tuple[Cells, Cells]:
     """The cells of this product and those of the history, hidden ones too."""
     spec, evidence = subject.need_evidence()
     base = need(subject.rounding_base, "rounding base")
-    return (
-        cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden), need(subject.history, "history")
-    )
+    mine = cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden)
+    history = need(subject.history, "history")
+    return without_plain(mine, (*history, *subject.elsewhere)), history
 
 
 def _seen(cells: Cells) -> Cells:
     return tuple(cell for cell in cells if cell.seen)
 
 
+def _of_entities(cells: Cells) -> Cells:
+    """Without those that are sets of records, which need no labels to be subtracted."""
+    return tuple(cell for cell in cells if cell.unit == "entity")
+
+
 @check("differencing")
 def differencing(subject: ExportSubject, parameters: Any) -> Measured:
-    """No released cell differs from another by fewer than `threshold` entities, nor an amount by what one or two
-    entities hold (R11); nor does a cell less its parts in another table, where that hides some of them.
+    """No released cell differs from another by fewer than `threshold` entities or the records of so few, nor an amount
+    by what one or two entities hold (R11); nor does a cell less its parts in another table, where that hides some of
+    them.
 
-    What other merchants have seen goes to a person, as do cells that wait, a spent budget, and a kind of entity whose
-    history is empty though products of the same tables have left.
+    What other merchants have seen goes to a person, as do cells that wait, a spent budget, a kind of entity whose
+    history is empty though products of the same tables have left, and one whose records could not be followed.
     """
     if subject.by_file:
         return not_assessed("history")
-    everything = _cells(subject)
-    new, old = map(_seen, everything)
+    mine, history = _cells(subject)
+    new, old = _seen(mine), _seen(history)
     limits = {"threshold": parameters.threshold, "budget": parameters.pair_budget}
     pairs = near_pairs(new, old, **limits, near=subject.near)
     apart = near_pairs(new, subject.elsewhere, **limits, near=subject.near)
@@ -49,12 +55,20 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     known = {(miss.place, miss.measured) for miss in misses}
     misses += [m for m in _near(apart, parameters.threshold, Outcome.REVIEW) if (m.place, m.measured) not in known]
     misses += _dominated(new, old, parameters)
-    misses += _rolled_up(*everything, parameters)
+    misses += _rolled_up(_of_entities(mine), _of_entities(history), parameters)
     misses += [Miss("history", kind, None, Outcome.REVIEW, about="lost") for kind in subject.lost_kinds]
+    misses += [Miss("history", kind, None, Outcome.REVIEW, about="records") for kind in _not_followed(subject, old)]
     if not (pairs.complete and apart.complete):
         misses.append(Miss("history", pairs.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent"))
     smallest = min((p.distance for p in pairs.found), default=None)
     return Measured(smallest, parameters.threshold, limited(list(dict.fromkeys(misses))))
+
+
+def _not_followed(subject: ExportSubject, old: Cells) -> list[str]:
+    """Kinds that earlier releases are about, too, whose entities have several records that nobody could follow."""
+    kinds = {cell.kind for cell in old}
+    lost = {k.kind for one in subject.judged() for k in one.evidence.kinds if k.touched and not k.records.followed}
+    return sorted(kinds & lost)
 
 
 def _near(pairs: Pairs, threshold: int, most: Outcome | None) -> Iterator[Miss]:
