@@ -79,6 +79,8 @@ WORDS: dict[str, Text] = {
     "evidence.not_tried": Text("未能试验：{names}", "not tried: {names}"),
     "evidence.several": Text("一行属于多个主体", "several owners a row"),
     "evidence.untouched": Text("未进入任何单元格", "reached by no cell"),
+    "evidence.records": Text("逐条记录可与以往产品比较", "compared with earlier products record by record"),
+    "evidence.records_lost": Text("一个主体有多条记录，未能逐条跟踪", "has several records, not followed one by one"),
     "evidence.least": Text("最少主体数", "Fewest entities"),
     "evidence.least_moved": Text("最少有影响的主体", "Fewest that matter"),
     "evidence.share": Text("最大一家占比", "Largest share"),
