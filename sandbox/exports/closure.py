@@ -338,7 +338,8 @@ def _together(rows: Sequence[Signed]) -> Sizes:
 
 
 def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]:
-    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom."""
+    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom. Atoms are
+    numbered by their first entity, so that the same sets give the same rows, and the same verdict, in every run."""
     top = max((int(row.plus[-1]) for row in encoded.rows if len(row.plus)), default=0)
     top = max([top, *(int(row.less[-1]) for row in encoded.rows if len(row.less))]) + 1
     signature, used = np.zeros(top, dtype=np.uint64), np.zeros(top, dtype=bool)
@@ -347,9 +348,13 @@ def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]
         signature[row.plus] += mark
         signature[row.less] -= mark
         used[row.plus] = used[row.less] = True
-    _, atom, sizes = np.unique(signature[used], return_inverse=True, return_counts=True)
+    _, first, atom, sizes = np.unique(signature[used], return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
     member = np.full(top, -1, dtype=np.int64)
-    member[used] = atom
+    member[used] = place[atom]
+    sizes = sizes[order]
     rows = []
     for row in encoded.rows:
         plus, less = np.unique(member[row.plus]), np.unique(member[row.less])

@@ -76,6 +76,14 @@ def test_what_entities_are_called_and_the_order_of_releases_change_nothing(
     assert exposed(*one) == {frozenset(back[c] for c in found) for found in exposed(*two)}
 
 
+@settings(max_examples=100, deadline=None)
+@given(SETS, SETS)
+def test_the_same_sets_give_the_same_verdict_in_every_run(old: list[set[int]], new: list[set[int]]) -> None:
+    """Unions of three and more atoms, too, of which not all are found."""
+    one, other = (closure(cells(new, "n"), cells(old, "o"), threshold=8, seconds=60) for _ in range(2))
+    assert one == other
+
+
 def exposed(history: list[ReleasedCell], now: list[ReleasedCell]) -> set[frozenset[int]]:
     """The sets that the closure decides: of one atom or two; of larger ones it finds those that it comes across."""
     everything = [frozenset(members_of(c.entities)) for c in (*history, *now)]
