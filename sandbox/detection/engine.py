@@ -1,6 +1,7 @@
 """The judge: one Presidio analyzer with our recognisers only. No stock recogniser, no language model, no network.
 
-Presidio and spaCy are imported on first use (several seconds); the analyzer is built once for the process.
+Presidio and spaCy are imported when there is first something to judge (a second): a text in which no recogniser finds
+anything has no hit, whatever is made of hits. The analyzer is built once for the process.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sandbox.detection.recognizers import (
     ROWS,
     STANDS_APART,
     TABLE,
+    UNION,
     WHOLE_CELL_SCORE,
     Context,
     Recognizer,
@@ -175,9 +177,21 @@ def judge_packed(values: Sequence[str], context: Sequence[str] = (), accept: flo
 
 
 def _raw(text: str, context: Sequence[str], accept: float, names: str = "none") -> list[Hit]:
+    if not _anything(text, names):
+        return []
     results = analyzer(names).analyze(text, LANGUAGE, context=list(context), score_threshold=accept)
     row = lambda r: r.recognition_metadata["recognizer_name"]  # noqa: E731
     return [Hit(row(r) if row(r) in ROWS else r.entity_type, r.start, r.end, r.score) for r in results]
+
+
+def _anything(text: str, names: str) -> bool:
+    """Whether a recogniser may find something, before checks and scores: until the analyzer is there this is asked
+    first, as to build it takes longer than to judge most texts."""
+    import polars as pl
+
+    if _build.cache_info().currsize or pl.Series([text]).str.contains(UNION)[0]:
+        return True
+    return names != "none" and bool(name_finder.mentions(text, names == "all"))
 
 
 def resolve(hits: Iterable[Hit]) -> list[Hit]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.detection import canon, checksums, names
+from sandbox.detection import canon, checksums, engine, names
 from sandbox.detection.mask import mask
-from sandbox.detection.recognizers import ROWS, TABLE
+from sandbox.detection.recognizers import ROWS, TABLE, UNION
 from synthetic import providers
 
 
@@ -196,3 +198,21 @@ def test_mentions_in_running_text() -> None:
     found = {(m.entity, text[m.start : m.end]) for m in names.mentions(text)}
     assert ("PERSON", "王小明") in found
     assert any(entity == "ADDRESS" and "学府路66号" in span for entity, span in found)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_where_no_recogniser_may_find_anything_the_analyzer_finds_nothing(data: st.DataObject) -> None:
+    """Texts near to what the patterns take: one of their matches, with a piece of another text beside it."""
+    row = data.draw(st.sampled_from(TABLE))
+    match = data.draw(st.from_regex(row.core, fullmatch=True))
+    beside = st.text(st.sampled_from("A1.@-市\n ") | st.characters(codec="utf-8"), max_size=4)
+    text = canon.canonical(data.draw(beside) + match + data.draw(beside)).text
+    if not pl.Series([text]).str.contains(UNION)[0]:
+        assert not engine.analyzer("none").analyze(text, engine.LANGUAGE, score_threshold=0)
+
+
+def test_a_text_of_nothing_is_judged_without_the_analyzer(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(engine, "_build", cache(built.append))
+    assert engine.judge("district", names="all") == [] and not built
