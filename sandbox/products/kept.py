@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
@@ -279,19 +278,18 @@ def places(cube: Cube) -> tuple[list[str], str]:
 def parts_of(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     """Conditions on the owner that cut the rows of a table into parts; those of nobody are in the first."""
     count = 1 + fetch(con, f"SELECT count(*) FROM {table}") // PART
-    cuts = ranges(con, table, count) if count > 1 else []
-    return [f"(__e IS NULL OR {cuts[0]})", *cuts[1:]] if cuts else ["TRUE"]
+    parts = [f"__e BETWEEN {first} AND {last}" for first, last in ranges(con, table, count)] if count > 1 else []
+    return [f"(__e IS NULL OR {parts[0]})", *parts[1:]] if len(parts) > 1 else ["TRUE"]
 
 
-def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[str]:
-    """About `count` conditions on the owner, in order, each of which about as many rows of a table satisfy: as many as
-    a sample says."""
+def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[tuple[int, int]]:
+    """About `count` ranges (first, last) of owners, in order, each with about as many rows of a table: as many as a
+    sample says."""
     every = 1 + fetch(con, f"SELECT count(*) FROM {table}") // _SAMPLE
     shares = [i / count for i in range(1, count)]
     sample = f"SELECT approx_quantile(__e, {shares}) FROM {table} WHERE rowid % {every} = 0"
     cuts = sorted(set(fetch(con, sample) or ()))
-    inner = [f"__e > {low} AND __e <= {high}" for low, high in pairwise(cuts)]
-    return [f"__e <= {cuts[0]}", *inner, f"__e > {cuts[-1]}"] if cuts else []
+    return list(zip([0, *(cut + 1 for cut in cuts)], [*cuts, 2**32 - 1], strict=True))
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:

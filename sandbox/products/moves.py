@@ -7,7 +7,7 @@ modes, and whatever belongs together lies together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,7 @@ from sandbox.products.program import Program
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     Origins = Mapping[int, tuple[str, str] | None]
 
@@ -36,6 +37,7 @@ _BESIDE = 2
 FEW = 2
 """Rows of a contribution, on the average, up to which sorting them is faster than grouping them"""
 Numbers = npt.NDArray[Any]
+Columns = Mapping[str, Numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ def added(
     origins: Origins,
 ) -> dict[int, Added] | None:
     """Partial → what it is compared by when `column` is tried; None where one of them is no sum over its rows, and
-    where tables of groups are as fast: without margins, and where owners have many rows a cell."""
-    if kept.several or not kept.cube.margins:
+    where tables of groups are as fast: where owners have many rows a cell."""
+    if kept.several:
         return None
     if not fetch(con, f"SELECT coalesce(count(*) * {FEW} > sum(__rows), FALSE) FROM __x"):
         return None
@@ -103,22 +105,24 @@ class Moves:
     def __exit__(self, *_: object) -> None:
         self._beside.shutdown(cancel_futures=True)
 
-    def store(self, program: Program, kind: str, schema: str, mode: int) -> None:
-        """The job's rows as `__t{mode}`: owner, for every grouping the number of (owner, cell, mode), and of every
-        value whether it is there and what it is. Rows that nobody owns move nobody."""
+    def of(self, program: Program, kind: str, schema: str, mode: int, *, stored: bool) -> None:
+        """The view `__m` in `schema`: of the job's rows the owner, for every grouping the number of (owner, cell, mode), and of
+        every value whether it is there and what it is. Rows that nobody owns move nobody. `stored`: made at once, and
+        not part by part when it is asked for."""
         found, joins = places(self.kept.cube)
         cells = [
             f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE})) << {_MODE_BITS} | {mode} AS k{g}"
             for g, cell in enumerate(found)
         ]
-        values = [f"__c{i} IS NOT NULL AS n{i}" for i in self._counted()]
+        values = [f"CAST(__c{i} IS NOT NULL AS UTINYINT) AS n{i}" for i in self._counted()]
         values += [f"coalesce(CAST(__c{i} AS DOUBLE), 0) AS s{i}" for i in self._summed()]
         columns = ", ".join(["__e", *cells, *values])
+        rows = f"SELECT {columns} FROM ({_rows(program, kind, self.kept)}) x{joins} WHERE __e IS NOT NULL"
         with within(self.con, schema):
-            self.con.execute(
-                f"CREATE OR REPLACE TEMP TABLE __t{mode} AS SELECT {columns} FROM ({_rows(program, kind, self.kept)}) x"
-                f"{joins} WHERE __e IS NOT NULL"
-            )
+            if stored:
+                self.con.execute(f"CREATE OR REPLACE TEMP TABLE __t{mode} AS {rows}")
+                rows = f"SELECT * FROM __t{mode}"
+            self.con.execute(f"CREATE VIEW {schema}.__m AS {rows}")
 
     def _counted(self) -> list[int]:
         return sorted({a.counted for a in self.totals if a.counted is not None})
@@ -126,27 +130,28 @@ class Moves:
     def _summed(self) -> list[int]:
         return sorted({a.counted for a in self.totals if a.counted is not None and a.amount})
 
-    def compare(self, modes: int, values: Sequence[float], where: str) -> None:
-        """Add the movements between mode 0 and each other one of the stored `modes`, and those that follow where all
-        values of the column are one of `values`. That is done beside what the database does next."""
-        tables = [self.con.execute(f"SELECT * FROM __t{mode} WHERE {where}").fetchnumpy() for mode in range(modes)]
-        rows = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    def compare(self, tables: Sequence[pa.Table], values: Sequence[float]) -> None:
+        """Add the movements between the first of the `tables`, one a mode, and each other one, and those that follow
+        where all values of the column are one of `values`. That is done beside what the database does next."""
+        rows = [{name: _numbers(table.column(name)) for name in table.column_names} for table in tables]
         if len(self._under_way) == _BESIDE:
             self._add(self._under_way.pop(0))
-        self._under_way.append(self._beside.submit(self._found, rows, modes, values))
+        self._under_way.append(self._beside.submit(self._found, rows, values))
 
-    def _found(self, rows: Mapping[str, Numbers], modes: int, values: Sequence[float]) -> dict[Added, Numbers]:
-        """Of some entities' rows, what `totals` adds up."""
+    def _found(self, rows: Sequence[Columns], values: Sequence[float]) -> dict[Added, Numbers]:
+        """Of some entities' rows, what `totals` adds up. A mode in which all rows are as they were moves nobody."""
         found = {a: np.zeros_like(total) for a, total in self.totals.items()}
-        for g in range(len(self.kept.cube.groupings) if len(rows["__e"]) else 0):
-            pairs = _Pairs(rows[f"k{g}"], modes)
+        changed = [any(not _alike(rows[0], one, name) for name in one if name[0] != "k") for one in rows]
+        for g in range(len(self.kept.cube.groupings)):
+            modes = [k for k, one in enumerate(rows) if not k or changed[k] or not _alike(rows[0], one, f"k{g}", k)]
+            apart = [rows[k] for k in modes]
+            if not sum(len(one["__e"]) for one in apart) or (len(modes) == 1 and not values):
+                continue
+            pairs = _Pairs(np.concatenate([one[f"k{g}"] for one in apart]), modes)
             for a, total in found.items():
-                n = pairs.count(None if a.counted is None else rows[f"n{a.counted}"])
-                s = pairs.sum(rows[f"s{a.counted}"]) if a.amount else n
-                moved, size = np.zeros(pairs.many, bool), np.zeros(pairs.many)
-                for changed, by in _changes(a, n, s, values):
-                    moved |= changed
-                    np.maximum(size, by, out=size, where=changed)
+                n = pairs.count([] if a.counted is None else [one[f"n{a.counted}"] for one in apart])
+                s = pairs.sum([one[f"s{a.counted}"] for one in apart]) if a.amount else n
+                moved, size = _moved(a, n, s, values)
                 moved &= pairs.cell != NOWHERE
                 cell, size = pairs.cell[moved], size[moved]
                 total[0] += np.bincount(cell[pairs.owner[moved] != MISSING_KEY], minlength=total.shape[1])
@@ -176,47 +181,67 @@ class Moves:
             self.con.unregister("__found")
 
 
-def _changes(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> Iterator[tuple[Numbers, Numbers]]:
-    """Per mode, which contributions changed and by how much. Sums of floats differ in their last bits from run to run:
-    only a real change counts."""
-    after = [(n[k], s[k]) for k in range(1, len(n))]
-    after += [(n[0], n[0] * value if a.follows else s[0]) for value in values]
-    for rows, amount in after:
-        changed, by = rows != n[0], np.abs(amount - s[0])
-        if a.amount:
-            changed |= by > 1e-9 * np.maximum(np.abs(amount), np.abs(s[0]))
-        yield changed, np.ones(len(changed)) if a.once else by
+def _numbers(column: pa.ChunkedArray) -> Numbers:
+    """The values of a column of numbers without missing ones; Arrow's own way would import pandas."""
+    of = column.type.to_pandas_dtype()
+    parts = [np.frombuffer(one.buffers()[1], of)[one.offset : one.offset + len(one)] for one in column.chunks]
+    return np.concatenate([np.empty(0, of), *parts])
+
+
+def _alike(one: Columns, other: Columns, name: str, mode: int = 0) -> bool:
+    """Whether the rows of `mode` have the same values in a column as the others, row by row."""
+    left, right = one[name], other[name]
+    return len(left) == len(right) and bool((left == right - right.dtype.type(mode)).all())
+
+
+def _moved(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> tuple[npt.NDArray[np.bool_], Numbers]:
+    """(whether a contribution changed in any mode, the largest change). Sums of floats differ in their last bits from
+    run to run: only a real change counts."""
+    if not a.amount:
+        size = np.abs(n[1:] - n[0]).max(axis=0, initial=0.0)
+        return size > 0, np.ones(len(size)) if a.once else size
+    moved, size, before = np.zeros(len(n[0]), bool), np.zeros(len(n[0])), np.abs(s[0])
+    after = [(n[k] != n[0], s[k]) for k in range(1, len(n))]
+    after += [(moved, n[0] * value) for value in values if a.follows]
+    for changed, amount in after:
+        by = np.abs(amount - s[0])
+        changed = changed | (by > 1e-9 * np.maximum(np.abs(amount), before))
+        np.copyto(by, 0.0, where=~changed)
+        moved, size = moved | changed, np.maximum(size, by)
+    return moved, size
 
 
 class _Pairs:
-    """Contributions of all modes by (owner, cell): `cell` and `owner` of each; `many` of them."""
+    """Contributions of some modes by (owner, cell): `cell` and `owner` of each; `many` of them."""
 
-    def __init__(self, keys: Numbers, modes: int) -> None:
+    def __init__(self, keys: Numbers, modes: Sequence[int]) -> None:
         self._order = np.argsort(keys, kind="stable")
         keys = keys[self._order]
-        self._starts, self._modes = _starts(keys), modes
+        self._starts, self._modes = _starts(keys), len(modes)
         self._all: Numbers | None = None
         self._rows = np.diff(self._starts, append=len(keys))
         groups = keys[self._starts]
         both = groups >> np.uint64(_MODE_BITS)
         starts = _starts(both)
         self.many = len(starts)
+        place = np.zeros(2**_MODE_BITS, np.intp)
+        place[list(modes)] = np.arange(len(modes)) * self.many
         mode = (groups & np.uint64(2**_MODE_BITS - 1)).astype(np.intp)
-        self._place = mode * self.many + np.repeat(np.arange(self.many), np.diff(starts, append=len(both)))
+        self._place = place[mode] + np.repeat(np.arange(self.many), np.diff(starts, append=len(both)))
         self.cell = (both[starts] & np.uint64(NOWHERE)).astype(np.intp)
         self.owner = both[starts] >> np.uint64(_CELL_BITS)
 
-    def count(self, there: Numbers | None) -> Numbers:
-        """Rows of every mode and contribution; with `there` those for which it is true."""
-        if there is None or there.all():
+    def count(self, there: Sequence[Numbers]) -> Numbers:
+        """Rows of every mode and contribution; with `there`, of each mode, those for which it is not 0."""
+        if all(one.all() for one in there):
             if self._all is None:
                 self._all = self._spread(self._rows)
             return self._all
-        return self.sum(there.astype(np.float64))
+        return self.sum([one.astype(np.float64) for one in there])
 
-    def sum(self, values: Numbers) -> Numbers:
+    def sum(self, values: Sequence[Numbers]) -> Numbers:
         """Values of the rows of every mode and contribution, added up."""
-        return self._spread(np.add.reduceat(values[self._order], self._starts))
+        return self._spread(np.add.reduceat(np.concatenate(values)[self._order], self._starts))
 
     def _spread(self, values: Numbers) -> Numbers:
         found = np.zeros(self._modes * self.many)

@@ -8,8 +8,10 @@ as well. A shuffle alone misses threshold attacks. An entity that enters or leav
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, cast
 
 from sandbox.products import compile as sql
@@ -22,6 +24,9 @@ from sandbox.products.program import Program
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+
+    Part = tuple[int, int] | None
 
 AT_ONCE = 4_000_000
 """Contributions that are compared at once: with those of every mode they fit the memory of a proof"""
@@ -30,6 +35,8 @@ PART = 500_000
 MODES = ("minimum", "maximum", "shuffle")
 _CONSTANT = {"minimum": "(SELECT lo FROM __ends)", "maximum": "(SELECT hi FROM __ends)"}
 _NOT_ALONE = "an owner has several values"
+_PART = "__e BETWEEN getvariable('__first') AND getvariable('__last')"
+"""The owners whose rows are read, see `Trial._enter`: no text of a job can ask for a variable"""
 _FLAT = ("LIST", "STRUCT", "MAP", "UNION", "[]")
 
 
@@ -132,73 +139,94 @@ class Trial:
         run = [mode for mode in able if self.unchanged is None or mode not in _CONSTANT]
         modes = run + [mode for mode in able if mode not in run]
         parts = self._parts()
+        self._enter(parts[0])
+        failed = self._carried(run, "" if parts == [None] else _PART)
         own, origins = (self.alias, self.column), self.unchanged or {}
         sums = added(self.con, self.program, self.kind, self.kept, self.behind, own, origins)
-        if sums is not None:
+        if failed is None and sums is not None:
             return self._added(run, [_CONSTANT[mode] for mode in modes[len(run) :]], parts, sums)
-        for part in parts:
+        for part in parts if failed is None else ():
+            self._enter(part)
             failed = self._contributed(run, alone, part)
             if failed is not None:
-                return failed
+                break
             rows = fetch(self.con, "SELECT count(*) FROM __now")
             # of several owners, a part of the entities is no part of the rows
             pieces = 1 if self.kept.several or not run else 1 + rows // AT_ONCE
             for piece in range(pieces):
                 only = f"hash(__e) % {pieces} = {piece}" if pieces > 1 else "TRUE"
                 self._compare(modes, len(run), alone, only)
-        return None
+        return failed
 
-    def _added(self, run: list[str], constants: list[str], parts: list[str], sums: Mapping[int, Added]) -> str | None:
+    def _added(
+        self, run: list[str], constants: list[str], parts: Sequence[Part], sums: Mapping[int, Added]
+    ) -> str | None:
         """The same where every contribution is a sum over its rows; `constants` are the values that need no run."""
         follows = any(one.follows for one in sums.values())
         values = [float(fetch(self.con, f"SELECT CAST({one} AS DOUBLE)")) for one in constants] if follows else []
+        modes, whole = ["", *run], parts == [None]
         with Moves(self.con, self.kept, sums) as moves:
-            for part in parts:
-                for k, mode in enumerate(["", *run]):
-                    if not self._ran({self.alias: self._rows(mode)} if mode else {}, part, moves, k):
+            for k, mode in enumerate(modes):
+                if not self._ran(mode, partial(moves.of, self.program, self.kind, f"__p{k}", k, stored=whole)):
+                    return mode
+            rows = sum(fetch(self.con, f"SELECT count(*) FROM __p{k}.__m") for k, _ in enumerate(modes)) if whole else 0
+            pieces = 1 + rows // AT_ONCE
+            for part, piece in product(parts, range(pieces)):
+                self._enter(part)
+                only = f"hash(__e) % {pieces} = {piece}" if pieces > 1 else "TRUE"
+                tables: list[pa.Table] = []
+                for k, mode in enumerate(modes):
+                    if not self._ran(mode, partial(self._fetch, f"SELECT * FROM __p{k}.__m WHERE {only}", tables)):
                         return mode
-                rows = sum(fetch(self.con, f"SELECT count(*) FROM __t{k}") for k in range(len(run) + 1))
-                pieces = 1 + rows // AT_ONCE
-                for piece in range(pieces):
-                    moves.compare(len(run) + 1, values, f"hash(__e) % {pieces} = {piece}" if pieces > 1 else "TRUE")
+                moves.compare(tables, values)
             moves.write(f"{self.alias}.{self.column}")
         return None
 
-    def _ran(self, inputs: Mapping[str, str], part: str, moves: Moves, k: int) -> bool:
-        """Whether the job could be run on changed `inputs`; its rows are `__t{k}`. As things are it could before."""
+    def _fetch(self, text: str, tables: list[pa.Table]) -> None:
+        tables.append(self.con.sql(text).to_arrow_table())
+
+    def _ran(self, mode: str, work: Callable[[], object]) -> bool:
+        """Whether the job can be run in a mode; as things are (no mode) it could before."""
         import duckdb
 
         try:
-            carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
-            moves.store(self.program, self.kind, "__p", k)
+            work()
         except duckdb.Error as error:
-            if isinstance(error, duckdb.InterruptException) or not inputs:
+            if isinstance(error, duckdb.InterruptException) or not mode:
                 raise
             return False
         return True
 
-    def _parts(self) -> list[str]:
-        """Conditions on the owner that cut its inputs into parts, where a row is known to have one owner's inputs
-        only: what joins the rows of two inputs would have to be told of partners in another part."""
+    def _carried(self, run: Sequence[str], part: str) -> str | None:
+        """The schemas `__p0`, as things are, and `__p{k}` of the modes to `run`; or the mode that has none."""
+        for k, mode in enumerate(["", *run]):
+            inputs = {self.alias: self._rows(mode)} if mode else {}
+            make = partial(carried_schema, self.con, self.program, self.kind, f"__p{k}", inputs, part)
+            if not self._ran(mode, make):
+                return mode
+        return None
+
+    def _enter(self, part: Part) -> None:
+        """What is read of the inputs from now on."""
+        for name, value in zip(("__first", "__last"), part or (), strict=False):
+            self.con.execute(f"SET VARIABLE {name} = {value}::UINTEGER")
+
+    def _parts(self) -> Sequence[Part]:
+        """Ranges of owners that cut its inputs into parts, where a row is known to have one owner's inputs only: what
+        joins the rows of two inputs would have to be told of partners in another part."""
         owned = [s for s in self.program.sources.values() if any(key.kind == self.kind for key in s.keys)]
         count = 1 + fetch(self.con, "SELECT count(*) FROM __x") // PART
         joined = len(owned) > 1 or any("error(" in c.sql.lower() for c in self.program.carried[self.kind].values())
         if count == 1 or self.kept.several or joined or any(s.keys[0].kind != self.kind for s in owned):
-            return [""]
+            return [None]
         return ranges(self.con, "__x", count)
 
-    def _contributed(self, run: list[str], alone: frozenset[int], part: str) -> str | None:
+    def _contributed(self, run: list[str], alone: frozenset[int], part: Part) -> str | None:
         """Contributions in every mode as `__t1`, …; as things are, `__now`; see `_tried`."""
-        import duckdb
-
         stored, _ = self._columns(alone)
-        self._as_things_are(stored, alone, part)
+        self._as_things_are(stored, alone, "" if part is None else f"__e BETWEEN {part[0]} AND {part[1]}")
         for k, mode in enumerate(run, start=1):
-            try:
-                self._contribute({self.alias: self._rows(mode)}, f"__t{k}", stored, alone, part)
-            except duckdb.InterruptException:
-                raise
-            except duckdb.Error:
+            if not self._ran(mode, partial(self._contribute, k, stored, alone)):
                 return mode
             if any(fetch(self.con, f"SELECT count(*) FROM __t{k} WHERE NOT __one{i}") for i in alone):
                 return _NOT_ALONE
@@ -233,13 +261,10 @@ class Trial:
         value = f"CASE WHEN {c} IS NOT NULL THEN {_CONSTANT[mode]} END"
         return f"SELECT * REPLACE ({value} AS {c}) FROM __t.{quote(self.alias)}"
 
-    def _contribute(
-        self, inputs: Mapping[str, str], table: str, stored: Mapping[str, str], alone: frozenset[int], part: str
-    ) -> None:
-        owners, cube = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube
-        carried_schema(self.con, self.program, self.kind, "__p", inputs, part)
+    def _contribute(self, k: int, stored: Mapping[str, str], alone: frozenset[int]) -> None:
+        owners, cube, table = cast("sql.Owners", self.program.owners(self.kind)), self.kept.cube, f"__t{k}"
         rows, distinct = f"({numbered_sql(cube, owners)})", self._distinct(alone)
-        with within(self.con, "__p"):
+        with within(self.con, f"__p{k}"):
             if distinct:  # they are read again for each partial
                 self.con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS SELECT * FROM {rows}")
                 rows = "__r"
