@@ -357,9 +357,15 @@ def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]
     sizes = sizes[order]
     rows = []
     for row in encoded.rows:
-        plus, less = np.unique(member[row.plus]), np.unique(member[row.less])
+        plus, less = _distinct(member[row.plus]), _distinct(member[row.less])
         rows.append(Signed(np.concatenate([plus, less]), np.repeat([1, -1], [len(plus), len(less)])))
     return rows, sizes.astype(np.int64), member
+
+
+def _distinct(values: Sizes) -> Sizes:
+    """What `np.unique` gives, several times faster for a few hundred values."""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) > 1 else values
 
 
 def _go_on(watch: Watch | None, share: float | None = None) -> None:
@@ -416,14 +422,16 @@ def opposite(values: Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
     reach, wide = 1.1 * PAIR_TOLERANCE, 2.5 * PAIR_TOLERANCE  # what is looked for lies in two by two squares
     named = _square(np.floor(values[:2] / wide))
     order = np.argsort(named)
+    squares = named[order]
     asking = np.flatnonzero(values[0] > -PAIR_TOLERANCE)  # one of each pair does
     corner = np.floor((-values[:2, asking] - reach) / wide)
     found = [np.empty((2, 0), dtype=np.int64)]
     for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
         wanted = _square(corner + np.array(step)[:, None])
-        low, high = (np.searchsorted(named[order], wanted, side) for side in ("left", "right"))
+        turn = np.argsort(wanted)  # one after the other they are found many times faster
+        low, high = (np.searchsorted(squares, wanted[turn], side) for side in ("left", "right"))
         at, within = spread(low, high)
-        first, second = asking[at], order[within]
+        first, second = asking[turn[at]], order[within]
         near = (np.abs(values[:, first] + values[:, second]) < PAIR_TOLERANCE).all(axis=0) & (first != second)
         found.append(np.sort([first[near], second[near]], axis=0))
     first, second = np.unique(np.concatenate(found, axis=1), axis=1)

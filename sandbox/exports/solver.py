@@ -122,6 +122,9 @@ class Solver:
     def bounds(self, column: int, low: float, high: float) -> None:
         self._model.changeColBounds(column, low, high)
 
+    def all_bounds(self, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> None:
+        self._model.changeColsBounds(self.size, np.arange(self.size, dtype=np.int32), low, high)
+
     def solve(self) -> npt.NDArray[np.float64] | None:
         """The best point; None where the cost falls without end. Raises `Contradiction` and `Unsolved`."""
         self._model.run()

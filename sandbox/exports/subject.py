@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
 from policies.verdict import Outcome
-from sandbox.exports.history import COUNTS, ReleasedCell, cell_place
+from sandbox.exports.history import COUNTS, ReleasedCell, cell_place, cells_of
 from sandbox.exports.wording import wording_of
 from sandbox.products.artefact import Artefact
 from sandbox.products.blackbox import Tried
@@ -215,6 +215,14 @@ class ExportSubject:
         from sandbox.exports.scan import scan
 
         return scan(self)
+
+    @cached_property
+    def cells(self) -> tuple[ReleasedCell, ...]:
+        """What a release adds to the history, hidden cells too; `CannotRun` as in `need_evidence`."""
+        spec, evidence = self.need_evidence()
+        if self.rounding_base is None:
+            raise CannotRun("rounding base")
+        return cells_of(spec, evidence, release="this", base=self.rounding_base, hidden=self.hidden)
 
     @property
     def measure_columns(self) -> frozenset[str]:

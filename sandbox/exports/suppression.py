@@ -22,7 +22,7 @@ from sandbox.exports.systems import UNKNOWN, Bounds, CellKey, Contradiction, Lim
 
 Point = npt.NDArray[np.float64]
 """A table: one scaled value for each column."""
-_TURNS = 2
+_TURNS = 4
 """Rounds of programs with random costs before each cell gets one of its own."""
 _TRIES = 20
 """Short moves with random costs that are looked at for one of whole numbers, before an integer program is."""
@@ -150,7 +150,31 @@ class _Part:
         return None if self._need(c).met(low, high, self._slack) else self._as_interval(c, low, high, "narrow", None)
 
     def _turns(self, columns: list[int]) -> None:
-        """Programs that move many cells at once: most cells are seen to be safe in what these find."""
+        """Programs that move many cells at once: most cells are seen to be safe in what these find. First with every
+        cell held back from going farther than it has to: else one takes what all could have."""
+        try:
+            self._solver.all_bounds(*self._far_enough())
+            self._tossed(columns)
+        except (Unsolved, Contradiction):  # the truth is inside of these bounds: a matter of the last digits
+            self._solver.costs(np.zeros(self._solver.size))
+        finally:
+            self._solver.all_bounds(self._low, self._high)
+        self._tossed(columns)
+
+    def _far_enough(self) -> tuple[Point, Point]:
+        """For every cell values between the true one and what it needs, inside of what is known of it."""
+        low, high = self._low.copy(), self._high.copy()
+        for c, cell in enumerate(self.cells):
+            if cell.need is None:
+                continue
+            least = max(low[c], min(cell.value, cell.need.low) * self._scale)
+            most = max(cell.value * self._scale, cell.need.high * self._scale, least + cell.need.width * self._scale)
+            most = min(high[c], most)
+            low[c], high[c] = (np.floor(least), np.ceil(most)) if self._whole else (least, most)
+        return low, high
+
+    def _tossed(self, columns: list[int]) -> None:
+        """Every cell that is not seen to be safe up or down, by chance, and then all the other way."""
         for _ in range(_TURNS):
             waiting = [c for c in columns if not self._seen(c)]
             if len(waiting) < 2:

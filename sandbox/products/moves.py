@@ -106,9 +106,9 @@ class Moves:
         self._beside.shutdown(cancel_futures=True)
 
     def of(self, program: Program, kind: str, schema: str, mode: int, *, stored: bool) -> None:
-        """The view `__m` in `schema`: of the job's rows the owner, for every grouping the number of (owner, cell, mode), and of
-        every value whether it is there and what it is. Rows that nobody owns move nobody. `stored`: made at once, and
-        not part by part when it is asked for."""
+        """The view `__m` in `schema`: of the job's rows the owner, for every grouping the number of (owner, cell,
+        mode), and of every value whether it is there and what it is. Rows that nobody owns move nobody. `stored`: made
+        at once, and not part by part when it is asked for."""
         found, joins = places(self.kept.cube)
         cells = [
             f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE})) << {_MODE_BITS} | {mode} AS k{g}"

@@ -103,6 +103,7 @@ def test_what_is_protected_is_wide_enough_when_audited_again_and_nothing_hidden_
 def test_short_moves_by_other_measures_say_what_whole_number_programs_say(monkeypatch: pytest.MonkeyPatch) -> None:
     said, asked = [], []
     whole = Solver.whole_between
+    monkeypatch.setattr(suppression, "_TURNS", 0)  # they leave hardly anything to look for
     monkeypatch.setattr(Solver, "whole_between", lambda self, *of: asked.append(of) or whole(self, *of))
     for tries in (0, suppression._TRIES):
         monkeypatch.setattr(suppression, "_TRIES", tries)

@@ -49,10 +49,11 @@ def _empty(judged: Judged, cells: list[int], structural: Sequence[Mapping[str, s
     k = judged.evidence.dimensions
     values = [{row[i] for row in rows} for i in range(k)]
     missing = math.prod(map(len, values)) - len(rows)
-    if not missing or not structural or math.prod(map(len, values)) > _LISTED:
-        return missing
     names, there = judged.evidence.columns[:k], {tuple(row[:k]) for row in rows}
-    return sum(combination not in there and not _structural(names, combination, structural)
+    about = [one for one in structural if set(one) <= set(names)]
+    if not missing or not about or math.prod(map(len, values)) > _LISTED:
+        return missing
+    return sum(combination not in there and not _structural(names, combination, about)
                for combination in itertools.product(*values))  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from sandbox.exports.checks.base import Measured, Miss, check, limited, need, no
 from sandbox.exports.closure import Exposure, Term, certainty, closure
 from sandbox.exports.differencing import Pairs, near_pairs, severity
 from sandbox.exports.dominance import dominated
-from sandbox.exports.history import ReleasedCell, cells_of, without_plain
+from sandbox.exports.history import ReleasedCell, without_plain
 from sandbox.exports.rollups import Rest, rests
 from sandbox.exports.subject import ExportSubject
 
@@ -19,11 +19,8 @@ Cells = tuple[ReleasedCell, ...]
 
 def _cells(subject: ExportSubject) -> tuple[Cells, Cells]:
     """The cells of this product and those of the history, hidden ones too."""
-    spec, evidence = subject.need_evidence()
-    base = need(subject.rounding_base, "rounding base")
-    mine = cells_of(spec, evidence, release="this", base=base, hidden=subject.hidden)
     history = need(subject.history, "history")
-    return without_plain(mine, (*history, *subject.elsewhere)), history
+    return without_plain(subject.cells, (*history, *subject.elsewhere)), history
 
 
 def _seen(cells: Cells) -> Cells:
@@ -50,7 +47,8 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     new, old = _seen(mine), _seen(history)
     limits = {"threshold": parameters.threshold, "budget": parameters.pair_budget}
     pairs = near_pairs(new, old, **limits, near=subject.near)
-    apart = near_pairs(new, subject.elsewhere, **limits, near=subject.near)
+    # where nobody else has seen anything there is nothing but the new cells again
+    apart = near_pairs(new, subject.elsewhere, **limits, near=subject.near) if subject.elsewhere else pairs
     misses = [*_near(pairs, parameters.threshold, None)]
     known = {(miss.place, miss.measured) for miss in misses}
     misses += [m for m in _near(apart, parameters.threshold, Outcome.REVIEW) if (m.place, m.measured) not in known]
