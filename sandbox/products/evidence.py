@@ -364,8 +364,9 @@ class _Kind:
     def _digest(self) -> str:
         """Of the contributions to the finest cells (they come first), from which those to margins are added up, and of
         those to none."""
+        assert self.kept is not None
         self.con.execute(
-            "CREATE OR REPLACE TEMP VIEW __finest AS SELECT * FROM __x "
+            f"CREATE OR REPLACE TEMP VIEW __finest AS SELECT {self.kept.columns(self.con)} FROM __x "
             "WHERE __cell IS NULL OR __cell < (SELECT count(*) FROM __cells WHERE __g = 0)"
         )
         parts = ["TRUE"] if self.several else parts_of(self.con, "__x")

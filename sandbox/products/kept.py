@@ -34,8 +34,9 @@ _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "m
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The table `__x`: (`__cell`, owner `__e`, `__rows`, and `stored`: column → the aggregate it holds).
+    """The table `__x`: (`__cell`, owner `__e`, `__rows`, and what the aggregates `stored` of a column come to).
 
+    `held`: column of `stored` → the one of `__x` that is the same in these data, where no value is missing or zero.
     `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones, and for holistic
     partials `__f{i}`, a sum that tells whether the values differ. `alone`: the count_distinct partials whose owners
     have one value each in every cell; the columns of the others come from their companions (`distinct`). `shared`:
@@ -48,6 +49,7 @@ class Kept:
     cube: Cube
     several: bool
     stored: Mapping[str, str]
+    held: Mapping[str, str]
     names: Mapping[str, str]
     alone: frozenset[int]
     floats: frozenset[int]
@@ -59,6 +61,12 @@ class Kept:
     def distinct(self) -> list[int]:
         """Partials that count values of which an owner may have several in a cell."""
         return [i for i, p in enumerate(sql.partials(self.cube)) if p.op == "count_distinct" and i not in self.alone]
+
+    def columns(self, con: duckdb.DuckDBPyConnection) -> str:
+        """The columns of `__x`, each of `stored` under its own name, whatever is equal in these data."""
+        made = [str(row[0]) for row in con.execute("DESCRIBE __x").fetchall()]
+        others = [name for name in made[2:] if name not in self.held.values()]
+        return ", ".join(["__cell", "__e", *(f"{h} AS {name}" for name, h in self.held.items()), *others])
 
 
 def number_cells(con: duckdb.DuckDBPyConnection, cube: Cube, number: int) -> None:
@@ -93,10 +101,11 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     with within(con, "__k"):
         rows = numbered_sql(cube, cast("sql.Owners", program.owners(kind)))
         con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS {rows}")
-    kept = _stored(con, program, kind, cube, every, floats)
+    equal = _equal(con, cube)
+    kept = _stored(con, program, kind, cube, every, floats, equal)
     alone = frozenset(i for i in every if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
     if alone != every:
-        kept = _stored(con, program, kind, cube, alone, floats)
+        kept = _stored(con, program, kind, cube, alone, floats, equal)
     _companions(con, program, kind, kept)
     con.execute("DROP TABLE __r")
     for i in kept.distinct:
@@ -104,6 +113,20 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     shared = frozenset(i for i in every if _is_shared(con, kept, i))
     fixed, stray = _fixed(con, program, kind, kept), fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")
     return replace(kept, fixed=fixed, shared=shared, stray=int(stray))
+
+
+def _equal(con: duckdb.DuckDBPyConnection, cube: Cube) -> dict[str, str]:
+    """Counts of what rows have, as another count that it equals in the rows `__r`: of what is in all of them."""
+    first, found = sql.same_values(cube), dict[str, str]()
+    for i, p in enumerate(sql.partials(cube)):
+        if p.column and first[i] == i:
+            of = sql.contribution(p, f"__c{i}")
+            every, some, other = con.execute(f"SELECT count(*), {of['n']}, {of['z']} FROM __r").fetchall()[0]
+            if other == some:
+                found[of["z"]] = of["n"]
+            if some == every:
+                found |= {of["n"]: "count(*)"} | ({of["z"]: "count(*)"} if other == some else {})
+    return found
 
 
 def _fixed(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> dict[int, tuple[str, str]]:
@@ -135,13 +158,17 @@ def _stored(
     cube: Cube,
     alone: frozenset[int],
     floats: frozenset[int],
+    equal: Mapping[str, str],
 ) -> Kept:
     """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
     owners = program.owners(kind)
-    stored, names = columns_of(cube, alone, floats)
+    stored, _ = columns_of(cube, alone, floats)
+    own, names = columns_of(cube, alone, floats, equal=equal)
+    by_text = {text: name for name, text in own.items()}
+    held = {name: by_text[equal.get(text, text)] for name, text in stored.items()}
     several = "several" in (owners[alias] for alias in cube.used)
-    by_cell(con, cube, "__x", stored, alone, "__r", ["TRUE"] if several else parts_of(con, "__r"))
-    return Kept(cube, several, stored, names, alone, floats)
+    by_cell(con, cube, "__x", own, alone, "__r", ["TRUE"] if several else parts_of(con, "__r"))
+    return Kept(cube, several, stored, held, names, alone, floats)
 
 
 def count_distinct(con: duckdb.DuckDBPyConnection, kept: Kept, table: str, i: int, companion: str) -> None:
@@ -160,12 +187,16 @@ def _told_apart(value: str, times: str, floating: bool) -> str:
 
 
 def columns_of(
-    cube: Cube, alone: frozenset[int], floats: frozenset[int], only: Collection[int] | None = None
+    cube: Cube,
+    alone: frozenset[int],
+    floats: frozenset[int],
+    only: Collection[int] | None = None,
+    equal: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(stored column → aggregate, column of the contributions → SQL over the stored ones), of the partials in `only`;
     of those nothing is told of values that are zero.
 
-    What two partials have in common is stored once.
+    What two partials have in common is stored once, and so are aggregates that are `equal` to another.
     """
     first, names = sql.same_values(cube), dict[str, str]()
     stored, by_text = {"__rows": "count(*)"}, {"count(*)": "__rows"}
@@ -184,6 +215,7 @@ def columns_of(
             name = f"__{letter}{i}"
             if only is not None and letter == "z":
                 continue
+            text = (equal or {}).get(text, text)
             if text not in by_text:
                 by_text[text], stored[name] = name, text
             names[name] = by_text[text]

@@ -235,7 +235,7 @@ class Trial:
     def _as_things_are(self, stored: Mapping[str, str], alone: frozenset[int], part: str) -> None:
         """`__now`: the kept contributions of a part, with what is compared."""
         where = f" WHERE {part}" if part else ""
-        known = {text: name for name, text in self.kept.stored.items()}
+        known = {text: self.kept.held[name] for name, text in self.kept.stored.items()}
         own = [f"{known[text]} AS {name}" for name, text in stored.items()]
         own += [name for i in self._distinct(alone) for name in (f"__s{i}", f"__f{i}")]
         table, missing = "__x", [i for i in self._distinct(alone) if i in self.kept.alone]
