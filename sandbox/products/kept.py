@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import fetch, within
+from sandbox.products.entities import MISSING_KEY
 from sandbox.products.flow import unchanged
 from sandbox.products.program import Program, Task
 from sandbox.products.spec import Cube
@@ -320,8 +321,8 @@ def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[tuple
     every = 1 + fetch(con, f"SELECT count(*) FROM {table}") // _SAMPLE
     shares = [i / count for i in range(1, count)]
     sample = f"SELECT approx_quantile(__e, {shares}) FROM {table} WHERE rowid % {every} = 0"
-    cuts = sorted(set(fetch(con, sample) or ()))
-    return list(zip([0, *(cut + 1 for cut in cuts)], [*cuts, 2**32 - 1], strict=True))
+    cuts = sorted(set(fetch(con, sample) or ()) - {MISSING_KEY})
+    return list(zip([0, *(cut + 1 for cut in cuts)], [*cuts, MISSING_KEY], strict=True))
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:
