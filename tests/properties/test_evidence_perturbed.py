@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from sandbox.products import evidence, kept, moves, perturb
 from sandbox.products.entities import SessionCodes
-from sandbox.products.evidence import KindEvidence, derive
+from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.flow import mentioned, unchanged
 from sandbox.products.program import Program
 from sandbox.products.source import EntityKey, Source
@@ -54,14 +54,17 @@ def job(step: str = "SELECT district, fee AS x, rate AS y FROM t", **parts: Any)
     })  # fmt: skip
 
 
-def told(spec: JobSpec, records: Sequence[Record], fee: type[pl.DataType] = pl.Int64) -> KindEvidence:
+def found(spec: JobSpec, records: Sequence[Record], fee: type[pl.DataType] = pl.Int64) -> Evidence:
     schema: dict[str, Any] = {"who": pl.String, "district": pl.String, "fee": fee, "rate": pl.Float64}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "t.parquet")
         pl.DataFrame(list(records), schema=schema, orient="row").write_parquet(path)
         source = Source((str(path),), "sha256:t", (EntityKey("person", "who"),))
-        found = derive(spec, {"t": source}, codes=SessionCodes(), halves=1, seed=lambda _: "5a" * 32)
-        return found.kinds[0]
+        return derive(spec, {"t": source}, codes=SessionCodes(), halves=1, seed=lambda _: "5a" * 32)
+
+
+def told(spec: JobSpec, records: Sequence[Record], fee: type[pl.DataType] = pl.Int64) -> KindEvidence:
+    return found(spec, records, fee).kinds[0]
 
 
 def same(left: KindEvidence, right: KindEvidence) -> None:
@@ -91,9 +94,23 @@ def test_entities_gone_through_in_parts_give_what_all_at_once_give(records: list
         same(whole, told(steered, records))
 
 
+@settings(max_examples=10, deadline=None)
+@given(RECORDS, st.sampled_from(["TRUE", "fee IS NOT NULL", "fee > 0", "fee > 0 AND rate IS NOT NULL"]))
+def test_counts_that_are_kept_once_give_what_each_kept_for_itself_gives(records: list[Record], where: str) -> None:
+    some = job(f"SELECT district, fee AS x, rate AS y FROM t WHERE {where}")
+    once = found(some, records)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "_equal", lambda con, cube: {})
+        each = found(some, records)
+    same(once.kinds[0], each.kinds[0])
+    name = "contributions:product:person"
+    assert once.record.digests[name] == each.record.digests[name]
+
+
 ADDED: dict[str, dict[str, Any]] = {
     name: MEASURES[name] for name in ("rows", "with", "sum", "mean", "each", "per row")
 } | {"people": {"op": "count_distinct", "of": "who"}, "weighed": {"op": "weighted_mean", "of": "x", "weight": "y"}}
+MARGINS: list[list[list[str]]] = [[["district"], []], [["part"]], []]
 TEXTS = [
     "SELECT who, district, fee AS x, rate AS y, coalesce(fee, 0) % 2 AS part FROM t",
     "SELECT who, district, fee AS x, rate AS y, rate > 1 AS part FROM t WHERE fee < 3 OR rate > 0.2",
@@ -103,11 +120,10 @@ TEXTS = [
 
 
 @settings(max_examples=10, deadline=None)
-@given(RECORDS, st.sampled_from(TEXTS), st.sampled_from([4, 1_000_000]), st.booleans())
+@given(RECORDS, st.sampled_from(TEXTS), st.sampled_from([4, 1_000_000]), st.sampled_from(MARGINS))
 def test_sorted_rows_give_what_tables_of_groups_give(
-    records: list[Record], text: str, at_once: int, with_total: bool
+    records: list[Record], text: str, at_once: int, margins: list[list[str]]
 ) -> None:
-    margins = [["district"], []] if with_total else [["part"]]
     parts = {"measures": ADDED, "dimensions": ["district", "part"], "margins": margins}
     spec, used = job(text, **parts), list[str]()
     with pytest.MonkeyPatch.context() as patch:
