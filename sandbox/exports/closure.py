@@ -338,8 +338,8 @@ def _together(rows: Sequence[Signed]) -> Sizes:
 
 
 def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]:
-    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom. Atoms are
-    numbered by their first entity, so that the same sets give the same rows, and the same verdict, in every run."""
+    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom. Atoms
+    are numbered by their first entity, so that the same sets give the same rows, and the same verdict, in every run."""
     top = max((int(row.plus[-1]) for row in encoded.rows if len(row.plus)), default=0)
     top = max([top, *(int(row.less[-1]) for row in encoded.rows if len(row.less))]) + 1
     signature, used = np.zeros(top, dtype=np.uint64), np.zeros(top, dtype=bool)
