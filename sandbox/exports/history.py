@@ -135,8 +135,8 @@ def cells_of(
 
 
 def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -> tuple[ReleasedCell, ...]:
-    """The new cells without those of a plain table of records that nothing stands beside: where every grouping shows
-    every record once, each difference is of cells of the table itself, and those are judged as they are."""
+    """The new cells without sets of records that nothing stands beside: where every grouping shows every record once,
+    each difference is one of cells of the table itself, and those are judged as they are."""
     known = {(cell.kind, cell.variable) for cell in others}
     groups: dict[tuple[str, str], list[ReleasedCell]] = defaultdict(list)
     for cell in new:
@@ -148,11 +148,12 @@ def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -
 
 def _is_plain(cells: Sequence[ReleasedCell]) -> bool:
     shown: dict[int, int] = defaultdict(int)
-    for cell in cells:
-        shown[cell.grouping] += cell.size
-    finest = [cell.records for cell in cells if cell.grouping == 0]
+    sets = {(cell.grouping, cell.bitmap): cell.records for cell in cells}  # a mean counts what a count does
+    for (grouping, _), records in sets.items():
+        shown[grouping] += len(records)
+    finest = [records for (grouping, _), records in sets.items() if grouping == 0]
     return (
-        len({cell.table for cell in cells}) == 1 and all(cell.seen for cell in cells) and len(set(shown.values())) == 1
+        all(cell.seen for cell in cells) and len(set(shown.values())) == 1
         and bool(finest) and len(ascending(np.concatenate(finest))) == shown[0]
     )  # fmt: skip
 
