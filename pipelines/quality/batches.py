@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 _ROWS = 131_072  # what is worked on at once stays near the processor
-_AHEAD = 2  # batches read in advance: reading one takes longer than looking at one
+_AHEAD = 3  # batches read in advance: reading one takes longer than looking at one
 _CORES = os.cpu_count() or 1
-_READERS = min(_AHEAD, max(1, _CORES // 2))
-LOOKERS = max(1, _CORES - _READERS)
-"""threads that look at what was read: with those that read it one a core, as more of them only take each other's memory
-and the interpreter"""
+_READERS = min(_AHEAD, _CORES)  # reading is most of the work, and half of it waits for polars' own threads
+LOOKERS = max(1, _CORES // 2)
+"""threads that look at what was read: fewer than cores, as more of them only take each other's memory and the
+interpreter"""
 _MOST = 600_000  # rows of a group that is still read in one piece
 _SAMPLE = 4096
 _CODED = 6.0  # bytes a value below which a column chunk is its dictionary and small codes
@@ -35,14 +36,14 @@ class Cells:
     """One column of a batch: its cells, or different values and the place among them of every cell."""
 
     values: pl.Series
-    codes: NDArray[np.intp] | None = None
+    codes: NDArray[np.integer[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.values) if self.codes is None else len(self.codes)
 
     def spread(self, of_values: pl.Series) -> pl.Series:
         """What was found for each of `values`, cell by cell."""
-        return of_values if self.codes is None else of_values.gather(self.codes)
+        return of_values if self.codes is None else of_values[self.codes]
 
     def count(self, of_values: NDArray[np.bool_]) -> int:
         """The number of cells whose value is marked."""
@@ -163,7 +164,8 @@ def _cells(column: pa.ChunkedArray) -> Cells:
     return Cells(values.extend(pl.Series([None], dtype=pl.String)), codes)
 
 
-def _codes(indices: pa.Array) -> NDArray[np.intp]:
-    """Read from the buffer: pyarrow's own way to numpy first imports pandas, which takes as long as many batches."""
+def _codes(indices: pa.Array) -> NDArray[np.integer[Any]]:
+    """Read from the buffer: pyarrow's own way to numpy first imports pandas, which takes as long as many batches. They
+    stay as narrow as they are: most columns have nothing to be counted, so that no one looks at their codes."""
     codes = np.frombuffer(indices.buffers()[1], dtype=indices.type.to_pandas_dtype())
-    return codes[indices.offset : indices.offset + len(indices)].astype(np.intp)
+    return codes[indices.offset : indices.offset + len(indices)]

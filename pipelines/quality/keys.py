@@ -197,7 +197,8 @@ def membership(ours: Sequence[str], theirs: Sequence[str]) -> NDArray[np.uint8]:
     for bucket in buckets:
         mine, known = (_part(files, bucket, len(buckets)) for files in (ours, theirs))
         rows = slice(None) if mine.rows is None else mine.rows
-        pairs = zip(mine.lanes(), known.lanes(), strict=True)
-        first, second = (pl.Series(ours).is_in(pl.Series(theirs).implode()) for ours, theirs in pairs)
-        state[rows] = np.where((first & second).to_numpy(), np.uint8(FOUND), np.uint8(ABSENT))
+        asked = pl.DataFrame(dict(zip("ab", mine.lanes(), strict=True))).lazy()
+        there = dict(zip("ab", map(pl.Series, known.lanes()), strict=True))
+        found = asked.select(pl.all_horizontal(pl.col(c).is_in(there[c].implode()) for c in "ab")).collect().to_series()
+        state[rows] = np.where(found.to_numpy(), np.uint8(FOUND), np.uint8(ABSENT))
     return state

@@ -21,7 +21,7 @@ from pipelines.reading.recipe import ColumnRecipe
 Marks = NDArray[np.bool_]
 _FOLD = 64  # rows looked at side by side: numpy reduces long lines many times faster than short ones
 _WIDEST = 40
-_COMMON = 0.005  # of the cells; a width that fewer have is left to the regex
+_COMMON = 0.0005  # of the cells; a width that fewer have is left to the regex
 _DIGITS = "0123456789"
 _VIEW, _TEXT, _INLINE = 16, 4, 12  # bytes of a view, where text begins in it, how much text it holds
 
@@ -73,19 +73,35 @@ class Texts:
     @cached_property
     def lengths(self) -> NDArray[np.uint32]:
         """Bytes of every cell, 0 where there is none."""
-        lengths = self.cells.str.len_bytes()
-        return (lengths.fill_null(0) if lengths.null_count() else lengths).to_numpy()
+        lengths = self._views.view(np.uint32)[:, 0].copy()
+        if self.cells.null_count():
+            lengths[self.cells.is_null().to_numpy()] = 0
+        return lengths
 
-    def ends(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """First and last byte of every cell; of an empty one they may be anything."""
-        first = self._views[:, _TEXT]
-        if not len(first) or self.lengths.max() <= _INLINE:
-            ends = np.arange(_TEXT - 1, _VIEW * len(first), _VIEW, dtype=np.int64) + self.lengths
-            return first, self._views.reshape(-1).take(ends, mode="clip")
+    @cached_property
+    def _alike(self) -> bool:
+        return bool(len(self.lengths) and self.lengths.min() == self.lengths.max())
+
+    @property
+    def beginnings(self) -> NDArray[np.uint16]:
+        """The first two bytes of every cell, the first one lower; of a shorter one they end with zeros."""
+        return self._views.view(np.uint16)[:, _TEXT // 2].copy()
+
+    @property
+    def first(self) -> NDArray[np.uint8]:
+        """The first byte of every cell; of an empty one it may be anything."""
+        return self._views[:, _TEXT].copy()
+
+    @property
+    def last(self) -> NDArray[np.uint8]:
+        """The last byte of every cell; of an empty one it may be anything."""
+        if not len(self.lengths) or self.lengths.max() <= _INLINE:
+            ends = np.arange(_TEXT - 1, _VIEW * len(self.lengths), _VIEW, dtype=np.int64) + self.lengths
+            return self._views.reshape(-1).take(ends, mode="clip")
         array = self.cells.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
         _, offsets, data = array.buffers()
         ends = np.frombuffer(offsets, dtype=np.int64)[array.offset + 1 : array.offset + len(array) + 1]
-        return first, np.frombuffer(data, dtype=np.uint8).take(ends - 1, mode="clip")
+        return np.frombuffer(data, dtype=np.uint8).take(ends - 1, mode="clip")
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -93,13 +109,11 @@ class Texts:
         if self._alike:
             width = int(self.lengths[0])
             return (self._block(width, None),) if 0 < width <= _WIDEST else ()
-        counts = np.bincount(np.minimum(self.lengths, _WIDEST + 1), minlength=_WIDEST + 2)[1:-1]
-        common = (np.flatnonzero(counts > _COMMON * len(self.lengths)) + 1).tolist()
-        return tuple(self._block(width, self.lengths == width) for width in common)
-
-    @cached_property
-    def _alike(self) -> bool:
-        return bool(len(self.lengths) and self.lengths.min() == self.lengths.max())
+        widths = np.minimum(self.lengths, _WIDEST + 1).astype(np.uint8)
+        most = int(widths.max(initial=0))
+        found = ((width, widths == width) for width in range(1, min(most, _WIDEST) + 1))
+        least = _COMMON * len(widths)
+        return tuple(self._block(width, rows) for width, rows in found if np.count_nonzero(rows) > least)
 
     @property
     def uniform(self) -> Block | None:
@@ -116,33 +130,35 @@ class Texts:
 
     def _some(self, rows: Marks) -> NDArray[np.uint8]:
         """The views of some cells, picked as numbers of as many bytes: several times as fast as picking lines."""
-        return self._views.reshape(-1).view(np.complex128)[rows].view(np.uint8).reshape(-1, _VIEW)
+        picked = self._views.reshape(-1).view(np.complex128).take(np.flatnonzero(rows))
+        return picked.view(np.uint8).reshape(-1, _VIEW)
 
     def accepted(self, templates: Templates | None) -> Marks:
         """The cells that have a shape for certain."""
-        sure = np.zeros(len(self.lengths), dtype=bool)
+        sure = np.zeros(len(self.cells), dtype=bool)
         for block in self.blocks if templates else ():
             template = templates(block.width) if templates else None
             if template is not None:
-                sure[_all(block.rows)] = template.accepts(block)
+                found = template.accepts(block)
+                if block.rows is None:
+                    sure = found
+                elif found.all():
+                    sure |= block.rows
+                else:
+                    sure[block.rows] = found
         return sure
 
-    def settle(self, sure: Marks, ask: Callable[[pl.Series], pl.Series]) -> Marks:
-        """Which cells have a shape: the sure ones, and of the others those that `ask` says. Nulls have none."""
-        if sure.all():
-            return sure
-        doubtful = ~sure
-        if self.cells.null_count():
-            doubtful &= self.cells.is_not_null().to_numpy()
-        rest, found = np.flatnonzero(doubtful), sure.copy()
-        if not len(rest):
-            return found
-        found[rest] = ask(self.cells.gather(rest)).fill_null(False).to_numpy()
+    def settle(self, sure: Marks, gone: Marks, ask: Callable[[pl.Series], pl.Series]) -> Marks:
+        """Which cells have a shape: the sure ones, and of the others those that `ask` says. None that is `gone` has."""
+        rest = np.flatnonzero(~(sure | gone))
+        found = sure & ~gone
+        if len(rest):
+            found[rest] = ask(self.cells[rest]).fill_null(False).to_numpy()
         return found
 
     def moments(self, templates: Templates | None) -> NDArray[np.int64]:
         """Microseconds since 1970 of the cells that the templates accept; anything for the others."""
-        found = np.zeros(len(self.lengths), dtype=np.int64)
+        found = np.zeros(len(self.cells), dtype=np.int64)
         for block in self.blocks if templates else ():
             template = templates(block.width) if templates else None
             if template is not None:

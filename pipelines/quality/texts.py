@@ -40,6 +40,16 @@ def _table(codes: Collection[int]) -> NDArray[np.bool_]:
     return table
 
 
+def _beginnings(spelled: Collection[str]) -> NDArray[np.bool_]:
+    """By the first two bytes of a cell, the first one lower: whether it may begin with a blank or spell any of these,
+    which may have blanks after it."""
+    table = np.zeros((256, 256), dtype=bool)
+    table[:, _FIRST] = True
+    for first, *rest in (word.encode() for word in spelled):
+        table[rest[0] if rest else _FIRST | _table({0}), first] = True
+    return table.reshape(-1)
+
+
 _BLANKS = {b for c in map(chr, range(0x3001)) if c.isspace() for b in (c.encode()[0],)}
 _FIRST = _table(_BLANKS)
 _LAST = _table({c.encode()[-1] for c in map(chr, range(0x3001)) if c.isspace()})
@@ -82,6 +92,7 @@ class Column:
     stated: pl.DataType
     spellings: frozenset[str]
     first: NDArray[np.bool_]
+    begins: NDArray[np.bool_]
     longest: int
     wants: frozenset[str]
     spread: frozenset[str]
@@ -96,9 +107,12 @@ class Column:
         """`more` are the spellings of missing on top of those of the recipe."""
         spelled = sorted({*recipe.missing, *more} - {""})
         first = _table({s.encode()[0] for s in spelled})
+        begins = _beginnings(spelled)
         longest = max((len(s.encode()) for s in spelled), default=0)
         asked = frozenset(wants), frozenset(spread)
-        return cls(place, recipe, stated, frozenset(spelled), first, longest, *asked, tuple(tests), of_type(recipe))
+        return cls(
+            place, recipe, stated, frozenset(spelled), first, begins, longest, *asked, tuple(tests), of_type(recipe)
+        )
 
     def look(self, cells: Cells, samples: int, *, whole: bool) -> Facets:
         """All that is wanted of the cells of one batch.
@@ -112,10 +126,11 @@ class Column:
         raw = cells.values
         if self.stated == pl.String:
             texts, gone = self._clean(Texts(raw))
-            values, bad = self._values(texts)
+            text = texts.cells.zip_with(pl.Series(~gone), _NOTHING) if self.wants and gone.any() else texts.cells
+            values, bad = self._values(texts, text, gone)
         else:
             texts, gone, values, bad = Texts(raw.cast(pl.String)), raw.is_null().to_numpy(), raw, None
-        text = texts.cells
+            text = texts.cells
         faces = {"text": text.alias(name)}
         if "number" in self.wants:
             faces["number"] = self._number(text, values, bad).alias(f"{name}\0number")
@@ -123,7 +138,7 @@ class Column:
             faces["moment"] = self._moment(text, values).alias(f"{name}\0moment")
         faced = pl.DataFrame(list(faces.values()))
         tests = tuple(self._test(cells, texts, faced, test, gone, samples) for test in self.tests)
-        invalid = cells.count(bad.to_numpy()) if bad is not None else 0
+        invalid = cells.count(bad) if bad is not None else 0
         series = tuple(cells.spread(faces[want]) for want in sorted(self.spread))
         lanes = self.lanes(cells) if whole else None
         return Facets(cells.count(gone), cells.first(gone, samples), invalid, tests, series, lanes)
@@ -133,22 +148,25 @@ class Column:
         first, second = (cells.values.hash(2 * self.place + lane).to_numpy() for lane in (0, 1))
         return (first, second) if cells.codes is None else (first.take(cells.codes), second.take(cells.codes))
 
-    def _values(self, texts: Texts) -> tuple[pl.Series, pl.Series | None]:
-        """The values by the recipe, and which of the texts do not fit it; None where nothing can misfit.
+    def _values(
+        self, texts: Texts, text: pl.Series, gone: NDArray[np.bool_]
+    ) -> tuple[pl.Series, NDArray[np.bool_] | None]:
+        """The values by the recipe, and which of the cells do not fit it; None where nothing can misfit.
 
-        Where nobody asks for the values they are left as text: whether they fit is quicker to tell.
+        Where nobody asks for the values they are left as text: whether they fit is quicker to tell. `text` is null
+        where a cell is `gone`.
         """
-        text, recipe = texts.cells, self.recipe
+        recipe = self.recipe
         if recipe.type == "text":
             return text, None
         cell, sure = pl.col(recipe.name), texts.accepted(self.shape)
-        good = texts.settle(sure, lambda some: some.to_frame(recipe.name).select(fits(cell, recipe)).to_series())
-        bad = text.is_not_null() & ~pl.Series(good)
+        good = texts.settle(sure, gone, lambda some: some.to_frame(recipe.name).select(fits(cell, recipe)).to_series())
+        bad = ~(good | gone)
         if self.wants <= {"text"}:
             return text, bad
         if recipe.type in ("date", "timestamp"):
             return self._moments(texts, sure, good), bad
-        frame = (text.zip_with(~bad, _NOTHING) if bad.any() else text).to_frame(recipe.name)
+        frame = (text.zip_with(pl.Series(good), _NOTHING) if bad.any() else text).to_frame(recipe.name)
         return frame.select(conversion(cell, recipe, sure=True)).to_series(), bad
 
     def _moments(self, texts: Texts, sure: NDArray[np.bool_], good: NDArray[np.bool_]) -> pl.Series:
@@ -157,7 +175,7 @@ class Column:
         found = pl.Series(texts.moments(self.shape)).cast(pl.Datetime("us"))
         others = np.flatnonzero(good & ~sure)
         if len(others):  # in two steps: one expression would spell the text out for each use
-            frame = texts.cells.gather(others).to_frame(self.recipe.name)
+            frame = texts.cells[others].to_frame(self.recipe.name)
             frame = frame.select(date_text(cell, formats, fold=self.recipe.fold_width).alias(self.recipe.name))
             parsed = frame.lazy().select(parsed_dates(cell, formats, sure=True)).collect().to_series()
             found = found.scatter(others, parsed)
@@ -172,32 +190,51 @@ class Column:
         else:
             name = self.recipe.name
             sure = texts.accepted(test.shape)
-            good = texts.settle(sure, lambda some: some.to_frame(name).select(test.ok).to_series())
+            good = texts.settle(sure, gone, lambda some: some.to_frame(name).select(test.ok).to_series())
         failing = ~good & ~gone
         there, bad = len(cells) - cells.count(gone), cells.count(failing)
         return there - bad, there, cells.first(failing, samples)
 
     def _clean(self, texts: Texts) -> tuple[Texts, NDArray[np.bool_]]:
-        """The cells without blanks at their ends, null where they spell a missing value, and which are missing."""
-        if (block := texts.uniform) and self._is_clean(block):
-            return texts, np.zeros(len(texts.cells), dtype=bool)
-        first, last = texts.ends()
-        edged = np.flatnonzero(_FIRST.take(first) | _LAST.take(last))
+        """The cells without blanks at their ends, and which are missing: they spell it or hold nothing."""
+        gone = np.zeros(len(texts.cells), dtype=bool)
+        rows = self._doubtful(texts)
+        if not len(rows):
+            return texts, gone
+        some = texts if len(rows) == len(gone) else Texts(texts.cells[rows])
+        lost = self._lost(some)
+        edged = np.flatnonzero((_FIRST.take(some.first) | _LAST.take(some.last)) & ~lost)
         if len(edged):
-            part = texts.cells.gather(edged)
+            part = some.cells[edged]
             stripped = part.str.strip_chars()
             if (part != stripped).any():
-                texts = Texts(texts.cells.scatter(edged, stripped))
-                first, last = texts.ends()
-        cells, lengths = texts.cells, texts.lengths
-        gone = lengths == 0
-        maybe = np.flatnonzero(self.first.take(first))
-        maybe = maybe[lengths[maybe] <= self.longest] if len(maybe) else maybe
+                texts = Texts(texts.cells.clone().scatter(rows[edged], stripped))  # it writes into what it is given
+                lost[edged] = self._lost(Texts(stripped))
+        gone[rows] = lost
+        return texts, gone
+
+    def _doubtful(self, texts: Texts) -> NDArray[np.intp]:
+        """The cells that may spell a missing value or hold nothing, or where texts are wanted have blanks at an end."""
+        wanted = self.wants or self.recipe.type != "text"
+        if wanted and (block := texts.uniform) and self._is_clean(block):
+            return np.flatnonzero(False)
+        doubtful = self.begins.take(texts.beginnings) | (texts.lengths == 0)
+        if not wanted:
+            return np.flatnonzero(doubtful)
+        ends = np.ones(len(doubtful), dtype=bool)
+        shaped = self.shape or any(test.shape for test in self.tests)
+        for block in texts.blocks if shaped else ():
+            if block.within(block.width - 1, ~_LAST):
+                ends &= False if block.rows is None else ~block.rows
+        return np.flatnonzero(doubtful | ends)
+
+    def _lost(self, texts: Texts) -> NDArray[np.bool_]:
+        """Which texts without blanks at their ends are missing."""
+        lost = texts.lengths == 0
+        maybe = np.flatnonzero(self.begins.take(texts.beginnings) & (texts.lengths <= self.longest))
         if len(maybe):
-            gone[maybe] |= self._spelled(cells.gather(maybe))
-        if (self.wants or self.recipe.type != "text") and gone.any():
-            cells = cells.zip_with(pl.Series(~gone), _NOTHING)
-        return texts if cells is texts.cells else Texts(cells), gone
+            lost[maybe] |= self._spelled(texts.cells[maybe])
+        return lost
 
     def _spelled(self, cells: pl.Series) -> NDArray[np.bool_]:
         """Which of the cells spell a missing value or are none. There are hundreds of spellings: some thousand cells
@@ -210,16 +247,17 @@ class Column:
     def _is_clean(self, block: Block) -> bool:
         """Whether no cell of the block can have blanks at an end or spell a missing value."""
         spells = block.width <= self.longest and not block.within(0, ~self.first)
-        return not spells and block.within(0, ~_FIRST) and block.within(-1, ~_LAST)
+        return not spells and block.within(0, ~_FIRST) and block.within(block.width - 1, ~_LAST)
 
-    def _number(self, texts: pl.Series, values: pl.Series, bad: pl.Series | None) -> pl.Series:
+    def _number(self, texts: pl.Series, values: pl.Series, bad: NDArray[np.bool_] | None) -> pl.Series:
         """By the recipe where it is one of numbers, and by any spelling of a number where that does not fit."""
         if self.stated.is_numeric():
             return values.cast(pl.Float64)
         if bad is None or self.recipe.type not in ("integer", "decimal"):
             return number(texts, self.recipe)
         found = values.cast(pl.Float64)
-        return found.scatter(bad.arg_true(), number(texts.filter(bad), self.recipe)) if bad.any() else found
+        odd = np.flatnonzero(bad)
+        return found.scatter(odd, number(texts[odd], self.recipe)) if len(odd) else found
 
     def _moment(self, texts: pl.Series, values: pl.Series) -> pl.Series:
         if self.stated.is_temporal():

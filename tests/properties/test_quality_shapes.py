@@ -45,7 +45,7 @@ def settled(series: pl.Series, templates: Templates | None, ask: Callable[[pl.Se
     texts = Texts(series)
     sure = texts.accepted(templates)
     assert not (pl.Series(sure) & ~ask(series).fill_null(False)).any(), "a template took what its regex refuses"
-    return texts.settle(sure, ask).tolist()
+    return texts.settle(sure, series.is_null().to_numpy(), ask).tolist()
 
 
 def fitting(recipe: ColumnRecipe) -> Callable[[pl.Series], pl.Series]:
