@@ -285,7 +285,7 @@ def of_type(recipe: ColumnRecipe) -> Templates | None:
     if recipe.unit is not None or not (recipe.type == "integer" or (recipe.type == "decimal" and recipe.scale)):
         return None
     scale = recipe.scale or 0 if recipe.type == "decimal" else 0
-    most = min(14, max(1, (recipe.precision or 38) - scale)) if scale else 14
+    most = min(14, (recipe.precision or 38) - scale) if scale else 14
     tail = [".", *[_DIGITS] * scale] if scale else []
 
     def template(width: int) -> Template | None:

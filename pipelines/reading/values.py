@@ -225,16 +225,22 @@ def fits(text: pl.Expr, column: ColumnRecipe) -> pl.Expr:
 
 
 def number_shape(column: ColumnRecipe) -> str:
-    """What a number of the column looks like without its unit and separators; no digit more than its scale keeps."""
+    """What a number of the column looks like without its unit and separators; no digit more than its scale keeps and
+    its precision has room for."""
     if column.type == "integer":
         return INTEGER
     if column.scale is None:
         return "|".join(f"(?:{s})" for s in (INTEGER, DECIMAL, EXPONENT))
-    shapes = [INTEGER, rf"^-?{_WHOLE}\.$"]
+    room = max(0, (column.precision or 38) - column.scale)
+    shapes = [rf"^-?{_at_most(min(14, room))}\.?$"]
     if column.scale:
-        whole = min(20, max(1, (column.precision or 38) - column.scale))
-        shapes.append(rf"^-?(0|[1-9][0-9]{{0,{whole - 1}}})?\.[0-9]{{1,{column.scale}}}0*$")
+        shapes.append(rf"^-?{_at_most(min(20, room))}?\.[0-9]{{1,{column.scale}}}0*$")
     return "|".join(f"(?:{s})" for s in shapes)
+
+
+def _at_most(digits: int) -> str:
+    """A whole number of so many digits, without zeros before it; of none, only zero itself."""
+    return rf"(0|[1-9][0-9]{{0,{digits - 1}}})" if digits else "(0)"
 
 
 def polars_type(column: ColumnRecipe) -> pl.DataType:

@@ -20,6 +20,8 @@ RECIPES = (
     ColumnRecipe(name="v", type="integer", unit="元"),
     ColumnRecipe(name="v", type="decimal", scale=2),
     ColumnRecipe(name="v", type="decimal", scale=1, precision=3),
+    ColumnRecipe(name="v", type="decimal", scale=2, precision=2),
+    ColumnRecipe(name="v", type="decimal", scale=0, precision=3),
     ColumnRecipe(name="v", type="decimal"),
     ColumnRecipe(name="v", type="date", formats=("Y-m-d",)),
     ColumnRecipe(name="v", type="date", formats=("Y/m/d", "Y-m-d", "Ymd")),
@@ -35,8 +37,9 @@ _times = st.builds(
 _numbers = st.builds("{}{:.{p}f}".format, st.sampled_from(["", "", "-", "0"]), st.floats(0, 1e15), p=st.integers(0, 3))
 _codes = st.one_of(*(st.from_regex(f"^(?:{p})$", fullmatch=True) for p in PATTERNS))
 _others = st.sampled_from(
-    ["", "1２3", "440101199001011234", "44010119900101123x", "１３800138000", "T2512a", "5.", "00", "1,234"]
-)
+    ["", "1２3", "440101199001011234", "44010119900101123x", "１３800138000", "T2512a", "5.", "00", "1,234", "100",
+     "-0.25", "1000."]
+)  # fmt: skip
 cells = st.lists(st.one_of(st.none(), _days, _times, _numbers, _codes, _others), max_size=20)
 columns = st.builds(lambda some, times, odd: some * times + odd, cells, st.integers(1, 40), cells)
 
