@@ -96,6 +96,7 @@ class _Piece:
     """Rows of one file: `rows` from `start` on. `offset` counts from the first row of `groups`, which hold them."""
 
     file: str
+    metadata: pq.FileMetaData
     groups: tuple[int, ...]
     start: int
     offset: int
@@ -111,26 +112,26 @@ def _pieces(files: Sequence[str]) -> Iterator[_Piece]:
         for group in range(metadata.num_row_groups):
             rows = metadata.row_group(group).num_rows
             if held and held + rows > _ROWS:
-                yield _Piece(file, tuple(groups), start - held, 0, held)
+                yield _Piece(file, metadata, tuple(groups), start - held, 0, held)
                 groups, held = [], 0
             if rows > _MOST:
                 offsets = range(0, rows, _ROWS)
-                yield from (_Piece(file, (group,), start + at, at, min(_ROWS, rows - at)) for at in offsets)
+                yield from (_Piece(file, metadata, (group,), start + at, at, min(_ROWS, rows - at)) for at in offsets)
             elif rows:
                 groups, held = [*groups, group], held + rows
             start += rows
         if held:
-            yield _Piece(file, tuple(groups), start - held, 0, held)
+            yield _Piece(file, metadata, tuple(groups), start - held, 0, held)
 
 
 def _read(piece: _Piece) -> Batch:
-    source = pq.ParquetFile(piece.file)
+    source = pq.ParquetFile(piece.file, metadata=piece.metadata)
     coded = _coded(source, piece.groups[0])
     names = source.schema_arrow.names
     found: Batch = {}
     if coded:
         # Without pre-buffering: it reads what lies between the wanted columns too, at three times the price.
-        by_code = pq.ParquetFile(piece.file, read_dictionary=coded, metadata=source.metadata, pre_buffer=False)
+        by_code = pq.ParquetFile(piece.file, read_dictionary=coded, metadata=piece.metadata, pre_buffer=False)
         table = by_code.read_row_groups(list(piece.groups), columns=coded, use_threads=False)
         for name in coded:
             found[name] = _cells(table.column(name).slice(piece.offset, piece.rows))

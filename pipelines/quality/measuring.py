@@ -124,6 +124,8 @@ def _counted(case: _Case, place: int, rule: Any) -> Judged:
 
 def _unique(case: _Case, place: int, rule: Any) -> Judged:
     """A = different complete keys, B = rows: a repeated or incomplete key fails."""
+    if str(place) in case.found.rising:
+        return case.found.rows, case.found.rows, 0, ()
     files = case.found.sets[str(place)]
     told = keys.repeats(files, SAMPLES)
     rows = list(told.rows) + (keys.rows_without_key(files, SAMPLES) if told.incomplete else [])

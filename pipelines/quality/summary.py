@@ -50,8 +50,9 @@ class Counted:
 class Summary:
     """All that a report needs of a table or of a part of it. Counts, row numbers and names of spilled files: no value.
 
-    `sets`: set of keys → files of fingerprints, in order of rows (`pipelines.quality.keys`). `files`: the files that
-    were summarised, in order.
+    `sets`: set of keys → files of fingerprints, in order of rows (`pipelines.quality.keys`). `rising`: sets whose keys
+    are known to be all there and all different, because each is greater than the one before it: so a database exports
+    a table that has a primary key. `files`: the files that were summarised, in order.
     """
 
     rows: int
@@ -59,17 +60,23 @@ class Summary:
     invalid: Mapping[str, int]
     rules: tuple[Counted, ...]
     sets: Mapping[str, tuple[str, ...]]
+    rising: frozenset[str]
     files: tuple[str, ...]
 
 
 def merge(first: Summary, second: Summary) -> Summary:
-    """The summary of two parts, `second` following `first`. Associative; equal to summarising them together."""
+    """The summary of two parts, `second` following `first`. Associative; the report is that of both together.
+
+    Whether keys go on rising from one part to the other is not known: a summary holds none. They are counted then.
+    """
+    rising = first.rising if not second.rows else frozenset() if first.rows else second.rising
     return Summary(
         first.rows + second.rows,
         {name: n + second.missing[name] for name, n in first.missing.items()},
         {name: n + second.invalid[name] for name, n in first.invalid.items()},
         tuple(a.plus(b, first.rows) for a, b in zip(first.rules, second.rules, strict=True)),
         {name: files + second.sets[name] for name, files in first.sets.items()},
+        rising,
         first.files + second.files,
     )
 
@@ -158,6 +165,7 @@ class _Counter:
         self._looks, self._rules, self._spill = looks, rules, spill
         self._tests = {i: test(r) for i, r in enumerate(rules) if is_row_wise(r)}
         self._sets = dict(_key_sets(rules, {c.recipe.name: c.recipe for c in looks}))
+        self._last: dict[str, str] = {str(i): "" for i, r in enumerate(rules) if r.kind == "unique_key"}
         self._asked = list(self._questions())
         self._rows = 0
         self._missing = {c.recipe.name: 0 for c in looks}
@@ -202,6 +210,8 @@ class _Counter:
             self._spill.add(ROWS, keys.added([found.lanes for found in facets if found.lanes is not None]))
         for name, parts in self._sets.items():
             self._spill.add(name, keys.fingerprints(texts, parts))
+            if size and name in self._last:
+                self._rise(name, texts.select(parts).get_columns())
         self._rows += size
 
     def _one(
@@ -219,10 +229,18 @@ class _Counter:
             return Counted(b - gaps, b, tuple(rows))
         return Counted(newest=counted.get(f"newest{place}"))
 
+    def _rise(self, name: str, key: Sequence[pl.Series]) -> None:
+        """Remember the last key of a set of one column as long as each is greater than the one before it."""
+        cells, last = key[0], self._last.pop(name)
+        rises = len(key) == 1 and not cells.null_count() and cells[0] > last
+        if rises and (cells[1:] > cells[:-1]).all():
+            self._last[name] = cells[-1]
+
     def _failing(self, place: int, texts: pl.DataFrame, failing: pl.Expr) -> tuple[int, ...]:
         wanted = SAMPLES - len(self._found[place].rows)
         return tuple(texts.select(failing.arg_true().head(wanted)).to_series().to_list()) if wanted else ()
 
     def finish(self, files: Sequence[str]) -> Summary:
         found = tuple(self._found)
-        return Summary(self._rows, self._missing, self._invalid, found, self._spill.close(), tuple(files))
+        rising = frozenset(self._last)
+        return Summary(self._rows, self._missing, self._invalid, found, self._spill.close(), rising, tuple(files))

@@ -8,6 +8,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from pipelines.quality import Around, QualityReport, conclude, merge, summarise
+from pipelines.quality import Around, QualityReport, batches, conclude, merge, summarise
 from pipelines.quality.summary import Summary
 from pipelines.reading.landing import Accounting
 from pipelines.reading.recipe import ColumnRecipe
@@ -132,3 +133,29 @@ def test_merging_is_associative(parts: list[list[Row]]) -> None:
             for i, p in enumerate(parts)
         )
         assert merge(merge(a, b), c) == merge(a, merge(b, c))
+
+
+SERIALS = st.lists(st.sampled_from(["01", "02", " 03", "04 ", "05", "10", "11", "2", "9", "", "NA", None]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(serials=SERIALS, ordered=st.booleans(), rows=st.integers(1, 4), cut=st.integers(0, 12))
+def test_keys_are_told_apart_whether_they_rise_or_not(
+    serials: list[str | None], ordered: bool, rows: int, cut: int
+) -> None:
+    """A = different keys that are there, B = rows; in whatever order they come and wherever batches and parts end."""
+    if ordered:
+        serials = sorted(dict.fromkeys(s for s in serials if s not in (None, "", "NA")), key=lambda s: str(s).strip())
+    keys = {s.strip() for s in serials if s not in (None, "", "NA")}
+    rule, recipe = [r for r in DECLARED if r.kind == "unique_key" and r.columns == ("id",)], [RECIPES[0]]
+    account = Accounting(lines=len(serials), rows_loaded=len(serials))
+    with tempfile.TemporaryDirectory() as home, patch.object(batches, "_ROWS", rows):
+        folder, parts = Path(home), []
+        for name, some in (("whole", serials), ("first", serials[:cut]), ("rest", serials[cut:])):
+            file = folder / f"{name}.parquet"
+            pq.write_table(pa.table({"id": pa.array(some, pa.large_string())}), file, row_group_size=rows)
+            parts.append(summarise([str(file)], recipe, rule, POLICY, folder, part=name))
+        assert not ordered or parts[0].rising == {"0"}, "keys that rise need not be counted"
+        for found in (parts[0], merge(parts[1], parts[2])):
+            told = conclude(found, recipe, rule, account, POLICY, folder, name="t", around=Around()).rules[0]
+            assert (told.a or 0, told.b or 0, told.failing) == (len(keys), len(serials), len(serials) - len(keys))

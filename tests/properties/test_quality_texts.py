@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.quality.batches import Cells
@@ -85,6 +85,7 @@ def first(marked: pl.Series) -> tuple[int, ...]:
     return tuple(marked.arg_true().head(SAMPLES).to_list())
 
 
+@settings(deadline=None)
 @given(CELLS, st.sampled_from(RECIPES), st.sampled_from(RULES), st.booleans())
 @example([" NA", "NA ", "甲 ", "甲"], RECIPES[0], RULES[2], False)
 @example(["13800 "] * 3, RECIPES[0], RULES[1], False)
