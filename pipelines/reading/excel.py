@@ -1,4 +1,5 @@
-"""Workbooks: cells and merges by calamine; number formats by openpyxl, only where leading zeros may hide in them."""
+"""Workbooks: cells and merges by calamine or `spreadsheetml`; number formats by openpyxl, only where leading zeros may
+hide in them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from pipelines.reading.limits import MAX_SHEET_CELLS
 from pipelines.reading.placement import place, with_last
 from pipelines.reading.recipe import Recipe
 from pipelines.reading.sheetxml import SheetFacts, largest_ods_table, sheet_facts
-from pipelines.reading.source import Survey
+from pipelines.reading.source import Survey, blocks
+from pipelines.reading.spreadsheetml import Sheet, is_spreadsheetml, sheets
 from pipelines.reading.textfile import Landed, counted_findings
 
 _LARGEST = 512 * 1024**2
@@ -50,11 +52,10 @@ def read_workbook(
         refuse_bomb(seen.path, _LARGEST_UNPACKED)
         _refuse_cells(largest_ods_table(seen.path), seen.path.name)
     try:
-        book = calamine.CalamineWorkbook.from_path(str(seen.path))
-        sheets = {m.name: m.visible == calamine.SheetVisibleEnum.Visible for m in book.sheets_metadata}
-        wanted, notes = _wanted(sheets, recipes, digest)
+        shown, sheet_of = open_book(seen.path)
+        wanted, notes = _wanted(shown, recipes, digest)
         facts = {s: _refuse_far_cells(seen.path, s) for s, _ in wanted}
-        read = [(s, book.get_sheet_by_name(s), hints) for s, hints in wanted]
+        read = [(s, sheet_of(s), hints) for s, hints in wanted]
     except calamine.PasswordError:
         raise refusal("encrypted", name=seen.path.name) from None
     except calamine.CalamineError:
@@ -63,10 +64,22 @@ def read_workbook(
     notes += [finding("empty_sheet", sheet=s) for s, sheet, _ in read if not (sheet.height and sheet.width)]
     for sheet_name, sheet, hints in full:
         table = name if len(full) == 1 else f"{name}/{sheet_name}"
-        seen_in = facts[sheet_name]
+        seen_in = sheet.facts if isinstance(sheet, Sheet) else facts[sheet_name]
         empty = {"formulas_without_value": seen_in.empty_formulas, "error_cells": seen_in.errors}
         told = [*notes, *(finding(code, n=n) for code, n in empty.items() if n)]
         yield _read_sheet(seen, sheet_name, sheet, table, hints, digest, folder(), told)
+
+
+def open_book(path: Path) -> tuple[dict[str, bool], Callable[[str], Any]]:
+    """The names of the sheets with whether each is shown, and how to get one by its name."""
+    import python_calamine as calamine
+
+    if is_spreadsheetml(next(blocks(path), b"")):
+        parsed = sheets(path)
+        return {name: sheet.visible for name, sheet in parsed.items()}, parsed.__getitem__
+    book = calamine.CalamineWorkbook.from_path(str(path))
+    shown = {m.name: m.visible == calamine.SheetVisibleEnum.Visible for m in book.sheets_metadata}
+    return shown, book.get_sheet_by_name
 
 
 def _refuse_far_cells(path: Path, sheet: str) -> SheetFacts:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pipelines.reading.findings import refusal
 from pipelines.reading.source import Survey, blocks
+from pipelines.reading.spreadsheetml import is_spreadsheetml
 
 FileKind = Literal["text", "excel", "html", "parquet", "zip"]
 
@@ -42,6 +43,8 @@ def format_of(seen: Survey) -> FileKind:
         return "parquet"
     if _HTML.match(head.removeprefix(b"\xef\xbb\xbf").lstrip()[:64]):
         return "html"
+    if is_spreadsheetml(head):
+        return "excel"
     kind = next((kind for magic, kind in _REFUSED.items() if head.lstrip().startswith(magic)), None)
     if kind is not None:
         raise refusal("unsupported", kind=kind)

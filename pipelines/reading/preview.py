@@ -155,10 +155,9 @@ def _path(reading: TableReading) -> Path:
 
 
 def _sheet(reading: TableReading) -> Any:
-    import python_calamine as calamine
+    from pipelines.reading.excel import open_book
 
-    book = calamine.CalamineWorkbook.from_path(str(_path(reading)))
-    return book.get_sheet_by_name(reading.recipe.sheet or "")
+    return open_book(_path(reading))[1](reading.recipe.sheet or "")
 
 
 def _sheet_rows(reading: TableReading) -> Iterator[Record]:

@@ -108,7 +108,8 @@ def read(path: Path | str, *, work: Path, recipe: Recipe | Sequence[Recipe] | No
     """Read every table of a file as text and decide its types over all rows.
 
     Args:
-        path: .csv .tsv .txt .xlsx .xls .xlsb .ods .html .json .jsonl .parquet .zip, judged by content, not by name.
+        path: .csv .tsv .txt .xlsx .xls .xlsb .ods .html .json .jsonl .parquet .zip, judged by content, not by name: an
+            .xls may be a workbook, SpreadsheetML or a page with tables.
         work: folder for the results; one subfolder a table. They hold personal data: the caller guards and removes it.
         recipe: decisions to keep; several for a file with several tables. One that names a member, sheet or json_path
             reads that part only. One that an earlier reading of another file returned must fit: harmless differences
