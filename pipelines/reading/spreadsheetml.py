@@ -123,7 +123,7 @@ class _Workbook:
         elif not tag.startswith(f"{_SPACE} "):
             return
         elif name == "Worksheet":
-            self.sheets.append(Sheet(_given(given, "Name") or str(len(self.sheets) + 1)))
+            self.sheets.append(Sheet(self._free(_given(given, "Name") or str(len(self.sheets) + 1))))
             self._next_row = 0
         elif name == "Row":
             self._row = _number(given, "Index", self._next_row + 1) - 1
@@ -134,6 +134,11 @@ class _Workbook:
             self._aside = True
         elif name == "Data" and not self._aside:
             self._kind, self._said = _given(given, "Type") or "String", []
+
+    def _free(self, name: str) -> str:
+        """A name that no sheet before has: of two with one name neither may be lost."""
+        taken = {sheet.name for sheet in self.sheets}
+        return name if name not in taken else self._free(f"{name} ({len(taken) + 1})")
 
     def _cell(self, given: dict[str, str]) -> None:
         self._column = _number(given, "Index", self._next_column + 1) - 1

@@ -145,3 +145,11 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, content: bytes, 
         tables(tmp_path, content)
     assert refused.value.code == f"reading.{code}"
     assert not any((tmp_path / "work").iterdir())
+
+
+def test_of_two_sheets_with_one_name_neither_is_lost(tmp_path: Path) -> None:
+    head = row(cell("区"), cell("户数"))
+    found = tables(tmp_path, book(*(sheet("一", head, row(cell(d), cell("7", "Number"))) for d in "东西北")))
+    assert [(one.recipe.sheet, rows_of(one)) for one in found] == [
+        ("一", [("东", "7")]), ("一 (2)", [("西", "7")]), ("一 (3)", [("北", "7")])
+    ]  # fmt: skip
