@@ -147,15 +147,19 @@ def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -
 
 
 def _is_plain(cells: Sequence[ReleasedCell]) -> bool:
-    shown: dict[int, int] = defaultdict(int)
     sets = {(cell.grouping, cell.bitmap): cell.records for cell in cells}  # a mean counts what a count does
-    for (grouping, _), records in sets.items():
-        shown[grouping] += len(records)
     finest = [records for (grouping, _), records in sets.items() if grouping == 0]
-    return (
-        all(cell.seen for cell in cells) and len(set(shown.values())) == 1
-        and bool(finest) and len(ascending(np.concatenate(finest))) == shown[0]
-    )  # fmt: skip
+    if not finest or not all(cell.seen for cell in cells):
+        return False
+    every = ascending(np.concatenate(finest))
+    parts = [records for records in finest if len(records) < len(every)]  # a total is no part
+    if parts and (sum(map(len, parts)) != len(every) or len(ascending(np.concatenate(parts))) != len(every)):
+        return False
+    shown: dict[int, int] = defaultdict(int)
+    for (grouping, _), records in sets.items():
+        if grouping and not np.array_equal(records, every):
+            shown[grouping] += len(records)
+    return set(shown.values()) <= {len(every)}
 
 
 @dataclass(frozen=True, slots=True)

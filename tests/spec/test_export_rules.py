@@ -20,7 +20,7 @@ from sandbox.exports.checks import CHECKS
 from sandbox.exports.contents import Contents, read_all
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import LATER_STAGES, evaluate, run_rule, terms, verdict_for
-from sandbox.exports.history import RECORDS, ReleasedCell, cells_of
+from sandbox.exports.history import RECORDS, ReleasedCell, cells_of, without_plain
 from sandbox.exports.subject import SIMULATED_LABEL, ExportFile, ExportSubject, VolumeFacts, bounds_of
 from sandbox.exports.wording import WORDINGS
 from sandbox.products.artefact import read_csv
@@ -134,6 +134,44 @@ def test_differencing_of_records(name: str, old: Sequence[tuple[int, int]], expe
     digest, raw = named(np.array([who << BITS | n for who, n in TWICE], dtype=np.uint64))
     behind = Records({(0, "金额", "value"): digest}, {digest: raw})
     assert outcome(with_kind(clean(history=(visited(old),)), records=behind), "EXP-DIFF-01") is expected
+
+
+def shown(sets: dict[str, Sequence[int]], **told: Any) -> list[ReleasedCell]:
+    """Counts of records; the first digit of a name is the grouping."""
+    found = []
+    for name, numbers in sets.items():
+        one = visited([(n % 7, n) for n in numbers], **told)
+        found.append(replace(one, place=name, grouping=int(name[0]), variable=f"{RECORDS}count"))
+    return found
+
+
+PARTS = {"0 东": range(10), "0 西": range(10, 30)}
+PLAIN: list[tuple[str, list[ReleasedCell], bool]] = [
+    ("parts alone", shown(PARTS), True),
+    ("parts and their total", shown(PARTS | {"1": range(30)}), True),
+    ("parts and what each is divided by", shown(PARTS | {"0 全市": range(30)}), True),
+    ("parts and coarser ones",
+     shown(PARTS | {"0 北": range(30, 40), "1 东西": range(30), "1 北": range(30, 40)}), True),
+    ("one cell", shown({"0": range(10)}), True),
+    ("two measures of the same records", [*shown(PARTS), *shown(PARTS, table="mean")], True),
+    ("a part that is hidden",
+     [*shown(PARTS | {"1": range(40)}), *shown({"0": range(30, 40)}, value="suppressed")], False),
+    ("a total of more than its parts", shown(PARTS | {"1": range(33)}), False),
+    ("a figure over more than the parts", shown(PARTS | {"0 全市": range(33)}), False),
+    ("a measure that some records lack", shown(PARTS | {"0 有费用": range(9)}), False),
+    ("parts by something else", shown(PARTS | {"0 内科": range(0, 30, 2), "0 外科": range(1, 30, 2)}), False),
+    ("records that are in two parts", shown({"0 甲": range(20), "0 乙": range(10, 30), "1": range(30)}), False),
+    ("parts that overlap and leave some out",
+     shown({"0 甲": range(20), "0 乙": range(10, 20), "0 全": range(30)}), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "cells", "plain"), PLAIN, ids=[p[0] for p in PLAIN])
+def test_only_what_can_tell_nothing_by_its_records_is_left_out(
+    name: str, cells: list[ReleasedCell], plain: bool
+) -> None:
+    assert (without_plain(cells, ()) == ()) is plain
+    assert without_plain(cells, shown({"0": range(90, 99)})) == tuple(cells), "there is a history"
 
 
 def test_records_that_nobody_could_follow_go_to_people_once_there_is_a_history() -> None:
