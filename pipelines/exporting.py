@@ -391,7 +391,7 @@ def _written(work: Work, facts: Facts, proved: Proved, watch: ForRules) -> Expor
 
 def _evaluated(facts: Facts, subject: ExportSubject, seen: Seen) -> tuple[ExportSubject, Verdict, Seen]:
     """What the rules say to it, compared with `seen`."""
-    compared = replace(subject, history=seen.history, elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost)
+    compared = replace(subject, **seen.facts)
     subject = matched(compared, {alias: facts.sources[alias] for alias in facts.grants})
     return subject, evaluate(subject, facts.edition), seen
 
@@ -422,9 +422,8 @@ def _subject(facts: Facts, proved: Proved, seen: Seen, watch: ForRules) -> Expor
             city_date(application.expires_at) if application.expires_at else None, None,
         ),
         grants=facts.grants, columns_read={a: frozenset(c) for a, c in read.items()},
-        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds, history=seen.history,
-        elsewhere=seen.elsewhere, near=seen.near, lost_kinds=seen.lost,
-        volume=facts.volume, rounding_base=facts.edition.by_check("rounding").parameters.base,
+        spec=facts.spec, evidence=proved.evidence, entity_kinds=facts.kinds,
+        **seen.facts, volume=facts.volume, rounding_base=facts.edition.by_check("rounding").parameters.base,
         refusals=refusals_of(proved.refused) if proved.refused else (), level=_level(facts),
         black_box=proved.tried, watch=watch,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, UnicodeText, delete, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, UnicodeText, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from policies.text import Text, UserError
@@ -27,6 +27,7 @@ from sandbox.kernel.database import Base, short
 from sandbox.kernel.ids import new_id
 from sandbox.merchants import ties
 from sandbox.products.records import loosened, squeezed
+from sandbox.workspaces.limits import MEGABYTE
 
 if TYPE_CHECKING:
     from sandbox.exports.repository import ExportRequest
@@ -37,6 +38,8 @@ BATCH = 400
 """Values asked for at once."""
 BLOCK, READ = 4096, 16
 """Sets in a block of the index, at most; blocks read at once."""
+MOST_RECORDS_MB = 256
+"""Sets of records that a check reads, as they are kept: about as many as the closure compares."""
 
 
 class LedgerLineage(Base):
@@ -130,7 +133,8 @@ class Seen:
     reserve; the cells of the request's own group, which are asked for with it, stand there as `together`.
     `elsewhere`: cells released to other merchants that are near one of the request's. `versions`: kind → version of
     its lineage. `lost`: kinds without any history though earlier products of the same tables are kept under another
-    kind. `near`: which of the ledger's sets may be near which of the request's.
+    kind. `near`: which of the ledger's sets may be near which of the request's. `unread`: kinds whose sets of records
+    are too many to be compared.
     """
 
     history: tuple[ReleasedCell, ...]
@@ -138,6 +142,13 @@ class Seen:
     versions: Mapping[str, int]
     lost: tuple[str, ...]
     near: NearSets
+    unread: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What of it an `ExportSubject` holds."""
+        return {"history": self.history, "elsewhere": self.elsewhere, "near": self.near, "lost_kinds": self.lost,
+                "unread_kinds": self.unread}  # fmt: skip
 
 
 def seen(
@@ -157,12 +168,16 @@ def seen(
     history: list[ReleasedCell] = []
     elsewhere: list[ReleasedCell] = []
     near = {cell.bitmap: set[str]() for cell in cells}
+    unread: list[str] = []
     for kind, lineage in sorted(lineages.items()):
         mine = [cell for cell in cells if cell.kind == kind]
         within = (
             (LedgerCell.lineage_id == lineage.id)
             & LedgerCell.variable.in_(sorted({cell.variable for cell in mine})) & others
         )  # fmt: skip
+        if _records_mb(session, lineage, within & theirs) > MOST_RECORDS_MB:
+            unread.append(kind)
+            within &= LedgerCell.unit != "record"
         history += (
             replace(c, status="together") if c.status == "pending" and c.release in group else c
             for c in _cells(session, lineage, within & theirs)
@@ -176,7 +191,15 @@ def seen(
     versions = {kind: one.version for kind, one in lineages.items()}
     known = {cell.kind for cell in history}
     lost = _lost(session, {cell.kind for cell in cells} - known, resources, theirs)
-    return Seen(tuple(history), tuple(elsewhere), versions, lost, near)
+    return Seen(tuple(history), tuple(elsewhere), versions, lost, near, tuple(unread))
+
+
+def _records_mb(session: Session, lineage: LedgerLineage, condition: ColumnElement[bool]) -> float:
+    """Megabytes of the sets of records of cells."""
+    digests = select(LedgerCell.digest).where(condition, LedgerCell.unit == "record")
+    kept = select(func.sum(func.length(LedgerSet.members)))
+    kept = kept.where(LedgerSet.lineage_id == lineage.id, LedgerSet.digest.in_(digests))
+    return (session.scalar(kept) or 0) / MEGABYTE
 
 
 def _batches(names: Sequence[T]) -> Iterator[Sequence[T]]:

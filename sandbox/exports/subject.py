@@ -161,11 +161,11 @@ class ExportSubject:
     (scripts, SQL that the carrier cannot follow): it supports a person, and the refusals are its reasons. `bounds`: how
     much a file may hold; None is what the edition in force says. `history`: cells that this reader has seen or that
     wait; `elsewhere`: near cells of other readers; `near`: which sets of both may be near which of this product's
-    (None: nobody has looked); `lost_kinds`: kinds whose history is empty though it should not be.
-    `records`: roles of the columns of tables that no evidence is behind. `protection`: what hidden cells need, None:
-    the most that can be asked; `shown`: the product's numbers as released, None: they are taken as exact.
-    `exhaustive`: rules list every miss, for the platform to hide the cells. `watch`: who looks on and may end what
-    takes long.
+    (None: nobody has looked); `lost_kinds`: kinds whose history is empty though it should not be; `unread_kinds`: those
+    whose sets of records are too many to be compared. `records`: roles of the columns of tables that no evidence is
+    behind. `protection`: what hidden cells need, None: the most that can be asked; `shown`: the product's numbers as
+    released, None: they are taken as exact. `exhaustive`: rules list every miss, for the platform to hide the cells.
+    `watch`: who looks on and may end what takes long.
     """
 
     files: tuple[ExportFile, ...]
@@ -188,6 +188,7 @@ class ExportSubject:
     elsewhere: tuple[ReleasedCell, ...] = ()
     near: NearSets | None = None
     lost_kinds: tuple[str, ...] = ()
+    unread_kinds: tuple[str, ...] = ()
     volume: VolumeFacts | None = None
     level: int | None = None
     hidden: frozenset[tuple[int, str]] = frozenset()

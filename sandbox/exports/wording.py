@@ -240,6 +240,12 @@ WORDINGS: dict[str, Wording] = {
         "Aggregate the records themselves instead of putting an entity's together first, or keep the filters of "
         "earlier products",
     ),
+    "differencing/unread": _w(
+        "以往产品涉及的记录太多，平台不能逐条比较，须人工核对本产品与以往产品是否只差少数几条记录",
+        "Earlier products rest on too many records to be compared one by one: a person looks whether a few records are "
+        "all that differs",
+        "请沿用以往产品的筛选条件", "Keep the filters of earlier products",
+    ),
     "differencing/lost": _w(
         "同一来源以前放行过产品，但该类主体查不到历史",
         "Products of the same tables were released before, but this kind of entity has no history",

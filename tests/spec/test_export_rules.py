@@ -178,6 +178,7 @@ def test_records_that_nobody_could_follow_go_to_people_once_there_is_a_history()
     lost = with_kind(clean(), records=LOST)
     assert outcome(lost, "EXP-DIFF-01") is PASS
     assert outcome(replace(lost, history=(released(range(1000, 1020)),)), "EXP-DIFF-01") is REVIEW
+    assert outcome(clean(unread_kinds=("person",)), "EXP-DIFF-01") is REVIEW
 
 
 def test_three_safe_releases_that_isolate_one_person_together() -> None:

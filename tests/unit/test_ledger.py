@@ -81,6 +81,19 @@ def test_sets_of_records_come_back_and_lead_to_those_that_few_people_differ_by(a
     assert [c.bitmap for c in found.elsewhere] == [records(every).bitmap]
 
 
+def test_sets_of_records_that_are_too_many_are_not_read_and_that_is_said(
+    any_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = [(who, number) for who in range(60) for number in range(4)]
+    with any_world.system() as unit:
+        put(unit, request("m-1"), records(every), cell(range(60)))
+        asked = records(every[:-1]), cell(range(60))
+        assert look(unit, request("m-1"), *asked).unread == ()
+        monkeypatch.setattr(ledger, "MOST_RECORDS_MB", 0)
+        found = look(unit, request("m-1"), *asked)
+    assert found.unread == ("person",) and [c.unit for c in found.history] == ["entity"]
+
+
 def test_only_the_partition_that_a_request_touches_is_read(any_world: World) -> None:
     with any_world.system() as unit:
         put(unit, request("m-1"), cell(range(40)), cell(range(40), variable="amount:fee"), cell(range(40), kind="firm"))

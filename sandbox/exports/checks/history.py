@@ -39,7 +39,8 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     them.
 
     What other merchants have seen goes to a person, as do cells that wait, a spent budget, a kind of entity whose
-    history is empty though products of the same tables have left, and one whose records could not be followed.
+    history is empty though products of the same tables have left, and one whose records could not be followed or are
+    too many.
     """
     if subject.by_file:
         return not_assessed("history")
@@ -56,6 +57,7 @@ def differencing(subject: ExportSubject, parameters: Any) -> Measured:
     misses += _rolled_up(_of_entities(mine), _of_entities(history), parameters)
     misses += [Miss("history", kind, None, Outcome.REVIEW, about="lost") for kind in subject.lost_kinds]
     misses += [Miss("history", kind, None, Outcome.REVIEW, about="records") for kind in _not_followed(subject, old)]
+    misses += [Miss("history", kind, None, Outcome.REVIEW, about="unread") for kind in subject.unread_kinds]
     if not (pairs.complete and apart.complete):
         misses.append(Miss("history", pairs.compared, parameters.pair_budget, Outcome.REVIEW, "budget spent"))
     smallest = min((p.distance for p in pairs.found), default=None)
