@@ -19,8 +19,8 @@ Cells = tuple[ReleasedCell, ...]
 
 def _cells(subject: ExportSubject) -> tuple[Cells, Cells]:
     """The cells of this product and those of the history, hidden ones too."""
-    history = need(subject.history, "history")
-    return without_plain(subject.cells, (*history, *subject.elsewhere)), history
+    mine, history = subject.cells, need(subject.history, "history")  # why there are no cells comes first
+    return without_plain(mine, (*history, *subject.elsewhere)), history
 
 
 def _seen(cells: Cells) -> Cells:
