@@ -119,14 +119,14 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
 def _equal(con: duckdb.DuckDBPyConnection, cube: Cube) -> dict[str, str]:
     """Counts of what rows have, as another count that it equals in the rows `__r`: of what is in all of them."""
     first, found = sql.same_values(cube), dict[str, str]()
-    for i, p in enumerate(sql.partials(cube)):
-        if p.column and first[i] == i:
-            of = sql.contribution(p, f"__c{i}")
-            every, some, other = con.execute(f"SELECT count(*), {of['n']}, {of['z']} FROM __r").fetchall()[0]
-            if other == some:
-                found[of["z"]] = of["n"]
-            if some == every:
-                found |= {of["n"]: "count(*)"} | ({of["z"]: "count(*)"} if other == some else {})
+    asked = [sql.contribution(p, f"__c{i}") for i, p in enumerate(sql.partials(cube)) if p.column and first[i] == i]
+    texts = ["count(*)", *(of[letter] for of in asked for letter in "nz")]
+    every, *counts = con.execute(f"SELECT {', '.join(texts)} FROM __r").fetchall()[0]  # all in one pass
+    for of, some, other in zip(asked, counts[::2], counts[1::2], strict=True):
+        if other == some:
+            found[of["z"]] = of["n"]
+        if some == every:
+            found |= {of["n"]: "count(*)"} | ({of["z"]: "count(*)"} if other == some else {})
     return found
 
 
