@@ -189,8 +189,7 @@ def seen(
             released = within & ~theirs & (LedgerCell.status != "pending")
             elsewhere += _cells(session, lineage, released & LedgerCell.digest.in_(some))
     versions = {kind: one.version for kind, one in lineages.items()}
-    known = {cell.kind for cell in history}
-    lost = _lost(session, {cell.kind for cell in cells} - known, resources, theirs)
+    lost = _lost(session, {cell.kind for cell in cells} - {cell.kind for cell in history}, resources, theirs)
     return Seen(tuple(history), tuple(elsewhere), versions, lost, near, tuple(unread))
 
 

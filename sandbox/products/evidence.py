@@ -420,7 +420,9 @@ class _Kind:
 
     def follow(self) -> None:
         """The records behind the cells; their owners have to be the entities that the cell table tells."""
-        found = records.LOST if self.several else records.of_cells(self.con, self.program, self.kind, self.task)
+        found = records.LOST if self.several else records.of_cells(
+            self.con, self.program, self.kind, self.task, self.ownerless
+        )
         self.records = found if records.fit(found, self.cells, self.bitmaps) else records.LOST
 
     def facts(self, tried: int, held: int) -> KindEvidence:

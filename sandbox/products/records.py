@@ -131,9 +131,9 @@ def fit(records: Records, cells: pl.DataFrame, bitmaps: Mapping[str, bytes]) -> 
     return {cell: members.get(name) for cell, name in records.cells.items()} == entities
 
 
-def of_cells(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task) -> Records:
+def of_cells(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, nobodys: int) -> Records:
     """The record sets of one cube, whose `__cells` are numbered; `LOST` where its records cannot be followed, or are
-    too many."""
+    too many. `nobodys`: rows of its cells that no entity owns, and no others may be without a record."""
     import duckdb
 
     alias = _table_of_records(con, program, kind)
@@ -147,7 +147,7 @@ def of_cells(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: 
         return Records()
     try:
         _schema(con, program, kind, alias, relations)
-        return _sets(con, task, forms)
+        return _sets(con, task, forms, nobodys)
     except (duckdb.InterruptException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error:  # two records in a row, or what only this reading stumbles over
@@ -226,12 +226,13 @@ def _records_sql(source: Source, kind: str, columns: list[str], alias: str) -> s
     return f"SELECT {', '.join(listed)} FROM {rows}{join}"
 
 
-def _sets(con: duckdb.DuckDBPyConnection, task: Task, forms: Mapping[str, Any]) -> Records:
+def _sets(con: duckdb.DuckDBPyConnection, task: Task, forms: Mapping[str, Any], nobodys: int) -> Records:
     cube, first = task.cube, sql.same_values(task.cube)
     with within(con, "__w"):
         con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS {numbered_sql(cube, cast('sql.Owners', forms))}")
     try:
-        if fetch(con, "SELECT count(*) FROM __r") * len(cube.groupings) > MOST:
+        rows, without = con.execute("SELECT count(*), count(*) FILTER (WHERE __e IS NULL) FROM __r").fetchall()[0]
+        if rows * len(cube.groupings) > MOST or without != nobodys:  # a row may come from another table
             return LOST
         made: dict[str, list[tuple[int, str]]] = {}
         sets: dict[str, bytes] = {}

@@ -159,7 +159,7 @@ ROWS = st.lists(
 JOB = """
 job: 门诊
 edition: 2
-inputs: {v: {grant: G-1}, k: {grant: G-2}}
+inputs: {v: {grant: G-1}, k: {grant: G-2}, w: {grant: G-3}}
 %s
 product:
   from: %s
@@ -177,6 +177,7 @@ MEASURES = {"次": None, "有费": 4, "费用": 4}
 def made(folder: Path, rows: Sequence[tuple[Any, ...]], text: str) -> tuple[KindEvidence, tuple[tuple[Any, ...], ...]]:
     con = duckdb.connect()
     for name, columns, lines in (
+        ("w", "人 VARCHAR, 街 VARCHAR, 月 INTEGER, 科 VARCHAR, 费 INTEGER", rows[:1]),
         ("v", "人 VARCHAR, 街 VARCHAR, 月 INTEGER, 科 VARCHAR, 费 INTEGER", rows),
         ("k", "科 VARCHAR, 名 VARCHAR", [("内", "内科"), ("外", "外科")]),
     ):
@@ -185,6 +186,7 @@ def made(folder: Path, rows: Sequence[tuple[Any, ...]], text: str) -> tuple[Kind
         con.execute(f"COPY {name} TO '{folder / name}.parquet'")
     sources = {
         "v": Source((f"{folder}/v.parquet",), "sha256:v", (EntityKey("person", "人"),)),
+        "w": Source((f"{folder}/w.parquet",), "sha256:w", (EntityKey("person", "人"),)),
         "k": Source((f"{folder}/k.parquet",), "sha256:k"),
     }
     found = derive(parse(text), sources, codes=SessionCodes())
@@ -231,8 +233,9 @@ def test_the_records_of_a_cell_are_the_rows_behind_it(
     [
         "SELECT 人, 街, min(月) AS 月, sum(费) AS 费 FROM v GROUP BY 人, 街",
         "SELECT a.人, a.街, b.月, a.费 FROM v a JOIN v b ON a.人 = b.人",
+        "SELECT 人, 街, 月, 费 FROM v UNION ALL SELECT 人, 街, 月, 费 FROM w",
     ],
-    ids=["an entity's records put together", "two records in one row"],
+    ids=["an entity's records put together", "two records in one row", "rows of another table"],
 )
 def test_records_that_cannot_be_followed_are_not_guessed(step: str, tmp_path: Path) -> None:
     rows = [("甲", "东", 1, "内", 3), ("甲", "东", 2, "外", 4), ("乙", "西", 1, "内", 5)]
