@@ -118,7 +118,7 @@ def _groups(
     for side, cells in ((0, new), (1, old)):
         for cell in cells:
             groups[cell.kind, cell.variable][side].append(cell)
-    yield from (once(mine, others) for mine, others in groups.values() if mine)
+    yield from (once(mine, others) for mine, others in groups.values() if mine and len(mine) + len(others) > 1)
 
 
 def once(

@@ -75,7 +75,7 @@ def _groups(
             if not cell.counted and cell.x_total is not None and cell.tops:
                 groups[cell.kind, cell.variable][side].setdefault((cell.bitmap, cell.x_total), cell)
     for mine, others in groups.values():
-        if mine:
+        if mine and len(mine) + len(others) > 1:
             yield list(mine.values()), [cell for key, cell in others.items() if key not in mine]
 
 

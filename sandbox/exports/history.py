@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from sandbox.products.evidence import Evidence, KindEvidence
-from sandbox.products.records import Numbers, ascending, numbers, owners
+from sandbox.products.records import Numbers, numbers, owners
 from sandbox.products.releasing import count_interval, follows
 from sandbox.products.spec import JobSpec
 
@@ -131,7 +131,7 @@ def cells_of(
             value = "rounded" if low < high else "exact"
         place = cell_place(spec.file_name, row["cell"], row["measure"])
         found += _cells(evidence, kind, row, _Told(release, place, value, low, high))
-    return (*found, *_of_steps(evidence, release))
+    return (*found, *cells_of_steps(evidence, release=release))
 
 
 def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -> tuple[ReleasedCell, ...]:
@@ -147,19 +147,29 @@ def without_plain(new: Sequence[ReleasedCell], others: Iterable[ReleasedCell]) -
 
 
 def _is_plain(cells: Sequence[ReleasedCell]) -> bool:
+    if not all(cell.seen for cell in cells):
+        return False
     sets = {(cell.grouping, cell.bitmap): cell.records for cell in cells}  # a mean counts what a count does
     finest = [records for (grouping, _), records in sets.items() if grouping == 0]
-    if not finest or not all(cell.seen for cell in cells):
+    if not finest:
         return False
-    every = ascending(np.concatenate(finest))
-    parts = [records for records in finest if len(records) < len(every)]  # a total is no part
-    if parts and (sum(map(len, parts)) != len(every) or len(ascending(np.concatenate(parts))) != len(every)):
+    every = _shown_once(finest)
+    if every is None:
         return False
     shown: dict[int, int] = defaultdict(int)
     for (grouping, _), records in sets.items():
         if grouping and not np.array_equal(records, every):
             shown[grouping] += len(records)
     return set(shown.values()) <= {len(every)}
+
+
+def _shown_once(sets: Sequence[Numbers]) -> Numbers | None:
+    """What these distinct sets have in all, ascending, if each of it is in one of them; a total of it is no part."""
+    order = np.sort(np.concatenate(sets))
+    every = order[np.append(True, order[1:] != order[:-1])]
+    times = 1 + (len(sets) > 1 and max(map(len, sets)) == len(every))
+    once = len(order) == times * len(every) and bool((order.reshape(-1, times) == every[:, None]).all())
+    return every if once else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +181,14 @@ class _Told:
     high: float | None = None
 
 
-def _of_steps(evidence: Evidence, release: str) -> Iterator[ReleasedCell]:
-    """The cells of reference steps, taken as exact: the product was computed from them before rounding."""
+def cells_of_steps(evidence: Evidence, *, release: str) -> Iterator[ReleasedCell]:
+    """The cells of reference steps, taken as exact: the product was computed from them before rounding. Raises as
+    `cells_of`."""
     for one in evidence.references:
         for kind, row in _rows(one):
             place = cell_place(f"reference:{one.name}", row["cell"], row["measure"])
             yield from _cells(one, kind, row, _Told(release, place, "exact"))
-        yield from _of_steps(one, release)
+        yield from cells_of_steps(one, release=release)
 
 
 def _cells(evidence: Evidence, kind: KindEvidence, row: Mapping[str, Any], told: _Told) -> Iterator[ReleasedCell]:
@@ -187,15 +198,17 @@ def _cells(evidence: Evidence, kind: KindEvidence, row: Mapping[str, Any], told:
     grouping = evidence.groupings[row["cell"]] if evidence.groupings else 0
     labels = labels_of(evidence, row["cell"])
     behind = kind.records.cells.get((row["cell"], row["measure"], row["part"]))
-    for name in variables(evidence, row):
-        cell = ReleasedCell(
-            told.release, told.place, kind.kind, name, row["op"], row["n"], row["bitmap"], kind.bitmaps[row["bitmap"]],
-            told.low, told.high, told.value, row["x_total"], tops, table, grouping, labels=labels,
+
+    def made(variable: str, name: str, members: bytes, unit: Unit) -> ReleasedCell:
+        return ReleasedCell(
+            told.release, told.place, kind.kind, variable, row["op"], row["n"], name, members, told.low, told.high,
+            told.value, row["x_total"], tops, table, grouping, unit, labels=labels,
         )  # fmt: skip
-        yield cell
+
+    for variable in variables(evidence, row):
+        yield made(variable, row["bitmap"], kind.bitmaps[row["bitmap"]], "entity")
         if behind is not None:
-            members = kind.records.sets[behind]
-            yield replace(cell, variable=RECORDS + name, bitmap=behind, members=members, unit="record")
+            yield made(RECORDS + variable, behind, kind.records.sets[behind], "record")
 
 
 def _rows(evidence: Evidence) -> Iterator[tuple[KindEvidence, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
 from policies.verdict import Outcome
-from sandbox.exports.history import COUNTS, ReleasedCell, cell_place, cells_of
+from sandbox.exports.history import COUNTS, ReleasedCell, cell_place, cells_of, without_plain
 from sandbox.exports.wording import wording_of
 from sandbox.products.artefact import Artefact
 from sandbox.products.blackbox import Tried
@@ -224,6 +224,14 @@ class ExportSubject:
         if self.rounding_base is None:
             raise CannotRun("rounding base")
         return cells_of(spec, evidence, release="this", base=self.rounding_base, hidden=self.hidden)
+
+    @cached_property
+    def compared(self) -> tuple[ReleasedCell, ...]:
+        """Of `cells` those that are compared with the history; `CannotRun` without one, and as in `need_evidence`."""
+        mine = self.cells  # why there are none comes before that there is no history
+        if self.history is None:
+            raise CannotRun("history")
+        return without_plain(mine, (*self.history, *self.elsewhere))
 
     @property
     def measure_columns(self) -> frozenset[str]:

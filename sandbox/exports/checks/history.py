@@ -10,7 +10,7 @@ from sandbox.exports.checks.base import Measured, Miss, check, limited, need, no
 from sandbox.exports.closure import Exposure, Term, certainty, closure
 from sandbox.exports.differencing import Pairs, near_pairs, severity
 from sandbox.exports.dominance import dominated
-from sandbox.exports.history import ReleasedCell, without_plain
+from sandbox.exports.history import ReleasedCell
 from sandbox.exports.rollups import Rest, rests
 from sandbox.exports.subject import ExportSubject
 
@@ -19,8 +19,7 @@ Cells = tuple[ReleasedCell, ...]
 
 def _cells(subject: ExportSubject) -> tuple[Cells, Cells]:
     """The cells of this product and those of the history, hidden ones too."""
-    mine, history = subject.cells, need(subject.history, "history")  # why there are no cells comes first
-    return without_plain(mine, (*history, *subject.elsewhere)), history
+    return subject.compared, need(subject.history, "history")
 
 
 def _seen(cells: Cells) -> Cells:

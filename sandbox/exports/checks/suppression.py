@@ -9,7 +9,7 @@ from policies.verdict import Outcome
 from sandbox.exports.checks.base import Measured, Miss, check, limited, need
 from sandbox.exports.checks.cells import is_suppressed
 from sandbox.exports.hiding import Protection, may_be_negative, not_assessed, system_of
-from sandbox.exports.history import ReleasedCell, cells_of
+from sandbox.exports.history import ReleasedCell, cells_of_steps
 from sandbox.exports.places import within
 from sandbox.exports.subject import CannotRun, ExportSubject
 from sandbox.exports.suppression import Audit, audit
@@ -57,7 +57,7 @@ def reader_of(subject: ExportSubject, rows: set[int], earlier: tuple[ReleasedCel
     if max(evidence.groupings, default=0) >= len(spec.groupings):
         raise CannotRun("groupings of this job")
     protection = subject.protection or Protection(frozenset(rows), width, 100.0, None)
-    steps = [c for c in cells_of(spec, evidence, release="this", base=base) if c.place.startswith("reference:")]
+    steps = cells_of_steps(evidence, release="this")
     return system_of(
         spec, evidence, rows, protection, base=base, shown=subject.shown, earlier=(*steps, *earlier)
     )  # fmt: skip
