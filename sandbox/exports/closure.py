@@ -13,24 +13,24 @@ Cells that are sets of records make atoms of records; how many entities an atom 
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
 from policies.verdict import Outcome
+from sandbox.exports.atoms import Columns, atoms
 from sandbox.exports.differencing import once
 from sandbox.exports.echelon import PRIME, Echelon, Sparse
 from sandbox.exports.encoding import Encoded, encode
 from sandbox.exports.history import ReleasedCell
-from sandbox.exports.ranks import spread
-from sandbox.products.budget import Cancelled
+from sandbox.exports.nullspace import PAIR_TOLERANCE, TOLERANCE, VECTORS, NullSpace, Vectors, go_on, opposite
 from sandbox.products.records import BITS, ascending
 
 if TYPE_CHECKING:
@@ -39,18 +39,8 @@ if TYPE_CHECKING:
 DEPTH = 2
 LENGTHS = (40, 60, 80, 160, 640, 2**63)
 """Atoms of the rows that prove, tried in turn: fill grows fast, and nearly everything follows from short ones."""
-VECTORS = 3
-TOLERANCE, PAIR_TOLERANCE = 1e-2, 1e-3
-"""Size below which an entry of a null vector (drawn with deviation `SPREAD`) is taken for zero: loosely, so that
-nothing true is cleared."""
-SPREAD = 30
 MOST_RECORDS = 40_000_000
 """Records in all cells that are compared, for the memory's sake: beyond, people look."""
-PRECISION = 1e-7
-STEPS = 3000
-
-Sizes = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +89,73 @@ def closure(
             groups[cell.kind, cell.variable][side].append(cell)
     found: list[Exposure] = []
     opened, complete = 0, True
+    searched: dict[Shape, _Answer] = {}
     for (kind, variable), (before, mine) in groups.items():
-        _go_on(watch, 0.0)
+        go_on(watch, 0.0)
         known = {cell.bitmap for cell in before}
         if all(cell.bitmap in known for cell in mine):
             continue
         mine, before = once(mine, before)
-        owner = None
-        if mine[0].unit == "record":
-            if sum(cell.size for cell in (*mine, *before)) > MOST_RECORDS:
-                complete = False
-                continue
-            mine, before, owner = numbered(mine, before)
-        one = _Search(encode(before, mine), threshold, deadline, watch, owner)
-        one.run()
-        found += [Exposure(kind, variable, n, terms, divisor) for n, terms, divisor in one.proofs()]
-        opened, complete = opened + one.opened, complete and one.complete
+        shape = _shape(mine, before)
+        if shape not in searched:
+            searched[shape] = _answer(mine, before, threshold, deadline, watch)
+        answer = searched[shape]
+        cell_of = {cell.bitmap: cell for cell in reversed([*before, *mine])}
+        for entities, terms, divisor in answer.proofs:
+            made = tuple(Term(cell_of[name], times) for name, times in terms)
+            found.append(Exposure(kind, variable, entities, made, divisor))
+        opened, complete = opened + answer.opened, complete and answer.complete
     return Closure(tuple(found), opened, complete)
+
+
+Shape = tuple[str, frozenset[str], frozenset[str], frozenset[frozenset[frozenset[str]]]]
+"""Their unit, the sets of new and of old cells, and those of the groupings of each table: cells alike in it have one
+answer."""
+Proof = tuple[int, tuple[tuple[str, int], ...], int]
+"""(entities, sets and how often each is taken, divisor) of an exposure."""
+
+
+def _shape(mine: Sequence[ReleasedCell], before: Sequence[ReleasedCell]) -> Shape:
+    tables: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for cell in (*mine, *before):
+        tables[cell.release, cell.table][cell.grouping].add(cell.bitmap)
+    shapes = frozenset(frozenset(map(frozenset, groupings.values())) for groupings in tables.values())
+    first, second = (frozenset(cell.bitmap for cell in side) for side in (mine, before))
+    return mine[0].unit, first, second, shapes
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """As `Closure`, of cells of one kind and variable."""
+
+    proofs: tuple[Proof, ...] = ()
+    opened: int = 0
+    complete: bool = True
+
+
+def _answer(
+    mine: Sequence[ReleasedCell], before: Sequence[ReleasedCell], threshold: int, deadline: float, watch: Watch | None
+) -> _Answer:  # fmt: skip
+    owner = None
+    if mine[0].unit == "record" and sum(cell.size for cell in (*mine, *before)) > MOST_RECORDS:
+        return _Answer(complete=False)
+    if _apart([*mine, *before], threshold):
+        return _Answer()
+    if mine[0].unit == "record":
+        mine, before, owner = numbered(mine, before)
+    one = _Search(encode(before, mine), threshold, deadline, watch, owner)
+    one.run()
+    return _Answer(tuple(one.proofs()), one.opened, one.complete)
+
+
+def _apart(cells: Sequence[ReleasedCell], threshold: int) -> bool:
+    """Whether nobody is in two of these sets, and each has enough: all that can be computed are sums of them."""
+    seen = BitMap()
+    for cell in {cell.bitmap: cell for cell in cells}.values():
+        if len(cell.entities) < threshold or seen.intersect(cell.entities):
+            return False
+        seen |= cell.entities
+    return True
 
 
 def numbered(
@@ -163,7 +203,6 @@ class _Search:
         self.people = _People(self.members, self.owner) if self.owner is not None else None
         if self.people is not None:
             self.sizes = self.people.counts
-        self.times = np.bincount(_together(self.matrix), minlength=len(self.sizes))
         self.echelon = Echelon()
 
     def run(self) -> None:
@@ -173,7 +212,7 @@ class _Search:
         finished, everything = self._prove(LENGTHS[0]), self._within(LENGTHS[0])
         if finished and everything:
             return
-        vectors = null_vectors(self.matrix, len(self.sizes), self.deadline, self.watch)
+        vectors = self.space.vectors(VECTORS, self.deadline)
         flagged = self._flagged(vectors) if vectors is not None else []
         if self._unproved(flagged):
             flagged = self._after_one_more(flagged)
@@ -184,6 +223,11 @@ class _Search:
             finished, everything = self._prove(length), self._within(length)
         self.opened = 0 if finished and everything else len(unproved)
         self.complete = vectors is not None or (finished and everything)
+
+    @cached_property
+    def space(self) -> NullSpace:
+        """What is orthogonal to all rows."""
+        return NullSpace(self.matrix, len(self.sizes), self.watch)
 
     def _entities(self, columns: Iterable[int]) -> int:
         """How many entities atoms are about together."""
@@ -203,7 +247,7 @@ class _Search:
     def _after_one_more(self, flagged: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Those of these on which one more null vector vanishes, too: among millions of pairs some are flagged by
         chance, and to prove or clear one of them by longer rows takes far longer."""
-        more = null_vectors(self.matrix, len(self.sizes), self.deadline, self.watch, 1)
+        more = self.space.vectors(1, self.deadline)
         if more is None:
             return flagged
         sums = np.array([abs(more[0, list(one)].sum()) for one in flagged])
@@ -211,30 +255,27 @@ class _Search:
         return [one for one, left in zip(flagged, sums < ends, strict=True) if left]
 
     def _within(self, length: int) -> bool:
-        return all(len(row) <= length for row in self.matrix)
+        return bool(self.matrix.lengths.max(initial=0) <= length)
 
     def _prove(self, length: int) -> bool:
         """What rows of at most `length` atoms expose now and did not before; false where time ran out."""
         self.echelon = Echelon(self._ask)
-        order = [i for _, i in sorted((len(row), i) for i, row in enumerate(self.matrix) if 0 < len(row) <= length)]
-        usage = self._usage(order)
+        lengths = self.matrix.lengths
+        short = np.flatnonzero((lengths > 0) & (lengths <= length))
+        order = short[np.argsort(lengths[short], kind="stable")].tolist()
+        usage = self.matrix.usage(order)
         finished = self._add((i for i in order if i < self.encoded.old), usage)
         before = set(self._small_sums())
         finished = finished and self._add((i for i in order if i >= self.encoded.old), usage)
         self.exposed = [target for target in self._small_sums() if target not in before]
         return finished
 
-    def _usage(self, rows: Sequence[int]) -> dict[int, int]:
-        """How many rows of the whole matrix each column of these has."""
-        mine = np.unique(np.concatenate([NO_ATOMS, *(self.matrix[i].columns for i in rows)]))
-        return dict(zip(mine.tolist(), self.times[mine].tolist(), strict=True))
-
     def _add(self, rows: Iterable[int], usage: Mapping[int, int]) -> bool:
         try:
             for done, i in enumerate(rows):
-                _go_on(self.watch, done / len(self.matrix))
+                go_on(self.watch, done / len(self.matrix))
                 self._in_time()
-                self.echelon.add(self.matrix[i].sparse, i, usage)
+                self.echelon.add(self.matrix.row(i), i, usage)
         except TimeoutError:
             return False
         return True
@@ -242,7 +283,7 @@ class _Search:
     def _ask(self) -> None:
         """Between two steps with a row: a long one takes many. Raises `Cancelled`, and `TimeoutError` at the
         deadline: what the echelon form holds is true then, but nothing more may be added to it."""
-        _go_on(self.watch)
+        go_on(self.watch)
         self._in_time()
 
     def _in_time(self) -> None:
@@ -280,7 +321,7 @@ class _Search:
         ]  # fmt: skip
         return [*((int(c),) for c in small[zero]), *((int(rest[u]), int(rest[v])) for u, v in pairs)]
 
-    def proofs(self) -> Iterator[tuple[int, tuple[Term, ...], int]]:
+    def proofs(self) -> Iterator[Proof]:
         """Every new exposure with its certificate over the integers; one that does not hold stays open."""
         for target in self.exposed:
             made = self.echelon.certificate(target)
@@ -289,7 +330,7 @@ class _Search:
                 self.opened += 1
                 continue
             coefficients, divisor = found
-            terms = tuple(Term(self.encoded.sets[i], times) for i, times in sorted(coefficients.items()))
+            terms = tuple((self.encoded.sets[i].bitmap, times) for i, times in sorted(coefficients.items()))
             yield self._entities(target), terms, divisor
 
     def _holds(self, target: Sequence[int], coefficients: Sparse, divisor: int) -> bool:
@@ -301,7 +342,7 @@ class _Search:
 class _People:
     """Whose records the atoms are."""
 
-    def __init__(self, members: Sizes, owner: npt.NDArray[np.uint32]) -> None:
+    def __init__(self, members: Columns, owner: npt.NDArray[np.uint32]) -> None:
         """`members`: record → atom or -1; `owner`: record → entity."""
         used = np.flatnonzero(members >= 0)
         pairs = ascending(members[used].astype(np.uint64) << np.uint64(32) | owner[used].astype(np.uint64))
@@ -313,130 +354,3 @@ class _People:
         """The number of entities that some atoms have records of."""
         parts = [self._owners[self._begins[a] : self._begins[a + 1]] for a in atoms]
         return len(np.unique(np.concatenate(parts)))
-
-
-NO_ATOMS: Sizes = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """One row over atoms: its `columns`, each with +1 or -1 of `signs`. Products over many people have millions."""
-
-    columns: Sizes
-    signs: Sizes
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    @property
-    def sparse(self) -> Sparse:
-        return dict(zip(self.columns.tolist(), self.signs.tolist(), strict=True))
-
-
-def _together(rows: Sequence[Signed]) -> Sizes:
-    return np.concatenate([NO_ATOMS, *(row.columns for row in rows)])
-
-
-def atoms(encoded: Encoded) -> tuple[list[Signed], Sizes, npt.NDArray[np.int64]]:
-    """(rows over atoms, entities in each atom, entity → atom or -1): entities with equal columns are one atom. Atoms
-    are numbered by their first entity, so that the same sets give the same rows, and the same verdict, in every run."""
-    top = max((int(row.plus[-1]) for row in encoded.rows if len(row.plus)), default=0)
-    top = max([top, *(int(row.less[-1]) for row in encoded.rows if len(row.less))]) + 1
-    signature, used = np.zeros(top, dtype=np.uint64), np.zeros(top, dtype=bool)
-    for row in encoded.rows:
-        mark = np.uint64(secrets.randbits(64))
-        signature[row.plus] += mark
-        signature[row.less] -= mark
-        used[row.plus] = used[row.less] = True
-    _, first, atom, sizes = np.unique(signature[used], return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    member = np.full(top, -1, dtype=np.int64)
-    member[used] = place[atom]
-    sizes = sizes[order]
-    rows = []
-    for row in encoded.rows:
-        plus, less = _distinct(member[row.plus]), _distinct(member[row.less])
-        rows.append(Signed(np.concatenate([plus, less]), np.repeat([1, -1], [len(plus), len(less)])))
-    return rows, sizes.astype(np.int64), member
-
-
-def _distinct(values: Sizes) -> Sizes:
-    """What `np.unique` gives, several times faster for a few hundred values."""
-    values = np.sort(values)
-    return values[np.append(True, values[1:] != values[:-1])] if len(values) > 1 else values
-
-
-def _go_on(watch: Watch | None, share: float | None = None) -> None:
-    if watch is None:
-        return
-    if watch.cancelled():
-        raise Cancelled("closure")
-    if share is not None:
-        watch.progress("closure", share)
-
-
-def null_vectors(
-    matrix: Sequence[Signed], columns: int, deadline: float, watch: Watch | None = None, many: int = VECTORS
-) -> Vectors | None:  # fmt: skip
-    """So many random vectors orthogonal to every row (least squares on the transpose); None where that takes too long.
-    Raises `Cancelled`."""
-    import scipy.sparse as sparse  # type: ignore[import-untyped]
-    from scipy.sparse.linalg import LinearOperator, lsmr  # type: ignore[import-untyped]
-
-    rows = [row for row in matrix if len(row)]
-    lengths = np.array([len(row) for row in rows])
-    flat = _together(rows)
-    values = np.concatenate([row.signs for row in rows]).astype(np.float64)
-    weight = 1 / np.sqrt(np.maximum(np.bincount(flat, minlength=columns), 1))
-    norms = np.sqrt(np.add.reduceat(weight[flat] ** 2, np.cumsum(lengths) - lengths))
-    values *= weight[flat] / np.repeat(norms, lengths)
-    shape = (len(rows), columns)
-    turned = sparse.csr_matrix((values, flat, np.concatenate([[0], np.cumsum(lengths)])), shape=shape).T.tocsr()
-
-    def asking(side: Any) -> Callable[[Vectors], Vectors]:
-        def product(vector: Vectors) -> Vectors:
-            _go_on(watch)  # thousands of products make one vector
-            return cast("Vectors", side @ vector)
-
-        return product
-
-    operator = LinearOperator(turned.shape, asking(turned), asking(turned.T), dtype=np.float64)
-    rng = np.random.default_rng(secrets.randbits(128))
-    found = []
-    for _ in range(many):
-        if time.monotonic() > deadline:
-            return None
-        start = rng.standard_normal(columns) * SPREAD
-        answer = lsmr(operator, start, atol=PRECISION, btol=PRECISION, conlim=0, maxiter=STEPS)
-        if answer[1] == 7:  # the limit of steps
-            return None
-        found.append(weight * (start - turned @ answer[0]))
-    return np.stack(found)
-
-
-def opposite(values: Vectors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pairs (u < v) of columns whose entries add up to nothing in every vector, up to the tolerance. Columns are looked
-    up by the square that their first two entries lie in: by one entry alone far too many would come."""
-    reach, wide = 1.1 * PAIR_TOLERANCE, 2.5 * PAIR_TOLERANCE  # what is looked for lies in two by two squares
-    named = _square(np.floor(values[:2] / wide))
-    order = np.argsort(named)
-    squares = named[order]
-    asking = np.flatnonzero(values[0] > -PAIR_TOLERANCE)  # one of each pair does
-    corner = np.floor((-values[:2, asking] - reach) / wide)
-    found = [np.empty((2, 0), dtype=np.int64)]
-    for step in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        wanted = _square(corner + np.array(step)[:, None])
-        turn = np.argsort(wanted)  # one after the other they are found many times faster
-        low, high = (np.searchsorted(squares, wanted[turn], side) for side in ("left", "right"))
-        at, within = spread(low, high)
-        first, second = asking[turn[at]], order[within]
-        near = (np.abs(values[:, first] + values[:, second]) < PAIR_TOLERANCE).all(axis=0) & (first != second)
-        found.append(np.sort([first[near], second[near]], axis=0))
-    first, second = np.unique(np.concatenate(found, axis=1), axis=1)
-    return first, second
-
-
-def _square(at: Vectors) -> npt.NDArray[np.int64]:
-    return (at[0] * 2**26 + at[1]).astype(np.int64)

@@ -13,13 +13,14 @@ large for it is for people.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from pyroaring import BitMap
 
-from sandbox.exports.closure import atoms
+from sandbox.exports.atoms import atoms
 from sandbox.exports.echelon import Echelon, Sparse
 from sandbox.exports.encoding import encode
 from sandbox.exports.hiding import Builder, Quantity
@@ -254,9 +255,9 @@ class _Reach:
         """Relate each unknown to what is told and to the unknown ones before it, wherever their sets add up."""
         best = {name: _plainest(same) for name, same in self._by_set.items()}
         encoded = encode(*([self._as_cell(i) for i in best.values() if i.hidden is side] for side in (False, True)))
-        matrix = [row.sparse for row in atoms(encoded)[0]]
-        usage = Counter(column for row in matrix for column in row)
-        echelon = Echelon()
+        whole = atoms(encoded)[0]
+        matrix = {i: whole.row(i) for i in np.flatnonzero(whole.lengths <= _SHORT).tolist()}
+        usage, echelon = whole.usage([*matrix]), Echelon()
         order = sorted((i >= encoded.old, len(matrix[i]), i) for i in _beside(matrix, encoded.old))
         for unknown, _, i in order:
             made = echelon.dependency(matrix[i], i) if unknown else None
@@ -277,17 +278,16 @@ class _Reach:
         )  # fmt: skip
 
 
-def _beside(matrix: Sequence[Sparse], first: int) -> set[int]:
-    """The short rows from `first` on, and all that are tied to them by atoms. Raises `OverBudget`."""
-    short = {i for i, row in enumerate(matrix) if len(row) <= _SHORT}
+def _beside(short: Mapping[int, Sparse], first: int) -> set[int]:
+    """Of the short rows those from `first` on, and all that are tied to them by atoms. Raises `OverBudget`."""
     rows: set[int] = set()
     more = {i for i in short if i >= first}
     while more:
         rows |= more
         if len(rows) > _ROWS:
             raise OverBudget("history")
-        columns = {column for i in more for column in matrix[i]}
-        more = {i for i in short - rows if not columns.isdisjoint(matrix[i])}
+        columns = {column for i in more for column in short[i]}
+        more = {i for i, row in short.items() if i not in rows and not columns.isdisjoint(row)}
     return rows
 
 

@@ -13,10 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policies.verdict import Outcome
-from sandbox.exports.closure import DEPTH, PAIR_TOLERANCE, closure, opposite
+from sandbox.exports.closure import DEPTH, closure
 from sandbox.exports.differencing import Pair, intervals, near_pairs, severity
 from sandbox.exports.encoding import encode
 from sandbox.exports.history import ReleasedCell, Value
+from sandbox.exports.nullspace import PAIR_TOLERANCE, opposite
 from sandbox.exports.ranks import members_of
 from sandbox.products.cells import packed
 from sandbox.products.releasing import count_interval

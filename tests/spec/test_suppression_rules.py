@@ -12,10 +12,11 @@ import polars as pl
 import pytest
 
 from policies.verdict import Outcome
-from sandbox.exports.closure import Signed, null_vectors
+from sandbox.exports.atoms import Matrix
 from sandbox.exports.echelon import PRIME, Echelon
 from sandbox.exports.finishing import finished
 from sandbox.exports.gate import evaluate, run_rule
+from sandbox.exports.nullspace import NullSpace
 from sandbox.exports.subject import ExportSubject
 from sandbox.exports.wording import wording_of
 from sandbox.products.budget import Cancelled
@@ -119,10 +120,11 @@ def test_a_rule_that_is_cancelled_is_no_failed_rule_and_leaves_no_verdict(hiding
 
 def test_null_vectors_of_many_long_rows_are_ended_between_two_products() -> None:
     columns = [np.arange(i % 7, 400, 1 + i % 5) for i in range(60)]
-    matrix = [Signed(one, np.ones_like(one)) for one in columns]
+    flat = np.concatenate(columns).astype(np.int32)
+    matrix = Matrix(flat, np.ones_like(flat, np.int8), np.cumsum([0, *map(len, columns)]))
     ends = Ends(5)
     with pytest.raises(Cancelled):
-        null_vectors(matrix, 400, math.inf, ends)
+        NullSpace(matrix, 400, ends).vectors(3, math.inf)
     assert ends.looks == 5
 
 
