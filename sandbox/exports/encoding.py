@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from sandbox.exports.echelon import PRIME, Sparse, whole
 from sandbox.exports.history import ReleasedCell
-from sandbox.exports.ranks import members_of, prefix
+from sandbox.exports.ranks import Indices, Lowest, members_of, spread
 
 Codes = npt.NDArray[np.uint32]
 SKETCH = 16
@@ -25,6 +26,8 @@ PROBES = 4
 """Lowest ranks under which a nearly equal set is looked for."""
 TRIED = 3
 """Most similar sketches that are compared exactly."""
+_PAIRS = 2**18
+"""Sketches compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,12 @@ def encode(old: Sequence[ReleasedCell], new: Sequence[ReleasedCell]) -> Encoded:
     members = [members_of(cell.entities) for cell in sets]
     place = {cell.bitmap: i for i, cell in enumerate(sets)}
     parts = _parts(place, members, [*old, *new])
-    near = _Near(sets, members)
+    alike = _alike(sets, [i for i, codes in enumerate(members) if i not in parts or 2 * parts[i].size > len(codes)])
     rows = []
     for i, codes in enumerate(members):
         row = parts.get(i)
-        if row is None or 2 * row.size > len(codes):
-            row = min(filter(None, (row, near.row(i))), key=lambda r: r.size, default=None)
+        if i in alike:
+            row = min(filter(None, (row, _less(sets, i, alike[i]))), key=lambda r: r.size, default=None)
         rows.append(row or Row(i, (), codes, NOTHING))
     return Encoded(tuple(sets), len(known), tuple(rows))
 
@@ -149,31 +152,50 @@ def _partition(parts: Sequence[int], members: Sequence[Codes], top: int) -> _Par
     return _Partition(np.array(parts, dtype=np.int64), sizes, owner)
 
 
-class _Near:
-    """Looks for an earlier set that differs from a set by less than half of it."""
+def _alike(sets: Sequence[ReleasedCell], wanted: Sequence[int]) -> dict[int, list[int]]:
+    """Of the `wanted` sets those that have earlier ones nearly as large with one of their lowest members: these, the
+    most similar first, as far as they are tried."""
+    lowest = Lowest.of([cell.entities for cell in sets], SKETCH)
+    marks = np.where(np.arange(SKETCH) < lowest.sizes[:, None], lowest.marks.astype(np.int64), -1)
+    sizes = np.array([cell.n for cell in sets], dtype=np.int64)
+    asked = np.array(wanted, dtype=np.int64)
+    found: dict[int, list[int]] = defaultdict(list)
+    for first, second in _sharing(marks[:, :PROBES], asked):
+        close = 2 * np.abs(sizes[second] - sizes[first]) < sizes[first]
+        first, second = np.divmod(np.unique(first[close] * len(sets) + second[close]), len(sets))
+        mine, theirs = marks[first], marks[second]
+        shared = np.zeros(len(first), dtype=np.int64)
+        for mark in theirs.T:
+            shared += (mine == mark[:, None]).any(axis=1) & (mark >= 0)
+        order = np.lexsort((second, np.abs(sizes[second] - sizes[first]), -shared, first))
+        place = np.arange(len(order)) - np.searchsorted(first, first)  # the first of a pair come in order
+        for i, j in zip(first[place < TRIED].tolist(), second[order][place < TRIED].tolist(), strict=True):
+            found[i].append(j)
+    return found
 
-    def __init__(self, sets: Sequence[ReleasedCell], members: Sequence[Codes]) -> None:
-        self._sets = sets
-        lowest = [prefix(codes, SKETCH).tolist() for codes in members]
-        self._sketches = [frozenset(one) for one in lowest]
-        self._probes = [one[:PROBES] for one in lowest]
-        self._sharing: dict[int, list[int]] = defaultdict(list)
-        for i, probes in enumerate(self._probes):
-            for rank in probes:
-                self._sharing[rank].append(i)
 
-    def row(self, i: int) -> Row | None:
-        """Set `i` less the most similar earlier one, if that is short."""
-        one, mine = self._sets[i], self._sketches[i]
-        near = {j for rank in self._probes[i] for j in self._sharing[rank] if j < i}
-        alike = [j for j in near if 2 * abs(self._sets[j].n - one.n) < one.n]
-        alike.sort(key=lambda j: (-len(mine & self._sketches[j]), abs(self._sets[j].n - one.n), j))
-        best = min(self._distances(i, alike[:TRIED]), default=None)
-        if best is None or 2 * best[0] >= one.n:
-            return None
-        other = self._sets[best[1]].entities
-        return Row(i, (best[1],), members_of(one.entities - other), members_of(other - one.entities))
+def _sharing(probes: Indices, asked: Indices) -> Iterator[tuple[Indices, Indices]]:
+    """(asked set, earlier set) for every probe that both have, all of an asked set at once and so many sets at a time
+    that the memory is bounded."""
+    owners, places = np.nonzero(probes >= 0)
+    keys = np.sort(probes[owners, places].astype(np.uint64) << np.uint64(32) | owners.astype(np.uint64))
+    first = np.repeat(asked, probes.shape[1])
+    mine = probes[asked].ravel()
+    first, marks = first[mine >= 0], mine[mine >= 0].astype(np.uint64) << np.uint64(32)
+    low, high = np.searchsorted(keys, marks), np.searchsorted(keys, marks | first.astype(np.uint64))
+    before = np.cumsum(high - low) - (high - low)
+    lots = before[np.searchsorted(first, first)] // _PAIRS
+    edges = np.flatnonzero(np.diff(lots, prepend=-1, append=-1))
+    for start, end in pairwise(edges.tolist()):
+        at, within = spread(low[start:end], high[start:end])
+        yield first[start:end][at], (keys[within] & np.uint64(2**32 - 1)).astype(np.int64)
 
-    def _distances(self, i: int, others: Iterable[int]) -> Iterator[tuple[int, int]]:
-        for j in others:
-            yield self._sets[i].entities.symmetric_difference_cardinality(self._sets[j].entities), j
+
+def _less(sets: Sequence[ReleasedCell], i: int, earlier: Iterable[int]) -> Row | None:
+    """Set `i` less the nearest of these, if that is short."""
+    one = sets[i]
+    best = min(((one.entities.symmetric_difference_cardinality(sets[j].entities), j) for j in earlier), default=None)
+    if best is None or 2 * best[0] >= one.n:
+        return None
+    other = sets[best[1]].entities
+    return Row(i, (best[1],), members_of(one.entities - other), members_of(other - one.entities))

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from sandbox.exports import closure as searching
 from sandbox.exports.atoms import Matrix, atoms
 from sandbox.exports.closure import closure
-from sandbox.exports.encoding import encode
-from sandbox.exports.history import _shown_once
+from sandbox.exports.encoding import PROBES, SKETCH, TRIED, _alike, encode
+from sandbox.exports.history import ReleasedCell, _shown_once
 from sandbox.exports.nullspace import PAIR_TOLERANCE, TOLERANCE, NullSpace
+from sandbox.exports.ranks import members_of, prefix
 from tests.properties import test_records
 from tests.properties.test_ledger import PEOPLE, SETS, cell, cells
 
@@ -124,3 +125,28 @@ def test_a_table_shows_every_record_once_or_in_a_part_and_in_the_total(sets: lis
     found = _shown_once([np.array(sorted(one), dtype=np.uint64) for one in distinct])
     assert (found is not None) == once
     assert found is None or found.tolist() == sorted(every)
+
+
+def most_similar(sets: list[ReleasedCell], i: int) -> list[int]:
+    """One set after the other: the earlier ones of nearly its size with one of its lowest members, by what they share
+    of the lowest."""
+    lowest = [prefix(members_of(one.entities), SKETCH).tolist() for one in sets]
+    near = [j for j in range(i) if set(lowest[i][:PROBES]) & set(lowest[j][:PROBES])]
+    near = [j for j in near if 2 * abs(sets[j].n - sets[i].n) < sets[i].n]
+    near.sort(key=lambda j: (-len(set(lowest[i]) & set(lowest[j])), abs(sets[j].n - sets[i].n), j))
+    return near[:TRIED]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 60), min_size=1), min_size=2, max_size=12), st.integers(1, 40), st.data())
+def test_similar_sets_are_those_of_looking_at_one_after_the_other(
+    sets: list[set[int]], lot: int, data: st.DataObject
+) -> None:
+    sets += [one ^ {data.draw(st.integers(0, 60))} or one for one in sets]
+    made = sorted(cells(sets, "n"), key=lambda c: c.n)
+    wanted = sorted(data.draw(st.sets(st.integers(0, len(made) - 1))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sandbox.exports.encoding._PAIRS", lot)
+        found = _alike(made, wanted)
+    expected = {i: most_similar(made, i) for i in wanted}
+    assert found == {i: near for i, near in expected.items() if near}
