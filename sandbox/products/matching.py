@@ -7,14 +7,16 @@ source is streamed past them, joins are exact and spill.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox.catalog.keys import normal_key
 from sandbox.products.coded import CodedTable
 from sandbox.products.compile import quote
-from sandbox.products.holding import Held, held
+from sandbox.products.holding import Held, held, kinds_of
 from sandbox.products.matching_rows import RowMatcher, SharedRows
 from sandbox.products.source import Source, file_columns, opened
 
@@ -36,6 +38,11 @@ _IN_SQL = {
     "sha256": ("sha256({k})", "[0-9a-fA-F]{64}", "lower(w)"),
     "base64": ("rtrim(base64(encode({k})), '=')", "[A-Za-z0-9+/_-]{8,}={0,2}", "translate(rtrim(w, '='), '-_', '+/')"),
     "hex": ("lower(hex(encode({k})))", "(0[xX])?([0-9a-fA-F]{2}){6,}", "regexp_replace(lower(w), '^0x', '')"),
+}
+# the same → what a value was made of, where anybody can tell
+_DECODED = {
+    "base64": "TRY(decode(from_base64(rpad(d, CAST((strlen(d) + 3) // 4 * 4 AS INTEGER), '='))))",
+    "hex": "TRY(decode(unhex(d)))",
 }
 _IN_PYTHON: dict[str, Callable[[bytes], str]] = {"sm3": lambda raw: hashlib.new("sm3", raw).hexdigest()}
 
@@ -80,13 +87,16 @@ def match(
     their rows; of `records`, of which no evidence says what they are, the rows of every table by their values alone."""
     with opened(sources, whole=True) as con:
         _values(con, tables, words)
-        keys = _keys(sources)
-        keyed = bool(keys)
+        kinds = {alias: kinds_of(con, alias) for alias in sources}
+        known = [(alias, c, kinds[alias].get(c, "")) for alias, s in sources.items() for c in s.identifier_columns]
+        keys, keyed = _keys(known), bool(known)
         if keyed:
-            _wanted(con, keys, tables)
+            _wanted(con, known, tables)
         found = {"raw": _count(con, "k IN (SELECT k FROM __k)") if keyed else 0}
         for encoding, (template, shape, theirs) in _IN_SQL.items():
-            found[encoding] = _encoded(con, keys, template, shape, theirs) if keyed else 0
+            shaped = keyed and _shaped(con, template, shape, theirs, _DECODED.get(encoding))
+            compared = partial(_decoded, con, known) if encoding in _DECODED else partial(_encoded, con, keys, template)
+            found[encoding] = compared() if shaped else 0
         for encoding, function in _IN_PYTHON.items():
             found[encoding] = _digested(con, keys, function) if keyed else 0
         split = tuple(s for n, table in enumerate(tables) if keyed for s in _splits(con, n, table))
@@ -166,21 +176,41 @@ def _readings(con: duckdb.DuckDBPyConnection) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame({"w": values, "r": plain.str.replace_all(r"[\s._/\\,:|·-]", "")})
 
 
-def _keys(sources: Mapping[str, Source]) -> str:
+Keys = Sequence[tuple[str, str, str]]
+"""(input, column, type or nothing where it is spelled otherwise) of every column of identifiers."""
+
+
+def _keys(columns: Keys) -> str:
     """SQL for the normal identifiers `k` of all sources, as often as they are there; empty where there are none."""
-    columns = [(alias, c) for alias, s in sources.items() for c in s.identifier_columns]
-    return " UNION ALL ".join(f"SELECT {normal_key(quote(c))} AS k FROM {quote(a)}" for a, c in columns)
+    return " UNION ALL ".join(f"SELECT {normal_key(quote(c))} AS k FROM {quote(alias)}" for alias, c, _ in columns)
 
 
-def _wanted(con: duckdb.DuckDBPyConnection, keys: str, tables: Sequence[FileTable]) -> None:
-    """`__k`: the distinct identifiers of the sources that are some text of the file, or some of its cells together. The
-    source is streamed past the few texts of the file, not kept."""
+def _among(con: duckdb.DuckDBPyConnection, columns: Keys, few: str) -> str:
+    """SQL for those of the normal identifiers `k`, at least, that are in the small table `few` in whatever case. The
+    source is streamed past it, whole numbers as such; a key of ASCII without blanks has as many bytes as its text."""
+    told = con.execute(f"SELECT DISTINCT strlen(k) FROM {few} WHERE k IS NOT NULL").fetchall()
+    lengths = ", ".join(str(n) for (n,) in told) or "-1"
+    parts = []
+    for alias, column, kind in columns:
+        c, relation = quote(column), quote(alias)
+        kept = f"SELECT s.{c} FROM {relation} AS s"
+        if re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER", kind):
+            kept += f" SEMI JOIN (SELECT TRY_CAST(k AS {kind}) AS n FROM {few}) AS few ON s.{c} = few.n"
+        elif kind == "VARCHAR":
+            kept += f" WHERE strlen({c}) IN ({lengths}) OR strlen({c}) <> length({c}) OR contains({c}, ' ')"
+        parts.append(f"SELECT {normal_key(c)} AS k FROM ({kept})")
+    return " UNION ALL ".join(parts)
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, columns: Keys, tables: Sequence[FileTable]) -> None:
+    """`__k`: the distinct identifiers of the sources that are some text of the file, or some of its cells together."""
     con.execute("CREATE TEMP TABLE __p AS SELECT k FROM __w WHERE k IS NOT NULL")
     for n, table in enumerate(tables):
         together = ", ".join(map(_together, _adjacent(table)))
         if together:
             _sampled(con, n, table)
             con.execute(f"INSERT INTO __p SELECT DISTINCT unnest([{together}]) FROM __s{n}")
+    keys = _among(con, columns, "__p")
     con.execute(f"CREATE TEMP TABLE __k AS SELECT DISTINCT k FROM ({keys}) WHERE k IN (SELECT k FROM __p)")
     con.execute("DROP TABLE __p")
 
@@ -189,15 +219,28 @@ def _count(con: duckdb.DuckDBPyConnection, condition: str) -> int:
     return int(con.execute(f"SELECT count(DISTINCT w) FROM __w WHERE {condition}").fetchall()[0][0])
 
 
-def _encoded(con: duckdb.DuckDBPyConnection, keys: str, template: str, shape: str, theirs: str) -> int:
-    """Values of the shape that are an encoded key, in capitals or small letters; the source is read only for some."""
-    shaped = f"SELECT w, {theirs} AS d FROM __w WHERE regexp_full_match(w, '{shape}')"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE __e AS {shaped}")
-    if not con.execute("SELECT count(*) FROM __e").fetchall()[0][0]:
-        return 0
+def _shaped(con: duckdb.DuckDBPyConnection, template: str, shape: str, theirs: str, decoded: str | None) -> bool:
+    """`__e`: the values `w` of the shape as they are compared, `d`, and where it can be told what they were made of,
+    `k`, which makes just them again; whether there are any."""
+    query = f"SELECT w, {theirs} AS d FROM __w WHERE regexp_full_match(w, '{shape}')"
+    if decoded:
+        query = f"SELECT * FROM (SELECT w, d, {decoded} AS k FROM ({query})) WHERE {template.format(k='k')} = d"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __e AS {query}")
+    return bool(con.execute("SELECT count(*) FROM __e").fetchall()[0][0])
+
+
+def _encoded(con: duckdb.DuckDBPyConnection, keys: str, template: str) -> int:
+    """Values that are an encoded key, in capitals or small letters."""
     forms = ", ".join(template.format(k=k) for k in ("k", "lower(k)"))
     known = f"SELECT d FROM (SELECT unnest([{forms}]) AS d FROM ({keys}) WHERE k IS NOT NULL)"
     query = f"SELECT count(DISTINCT w) FROM __e WHERE d IN (SELECT d FROM ({known}) WHERE d IN (SELECT d FROM __e))"
+    return int(con.execute(query).fetchall()[0][0])
+
+
+def _decoded(con: duckdb.DuckDBPyConnection, columns: Keys) -> int:
+    """The same by what the values were made of."""
+    known = f"SELECT unnest([k, lower(k)]) AS f FROM ({_among(con, columns, '__e')}) WHERE k IS NOT NULL"
+    query = f"SELECT count(DISTINCT w) FROM __e WHERE k IN (SELECT f FROM ({known}) WHERE f IN (SELECT k FROM __e))"
     return int(con.execute(query).fetchall()[0][0])
 
 
