@@ -113,7 +113,7 @@ def lines(table: Table) -> list[list[str]]:
 
 def dimension_texts(table: Table, values: Sequence[Any], grouping: int) -> list[str]:
     """The words for one row's cell: a margin and a missing value have their own, which no value of the data shares."""
-    left = table.left_out(grouping)
+    left = table.left_out[grouping]
     return [MARGIN if i in left else dimension_text(v) for i, v in enumerate(values)]
 
 

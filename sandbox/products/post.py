@@ -120,7 +120,7 @@ def _columns(table: Table) -> list[list[Any]]:
 
 
 def _named(table: Table, place: int, values: Sequence[Any]) -> list[str | None]:
-    left = {g for g in set(table.groupings) if place in table.left_out(g)}
+    left = {g for g in set(table.groupings) if place in table.left_out[g]}
     pairs = zip(values, table.groupings, strict=True)
     return [artefact.MARGIN if g in left else None if v is None else artefact.dimension_text(v) for v, g in pairs]
 

@@ -86,12 +86,12 @@ class Table:
     @cached_property
     def summed_over(self) -> frozenset[int]:
         """Places of the dimensions that some margin leaves out."""
-        return frozenset(i for g in set(self.groupings) for i in self.left_out(g))
+        return frozenset(i for g in set(self.groupings) for i in self.left_out[g])
 
-    def left_out(self, grouping: int) -> list[int]:
-        """Places of the dimensions that a grouping sums over."""
-        present = self.cube.groupings[grouping]
-        return [i for i, d in enumerate(self.cube.dimensions) if d not in present]
+    @cached_property
+    def left_out(self) -> list[list[int]]:
+        """Of each of the cube's groupings the places of the dimensions that it sums over."""
+        return [[i for i, d in enumerate(self.cube.dimensions) if d not in g] for g in self.cube.groupings]
 
 
 def declared(
@@ -135,6 +135,8 @@ def effect_steps(
 ) -> dict[str, Decimal]:
     """Measure → step, for everything but counts; see the module."""
     steps = _declared_steps(cube)
+    if not steps:
+        return {}
     largest = dict.fromkeys(steps, 0.0)
     at = {name: place for place, name in enumerate(cube.measures, start=len(cube.dimensions))}
     for (row, name), parts in _parts(evidence).items():
@@ -269,7 +271,7 @@ def _with_shares(table: Table) -> Table:
         if measure.op != "share_of_margin" or source is None:
             continue
         margin = next(g for g, dims in enumerate(table.cube.groupings) if set(dims) == set(measure.margin or ()))
-        left = table.left_out(margin)
+        left = table.left_out[margin]
         for number, row in enumerate(rows):
             whole = wholes.get((margin, tuple(None if i in left else v for i, v in enumerate(row[:keys]))))
             if row[place] is not None:

@@ -7,8 +7,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from sandbox.exports.checks.base import Measured, Miss, check, limited, not_assessed
 from sandbox.exports.checks.cells import every_table, whole_columns
 from sandbox.exports.places import within
@@ -94,15 +92,15 @@ def _shares(
     free = [i for i in range(k) if len(values_of[i]) > 1]
     for measure in judged.counts:
         place = evidence.columns.index(measure)
-        values = pl.Series([evidence.rows[cell][place] for cell in cells], dtype=pl.Int64)
+        values = [evidence.rows[cell][place] for cell in cells]
         for i in free:
             groups: dict[tuple[Any, ...], list[int]] = {}
             for number, cell in enumerate(cells):
                 row = evidence.rows[cell]
                 groups.setdefault((*row[:i], *row[i + 1 : k]), []).append(number)
             for members in groups.values():
-                total = int(values[members].sum())
-                top = max(members, key=lambda n: values[n])
+                total = sum(values[n] or 0 for n in members)
+                top = max(members, key=values.__getitem__)
                 row = evidence.rows[cells[top]]
                 if (cells[top], measure) in judged.hidden:
                     continue
