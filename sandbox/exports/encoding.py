@@ -153,8 +153,8 @@ def _partition(parts: Sequence[int], members: Sequence[Codes], top: int) -> _Par
 
 
 def _alike(sets: Sequence[ReleasedCell], wanted: Sequence[int]) -> dict[int, list[int]]:
-    """Of the `wanted` sets those that have earlier ones nearly as large with one of their lowest members: these, the
-    most similar first, as far as they are tried."""
+    """Of the `wanted` sets those that have earlier ones nearly as large with several of their lowest members: these,
+    the most similar first, as far as they are tried. Nearly equal sets have more than one of them in common."""
     lowest = Lowest.of([cell.entities for cell in sets], SKETCH)
     marks = np.where(np.arange(SKETCH) < lowest.sizes[:, None], lowest.marks.astype(np.int64), -1)
     sizes = np.array([cell.n for cell in sets], dtype=np.int64)
@@ -167,6 +167,7 @@ def _alike(sets: Sequence[ReleasedCell], wanted: Sequence[int]) -> dict[int, lis
         shared = np.zeros(len(first), dtype=np.int64)
         for mark in theirs.T:
             shared += (mine == mark[:, None]).any(axis=1) & (mark >= 0)
+        first, second, shared = first[shared > 1], second[shared > 1], shared[shared > 1]
         order = np.lexsort((second, np.abs(sizes[second] - sizes[first]), -shared, first))
         place = np.arange(len(order)) - np.searchsorted(first, first)  # the first of a pair come in order
         for i, j in zip(first[place < TRIED].tolist(), second[order][place < TRIED].tolist(), strict=True):

@@ -128,13 +128,14 @@ def test_a_table_shows_every_record_once_or_in_a_part_and_in_the_total(sets: lis
 
 
 def most_similar(sets: list[ReleasedCell], i: int) -> list[int]:
-    """One set after the other: the earlier ones of nearly its size with one of its lowest members, by what they share
-    of the lowest."""
+    """One set after the other: the earlier ones of nearly its size with one of its very lowest members, by what they
+    share of the lowest."""
     lowest = [prefix(members_of(one.entities), SKETCH).tolist() for one in sets]
     near = [j for j in range(i) if set(lowest[i][:PROBES]) & set(lowest[j][:PROBES])]
     near = [j for j in near if 2 * abs(sets[j].n - sets[i].n) < sets[i].n]
-    near.sort(key=lambda j: (-len(set(lowest[i]) & set(lowest[j])), abs(sets[j].n - sets[i].n), j))
-    return near[:TRIED]
+    shared = {j: len(set(lowest[i]) & set(lowest[j])) for j in near}
+    near.sort(key=lambda j: (-shared[j], abs(sets[j].n - sets[i].n), j))
+    return [j for j in near if shared[j] > 1][:TRIED]
 
 
 @settings(max_examples=100, deadline=None)
