@@ -113,12 +113,14 @@ def lowest_of(cells: Sequence[ReleasedCell], length: int = PREFIX) -> Lowest:
 def _groups(
     new: Iterable[ReleasedCell], old: Iterable[ReleasedCell]
 ) -> Iterator[tuple[list[ReleasedCell], list[ReleasedCell]]]:
-    """New and old cells of each kind and variable, each set once a side."""
+    """New and old cells of each kind and variable that has several sets, each set once a side."""
     groups: dict[tuple[str, str], tuple[list[ReleasedCell], list[ReleasedCell]]] = defaultdict(lambda: ([], []))
     for side, cells in ((0, new), (1, old)):
         for cell in cells:
             groups[cell.kind, cell.variable][side].append(cell)
-    yield from (once(mine, others) for mine, others in groups.values() if mine and len(mine) + len(others) > 1)
+    for mine, others in groups.values():
+        if mine and len({cell.bitmap for cell in (*mine, *others)}) > 1:
+            yield once(mine, others)
 
 
 def once(

@@ -80,8 +80,11 @@ def add_earlier(
 
     Raises `OverBudget` where there is too much to compare.
     """
+    given = list(cells)
+    if not given:
+        return
     items = _own(own, evidence, hidden)
-    for cell in cells:
+    for cell in given:
         kind = (cell.kind, cell.variable, *([cell.op] if cell.op in COUNTS else []))
         if cell.value != "derived" and kind in items:
             items[kind].append(_earlier(kind, cell))

@@ -38,13 +38,14 @@ def protect(system: System, limits: Limits | None = None) -> tuple[CellKey, ...]
 def _hidden_enough(system: System, order: int, limits: Limits) -> frozenset[int] | None:
     """All bundles to hide; None where some cell cannot be protected within the limits. `order`: 0 protects the largest
     cells first, any other number is a random order."""
-    movers = [_Mover(system, part, order, limits) for part in parts(system, fixed=True)]
+    movers: list[_Mover] = []
     hidden, quick = system.hidden, limits.without_whole
     for _ in range(_ROUNDS):
         result = audit(system.hiding(hidden), quick)
         if result.safe:
             return hidden
         weak = {one.cell: one for one in result.intervals if not one.safe}
+        movers = movers or [_Mover(system, part, order, limits) for part in parts(system, fixed=True)]
         before = hidden
         for mover in movers:
             hidden |= mover.moving(weak, hidden)
