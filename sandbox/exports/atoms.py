@@ -62,7 +62,8 @@ def atoms(encoded: Encoded) -> tuple[Matrix, Sizes, Columns]:
     for plus, less in zip(parts[::2], parts[1::2], strict=True):
         mark = np.uint64(secrets.randbits(64))
         np.add.at(signature, plus, mark)
-        np.subtract.at(signature, less, mark)
+        if len(less):
+            np.subtract.at(signature, less, mark)
     used[flat] = True
     entities = np.flatnonzero(used)
     first = _first_alike(signature[entities])
@@ -75,8 +76,9 @@ def atoms(encoded: Encoded) -> tuple[Matrix, Sizes, Columns]:
     lead = np.full(top, -1, dtype=np.int32)
     lead[entities[leads]] = number[leads]
     columns = lead[flat]
-    kept = np.flatnonzero(columns >= 0)
-    edges = np.searchsorted(kept, np.concatenate([[0], np.cumsum([len(codes) for codes in parts])]))
+    kept = columns >= 0
+    ends = np.cumsum([0, *map(len, parts)])
+    edges = np.append(0, np.cumsum(kept, dtype=np.int32))[ends].astype(np.int64)
     signs = np.repeat(np.tile(np.array([1, -1], np.int8), len(encoded.rows)), np.diff(edges))
     return Matrix(columns[kept], signs, edges[::2]), sizes, member
 

@@ -118,18 +118,19 @@ def cells_of(
     Raises `ValueError` where a cell does not say how many entities it has.
     """
     column_of = {name: i for i, name in enumerate(evidence.columns)}
+    file, derived = spec.file_name, {name for name in spec.measures if follows(spec, name)}
     found: list[ReleasedCell] = []
     for kind, row in _rows(evidence):
         low = high = None
         value: Value = "exact"
-        if follows(spec, row["measure"]):
+        if row["measure"] in derived:
             value = "derived"
         elif (row["cell"], row["measure"]) in hidden:
             value = "suppressed"
         elif spec.measures[row["measure"]].is_count:
             low, high = count_interval(int(evidence.rows[row["cell"]][column_of[row["measure"]]]), base)
             value = "rounded" if low < high else "exact"
-        place = cell_place(spec.file_name, row["cell"], row["measure"])
+        place = cell_place(file, row["cell"], row["measure"])
         found += _cells(evidence, kind, row, _Told(release, place, value, low, high))
     return (*found, *cells_of_steps(evidence, release=release))
 
