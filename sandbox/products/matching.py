@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox.catalog.keys import normal_key
@@ -94,9 +93,13 @@ def match(
             _wanted(con, known, tables)
         found = {"raw": _count(con, "k IN (SELECT k FROM __k)") if keyed else 0}
         for encoding, (template, shape, theirs) in _IN_SQL.items():
-            shaped = keyed and _shaped(con, template, shape, theirs, _DECODED.get(encoding))
-            compared = partial(_decoded, con, known) if encoding in _DECODED else partial(_encoded, con, keys, template)
-            found[encoding] = compared() if shaped else 0
+            shaped = _shaped(con, shape, theirs) if keyed else 0
+            if not shaped:
+                found[encoding] = 0
+            elif encoding in _DECODED and shaped <= _SAMPLE:  # of many, most are nothing encoded and take long
+                found[encoding] = _decoded(con, known, template, _DECODED[encoding])
+            else:
+                found[encoding] = _encoded(con, keys, template)
         for encoding, function in _IN_PYTHON.items():
             found[encoding] = _digested(con, keys, function) if keyed else 0
         split = tuple(s for n, table in enumerate(tables) if keyed for s in _splits(con, n, table))
@@ -219,14 +222,11 @@ def _count(con: duckdb.DuckDBPyConnection, condition: str) -> int:
     return int(con.execute(f"SELECT count(DISTINCT w) FROM __w WHERE {condition}").fetchall()[0][0])
 
 
-def _shaped(con: duckdb.DuckDBPyConnection, template: str, shape: str, theirs: str, decoded: str | None) -> bool:
-    """`__e`: the values `w` of the shape as they are compared, `d`, and where it can be told what they were made of,
-    `k`, which makes just them again; whether there are any."""
+def _shaped(con: duckdb.DuckDBPyConnection, shape: str, theirs: str) -> int:
+    """`__e`: the values `w` of the shape as they are compared, `d`; how many there are."""
     query = f"SELECT w, {theirs} AS d FROM __w WHERE regexp_full_match(w, '{shape}')"
-    if decoded:
-        query = f"SELECT * FROM (SELECT w, d, {decoded} AS k FROM ({query})) WHERE {template.format(k='k')} = d"
     con.execute(f"CREATE OR REPLACE TEMP TABLE __e AS {query}")
-    return bool(con.execute("SELECT count(*) FROM __e").fetchall()[0][0])
+    return int(con.execute("SELECT count(*) FROM __e").fetchall()[0][0])
 
 
 def _encoded(con: duckdb.DuckDBPyConnection, keys: str, template: str) -> int:
@@ -237,10 +237,12 @@ def _encoded(con: duckdb.DuckDBPyConnection, keys: str, template: str) -> int:
     return int(con.execute(query).fetchall()[0][0])
 
 
-def _decoded(con: duckdb.DuckDBPyConnection, columns: Keys) -> int:
-    """The same by what the values were made of."""
-    known = f"SELECT unnest([k, lower(k)]) AS f FROM ({_among(con, columns, '__e')}) WHERE k IS NOT NULL"
-    query = f"SELECT count(DISTINCT w) FROM __e WHERE k IN (SELECT f FROM ({known}) WHERE f IN (SELECT k FROM __e))"
+def _decoded(con: duckdb.DuckDBPyConnection, columns: Keys, template: str, decoded: str) -> int:
+    """The same by what the values were made of: what makes just them again."""
+    made = f"SELECT w, k FROM (SELECT w, d, {decoded} AS k FROM __e) WHERE {template.format(k='k')} = d"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE __m AS {made}")
+    known = f"SELECT unnest([k, lower(k)]) AS f FROM ({_among(con, columns, '__m')}) WHERE k IS NOT NULL"
+    query = f"SELECT count(DISTINCT w) FROM __m WHERE k IN (SELECT f FROM ({known}) WHERE f IN (SELECT k FROM __m))"
     return int(con.execute(query).fetchall()[0][0])
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.catalog.keys import normal_key
+from sandbox.products import matching
 from sandbox.products.matching import SHORTEST, match
 from sandbox.products.source import EntityKey, Source
 
@@ -54,10 +55,10 @@ def expected(keys: Sequence[tuple[str, str]], words: Sequence[str]) -> dict[str,
 @settings(max_examples=40, deadline=None)
 @given(
     texts=TEXTS, numbers=NUMBERS, chosen=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(FORMS)), max_size=8),
-    others=st.lists(st.text("abAB01+/=", min_size=6, max_size=12), max_size=3),
+    others=st.lists(st.text("abAB01+/=", min_size=6, max_size=12), max_size=3), few=st.sampled_from([0, 20_000]),
 )  # fmt: skip
 def test_identifiers_in_any_encoding_are_those_of_comparing_all(
-    texts: list[str], numbers: list[int], chosen: list[tuple[int, str]], others: list[str],
+    texts: list[str], numbers: list[int], chosen: list[tuple[int, str]], others: list[str], few: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
     folder: Path = tmp_path_factory.mktemp("k")
@@ -74,7 +75,9 @@ def test_identifiers_in_any_encoding_are_those_of_comparing_all(
     sources = {
         name: Source((f"{folder}/{name}.parquet",), f"sha256:{name}", (EntityKey("person", "n"),)) for name in "ab"
     }
-    found = match(sources, [], sorted(words)).identifiers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "_SAMPLE", few)
+        found = match(sources, [], sorted(words)).identifiers
     mine = {key for key, _ in keys}
     assert found["raw"] >= sum(word in mine for word in words)
     assert {name: found[name] for name in ("base64", "hex")} == expected(keys, sorted(words))
