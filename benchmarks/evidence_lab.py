@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from sandbox.products import compile as sql
 from sandbox.products.carrier import HIDDEN, Relation, carry
 from sandbox.products.compile import quote
+from sandbox.products.proofs import same
 from sandbox.products.source import EntityKey, Source
 from sandbox.products.spec import Cube, JobSpec, Reference
 from sandbox.workspaces.engine import literal
@@ -110,12 +112,21 @@ class Lab:
         where = "TRUE" if without is None else f"{HIDDEN} IS DISTINCT FROM {without}::UINTEGER"
         return self._in("main", sql.recompute_sql(self.spec, where))
 
-    def cells(self) -> list[Row]:
+    def freeze(self) -> None:
+        """The product as `__o`, as the gate has it before there is any evidence."""
+        self._in("main", f"CREATE OR REPLACE TABLE main.__o AS {sql.cube_sql(self.spec)}")
+
+    def reproduced(self) -> bool:
+        """P1 as in the gate: computed again and held against `__o` inside the database, which no row leaves."""
+        self._in("main", f"CREATE OR REPLACE TABLE main.__guess AS {sql.recompute_sql(self.spec)}")
+        return same(self.con, "main.__o", "main.__guess")
+
+    def cells(self) -> pl.DataFrame:
         """Per cell and partial how many are behind it, and with how much: the time of a cell table."""
         dims = [*(f"__d{i}" for i in range(len(self.spec.dimensions))), "__g"]
         counts = [f"count({HIDDEN}) FILTER (WHERE __n{i} > 0), max(abs(__s{i}), 2), sum(abs(__s{i}))"
                   for i, _ in enumerate(sql.partials(self.spec))]  # fmt: skip
-        return self._in("main", f"SELECT {', '.join([*dims, *counts])} FROM __c GROUP BY {', '.join(dims)}")
+        return self.con.sql(f"SELECT {', '.join([*dims, *counts])} FROM main.__c GROUP BY {', '.join(dims)}").pl()
 
     def behind(self) -> dict[int, set[Row]]:
         """Entity → the cells that it entered."""

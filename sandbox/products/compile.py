@@ -156,9 +156,9 @@ def same_values(cube: Cube) -> list[int]:
 
 
 def _contributions(cube: Cube, owner: str) -> str:
-    columns = ["count(*) AS __rows"]
+    columns, first = ["count(*) AS __rows"], same_values(cube)  # the same aggregate twice, DuckDB computes once
     for i, partial in enumerate(partials(cube)):
-        columns += [f"{sql} AS __{name}{i}" for name, sql in contribution(partial, f"__c{i}").items()]
+        columns += [f"{sql} AS __{name}{i}" for name, sql in contribution(partial, f"__c{first[i]}").items()]
     return grouped_sql(cube, columns, f"({_rows(cube, owner)})")
 
 
@@ -198,7 +198,8 @@ def contribution(p: Partial, x: str) -> dict[str, str]:
     if p.op in ("min", "max"):
         return {"n": n, "z": n, "s": n, "lo": f"min({x})", "hi": f"max({x})"}
     if p.is_amount:
-        return {"n": n, "z": f"count(*) FILTER (WHERE {x} <> 0)", "s": f"sum({x})"}
+        # counting what a CASE gives is several times as fast as counting the rows of a FILTER
+        return {"n": n, "z": f"count(CASE WHEN {x} <> 0 THEN 1 END)", "s": f"sum({x})"}
     if p.op == "count_distinct":
         return {"n": n, "z": n, "s": f"count(DISTINCT {x})", "lo": f"min({x})", "hi": f"max({x})"}
     return {"n": n, "z": n, "s": n}
