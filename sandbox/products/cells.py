@@ -6,9 +6,10 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pyroaring import BitMap
 
@@ -17,10 +18,11 @@ from sandbox.products.compile import Partial, quote
 from sandbox.products.entities import MISSING_KEY, Codes
 from sandbox.products.kept import Kept, alike, keys
 from sandbox.products.program import Program
-from sandbox.products.spec import Cube
 
 if TYPE_CHECKING:
     import duckdb
+
+_Number = TypeVar("_Number", np.uint32, np.uint64)
 
 CELL_SCHEMA = {
     "cell": pl.UInt32, "measure": pl.String, "part": pl.String, "op": pl.String, "n": pl.UInt32,
@@ -42,10 +44,21 @@ digest of the entity set."""
 
 def packed(owners: Sequence[int] | Codes) -> tuple[str, bytes]:
     """(digest, bytes) of a set of entity codes. The digest is over the sorted codes, so it names the set itself."""
-    bitmap = BitMap(array("I", np.asarray(owners, dtype=np.uint32).tobytes()))
+    codes = once(np.sort(np.asarray(owners, dtype=np.uint32)))
+    bitmap = BitMap(array("I", codes.tobytes()))  # many times as fast with codes in order
     bitmap.run_optimize()
-    codes = np.asarray(bitmap.to_array(), dtype="<u4")
-    return hashlib.sha256(codes.tobytes()).hexdigest()[:32], bitmap.serialize()
+    return name_of(codes), bitmap.serialize()
+
+
+def name_of(codes: Codes) -> str:
+    """The digest of a set of entity codes given in ascending order, each once."""
+    return hashlib.sha256(codes.astype("<u4", copy=False).tobytes()).hexdigest()[:32]
+
+
+def once(ordered: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """Numbers that are given in order, each once."""
+    new = ordered[1:] != ordered[:-1]
+    return ordered if new.all() else ordered[np.concatenate([[True], new])]
 
 
 def table_of(
@@ -69,7 +82,7 @@ def table_of(
         moved = con.sql(_moves(i)).pl()
         if not perturbed:
             moved = moved.with_columns(n_informative=None)
-        sides = con.sql(_sides(kept.cube, partial, i)).pl()
+        sides = con.sql(_sides(con, kept, partial, i)).pl()
         head = {"measure": partial.measure, "part": partial.part, "op": partial.op}
         frame = frame.hstack(moved).hstack(sides)
         frame = frame.with_columns(*(pl.lit(v).alias(k) for k, v in head.items()), pl.Series("bitmap", names))
@@ -116,17 +129,15 @@ _FIGURES = ("n", "n_non_missing", "n_non_zero", "x1", "x2", "x_total")
 
 def _figures(con: duckdb.DuckDBPyConnection, kept: Kept) -> str:
     """`_FIGURES` of every partial i as `{name}_{i}`, per cell in order."""
-    real, numbers = f"__e <> {MISSING_KEY}", range(len(sql.partials(kept.cube)))
-    counts = [
-        f"count(*) FILTER (WHERE {real} AND __n{i} > 0) AS n{i}, count(*) FILTER (WHERE {real} AND __z{i} > 0) AS z{i}"
-        for i in numbers
-    ]  # fmt: skip
-    present = ", ".join(f"sum({kept.names[f'__n{i}']}) AS p{i}" for i in numbers)
-    amounts = [f"max(abs(s{i}), 2) AS x{i}, sum(abs(s{i})) AS t{i}" for i in numbers]
-    doubles = ", ".join(f"CAST(__s{i} AS DOUBLE) AS s{i}" for i in numbers)
+    real = f"__e <> {MISSING_KEY}"
+    n, z, amount = (_first(kept, letter) for letter in "nzs")
+    counts = [f"count(CASE WHEN {real} AND {c} > 0 THEN 1 END) AS k{c}" for c in sorted({*n, *z})]
+    present = ", ".join(f"sum({kept.names[c]}) AS p{c}" for c in sorted(set(n)))
+    amounts = [f"max(abs(s{c}), 2) AS x{c}, sum(abs(s{c})) AS t{c}" for c in sorted(set(amount))]
+    doubles = ", ".join(f"CAST({c} AS DOUBLE) AS s{c}" for c in sorted(set(amount)))
     each = f"SELECT *, {doubles} FROM __u"
     if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = '__h'").fetchall()[0][0]:
-        sums = ", ".join(f"sum(s{i}) AS s{i}" for i in numbers)
+        sums = ", ".join(f"sum(s{c}) AS s{c}" for c in sorted(set(amount)))
         who = "coalesce(h.h, CAST(u.__e AS BIGINT)) AS who"
         owners = f"SELECT u.*, {who} FROM ({each}) u LEFT JOIN __h h ON h.e = u.__e"
         held = f"SELECT __cell, {sums} FROM ({owners}) GROUP BY __cell, who"
@@ -137,11 +148,20 @@ def _figures(con: duckdb.DuckDBPyConnection, kept: Kept) -> str:
         behind = f"SELECT __cell, {', '.join([*counts, *amounts])} FROM ({each}) GROUP BY __cell"
     whole = f"SELECT * FROM (SELECT __cell, {present} FROM __x GROUP BY __cell) LEFT JOIN ({behind}) USING (__cell)"
     return _joined(whole, ["o.__cell AS cell", *(
-        f"coalesce(a.n{i}, 0) AS n_{i}, coalesce(a.p{i}, 0) AS n_non_missing_{i}, "
-        f"coalesce(a.z{i}, 0) AS n_non_zero_{i}, a.x{i}[1] AS x1_{i}, "
-        f"CASE WHEN a.x{i}[1] IS NOT NULL THEN coalesce(a.x{i}[2], 0.0) END AS x2_{i}, "
-        f"a.t{i} AS x_total_{i}" for i in numbers
+        f"coalesce(a.k{n[i]}, 0) AS n_{i}, coalesce(a.p{n[i]}, 0) AS n_non_missing_{i}, "
+        f"coalesce(a.k{z[i]}, 0) AS n_non_zero_{i}, a.x{s}[1] AS x1_{i}, "
+        f"CASE WHEN a.x{s}[1] IS NOT NULL THEN coalesce(a.x{s}[2], 0.0) END AS x2_{i}, "
+        f"a.t{s} AS x_total_{i}" for i, s in enumerate(amount)
     )])  # fmt: skip
+
+
+def _first(kept: Kept, letter: str) -> list[str]:
+    """Per partial, its column of this letter in `__u`, or the first one that holds the same sums."""
+    of: dict[str, str] = {}
+    for name, text in kept.names.items():
+        if name[2] in "nzs":
+            of.setdefault(text, name)
+    return [of[kept.names[f"__{letter}{i}"]] for i, _ in enumerate(sql.partials(kept.cube))]
 
 
 def _moves(i: int) -> str:
@@ -153,7 +173,14 @@ def _moves(i: int) -> str:
     return _joined(inner, ["coalesce(a.moved, 0) AS n_informative", "a.share AS change_share"])
 
 
-def _sides(cube: Cube, partial: Partial, i: int) -> str:
+def _one_each(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
+    """Whether every owner of a cell has one value there, in one row."""
+    rows, most = con.execute(f"SELECT count(*), max(__n) FROM __v{i}").fetchall()[0]
+    pairs = f"SELECT count(*) FROM __x WHERE {kept.names[f'__n{i}']} > 0"
+    return most == 1 and rows == con.execute(pairs).fetchall()[0][0]
+
+
+def _sides(con: duckdb.DuckDBPyConnection, kept: Kept, partial: Partial, i: int) -> str:
     """Entities at the extreme, or on either side of the quantile (a value equal to it is on both)."""
     real = f"__e <> {MISSING_KEY}"
     if partial.op in ("min", "max"):
@@ -162,13 +189,17 @@ def _sides(cube: Cube, partial: Partial, i: int) -> str:
         inner = f"SELECT __cell, count(*) FILTER (WHERE {real}) AS k FROM ({best}) WHERE __{end}{i} = best GROUP BY 1"
         found = {f"n_{partial.op}": "coalesce(a.k, 0)"}
     elif partial.op in ("median", "quantile"):
-        q = 0.5 if partial.op == "median" else cube.measures[partial.measure].q
-        values = f"SELECT o.__cell, v.__e, v.__v, v.__n FROM __v{i} v JOIN __cells o ON {alike(keys(cube), 'o', 'v')}"
-        every = f"SELECT *, unnest(range(__n)) FROM ({values})"
+        q = 0.5 if partial.op == "median" else kept.cube.measures[partial.measure].q
+        one_each = _one_each(con, kept, i)
+        values = (
+            f"SELECT o.__cell, v.__e, v.__v, v.__n FROM __v{i} v JOIN __cells o ON {alike(keys(kept.cube), 'o', 'v')}"
+        )
+        every = values if one_each else f"SELECT *, unnest(range(__n)) FROM ({values})"
         cut = f"SELECT __cell, quantile_cont(__v, {q!r}) AS cut FROM ({every}) GROUP BY 1"
+        owner = "" if one_each else "DISTINCT "
+        below, above = (f"count({owner}CASE WHEN {real} AND __v {side} cut THEN __e END)" for side in ("<=", ">="))
         inner = (
-            f"SELECT __cell, count(DISTINCT __e) FILTER (WHERE {real} AND __v <= cut) AS below, "
-            f"count(DISTINCT __e) FILTER (WHERE {real} AND __v >= cut) AS above "
+            f"SELECT __cell, {below} AS below, {above} AS above "
             f"FROM ({values}) JOIN ({cut}) USING (__cell) WHERE __e IS NOT NULL GROUP BY 1"
         )
         found = {"n_below": "coalesce(a.below, 0)", "n_above": "coalesce(a.above, 0)"}
@@ -189,15 +220,17 @@ def _presence(con: duckdb.DuckDBPyConnection, kept: Kept, i: int, seen: Mapping[
 
 def _sets(con: duckdb.DuckDBPyConnection, i: int) -> tuple[list[str], dict[str, bytes]]:
     """Per cell in order, the digest of its entity set, and the sets; a batch of cells at a time."""
-    inner = f"SELECT __cell, list(__e) AS es FROM __u WHERE __n{i} > 0 AND __e <> {MISSING_KEY} GROUP BY __cell"
-    names: list[str] = []
+    rows = f"SELECT __cell, list(__e) FROM __u WHERE __n{i} > 0 AND __e <> {MISSING_KEY} GROUP BY __cell"
     found: dict[str, bytes] = {}
-    for batch in con.sql(_joined(inner, ["a.es"])).to_arrow_reader(50_000):
-        lists = batch.column(0)
+    names: dict[int, str] = {}
+    for batch in con.sql(rows).to_arrow_reader(50_000):
+        cells, lists = batch.columns
         values = lists.values.to_numpy().astype("<u4", copy=False)
-        edges = lists.offsets.to_numpy()
-        for start, end in pairwise(edges):
-            name, raw = packed(values[start:end])
-            names.append(name)
-            found[name] = raw
-    return names, found
+        for cell, (start, end) in zip(cells.to_pylist(), pairwise(lists.offsets.to_numpy()), strict=True):
+            names[cell], raw = packed(values[start:end])
+            found[names[cell]] = raw
+    every = range(con.execute("SELECT count(*) FROM __cells").fetchall()[0][0])
+    nobody, raw = packed([])
+    if len(names) < len(every):
+        found[nobody] = raw
+    return [names.get(cell, nobody) for cell in every], found

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sandbox.products import compile as sql
-from sandbox.products.cells import packed
+from sandbox.products.cells import name_of, once
 from sandbox.products.compile import HOLISTIC, Partial, quote
 from sandbox.products.contributions import constants, fetch, owners_of, within
 from sandbox.products.entities import MISSING_KEY
@@ -83,8 +83,7 @@ def record_column(kind: str) -> str:
 
 def owners(of: Numbers) -> npt.NDArray[np.uint32]:
     """The distinct owners of records in ascending order."""
-    codes = (of >> np.uint64(BITS)).astype(np.uint32)
-    return codes[np.flatnonzero(np.diff(codes, prepend=np.uint32(MISSING_KEY)))]
+    return once((of >> np.uint64(BITS)).astype(np.uint32))
 
 
 def numbers(raw: bytes) -> Numbers:
@@ -110,14 +109,18 @@ def loosened(kept: bytes) -> bytes:
 
 
 def ascending(of: Numbers) -> Numbers:
-    """The distinct ones in order; sorting is several times as fast as `np.unique`, which looks them up."""
-    order = np.sort(of)
-    return order[np.concatenate([[True], order[1:] != order[:-1]])] if len(order) else order
+    """The distinct ones in order. They mostly come in runs that are in order, which a stable sort only merges;
+    `np.unique` would look them up."""
+    return once(np.sort(of, kind="stable"))
 
 
 def named(of: Numbers) -> tuple[str, bytes]:
     """(digest, bytes) of a set of records, given in any order."""
-    raw = ascending(of).astype("<u8", copy=False).tobytes()
+    return _named(ascending(of))
+
+
+def _named(ordered: Numbers) -> tuple[str, bytes]:
+    raw = ordered.astype("<u8", copy=False).tobytes()
     return hashlib.sha256(raw).hexdigest()[:32], raw
 
 
@@ -127,7 +130,7 @@ def fit(records: Records, cells: pl.DataFrame, bitmaps: Mapping[str, bytes]) -> 
         return not records.sets
     added = cells.filter(~pl.col("op").is_in(NOT_ADDED) & (pl.col("n") > 0))
     entities = {(cell, measure, part): name for cell, measure, part, name in added.select(*_KEY, "bitmap").iter_rows()}
-    members = {name: packed(owners(numbers(raw)))[0] for name, raw in records.sets.items()}
+    members = {name: name_of(owners(numbers(raw))) for name, raw in records.sets.items()}
     return {cell: members.get(name) for cell, name in records.cells.items()} == entities
 
 
@@ -263,15 +266,26 @@ def _there(con: duckdb.DuckDBPyConnection, partial: Partial, first: int) -> str:
 def _named_sets(
     con: duckdb.DuckDBPyConnection, groupings: int, there: str, sets: dict[str, bytes]
 ) -> list[tuple[int, str]]:
-    """(cell, digest) of every cell that has records; the sets are added to `sets`."""
+    """(cell, digest) of every cell that has records; the sets are added to `sets`.
+
+    Records are put in order once, those that are in the same cells together; what is added up from these is merged.
+    """
+    at = ", ".join(f"k{g}" for g in range(groupings))
+    where = f"__e IS NOT NULL AND coalesce({at}) IS NOT NULL AND {there}"
+    rows = f"SELECT {at}, list(__e) FROM __r WHERE {where} GROUP BY ALL"
+    parts: dict[int, list[Numbers]] = {}
+    for batch in con.sql(rows).to_arrow_reader(50_000):
+        *cells, lists = batch.columns
+        members, edges = lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy()
+        for start, end, *places in zip(edges[:-1], edges[1:], *(c.to_pylist() for c in cells), strict=True):
+            of = ascending(members[start:end].astype(np.uint64, copy=False))
+            for cell in places:
+                if cell is not None:
+                    parts.setdefault(cell, []).append(of)
     found = []
-    for g in range(groupings):
-        rows = f"SELECT k{g}, list(__e) FROM __r WHERE __e IS NOT NULL AND k{g} IS NOT NULL AND {there} GROUP BY 1"
-        for batch in con.sql(rows).to_arrow_reader(50_000):
-            cells, lists = batch.column(0).to_pylist(), batch.column(1)
-            members, edges = lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy()
-            for cell, start, end in zip(cells, edges[:-1], edges[1:], strict=True):
-                name, raw = named(members[start:end].astype(np.uint64, copy=False))
-                sets[name] = raw
-                found.append((cell, name))
+    for cell in sorted(parts, reverse=True):  # margins, which come last, need the parts of the finest cells
+        first, *more = parts.pop(cell)
+        name, raw = named(np.concatenate([first, *more])) if more else _named(first)
+        sets[name] = raw
+        found.append((cell, name))
     return found
