@@ -14,6 +14,7 @@ import polars as pl
 from pyroaring import BitMap
 
 from sandbox.products import compile as sql
+from sandbox.products.arrays import values_of
 from sandbox.products.compile import Partial, quote
 from sandbox.products.entities import MISSING_KEY, Codes
 from sandbox.products.kept import Kept, alike, keys
@@ -225,8 +226,8 @@ def _sets(con: duckdb.DuckDBPyConnection, i: int) -> tuple[list[str], dict[str, 
     names: dict[int, str] = {}
     for batch in con.sql(rows).to_arrow_reader(50_000):
         cells, lists = batch.columns
-        values = lists.values.to_numpy().astype("<u4", copy=False)
-        for cell, (start, end) in zip(cells.to_pylist(), pairwise(lists.offsets.to_numpy()), strict=True):
+        values = values_of(lists.values)
+        for cell, (start, end) in zip(cells.to_pylist(), pairwise(values_of(lists.offsets)), strict=True):
             names[cell], raw = packed(values[start:end])
             found[names[cell]] = raw
     every = range(con.execute("SELECT count(*) FROM __cells").fetchall()[0][0])

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandbox.products.arrays import array_of, present, values_of
+
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
@@ -67,16 +69,14 @@ def coded(cells: pa.ChunkedArray, folder: Path | None = None) -> Coded:
     import polars as pl
 
     told = cells.dictionary_encode().combine_chunks()
-    values = told.dictionary
-    codes = told.indices.fill_null(-1).cast(_narrowest(len(values)))
-    counts = np.bincount(codes.to_numpy().astype(np.int64) + 1, minlength=len(values) + 1)[1:]
-    return Coded(pl.Series(_kept(values, folder), dtype=pl.String), _kept(codes, folder).to_numpy(), counts)
+    values, places = told.dictionary, told.indices
+    codes = np.where(present(places), values_of(places), -1).astype(_narrowest(len(values)))
+    counts = np.bincount(codes.astype(np.int64) + 1, minlength=len(values) + 1)[1:]
+    return Coded(pl.Series(_kept(values, folder), dtype=pl.String), values_of(_kept(array_of(codes), folder)), counts)
 
 
-def _narrowest(count: int) -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.int8() if count < 1 << 7 else pa.int16() if count < 1 << 15 else pa.int32()
+def _narrowest(count: int) -> str:
+    return "i1" if count < 1 << 7 else "i2" if count < 1 << 15 else "i4"
 
 
 def _kept(array: pa.Array, folder: Path | None) -> pa.Array:

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from sandbox.products.arrays import present, values_of
 from sandbox.products.compile import quote
 
 if TYPE_CHECKING:
@@ -56,30 +58,31 @@ class _Column:
 
     def add(self, held: pa.Array) -> None:
         """Take the next rows."""
-        if held.null_count:
-            missing = np.flatnonzero(held.is_null().to_numpy(zero_copy_only=False))
-            self._missing.update((missing + self._rows).astype("<i8").tobytes())
+        there = present(held) if held.null_count else None
+        if there is not None:
+            self._missing.update((np.flatnonzero(~there) + self._rows).astype("<i8").tobytes())
         self._rows += len(held)
-        self._add(held.drop_null())
+        self._add(held, there)
 
-    def _add(self, held: pa.Array) -> None:
+    def _add(self, held: pa.Array, there: npt.NDArray[np.bool_] | None) -> None:
         import pyarrow as pa
 
-        if not len(held):
-            return
-        raw = held.buffers()
         if pa.types.is_string(held.type):
-            ends = np.frombuffer(raw[1], "<i4")[held.offset : held.offset + len(held) + 1]
-            self._lengths.update(np.diff(ends).tobytes())
-            self._values.update(raw[2][int(ends[0]) : int(ends[-1])])
-        elif pa.types.is_floating(held.type):
-            mantissa, exponent = np.frexp(held.to_numpy().astype(np.float64))
+            held = held if there is None else held.drop_null()
+            if len(held):
+                raw = held.buffers()
+                ends = np.frombuffer(raw[1], "<i4")[held.offset : held.offset + len(held) + 1]
+                self._lengths.update(np.diff(ends).tobytes())
+                self._values.update(raw[2][int(ends[0]) : int(ends[-1])])
+            return
+        values = values_of(held) if there is None else values_of(held)[there]
+        if pa.types.is_floating(held.type):
+            mantissa, exponent = np.frexp(values.astype(np.float64))
             rounded = np.round(mantissa * 2**_MANTISSA_BITS) + 0.0  # no zero below zero
             self._values.update(np.where(np.isnan(rounded), np.nan, rounded).tobytes())
             self._lengths.update(exponent.astype("<i4").tobytes())
         else:
-            width = held.type.bit_width // 8
-            self._values.update(raw[1][held.offset * width : (held.offset + len(held)) * width])
+            self._values.update(np.ascontiguousarray(values).data)
 
     def digest(self) -> bytes:
         """Of all three, and of how many rows there were."""

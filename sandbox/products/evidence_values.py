@@ -16,8 +16,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 
+from sandbox.products.arrays import array_of, array_of_texts
 from sandbox.workspaces.engine import TIME_ZONE
 
 Row = tuple[Any, ...]
@@ -100,10 +102,20 @@ def pack(rows: Sequence[Row], width: int) -> tuple[list[str], pa.RecordBatch]:
     columns = [[row[i] for row in rows] for i in range(width)]
     forms = [form_of(values) for values in columns]
     arrays = [
-        pa.array([None if v is None else FORMS[form].write(v) for v in values], FORMS[form].arrow)
+        _array([None if v is None else FORMS[form].write(v) for v in values], FORMS[form].arrow)
         for form, values in zip(forms, columns, strict=True)
     ]
     return forms, pa.RecordBatch.from_arrays(arrays, schema=schema(forms))
+
+
+def _array(values: Sequence[Any], form: pa.DataType) -> pa.Array:
+    """The very bytes of `pa.array`, which would import pandas to see whether the values are its."""
+    if form == pa.string():
+        return array_of_texts(list(values))
+    if form not in (pa.int64(), pa.float64()):
+        return pa.array(values, form)
+    there = np.array([v is not None for v in values], np.bool_)
+    return array_of(np.array([0 if v is None else v for v in values], form.to_pandas_dtype()), there)
 
 
 def digest_of(tables: Iterable[tuple[str, Sequence[str], Sequence[Row], Sequence[int]]]) -> str:
@@ -115,7 +127,7 @@ def digest_of(tables: Iterable[tuple[str, Sequence[str], Sequence[Row], Sequence
     whole = hashlib.sha256()
     for name, columns, rows, groupings in tables:
         forms, batch = pack(rows, len(columns))
-        numbers = pa.RecordBatch.from_arrays([pa.array(groupings, pa.int64())], names=["g"])
+        numbers = pa.RecordBatch.from_arrays([_array(groupings, pa.int64())], names=["g"])
         for raw in (repr((name, list(columns), forms)).encode(), _stream(batch), _stream(numbers)):
             whole.update(len(raw).to_bytes(8))
             whole.update(raw)

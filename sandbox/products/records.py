@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sandbox.products import compile as sql
+from sandbox.products.arrays import values_of
 from sandbox.products.cells import name_of, once
 from sandbox.products.compile import HOLISTIC, Partial, quote
 from sandbox.products.contributions import constants, fetch, owners_of, within
@@ -276,7 +277,7 @@ def _named_sets(
     parts: dict[int, list[Numbers]] = {}
     for batch in con.sql(rows).to_arrow_reader(50_000):
         *cells, lists = batch.columns
-        members, edges = lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy()
+        members, edges = values_of(lists.values), values_of(lists.offsets)
         for start, end, *places in zip(edges[:-1], edges[1:], *(c.to_pylist() for c in cells), strict=True):
             of = ascending(members[start:end].astype(np.uint64, copy=False))
             for cell in places:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sandbox.products.arrays import array_of
 from sandbox.products.coded import CodedTable
 from sandbox.products.compile import quote
 
@@ -123,7 +124,7 @@ class RowKeys:
             words = np.zeros((len(schema), min(_ROWS, len(columns[0]) - first)), dtype=np.uint64)
             for code, places in zip(self._codes, columns, strict=True):
                 words[code.word] |= code.codes[places[first : first + _ROWS]] << np.uint64(code.shift)
-            yield pa.record_batch(list(words), schema=schema)
+            yield pa.record_batch([array_of(word) for word in words], schema=schema)
 
     def _source(self) -> None:
         """`__s`: the keys of source rows whose first few parts are in the file; nothing where another part is not."""
