@@ -149,6 +149,11 @@ def rows_sql(cube: Cube, owners: Owners) -> str:
     return _rows(cube, _Writer(cube).owner(owners))
 
 
+def joined_sql(cube: Cube) -> str:
+    """A statement that reads what a cube reads, by the same joins and conditions, and shows nothing of it."""
+    return f"SELECT 1 AS one {_Writer(cube).source()}"
+
+
 def same_values(cube: Cube) -> list[int]:
     """Per partial, the first partial that sums up the very same value of a row."""
     texts = [_Writer(cube).value(p) if p.column else "" for p in partials(cube)]

@@ -388,10 +388,11 @@ class _Kind:
     def perturb(self) -> None:
         """Every column behind the measures, in every mode; what the job cannot be run on is named."""
         assert self.kept is not None
-        columns, _ = self.program.lineage(self.task.cube, self.task.name)
+        behind_it, _ = self.program.lineage(self.task.cube, self.task.name)
+        columns = [column for column in behind_it if column not in self.program.naming[self.kind]]
         behind = self.program.behind(self.task.cube, self.task.name)
         found, impossible = perturb.plan(self.con, self.program, columns)
-        keys = self.program.key_columns(self.task.cube, self.task.name)
+        keys = self.program.key_columns(self.task.cube, self.task.name, self.kind)
         self.not_perturbed += [*impossible, *(f"{alias}.{column}" for alias, column in keys)]
         perturb.begin(self.con)
         origins = unchanged(self.program, self.task.cube)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from policies.text import Text
-from sandbox.products.compile import columns_of, cube_sql, partials
+from sandbox.products.compile import columns_of, cube_sql, joined_sql, partials
 from sandbox.products.source import EvidenceError, Source, column_names
 from sandbox.products.spec import Cube, JobSpec, Reference
 from sandbox.products.spec_parts import Measure, Step
@@ -75,6 +76,26 @@ class Program:
                 found.setdefault(column, set()).add(i)
         return found
 
+    @cached_property
+    def naming(self) -> Mapping[str, frozenset[tuple[str, str]]]:
+        """Kind → source columns that name its entities without being its keys: wherever the job reads them, rows are
+        joined by them to the entities. To exchange their values is to exchange owners, and a job could as well write
+        the key itself in their place: they are keys for this kind, and not perturbed."""
+        return {kind: self._naming(kind) for kind in self.carried}
+
+    def _naming(self, kind: str) -> frozenset[tuple[str, str]]:
+        from sandbox.products.carrier import Refused, carry, fold
+
+        relations, found = self.relations[kind], dict[tuple[str, str], bool]()
+        try:
+            cubes = [carry(joined_sql(task.cube), relations, step=task.name) for task in self.tasks]
+        except Refused:
+            return frozenset()
+        for read in (*self.carried[kind].values(), *cubes):
+            found |= {column: names and found.get(column, True) for column, names in read.naming.items()}
+        columns = [(alias, c) for alias, source in self.sources.items() for c in column_names(source)]
+        return frozenset((alias, c) for alias, c in columns if found.get((fold(alias), fold(c)), False))
+
     def made_of(self, cube: Cube) -> dict[str, dict[str, tuple[str, ...]]]:
         """Measure → part → the source columns its amounts are computed from, whatever the steps called them.
 
@@ -99,18 +120,23 @@ class Program:
         tables = {alias: tuple(column_names(s)) for alias, s in self.sources.items()}
         tables |= {i.name: tuple(i.output_columns) for i in self.items if isinstance(i, Reference)}
         steps = {i.name: str(i.sql) for i in self.items if isinstance(i, Step)}
-        roles = {alias: {c: s.role(c) for c in column_names(s)} for alias, s in self.sources.items()}
+        keys = frozenset[tuple[str, str]]().union(*self.naming.values())
+        roles = {
+            alias: {c: "key" if (alias, c) in keys else s.role(c) for c in column_names(s)}
+            for alias, s in self.sources.items()
+        }
         return lineage(Texts(tables, steps, cube_sql(cube, numbered=False), name), roles)
 
-    def key_columns(self, cube: Cube, name: str) -> list[tuple[str, str]]:
-        """Entity keys behind the amounts of a cube that nothing else but keys and reference data are behind."""
-        found: set[tuple[str, str]] = set()
+    def key_columns(self, cube: Cube, name: str, kind: str) -> list[tuple[str, str]]:
+        """Entity keys behind the amounts of a cube that nothing else but keys, for this kind, and reference data are
+        behind."""
+        found, naming = set[tuple[str, str]](), self.naming[kind]
         for measure, written in cube.measures.items():
             if not any(p.is_amount for p in partials(cube) if p.measure == measure):
                 continue
             lineage, _ = self._lineage(cube.model_copy(update={"measures": {measure: written}}), name)
             owned = {(a, c) for a, c in lineage.values if a in self.sources and self.sources[a].keys}
-            if all(self.sources[a].role(c) == "key" for a, c in owned):
+            if all(self.sources[a].role(c) == "key" or (a, c) in naming for a, c in owned):
                 found |= owned
         return sorted(found)
 

@@ -134,6 +134,10 @@ _CONSTANTS = [
                "FROM visit v JOIN resident r USING (pid)", inputs="visit resident"),
            job("SELECT r.district, date_diff('day', DATE '2024-12-31', v.day) AS x "
                "FROM visit v JOIN resident r USING (pid)", inputs="visit resident")),
+    Attack("the fees of one clinic, named by the visits' own column", "P3",
+           job("SELECT c.level AS district, CASE WHEN v.cid = 42 THEN v.fee ELSE 1000 END AS x "
+               "FROM visit v JOIN clinic c USING (cid)", inputs="visit clinic"),
+           job("SELECT c.level AS district, v.fee AS x FROM visit v JOIN clinic c USING (cid)", inputs="visit clinic")),
     Attack("not a number if one person is rich", "contributions",
            _case("CASE WHEN pid = 42 AND income > 60000 THEN CAST('nan' AS DOUBLE) ELSE income END"), CAPPED),
     Attack("infinite if one person is rich", "contributions",

@@ -2,6 +2,7 @@
 
 from sandbox.products.carrier.allowlist import allowed, repeatable
 from sandbox.products.carrier.carry import carry
+from sandbox.products.carrier.grammar import fold
 from sandbox.products.carrier.lineage import Lineage, Program, Suspect, lineage
 from sandbox.products.carrier.model import HIDDEN, Carried, Frozen, Relation
 from sandbox.products.carrier.refusals import Refusal, Refused
@@ -18,6 +19,7 @@ __all__ = [
     "Suspect",
     "allowed",
     "carry",
+    "fold",
     "lineage",
     "repeatable",
 ]

@@ -44,7 +44,7 @@ def carry(text: str, tables: Mapping[str, Relation], *, step: str, several: bool
         raise Refused((refusal("too_deep", step),)) from None
     plain = text if not walker.replaced else replaced(tree, walker.replaced).sql(DIALECT)
     sql = found.with_owner(found.form).sql(DIALECT)
-    return Carried(sql, plain, found.relation(), tuple(walker.frozen.values()))
+    return Carried(sql, plain, found.relation(), tuple(walker.frozen.values()), walker.naming)
 
 
 def replaced(tree: exp.Expr, names: Mapping[int, str]) -> exp.Expr:
@@ -137,6 +137,7 @@ class Walker:
         self.step, self.several = step, several
         self.frozen: dict[str, Frozen] = {}
         self.replaced: dict[int, str] = {}
+        self.naming: dict[tuple[str, str], bool] = {}
         self._unnamed = 0
 
     def refuse(self, code: str, node: exp.Expr, subject: str = "") -> Refused:
@@ -252,6 +253,8 @@ class Walker:
             subqueries.judge(self, node, scope, known)
             self.names(node, scope)
             facts = scope.facts()
+            for column, names in scope.naming(facts):
+                self.naming[column] = names and self.naming.get(column, True)
             found = Found(node, form, outputs(node, scope, facts), problems=problems)
             found.aggregate = is_aggregated(node)
             found.correlated, found.static = scope.correlated, connected(scope)
@@ -295,7 +298,10 @@ class Walker:
             raise self.refuse("table.unknown", item, item.name)
         alias = item.args.get("alias")
         name = alias.this if alias and alias.this else item.this
-        return Source(name, rename(entry.relation, alias), entry.static)
+        if alias and alias.columns:  # its columns have other names here
+            self.naming |= {(fold(item.name), fold(column)): False for column in entry.relation.columns}
+            return Source(name, rename(entry.relation, alias), entry.static)
+        return Source(name, entry.relation, entry.static, table=fold(item.name))
 
     def derived(self, item: exp.Subquery, known: Mapping[str, Entry]) -> Source:
         """A sub-query in FROM, which is given a name if it has none."""

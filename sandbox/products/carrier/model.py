@@ -44,10 +44,13 @@ class Carried:
     """One step for one kind of entity.
 
     `sql` gives the step's columns and the hidden one (where `relation.owner` is not "none"); `text` is the merchant's
-    text with the frozen sub-queries replaced by tables, and the very text as it came where there are none.
+    text with the frozen sub-queries replaced by tables, and the very text as it came where there are none. `naming`:
+    (relation, column), both folded, of relations without owners that the text reads → whether wherever it does so the
+    column is equal to one that determines the owner, as in `visit JOIN clinic USING (cid)` for clinics.
     """
 
     sql: str
     text: str
     relation: Relation
     frozen: tuple[Frozen, ...] = ()
+    naming: Mapping[tuple[str, str], bool] = field(default_factory=dict)

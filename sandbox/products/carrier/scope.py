@@ -33,11 +33,13 @@ class Unresolved(Exception):
 
 @dataclass(slots=True)
 class Source:
-    """One item of FROM. `static`: the domains alone show that a row has one owner, no run-time check is needed."""
+    """One item of FROM. `static`: the domains alone show that a row has one owner, no run-time check is needed.
+    `table`: the relation it is, where it is one by name."""
 
     alias: exp.Identifier
     relation: Relation
     static: bool = True
+    table: str = ""
 
     @property
     def name(self) -> str:
@@ -160,6 +162,14 @@ class Scope:
 
     def owned(self) -> list[Source]:
         return [s for s in self.sources if s.relation.owner != "none"]
+
+    def naming(self, facts: set[Fact]) -> Iterator[tuple[tuple[str, str], bool]]:
+        """Columns of relations without owners, as (relation, column), and whether they name the owner of a row."""
+        determining = {ref for ref, _ in facts}
+        for source in self.sources:
+            if source.table and source.relation.owner == "none":
+                for column in source.columns():
+                    yield (source.table, column), self.ref(source, column) in determining
 
 
 def spread(facts: set[Fact], edges: Iterable[tuple[Ref, Ref]]) -> set[Fact]:
