@@ -350,8 +350,11 @@ def _is_shared(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
     coarsest = min(range(len(kept.cube.groupings)), key=lambda g: len(kept.cube.groupings[g]))
     nobody = "coalesce(__e, [])" if kept.several else "coalesce(CAST(__e AS BIGINT), -1)"
     cells = f"SELECT __cell FROM __cells WHERE __g = {coarsest}"
-    owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __cell IN ({cells})"
-    return bool(fetch(con, f"SELECT count(*) FROM (SELECT 1 FROM ({owner}) GROUP BY __v HAVING min(o) <> max(o))"))
+    for part in range(1 + fetch(con, f"SELECT coalesce(max(__part), 0) FROM __v{i}")):
+        owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __part = {part} AND __cell IN ({cells})"
+        if fetch(con, f"SELECT count(*) FROM (SELECT 1 FROM ({owner}) GROUP BY __v HAVING min(o) <> max(o))"):
+            return True
+    return False
 
 
 def in_half(seed: int, bit: int, owner: str = "__e") -> str:

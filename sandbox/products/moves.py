@@ -147,9 +147,12 @@ class Moves:
             apart = [rows[k] for k in modes]
             if not sum(len(one["__e"]) for one in apart) or (len(modes) == 1 and not values):
                 continue
-            pairs = _Pairs(np.concatenate([one[f"k{g}"] for one in apart]), modes)
+            # where all rows stay where they are, one order is that of every mode
+            stay = all(_alike(rows[0], rows[k], f"k{g}", k) for k in modes)
+            keys = [one[f"k{g}"] for one in (apart[:1] if stay else apart)]
+            pairs = _Pairs(np.concatenate(keys), modes[: len(keys)])
             for a, total in found.items():
-                n = pairs.count([] if a.counted is None else [one[f"n{a.counted}"] for one in apart])
+                n = pairs.count([] if a.counted is None else [one[f"n{a.counted}"] for one in apart], len(modes))
                 s = pairs.sum([one[f"s{a.counted}"] for one in apart]) if a.amount else n
                 moved, size = _moved(a, n, s, values)
                 moved &= pairs.cell != NOWHERE
@@ -212,7 +215,8 @@ def _moved(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> tuple[n
 
 
 class _Pairs:
-    """Contributions of some modes by (owner, cell): `cell` and `owner` of each; `many` of them."""
+    """Contributions of some modes by (owner, cell): `cell` and `owner` of each; `many` of them. Of one mode's keys
+    where the rows of the others have the same."""
 
     def __init__(self, keys: Numbers, modes: Sequence[int]) -> None:
         self._order = np.argsort(keys, kind="stable")
@@ -231,17 +235,18 @@ class _Pairs:
         self.cell = (both[starts] & np.uint64(NOWHERE)).astype(np.intp)
         self.owner = both[starts] >> np.uint64(_CELL_BITS)
 
-    def count(self, there: Sequence[Numbers]) -> Numbers:
+    def count(self, there: Sequence[Numbers], modes: int) -> Numbers:
         """Rows of every mode and contribution; with `there`, of each mode, those for which it is not 0."""
-        if all(one.all() for one in there):
-            if self._all is None:
-                self._all = self._spread(self._rows)
-            return self._all
-        return self.sum([one.astype(np.float64) for one in there])
+        if not all(one.all() for one in there):
+            return self.sum([one.astype(np.float64) for one in there])
+        if self._all is None:
+            self._all = self._spread(self._rows)
+        return np.repeat(self._all, modes, axis=0) if len(self._all) < modes else self._all
 
     def sum(self, values: Sequence[Numbers]) -> Numbers:
         """Values of the rows of every mode and contribution, added up."""
-        return self._spread(np.add.reduceat(np.concatenate(values)[self._order], self._starts))
+        of = values if self._modes == 1 else [np.concatenate(values)]
+        return np.concatenate([self._spread(np.add.reduceat(one[self._order], self._starts)) for one in of])
 
     def _spread(self, values: Numbers) -> Numbers:
         found = np.zeros(self._modes * self.many)
