@@ -7,12 +7,16 @@ and every shown cell that this table moves has to be hidden too. Then what turns
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import cache
 
 import numpy as np
 
 from sandbox.exports.solver import SLACK, Rows, Solver, scale_of
 from sandbox.exports.suppression import Interval, audit
-from sandbox.exports.systems import Bounds, Cell, CellKey, Limits, System, parts
+from sandbox.exports.systems import Bounds, Cell, CellKey, Limits, Part, System, parts
 
 _ROUNDS = 6
 _SMALL, _ORDERS = 200, 8
@@ -38,20 +42,18 @@ def protect(system: System, limits: Limits | None = None) -> tuple[CellKey, ...]
 def _hidden_enough(system: System, order: int, limits: Limits) -> frozenset[int] | None:
     """All bundles to hide; None where some cell cannot be protected within the limits. `order`: 0 protects the largest
     cells first, any other number is a random order."""
-    movers: list[_Mover] = []
-    hidden, quick = system.hidden, limits.without_whole
+    movers: _Movers | None = None
+    hidden, quick = set(system.hidden), limits.without_whole
     for _ in range(_ROUNDS):
         result = audit(system.hiding(hidden), quick)
         if result.safe:
-            return hidden
-        weak = {one.cell: one for one in result.intervals if not one.safe}
-        movers = movers or [_Mover(system, part, order, limits) for part in parts(system, fixed=True)]
-        before = hidden
-        for mover in movers:
-            hidden |= mover.moving(weak, hidden)
-        if hidden == before:
+            return frozenset(hidden)
+        movers = movers or _Movers(system, order, limits)
+        before = len(hidden)
+        movers.move([one for one in result.intervals if not one.safe], hidden)
+        if len(hidden) == before:
             break
-    return hidden if audit(system.hiding(hidden), limits).safe else None
+    return frozenset(hidden) if audit(system.hiding(hidden), limits).safe else None
 
 
 def _given_back(system: System, extra: frozenset[int], limits: Limits) -> frozenset[int]:
@@ -66,15 +68,37 @@ def _given_back(system: System, extra: frozenset[int], limits: Limits) -> frozen
     return extra
 
 
+class _Movers:
+    """The parts in which something may have to move, each made ready when it has to."""
+
+    def __init__(self, system: System, order: int, limits: Limits) -> None:
+        tied = [part for part in parts(system, fixed=True) if part.relations]
+        self._at = {system.cells[i].key: n for n, part in enumerate(tied) for i in part.places}
+        self._mover = cache(lambda n: _Mover(system, tied[n], order, limits))
+
+    def move(self, weak: Sequence[Interval], hidden: set[int]) -> None:
+        """Add to `hidden` what has to be so that the weak cells can move as they need, part by part."""
+        own: dict[int, list[Interval]] = defaultdict(list)
+        for one in weak:
+            if one.cell in self._at:
+                own[self._at[one.cell]].append(one)
+        for n in sorted(own):
+            hidden |= self._mover(n).moving(own[n], hidden)
+
+
 class _Mover:
     """One independent part in which every cell may move: columns for its way up, its way down, and, where it is shown
     rounded, for the moves that its rounding hides."""
 
-    def __init__(self, system: System, places: list[int], order: int, limits: Limits) -> None:
-        self._cells = [system.cells[i] for i in places]
+    def __init__(self, system: System, part: Part, order: int, limits: Limits) -> None:
+        self._cells = [system.cells[i] for i in part.places]
         self._order, self._limits, self._scale = order, limits, scale_of(self._cells)
-        rows = Rows.of(system, places, self._scale)
+        rows = Rows.of(system, part, self._scale)
         self._at = {c.key: i for i, c in enumerate(self._cells)}
+        self._of: dict[int, list[int]] = defaultdict(list)
+        for i, cell in enumerate(self._cells):
+            if cell.bundle is not None:
+                self._of[cell.bundle].append(i)
         n = len(self._cells)
         moves = rows.moves(np.array([c.value for c in self._cells]) * self._scale, (1, -1, 1))
         low, high = np.zeros(3 * n), np.zeros(3 * n)
@@ -99,23 +123,24 @@ class _Mover:
         up, down = (cell.outside[1] - cell.value) * self._scale, (cell.value - cell.outside[0]) * self._scale
         return max(0.0, up - free[1]), max(0.0, down + free[0])
 
-    def moving(self, weak: dict[CellKey, Interval], hidden: frozenset[int]) -> frozenset[int]:
-        """Bundles to hide so that each of the weak cells of this part can move as it needs."""
-        found = hidden
-        own = sorted((k for k in weak if k in self._at), key=lambda k: -self._cells[self._at[k]].value)
+    def moving(self, weak: Sequence[Interval], hidden: AbstractSet[int]) -> set[int]:
+        """Bundles to hide so that each of these cells of the part can move as it needs."""
+        found = set[int]()
+        own = sorted(weak, key=lambda one: -self._cells[self._at[one.cell]].value)
         if self._order:
             own = [own[i] for i in np.random.default_rng(self._order).permutation(len(own))]
-        if own:
-            self._solver.costs(np.array([self._cost(c, found) for c in self._cells] * 2 + [0.0] * self._n))
-        for key in own:
-            fixed = self._held(weak[key].knows)
+        self._solver.costs(np.array([self._cost(c, hidden) for c in self._cells] * 2 + [0.0] * self._n))
+        for one in own:
+            fixed = self._held(one.knows)
             for sign in (1.0, -1.0):
-                found |= self._moved(self._at[key], sign, found)
+                new = self._moved(self._at[one.cell], sign) - hidden - found
+                self._are_free(new)
+                found |= new
             for c in fixed:
                 self._release(c)
-        return found - hidden
+        return found
 
-    def _cost(self, cell: Cell, hidden: frozenset[int]) -> float:
+    def _cost(self, cell: Cell, hidden: AbstractSet[int]) -> float:
         return 0.0 if cell.hidden or cell.bundle in hidden else cell.cost
 
     def _held(self, contributor: str | None) -> list[int]:
@@ -132,33 +157,31 @@ class _Mover:
         self._solver.bounds(self._n + i, 0.0, down)
         self._solver.bounds(2 * self._n + i, *self._free(self._cells[i]))
 
-    def _moved(self, i: int, sign: float, hidden: frozenset[int]) -> frozenset[int]:
-        """What else moves when cell `i` moves as far as it needs in one direction."""
+    def _moved(self, i: int, sign: float) -> set[int]:
+        """The bundles that move when cell `i` moves as far as it needs in one direction."""
         cell = self._cells[i]
         target = distance(cell, sign) * self._scale
         column, other = (i, self._n + i) if sign > 0 else (self._n + i, i)
         room = self._room(cell)[0 if sign > 0 else 1]
         if target <= 0 or target > room or not self._limits.spend():
-            return frozenset()
+            return set()
         self._solver.bounds(column, target, room)
         self._solver.bounds(other, 0.0, 0.0)
         point = self._solver.feasible()
         up, down = self._room(cell)
         self._solver.bounds(i, 0.0, up)
         self._solver.bounds(self._n + i, 0.0, down)
-        return self._new(point, hidden)
-
-    def _new(self, point: np.ndarray | None, hidden: frozenset[int]) -> frozenset[int]:
         if point is None:
-            return frozenset()
+            return set()
         way = np.maximum(point[: self._n], point[self._n : 2 * self._n]) > SLACK
-        found = {self._cells[int(i)].bundle for i in np.flatnonzero(way)}
-        new = frozenset(b for b in found if b is not None and b not in hidden)
-        for i, one in enumerate(self._cells):
-            if one.bundle in new:
+        return {b for c in np.flatnonzero(way).tolist() if (b := self._cells[c].bundle) is not None}
+
+    def _are_free(self, bundles: AbstractSet[int]) -> None:
+        """To move their cells costs no more: they are hidden now."""
+        for one in bundles:
+            for i in self._of[one]:
                 self._solver.cost(i, 0.0)
                 self._solver.cost(self._n + i, 0.0)
-        return new
 
 
 def distance(cell: Cell, sign: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.exports.systems import Cell, Contradiction, System
+from sandbox.exports.systems import Cell, Contradiction, Part, System
 
 SLACK = 1e-6
 """Of a scaled value: below it two numbers are one, above it a cell counts as moved."""
@@ -43,13 +43,11 @@ class Rows:
     high: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, system: System, places: Sequence[int], scale: float) -> Rows:
-        columns = {place: column for column, place in enumerate(places)}
+    def of(cls, system: System, part: Part, scale: float) -> Rows:
+        columns = {place: column for column, place in enumerate(part.places)}
         start, index, value, low, high = [0], [], [], [], []
-        for relation in system.relations:
+        for relation in part.relations:
             inside = [(columns[i], k) for i, k in relation.terms if i in columns]
-            if not inside:
-                continue
             known = math.fsum(k * system.cells[i].value for i, k in relation.terms if i not in columns)
             index += [c for c, _ in inside]
             value += [k for _, k in inside]

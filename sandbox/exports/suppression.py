@@ -18,7 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from sandbox.exports.solver import SLACK, Rows, Solver, Unsolved, scale_of
-from sandbox.exports.systems import UNKNOWN, Bounds, CellKey, Contradiction, Limits, Need, System, check_truth, parts
+from sandbox.exports.systems import (
+    UNKNOWN,
+    Bounds,
+    Cell,
+    CellKey,
+    Contradiction,
+    Limits,
+    Need,
+    Part,
+    System,
+    check_truth,
+    parts,
+)
 
 Point = npt.NDArray[np.float64]
 """A table: one scaled value for each column."""
@@ -77,20 +89,36 @@ def audit(system: System, limits: Limits | None = None, *, exact: bool = False) 
     check_truth(system)
     found: list[Interval] = []
     for part in parts(system):
-        places = [i for i in part if system.cells[i].hidden and system.cells[i].need]
-        if places:
+        places = [i for i in part.places if system.cells[i].hidden and system.cells[i].need]
+        if not part.relations:
+            found += [_alone(system.cells[i]) for i in places]
+        elif places:
             found += _Part(system, part, limits).audited(places, exact)
     return Audit(tuple(found), limits.used)
+
+
+def _alone(cell: Cell) -> Interval:
+    """Of a cell that nothing ties to others a reader knows what is known of it."""
+    assert cell.need is not None
+    low, high = _whole(*cell.known) if cell.whole else cell.known
+    met = cell.need.met(low, high, SLACK / scale_of([cell]))
+    return Interval(cell.key, low, high, cell.need.low, cell.need.high, "safe" if met else "narrow")
+
+
+def _whole(low: float, high: float) -> Bounds:
+    """The whole numbers between two ends."""
+    down = math.floor(high + SLACK) if math.isfinite(high) else high
+    return (math.ceil(low - SLACK) if math.isfinite(low) else low), down
 
 
 class _Part:
     """One independent part of a system, with every table that has been met on the way."""
 
-    def __init__(self, system: System, places: list[int], limits: Limits) -> None:
-        self.cells = [system.cells[i] for i in places]
+    def __init__(self, system: System, part: Part, limits: Limits) -> None:
+        self.cells = [system.cells[i] for i in part.places]
         self._scale, self._limits = scale_of(self.cells), limits
         self._whole = all(c.whole for c in self.cells)
-        self._rows = Rows.of(system, places, self._scale)
+        self._rows = Rows.of(system, part, self._scale)
         self._low, self._high = (np.array([c.known[end] for c in self.cells]) * self._scale for end in (0, 1))
         self._truth = np.array([c.value for c in self.cells]) * self._scale
         self._solver = Solver(self._rows, self._low, self._high, dual=False)
@@ -237,11 +265,8 @@ class _Part:
 
     def _ends(self, low: float, high: float) -> Bounds:
         """Of a count the whole numbers inside."""
-        low, high = low / self._scale, high / self._scale
-        if not self._whole:
-            return float(low), float(high)
-        down = math.floor(high + SLACK) if math.isfinite(high) else high
-        return (math.ceil(low - SLACK) if math.isfinite(low) else low), down
+        low, high = float(low / self._scale), float(high / self._scale)
+        return _whole(low, high) if self._whole else (low, high)
 
     def _end(self, c: int, sign: float) -> float:
         """The smallest (sign 1) or largest scaled value that some table has; infinite where none is, NaN where the

@@ -138,9 +138,17 @@ def _noise(size: float) -> float:
     return 1e-9 * max(1.0, size)
 
 
-def parts(system: System, fixed: bool = False) -> list[list[int]]:
-    """Places of the cells of each independent part; cells that are known exactly tie nothing together unless `fixed`
-    ones count, because they may still be hidden."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Places of cells, and the relations among them and cells that are known exactly."""
+
+    places: list[int]
+    relations: list[Relation]
+
+
+def parts(system: System, fixed: bool = False) -> list[Part]:
+    """The independent parts; cells that are known exactly tie nothing together unless `fixed` ones count, because they
+    may still be hidden."""
     free = [fixed or c.known[0] < c.known[1] for c in system.cells]
     root = list(range(len(system.cells)))
 
@@ -154,8 +162,12 @@ def parts(system: System, fixed: bool = False) -> list[list[int]]:
         open_ = [i for i, _ in relation.terms if free[i]]
         for i in open_[1:]:
             root[find(i)] = find(open_[0])
-    found: dict[int, list[int]] = {}
+    found: dict[int, Part] = {}
     for i, is_free in enumerate(free):
         if is_free:
-            found.setdefault(find(i), []).append(i)
+            found.setdefault(find(i), Part([], [])).places.append(i)
+    for relation in system.relations:
+        first = next((i for i, _ in relation.terms if free[i]), None)
+        if first is not None:
+            found[find(first)].relations.append(relation)
     return list(found.values())
