@@ -95,10 +95,11 @@ class _Mover:
         self._order, self._limits, self._scale = order, limits, scale_of(self._cells)
         rows = Rows.of(system, part, self._scale)
         self._at = {c.key: i for i, c in enumerate(self._cells)}
-        self._of: dict[int, list[int]] = defaultdict(list)
+        self._of: dict[int | str | None, list[int]] = defaultdict(list)
+        """bundle, or only contributor, → its cells"""
         for i, cell in enumerate(self._cells):
-            if cell.bundle is not None:
-                self._of[cell.bundle].append(i)
+            for name in (cell.bundle, cell.contributor):
+                self._of[name].append(i)
         n = len(self._cells)
         moves = rows.moves(np.array([c.value for c in self._cells]) * self._scale, (1, -1, 1))
         low, high = np.zeros(3 * n), np.zeros(3 * n)
@@ -145,7 +146,7 @@ class _Mover:
 
     def _held(self, contributor: str | None) -> list[int]:
         """The cells whose only contributor reads along stay where they are."""
-        own = [i for i, c in enumerate(self._cells) if contributor is not None and c.contributor == contributor]
+        own = [] if contributor is None else self._of[contributor]
         for i in own:
             for column in (i, self._n + i, 2 * self._n + i):
                 self._solver.bounds(column, 0.0, 0.0)
