@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sandbox.products import compile as sql
+from sandbox.products.arrays import array_of, values_of
 from sandbox.products.contributions import fetch, within
 from sandbox.products.entities import MISSING_KEY
 from sandbox.products.kept import Kept, places
@@ -179,16 +180,15 @@ class Moves:
             cells = np.flatnonzero(most)
             told = {"cell": cells, "moved": moved[cells], "most": most[cells], "largest": largest[cells],
                     "whole": whole[cells]}  # fmt: skip
-            self.con.register("__found", pa.table(told))
+            self.con.register("__found", pa.table({name: array_of(values) for name, values in told.items()}))
             self.con.execute(f"INSERT INTO __i SELECT cell, {i}, ?, moved, most, largest, whole FROM __found", [column])
             self.con.unregister("__found")
 
 
 def _numbers(column: pa.ChunkedArray) -> Numbers:
-    """The values of a column of numbers without missing ones; Arrow's own way would import pandas."""
-    of = column.type.to_pandas_dtype()
-    parts = [np.frombuffer(one.buffers()[1], of)[one.offset : one.offset + len(one)] for one in column.chunks]
-    return np.concatenate([np.empty(0, of), *parts])
+    """The values of a column of numbers without missing ones."""
+    parts = [np.empty(0, column.type.to_pandas_dtype()), *map(values_of, column.chunks)]
+    return np.concatenate(parts)
 
 
 def _alike(one: Columns, other: Columns, name: str, mode: int = 0) -> bool:
