@@ -147,3 +147,45 @@ def test_what_does_not_add_up_is_a_contradiction_and_a_spent_budget_is_no_pass()
         audit(System(cells, total))
     good = System((*cells[:2], Cell(("t",), 100.0, (100.0, 100.0))), total)
     assert {i.state for i in audit(good, Limits(programs=0)).intervals} == {"open"}
+
+
+def beside(one: System, *others: System) -> System:
+    """Systems that have nothing to do with one another as one; keys and bundles are kept apart."""
+    cells, relations, many = list(one.cells), list(one.relations), 1
+    for other in others:
+        first, free = len(cells), 1 + max(c.bundle for c in cells if c.bundle is not None)
+        cells += [
+            replace(c, key=(f"{many}", *c.key), bundle=None if c.bundle is None else c.bundle + free)
+            for c in other.cells
+        ]
+        relations += [Relation(tuple((i + first, k) for i, k in r.terms), r.low, r.high) for r in other.relations]
+        many += 1
+    return System(tuple(cells), tuple(relations))
+
+
+@QUICK
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 12), st.booleans())
+def test_a_cell_that_nothing_ties_is_known_as_far_as_something_is_known_of_it(
+    low: int, more: int, width: int, exact: bool
+) -> None:
+    ends = low - 0.4, low + more + 0.4
+    cell = Cell(("alone",), float(low), ends, outside=ends, hidden=True, need=Need(width=float(width)), bundle=0)
+    found = audit(System((cell,), ()), exact=exact).intervals[0]
+    assert (found.low, found.high) == (low, low + more) and found.safe == (more >= width)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 10_000), min_size=2, max_size=3, unique=True))
+def test_tables_beside_one_another_are_audited_and_protected_as_each_alone(seeds: list[int]) -> None:
+    tables = []
+    for seed in seeds:
+        system = lattice(np.random.default_rng(seed).integers(5, 60, (4, 5)))
+        smallest = min(inner(system), key=lambda i: system.cells[i].value)
+        tables.append(with_needs(system, [smallest], ten_wide))
+    both = beside(*tables)
+    alone = [(i.low, i.high, i.state) for one in tables for i in audit(one).intervals]
+    assert [(i.low, i.high, i.state) for i in audit(both).intervals] == alone
+    extra = set(protect(both))
+    assert len(extra) == sum(len(protect(one)) for one in tables) > 0
+    more = {c.bundle for c in both.cells if c.key in extra and c.bundle is not None}
+    assert audit(both.hiding(both.hidden | more)).safe
