@@ -151,14 +151,17 @@ class Moves:
             # where all rows stay where they are, one order is that of every mode
             stay = all(_alike(rows[0], rows[k], f"k{g}", k) for k in modes)
             keys = [one[f"k{g}"] for one in (apart[:1] if stay else apart)]
-            pairs = _Pairs(np.concatenate(keys), modes[: len(keys)])
+            pairs = _Pairs(np.concatenate(keys), modes[: len(keys)], bool(values))
+            every, keyless = pairs.count(len(modes)), pairs.owner == MISSING_KEY
             for a, total in found.items():
-                n = pairs.count([] if a.counted is None else [one[f"n{a.counted}"] for one in apart], len(modes))
+                there = [] if a.counted is None else [one[f"n{a.counted}"] for one in apart]
+                n = every if all(one.all() for one in there) else pairs.sum(there)
                 s = pairs.sum([one[f"s{a.counted}"] for one in apart]) if a.amount else n
-                moved, size = _moved(a, n, s, values)
+                parts = [_moved(a, *both, values) for both in zip(n, s, strict=True)]
+                moved, size = (np.concatenate(one) for one in zip(*parts, strict=True))
                 moved &= pairs.cell != NOWHERE
                 cell, size = pairs.cell[moved], size[moved]
-                total[0] += np.bincount(cell[pairs.owner[moved] != MISSING_KEY], minlength=total.shape[1])
+                total[0] += np.bincount(cell[~keyless[moved]], minlength=total.shape[1])
                 total[1] += np.bincount(cell, minlength=total.shape[1])
                 np.maximum.at(total[2], cell, size)
                 total[3] += np.bincount(cell, weights=size, minlength=total.shape[1])
@@ -215,45 +218,52 @@ def _moved(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> tuple[n
 
 
 class _Pairs:
-    """Contributions of some modes by (owner, cell): `cell` and `owner` of each; `many` of them. Of one mode's keys
-    where the rows of the others have the same."""
+    """Contributions of some modes by (owner, cell): `cell` and `owner` of each. Most that move are there in one mode
+    only, came from nothing or went to nothing: these are the first, for which the other modes are not looked at; with
+    `constants`, which all are compared with, there are none. `keys` are those of one mode where the others have the
+    same."""
 
-    def __init__(self, keys: Numbers, modes: Sequence[int]) -> None:
-        self._order = np.argsort(keys, kind="stable")
+    def __init__(self, keys: Numbers, modes: Sequence[int], constants: bool) -> None:
+        self._order, self._modes = np.argsort(keys, kind="stable"), len(modes)
         keys = keys[self._order]
-        self._starts, self._modes = _starts(keys), len(modes)
-        self._all: Numbers | None = None
+        self._starts = np.flatnonzero(_new(keys))
         self._rows = np.diff(self._starts, append=len(keys))
         groups = keys[self._starts]
-        both = groups >> np.uint64(_MODE_BITS)
-        starts = _starts(both)
-        self.many = len(starts)
+        pairs = groups >> np.uint64(_MODE_BITS)
+        new = _new(pairs)
+        lone = new & np.append(new[1:], True)
+        if constants or len(modes) == 1:
+            lone[:] = False
+        self._lone, self._rest = np.flatnonzero(lone), np.flatnonzero(~lone)
+        first = new[self._rest]
+        self._many = int(np.count_nonzero(first))
         place = np.zeros(2**_MODE_BITS, np.intp)
-        place[list(modes)] = np.arange(len(modes)) * self.many
-        mode = (groups & np.uint64(2**_MODE_BITS - 1)).astype(np.intp)
-        self._place = place[mode] + np.repeat(np.arange(self.many), np.diff(starts, append=len(both)))
-        self.cell = (both[starts] & np.uint64(NOWHERE)).astype(np.intp)
-        self.owner = both[starts] >> np.uint64(_CELL_BITS)
+        place[list(modes)] = np.arange(len(modes)) * self._many
+        mode = (groups[self._rest] & np.uint64(2**_MODE_BITS - 1)).astype(np.intp)
+        self._place = place[mode] + np.cumsum(first) - 1
+        pairs = np.concatenate([pairs[self._lone], pairs[self._rest[first]]])
+        self.cell = (pairs & np.uint64(NOWHERE)).astype(np.intp)
+        self.owner = pairs >> np.uint64(_CELL_BITS)
 
-    def count(self, there: Sequence[Numbers], modes: int) -> Numbers:
-        """Rows of every mode and contribution; with `there`, of each mode, those for which it is not 0."""
-        if not all(one.all() for one in there):
-            return self.sum([one.astype(np.float64) for one in there])
-        if self._all is None:
-            self._all = self._spread(self._rows)
-        return np.repeat(self._all, modes, axis=0) if len(self._all) < modes else self._all
+    def count(self, modes: int) -> list[Numbers]:
+        """Rows of every mode and contribution, in two parts as in `_spread`."""
+        lone, rest = self._spread(self._rows)
+        return [lone, np.repeat(rest, modes, axis=0) if len(rest) < modes else rest]
 
-    def sum(self, values: Sequence[Numbers]) -> Numbers:
-        """Values of the rows of every mode and contribution, added up."""
+    def sum(self, values: Sequence[Numbers]) -> list[Numbers]:
+        """Values of the rows of every mode and contribution, added up, in two parts as in `_spread`."""
         of = values if self._modes == 1 else [np.concatenate(values)]
-        return np.concatenate([self._spread(np.add.reduceat(one[self._order], self._starts)) for one in of])
+        parts = [self._spread(np.add.reduceat(one[self._order], self._starts, dtype=np.float64)) for one in of]
+        return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
-    def _spread(self, values: Numbers) -> Numbers:
-        found = np.zeros(self._modes * self.many)
-        found[self._place] = values
-        return found.reshape(self._modes, self.many)
+    def _spread(self, values: Numbers) -> list[Numbers]:
+        """Of contributions that are there in one mode only, nothing and what is there; of the others, every mode."""
+        lone, rest = np.zeros((2, len(self._lone))), np.zeros(self._modes * self._many)
+        lone[1] = values[self._lone]
+        rest[self._place] = values[self._rest]
+        return [lone, rest.reshape(self._modes, self._many)]
 
 
-def _starts(keys: Numbers) -> Numbers:
-    """Where in sorted numbers another one begins."""
-    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+def _new(keys: Numbers) -> Numbers:
+    """Where sorted numbers are others than the one before."""
+    return np.concatenate([[True], keys[1:] != keys[:-1]])
