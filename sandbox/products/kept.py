@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from sandbox.products import compile as sql
 from sandbox.products.compile import quote
 from sandbox.products.contributions import fetch, within
+from sandbox.products.distinct import NOBODY, PART, Valued, by_halves, repeated
 from sandbox.products.entities import MISSING_KEY
 from sandbox.products.flow import unchanged
 from sandbox.products.program import Program, Task
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _FLOATING = ("DOUBLE", "FLOAT")
 AT_ONCE = 8
 """Halves that one pass predicts: a bit each"""
-PART = 1_500_000
-"""Rows that are grouped by owner at once"""
 _SAMPLE = 100_000
 """Rows that tell how owners are spread"""
 _TOGETHER = {"count": "CAST(sum({x}) AS UINTEGER)", "sum": "sum({x})", "min": "min({x})", "max": "max({x})"}
@@ -40,7 +39,7 @@ class Kept:
     `held`: column of `stored` → the one of `__x` that is the same in these data, where no value is missing or zero.
     `names`: every column of `contributions_sql` that is read later → its SQL over the stored ones, and for holistic
     partials `__f{i}`, a sum that tells whether the values differ. `alone`: the count_distinct partials whose owners
-    have one value each in every cell; the columns of the others come from their companions (`distinct`). `shared`:
+    have one value each in every cell; the values of the others are in the rows `__b` (`distinct`). `shared`:
     those where one value of a cell has several owners, so that the owners' numbers do not add up. `fixed`: of those in
     `alone`, the ones that count a source column of which every owner has one value everywhere → that column. `floats`:
     partials of floating values, whose sums differ in their last bits from run to run. `stray`: owners' rows outside the
@@ -102,18 +101,29 @@ def keep(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task
     with within(con, "__k"):
         rows = numbered_sql(cube, cast("sql.Owners", program.owners(kind)))
         con.execute(f"CREATE OR REPLACE TEMP TABLE __r AS {rows}")
-    equal = _equal(con, cube)
-    kept = _stored(con, program, kind, cube, every, floats, equal)
-    alone = frozenset(i for i in every if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
-    if alone != every:
+    equal, able = _equal(con, cube), _not_refuted(con, cube, every)
+    kept = _stored(con, program, kind, cube, able, floats, equal)
+    alone = frozenset(i for i in able if not fetch(con, f"SELECT count(*) FROM __x WHERE NOT __one{i}"))
+    if alone != able:
         kept = _stored(con, program, kind, cube, alone, floats, equal)
     _companions(con, program, kind, kept)
-    con.execute("DROP TABLE __r")
-    for i in kept.distinct:
-        count_distinct(con, kept, "__x", i, f"__v{i}")
-    shared = frozenset(i for i in every if _is_shared(con, kept, i))
+    con.execute("DROP TABLE IF EXISTS __b")
+    con.execute("ALTER TABLE __r RENAME TO __b" if kept.distinct else "DROP TABLE __r")
+    shared = frozenset(i for i in sorted(every) if _numbers_of_values(con, kept, i))
     fixed, stray = _fixed(con, program, kind, kept), fetch(con, "SELECT count(*) FROM __x WHERE __cell IS NULL")
     return replace(kept, fixed=fixed, shared=shared, stray=int(stray))
+
+
+def _not_refuted(con: duckdb.DuckDBPyConnection, cube: Cube, every: frozenset[int]) -> frozenset[int]:
+    """The count_distinct partials of which some rows do not show already that an owner has two values in a cell."""
+    first, places_of = sql.same_values(cube), ", ".join(f"k{g}" for g, _ in enumerate(cube.groupings))
+    asked = [f"bool_or(lo{i} IS DISTINCT FROM hi{i})" for i in sorted(every)]
+    if not asked:
+        return every
+    ends = ", ".join(f"min(__c{first[i]}) AS lo{i}, max(__c{first[i]}) AS hi{i}" for i in sorted(every))
+    some = f"SELECT {ends} FROM (SELECT * FROM __r LIMIT {_SAMPLE}) GROUP BY {places_of}, __e"
+    refuted = con.execute(f"SELECT {', '.join(asked)} FROM ({some})").fetchall()[0]
+    return frozenset(i for i, one in zip(sorted(every), refuted, strict=True) if not one)
 
 
 def _equal(con: duckdb.DuckDBPyConnection, cube: Cube) -> dict[str, str]:
@@ -161,13 +171,16 @@ def _stored(
     floats: frozenset[int],
     equal: Mapping[str, str],
 ) -> Kept:
-    """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells."""
+    """`__x`, with count_distinct partials `alone` as if every owner had one value a cell: `__one{i}` tells; of the
+    others, whatever tells the values apart."""
     owners = program.owners(kind)
     stored, _ = columns_of(cube, alone, floats)
     own, names = columns_of(cube, alone, floats, equal=equal)
     by_text = {text: name for name, text in own.items()}
     held = {name: by_text[equal.get(text, text)] for name, text in stored.items()}
     several = "several" in (owners[alias] for alias in cube.used)
+    first, others = sql.same_values(cube), [i for i, p in enumerate(sql.partials(cube)) if p.op == "count_distinct"]
+    own |= {f"__f{i}": _apart(f"__c{first[i]}", i in floats) for i in others if i not in alone}
     by_cell(con, cube, "__x", own, alone, "__r", ["TRUE"] if several else parts_of(con, "__r"))
     return Kept(cube, several, stored, held, names, alone, floats)
 
@@ -180,6 +193,47 @@ def count_distinct(con: duckdb.DuckDBPyConnection, kept: Kept, table: str, i: in
         f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT x.*, CAST(coalesce(d.s, 0) AS UINTEGER) AS __s{i}, "
         f"d.f AS __f{i} FROM {table} x LEFT JOIN ({own}) d ON {alike(('__cell', '__e'), 'x', 'd')}"
     )
+
+
+def _numbers_of_values(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
+    """Add to `__x` how many values of partial i an owner has in a cell, where it is one of `Kept.distinct`. Returns
+    whether one value has two owners anywhere: the coarsest grouping has every value."""
+    coarsest = min(range(len(kept.cube.groupings)), key=lambda g: len(kept.cube.groupings[g]))
+    if kept.several:
+        con.execute("CREATE OR REPLACE TEMP TABLE __own AS SELECT __e, row_number() OVER () AS __o "
+                    "FROM (SELECT DISTINCT __e FROM __x)")  # fmt: skip
+    shared = repeated(
+        con, _valued(kept, i, coarsest, f"__cell IN (SELECT __cell FROM __cells WHERE __g = {coarsest})"), "__d"
+    )
+    if i not in kept.alone:
+        owner = "w.__e" if kept.several else f"CASE WHEN d.__o <> {NOBODY} THEN CAST(d.__o AS UINTEGER) END"
+        join = " JOIN __own w USING (__o)" if kept.several else ""
+        many = f"SELECT d.__cell, {owner} AS __e, sum(d.__many) AS many FROM __d d{join} GROUP BY 1, 2"
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __x AS SELECT x.* EXCLUDE (__f{i}), "
+            f"CAST(x.{kept.names[f'__n{i}']} - coalesce(d.many, 0) AS UINTEGER) AS __s{i}, x.__f{i} "
+            f"FROM __x x LEFT JOIN ({many}) d ON {alike(('__cell', '__e'), 'x', 'd')}"
+        )
+    con.execute("DROP TABLE __d")
+    return shared
+
+
+def _valued(kept: Kept, i: int, coarsest: int, cells: str = "TRUE") -> Valued:
+    """The rows behind a count_distinct partial. Where owners have one value a cell, these are the contributions, of
+    those `cells` that are asked for."""
+    places_of = sorted((f"k{g}" for g, _ in enumerate(kept.cube.groupings)), key=lambda k: k != f"k{coarsest}")
+    table, value = "__b", f"__c{sql.same_values(kept.cube)[i]}"
+    if i in kept.alone:
+        table = f"SELECT __cell, __e, {kept.names[f'__lo{i}']} AS __v FROM __x WHERE {cells}"
+        table, places_of, value = f"({table})", ["__cell"], "__v"
+    if kept.several:
+        table = f"(SELECT r.*, w.__o FROM {table} r JOIN __own w ON {alike(('__e',), 'r', 'w')})"
+    return Valued(table, places_of, value, "__o" if kept.several else f"coalesce(CAST(__e AS UBIGINT), {NOBODY})")
+
+
+def _apart(value: str, floating: bool) -> str:
+    """An aggregate over rows that tells whether their values are others."""
+    return f"{_told_apart(value, '1', floating)} FILTER (WHERE {value} IS NOT NULL)"
 
 
 def _told_apart(value: str, times: str, floating: bool) -> str:
@@ -211,7 +265,7 @@ def columns_of(
             texts = {letter: texts[letter] for letter in own}
             names[f"__s{i}"] = f"__s{i}"
         elif p.is_holistic:
-            texts["f"] = f"{_told_apart(x, '1', i in floats)} FILTER (WHERE {x} IS NOT NULL)"
+            texts["f"] = _apart(x, i in floats)
         for letter, text in texts.items():
             name = f"__{letter}{i}"
             if only is not None and letter == "z":
@@ -266,8 +320,7 @@ def by_cell(
 def by_value(con: duckdb.DuckDBPyConnection, cube: Cube, i: int, table: str, rows: str) -> None:
     """The values of a count_distinct partial as `table`: (`__cell`, owner `__e`, value `__v`, rows that have it `__n`).
 
-    `rows` is a table of those of `numbered_sql`. The values are gone through in parts, as in `by_cell` the owners:
-    those of one lie together and have its number as `__part`.
+    `rows` is a table of those of `numbered_sql`. The values are gone through in parts, as in `by_cell` the owners.
     """
     value, places_of = f"__c{sql.same_values(cube)[i]}", ", ".join(f"k{g}" for g, _ in enumerate(cube.groupings))
     finest = (
@@ -283,7 +336,7 @@ def by_value(con: duckdb.DuckDBPyConnection, cube: Cube, i: int, table: str, row
     for part in range(count):
         only = f"hash({value}) % {count} = {part}" if count > 1 else "TRUE"
         con.execute(f"CREATE OR REPLACE TEMP TABLE __f AS {finest.format(part=only)}")
-        con.execute(f"{start} SELECT *, {part} AS __part FROM ({' UNION ALL '.join(own)})")
+        con.execute(f"{start} {' UNION ALL '.join(own)}")
         start = f"INSERT INTO {table}"
     con.execute("DROP TABLE __f")
 
@@ -326,35 +379,20 @@ def ranges(con: duckdb.DuckDBPyConnection, table: str, count: int) -> list[tuple
 
 
 def _companions(con: duckdb.DuckDBPyConnection, program: Program, kind: str, kept: Kept) -> None:
-    """`__v{i}` of every holistic partial i: by cell what is counted once (`by_value`), else by dimensions."""
-    cube, made = kept.cube, dict[tuple[int, bool], int]()
+    """`__v{i}` of every holistic partial i: by cell what is counted once and alone in its cell, else by dimensions."""
+    cube, made = kept.cube, dict[int, int]()
     owners, first = cast("sql.Owners", program.owners(kind)), sql.same_values(cube)
     for i, p in enumerate(sql.partials(cube)):
         con.execute(f"DROP VIEW IF EXISTS __v{i}")
         con.execute(f"DROP TABLE IF EXISTS __y{i}")
         if i in kept.alone:
             text = f"SELECT __cell, __e, {kept.names[f'__lo{i}']} AS __v, {kept.names[f'__n{i}']} AS __n FROM __x"
-            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT *, 0 AS __part FROM ({text}) WHERE __n > 0")
-        elif p.is_holistic:
-            values = first[i], p.op == "count_distinct"
-            if values not in made and p.op == "count_distinct":
-                by_value(con, cube, i, f"__y{i}", "__r")
-            elif values not in made:
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM ({text}) WHERE __n > 0")
+        elif p.is_holistic and p.op != "count_distinct":
+            if first[i] not in made:
                 with within(con, "__k"):
                     con.execute(f"CREATE TEMP TABLE __y{i} AS {sql.companion_sql(cube, owners, i)}")
-            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM __y{made.setdefault(values, i)}")
-
-
-def _is_shared(con: duckdb.DuckDBPyConnection, kept: Kept, i: int) -> bool:
-    """Whether a value of a count_distinct partial has two owners anywhere. The coarsest grouping has every value."""
-    coarsest = min(range(len(kept.cube.groupings)), key=lambda g: len(kept.cube.groupings[g]))
-    nobody = "coalesce(__e, [])" if kept.several else "coalesce(CAST(__e AS BIGINT), -1)"
-    cells = f"SELECT __cell FROM __cells WHERE __g = {coarsest}"
-    for part in range(1 + fetch(con, f"SELECT coalesce(max(__part), 0) FROM __v{i}")):
-        owner = f"SELECT __v, {nobody} AS o FROM __v{i} WHERE __part = {part} AND __cell IN ({cells})"
-        if fetch(con, f"SELECT count(*) FROM (SELECT 1 FROM ({owner}) GROUP BY __v HAVING min(o) <> max(o))"):
-            return True
-    return False
+            con.execute(f"CREATE TEMP VIEW __v{i} AS SELECT * FROM __y{made.setdefault(first[i], i)}")
 
 
 def in_half(seed: int, bit: int, owner: str = "__e") -> str:
@@ -376,7 +414,12 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
     halves are those of any owner."""
     mask, cube = _halves(seed, kept.several), kept.cube
     for i in kept.shared:
-        _shared_halves(con, i, mask)
+        by_halves(con, _valued(kept, i, 0), mask, "__z")
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __w{i} AS SELECT k.* EXCLUDE (__cell), t.__mask, t.__many AS __s{i} "
+            "FROM __z t JOIN __cells k USING (__cell)"
+        )
+        con.execute("DROP TABLE __z")
     rows = f"SELECT *, {mask} AS __mask FROM __x"
     cells, many = (fetch(con, f"SELECT count(*) FROM {table}") for table in ("__cells", "__x"))
     if many > 4 * 2**AT_ONCE * cells:  # else there are hardly fewer sums than contributions
@@ -389,21 +432,6 @@ def prepare_halves(con: duckdb.DuckDBPyConnection, kept: Kept, seed: int) -> Non
     for i, p in enumerate(sql.partials(cube)):
         if p.is_holistic and p.op != "count_distinct":
             con.execute(f"CREATE OR REPLACE TEMP VIEW __q{i} AS SELECT *, {mask} AS __mask FROM __v{i}")
-
-
-def _shared_halves(con: duckdb.DuckDBPyConnection, i: int, mask: str) -> None:
-    """`__w{i}`: per cell, how many values of partial i stay in which halves."""
-    start = f"CREATE OR REPLACE TEMP TABLE __z{i} AS"
-    for part in range(1 + fetch(con, f"SELECT coalesce(max(__part), 0) FROM __v{i}")):
-        rows = f"__v{i} WHERE __part = {part}"
-        values = f"SELECT __cell, __v, bit_or({mask}) AS __mask FROM {rows} GROUP BY __cell, __v"
-        con.execute(f"{start} SELECT __cell, __mask, count(*) AS __s{i} FROM ({values}) GROUP BY __cell, __mask")
-        start = f"INSERT INTO __z{i}"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE __w{i} AS "
-        f"SELECT k.* EXCLUDE (__cell), t.__mask, t.__s{i} FROM __z{i} t JOIN __cells k USING (__cell)"
-    )
-    con.execute(f"DROP TABLE __z{i}")
 
 
 def _predicted(kept: Kept) -> dict[str, tuple[str, str]]:
