@@ -3,7 +3,11 @@ than a small product."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Values = npt.NDArray[Any]
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
+_PIECE = 200_000
+"""Members of lists that are worth a thread's while"""
 
 
 def values_of(held: pa.Array) -> Values:
@@ -50,3 +58,25 @@ def array_of_texts(texts: list[str | None]) -> pa.Array:
     there = array_of(np.zeros(len(raw), np.int8), np.array([text is not None for text in texts], np.bool_))
     data = [there.buffers()[0], ends.buffers()[1], pa.py_buffer(b"".join(raw))]
     return pa.Array.from_buffers(pa.string(), len(raw), data)
+
+
+def beside(
+    given: Iterable[_Given], work: Callable[[_Given], _Found], *, workers: int = 1, ahead: int = 8
+) -> Iterator[_Found]:
+    """What `work` finds, in order, while the next is asked for: numbers are put in order and hashed beside a database
+    that is busy, or beside one another. At most `ahead` more wait to be looked at."""
+    waiting = deque[Future[_Found]]()
+    with ThreadPoolExecutor(workers) as pool:
+        for one in given:
+            waiting.append(pool.submit(work, one))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def pieces(lengths: Iterable[int]) -> list[range]:
+    """Places of lists that lie one after another, so many together that they are worth a thread's while."""
+    before = np.cumsum([0, *lengths])
+    starts = np.flatnonzero(np.diff(before[:-1] // _PIECE, prepend=-1))
+    return [range(int(first), int(end)) for first, end in pairwise([*starts, len(before) - 1])]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from functools import partial as bound
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import polars as pl
 from pyroaring import BitMap
 
 from sandbox.products import compile as sql
-from sandbox.products.arrays import values_of
+from sandbox.products.arrays import beside, pieces, values_of
 from sandbox.products.compile import Partial, quote
 from sandbox.products.entities import MISSING_KEY, Codes
 from sandbox.products.kept import Kept, alike, keys
@@ -226,12 +227,18 @@ def _sets(con: duckdb.DuckDBPyConnection, i: int) -> tuple[list[str], dict[str, 
     names: dict[int, str] = {}
     for batch in con.sql(rows).to_arrow_reader(50_000):
         cells, lists = batch.columns
-        values = values_of(lists.values)
-        for cell, (start, end) in zip(cells.to_pylist(), pairwise(values_of(lists.offsets)), strict=True):
-            names[cell], raw = packed(values[start:end])
-            found[names[cell]] = raw
+        values, edges = values_of(lists.values), values_of(lists.offsets)
+        packs = beside(pieces(np.diff(edges)), bound(_packed, values, edges), workers=2)
+        for cell, (name, raw) in zip(cells.to_pylist(), chain.from_iterable(packs), strict=True):
+            names[cell] = name
+            found[name] = raw
     every = range(con.execute("SELECT count(*) FROM __cells").fetchall()[0][0])
     nobody, raw = packed([])
     if len(names) < len(every):
         found[nobody] = raw
     return [names.get(cell, nobody) for cell in every], found
+
+
+def _packed(values: Codes, edges: npt.NDArray[np.intp], piece: range) -> list[tuple[str, bytes]]:
+    """`packed` of some of the lists of `values` that begin and end at `edges`."""
+    return [packed(values[edges[k] : edges[k + 1]]) for k in piece]

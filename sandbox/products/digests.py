@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.products.arrays import present, values_of
+from sandbox.products.arrays import beside, present, values_of
 from sandbox.products.compile import quote
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ def digest(con: duckdb.DuckDBPyConnection, table: str, parts: Iterable[str] = ("
     values = [f"t.{quote(n)}" if t in _AS_THEY_ARE else f"CAST(t.{quote(n)} AS VARCHAR)" for n, t in described]
     shown = ", ".join(f"{value} AS c{i}" for i, value in enumerate(values))
     by = f" ORDER BY {order}" if order else ""
-    for part in parts:
-        reader = con.sql(f"SELECT {shown} FROM {table} t WHERE {part}{by}").to_arrow_reader(_BATCH)
-        for batch in reader:
-            for column, held in zip(columns, batch.columns, strict=True):
-                column.add(held)
+
+    def add(batch: pa.RecordBatch) -> None:
+        for column, held in zip(columns, batch.columns, strict=True):
+            column.add(held)
+
+    texts = (f"SELECT {shown} FROM {table} t WHERE {part}{by}" for part in parts)
+    for _ in beside((batch for text in texts for batch in con.sql(text).to_arrow_reader(_BATCH)), add):
+        pass  # hashed while the next part is put in order
     whole = hashlib.sha256(repr(described).encode())
     for column in columns:
         whole.update(column.digest())

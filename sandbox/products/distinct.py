@@ -8,14 +8,13 @@ these are sorted: rows that lie nearly by value are soon in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.products.arrays import array_of, values_of
+from sandbox.products.arrays import array_of, beside, values_of
 from sandbox.products.contributions import fetch
 
 if TYPE_CHECKING:
@@ -116,29 +115,24 @@ def _gone_through(
     kind = fetch(con, f"SELECT column_type FROM (DESCRIBE SELECT {rows.value} FROM {rows.table})")
     count = 1 + fetch(con, f"SELECT count(*) FROM {rows.table}") // PART
     cells = ", ".join(f"CAST(coalesce({cell}, {_NOWHERE}) AS UINTEGER) AS k{g}" for g, cell in enumerate(rows.cells))
-    under_way: Future[_Found] | None = None
-    with ThreadPoolExecutor(1) as beside:
-        for part in range(count):
-            only = f" AND hash({rows.value}) % {count} = {part}" if count > 1 else ""
-            text = f"FROM {rows.table} WHERE {rows.value} IS NOT NULL{only}"
-            text = f"SELECT CAST({of} AS UBIGINT) AS o, {cells}, {rows.value} AS v {text}"
-            held = con.sql(text if kind in _WHOLE else _numbered(text)).to_arrow_table()
-            last, under_way = under_way, beside.submit(_worked, held, len(rows.cells), work)
-            if last is not None:
-                yield last.result()
-        if under_way is not None:
-            yield under_way.result()
+
+    def held(part: int) -> pa.Table:
+        only = f" AND hash({rows.value}) % {count} = {part}" if count > 1 else ""
+        text = f"FROM {rows.table} WHERE {rows.value} IS NOT NULL{only}"
+        text = f"SELECT CAST({of} AS UBIGINT) AS o, {cells}, {rows.value} AS v {text}"
+        return con.sql(text if kind in _WHOLE else _numbered(text)).to_arrow_table()
+
+    def found(table: pa.Table) -> _Found:
+        places = [_column(table, f"k{g}") for g, _ in enumerate(rows.cells)]
+        return work(_first_places(_column(table, "v")), places, _column(table, "o"))
+
+    yield from beside(map(held, range(count)), found, ahead=1)
 
 
 def _numbered(text: str) -> str:
     """The same rows with numbers for their values."""
     numbers = "SELECT v, row_number() OVER () AS n FROM (SELECT DISTINCT v FROM rows_of)"
     return f"WITH rows_of AS ({text}) SELECT r.* REPLACE (d.n AS v) FROM rows_of r JOIN ({numbers}) d ON d.v = r.v"
-
-
-def _worked(held: pa.Table, groupings: int, work: Callable[..., _Found]) -> _Found:
-    cells = [_column(held, f"k{g}") for g in range(groupings)]
-    return work(_first_places(_column(held, "v")), cells, _column(held, "o"))
 
 
 def _column(held: pa.Table, name: str) -> Numbers:

@@ -12,8 +12,9 @@ that (a step that puts an entity's records together), the records of a cell are 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sandbox.products import compile as sql
-from sandbox.products.arrays import values_of
+from sandbox.products.arrays import beside, pieces, values_of
 from sandbox.products.cells import name_of, once
 from sandbox.products.compile import HOLISTIC, Partial, quote
 from sandbox.products.contributions import constants, fetch, owners_of, within
@@ -44,6 +45,8 @@ BITS = 36
 once in 10⁵ owners."""
 MOST = 32_000_000
 """Records of all cells of a product; the sets of more are not kept."""
+_WORKERS = 2
+"""Pieces of sets that are put in order at the same time"""
 NOT_ADDED = (*HOLISTIC, "min", "max")
 """Operations whose value is no sum over records"""
 
@@ -131,8 +134,16 @@ def fit(records: Records, cells: pl.DataFrame, bitmaps: Mapping[str, bytes]) -> 
         return not records.sets
     added = cells.filter(~pl.col("op").is_in(NOT_ADDED) & (pl.col("n") > 0))
     entities = {(cell, measure, part): name for cell, measure, part, name in added.select(*_KEY, "bitmap").iter_rows()}
-    members = {name: name_of(owners(numbers(raw))) for name, raw in records.sets.items()}
+    members = _owners_named(records.sets)
     return {cell: members.get(name) for cell, name in records.cells.items()} == entities
+
+
+def _owners_named(sets: Mapping[str, bytes]) -> dict[str, str]:
+    """Set of records → the name of the set of their owners."""
+    raw = [*sets.values()]
+    cut = pieces(len(one) // 8 for one in raw)
+    named_of = beside(cut, lambda piece: [name_of(owners(numbers(raw[k]))) for k in piece], workers=_WORKERS)
+    return dict(zip(sets, chain.from_iterable(named_of), strict=True))
 
 
 def of_cells(con: duckdb.DuckDBPyConnection, program: Program, kind: str, task: Task, nobodys: int) -> Records:
@@ -277,16 +288,33 @@ def _named_sets(
     parts: dict[int, list[Numbers]] = {}
     for batch in con.sql(rows).to_arrow_reader(50_000):
         *cells, lists = batch.columns
-        members, edges = values_of(lists.values), values_of(lists.offsets)
-        for start, end, *places in zip(edges[:-1], edges[1:], *(c.to_pylist() for c in cells), strict=True):
-            of = ascending(members[start:end].astype(np.uint64, copy=False))
-            for cell in places:
+        places = [*zip(*(c.to_pylist() for c in cells), strict=True)]
+        for own, of in zip(places, _in_order(values_of(lists.values), values_of(lists.offsets)), strict=True):
+            for cell in own:
                 if cell is not None:
                     parts.setdefault(cell, []).append(of)
+    order = sorted(parts, reverse=True)  # margins, which come last, are the longest
+    lengths = [sum(map(len, parts[cell])) for cell in order]
+
+    def named_of(piece: range) -> list[tuple[int, tuple[str, bytes]]]:
+        return [(order[k], _merged(parts.pop(order[k]))) for k in piece]
+
     found = []
-    for cell in sorted(parts, reverse=True):  # margins, which come last, need the parts of the finest cells
-        first, *more = parts.pop(cell)
-        name, raw = named(np.concatenate([first, *more])) if more else _named(first)
+    for cell, (name, raw) in chain.from_iterable(beside(pieces(lengths), named_of, workers=_WORKERS)):
         sets[name] = raw
         found.append((cell, name))
     return found
+
+
+def _in_order(members: npt.NDArray[Any], edges: npt.NDArray[Any]) -> Iterator[Numbers]:
+    """The lists of `members` that begin and end at `edges`, each ascending."""
+
+    def ordered(piece: range) -> list[Numbers]:
+        return [ascending(members[edges[k] : edges[k + 1]].astype(np.uint64, copy=False)) for k in piece]
+
+    return chain.from_iterable(beside(pieces(np.diff(edges)), ordered, workers=_WORKERS))
+
+
+def _merged(parts: list[Numbers]) -> tuple[str, bytes]:
+    """(digest, bytes) of what several ascending sets hold together."""
+    return named(np.concatenate(parts)) if len(parts) > 1 else _named(parts[0])

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.products import arrays
 from sandbox.products.arrays import array_of, array_of_texts, present, values_of
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -66,3 +68,19 @@ def test_nothing_of_it_imports_pandas() -> None:
         "sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
+
+
+@given(st.lists(st.integers(0, 9), max_size=12))
+def test_pieces_are_all_places_in_order_and_what_is_found_of_them_too(lengths: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrays, "_PIECE", 5)
+        cut = arrays.pieces(lengths)
+    assert [k for piece in cut for k in piece] == [*range(len(lengths))]
+    assert all(sum(lengths[k] for k in piece[:-1]) < 5 for piece in cut)
+    found = arrays.beside(cut, lambda piece: [lengths[k] for k in piece], workers=2, ahead=1)
+    assert [n for piece in found for n in piece] == lengths
+
+
+def test_what_goes_wrong_beside_goes_wrong() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(arrays.beside([2, 1, 0, 3], lambda n: 6 // n))

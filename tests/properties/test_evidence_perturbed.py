@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from sandbox.products import evidence, kept, moves, perturb
+from sandbox.products import arrays, distinct, evidence, kept, moves, perturb
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, KindEvidence, derive
 from sandbox.products.flow import mentioned, unchanged
@@ -91,7 +91,11 @@ def test_entities_gone_through_in_parts_give_what_all_at_once_give(records: list
         patch.setattr(perturb, "PART", 4)
         patch.setattr(perturb, "AT_ONCE", 3)
         patch.setattr(kept, "PART", 3)
-        same(whole, told(steered, records))
+        patch.setattr(distinct, "PART", 3)
+        patch.setattr(arrays, "_PIECE", 2)
+        parts = told(steered, records)
+    same(whole, parts)
+    assert (whole.bitmaps, whole.records) == (parts.bitmaps, parts.records)
 
 
 @settings(max_examples=10, deadline=None)
