@@ -40,13 +40,16 @@ def present(held: pa.Array) -> npt.NDArray[np.bool_]:
     return every[held.offset : held.offset + len(held)].astype(np.bool_)
 
 
-def array_of(values: Values, there: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """Numbers as an array of their own type; where one is not `there`, it is missing."""
+def array_of(
+    values: Values, there: npt.NDArray[np.bool_] | None = None, type_: pa.DataType | None = None
+) -> pa.Array:
+    """Numbers as an array of their own type, or of one that has the same bytes; where one is not `there`, it is
+    missing."""
     import pyarrow as pa
 
     valid = None if there is None or there.all() else np.packbits(there, bitorder="little")
-    buffers = [None if one is None else pa.py_buffer(one.tobytes()) for one in (valid, values)]
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+    buffers = [None if one is None else pa.py_buffer(np.ascontiguousarray(one)) for one in (valid, values)]
+    return pa.Array.from_buffers(type_ or pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
 def array_of_texts(texts: list[str | None]) -> pa.Array:

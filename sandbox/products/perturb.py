@@ -21,6 +21,7 @@ from sandbox.products.entities import MISSING_KEY
 from sandbox.products.kept import Kept, by_cell, by_value, columns_of, count_distinct, numbered_sql, ranges
 from sandbox.products.moves import Added, Moves, added
 from sandbox.products.program import Program
+from sandbox.products.shuffle import shuffle
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,20 +63,12 @@ def plan(
     return found, impossible
 
 
-def twin(table: str, column: str, mode: str, seed: int) -> str:
-    """The rows of an input with the values of one column exchanged: `shuffle` or `domain`."""
+def ring(table: str, column: str) -> str:
+    """The rows of an input with every code of one column exchanged for the next one (`domain`)."""
     c = quote(column)
-    if mode == "domain":
-        codes = f"SELECT {c} AS v, lead({c}) OVER (ORDER BY {c}) AS n FROM (SELECT DISTINCT {c} FROM {table})"
-        other = f"SELECT v, coalesce(n, (SELECT min({c}) FROM {table})) AS n FROM ({codes}) WHERE v IS NOT NULL"
-        return f"SELECT a.* REPLACE (b.n AS {c}) FROM {table} a LEFT JOIN ({other}) b ON a.{c} = b.v"
-    there = f"(SELECT * FROM {table} WHERE {c} IS NOT NULL)"
-    order = f"SELECT {c} AS v, hash(row_number() OVER (), {seed}::UBIGINT) AS h FROM {there}"
-    mixed = f"(SELECT v AS __v FROM ({order}) ORDER BY h)"
-    return (
-        f"SELECT * EXCLUDE (__v) REPLACE (__v AS {c}) FROM ({there} a POSITIONAL JOIN {mixed} b) "
-        f"UNION ALL BY NAME SELECT * FROM {table} WHERE {c} IS NULL"
-    )
+    codes = f"SELECT {c} AS v, lead({c}) OVER (ORDER BY {c}) AS n FROM (SELECT DISTINCT {c} FROM {table})"
+    other = f"SELECT v, coalesce(n, (SELECT min({c}) FROM {table})) AS n FROM ({codes}) WHERE v IS NOT NULL"
+    return f"SELECT a.* REPLACE (b.n AS {c}) FROM {table} a LEFT JOIN ({other}) b ON a.{c} = b.v"
 
 
 def begin(con: duckdb.DuckDBPyConnection) -> None:
@@ -124,13 +117,23 @@ class Trial:
         table, c = f"__t.{quote(self.alias)}", quote(self.column)
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE __ends AS SELECT min({c}) AS lo, max({c}) AS hi FROM {table}")
         for mode, seed in seeds.items():
-            if mode not in _CONSTANT:
-                rows = twin(table, self.column, mode, seed)
-                self.con.execute(f"CREATE TABLE IF NOT EXISTS {self._exchanged(mode)} AS {rows}")
+            if mode in _CONSTANT or self._is_made(mode):
+                continue
+            if mode == "shuffle":
+                shuffle(self.con, table, self.column, seed, self._exchanged(mode))
+            else:
+                self.con.execute(f"CREATE TABLE {self._exchanged(mode)} AS {ring(table, self.column)}")
 
     def _exchanged(self, mode: str) -> str:
         """The input's rows in a mode that moves values between them: the same for every kind and cube."""
-        return f"__t.{quote(f'__{mode} {self.alias}.{self.column}')}"
+        return f"__t.{quote(self._name(mode))}"
+
+    def _name(self, mode: str) -> str:
+        return f"__{mode} {self.alias}.{self.column}"
+
+    def _is_made(self, mode: str) -> bool:
+        known = self.con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [self._name(mode)])
+        return bool(known.fetchall())
 
     def _tried(self, able: list[str], alone: frozenset[int]) -> str | None:
         """Movements under all modes, from scratch; None, or what has to be left out: a mode that the job cannot be run

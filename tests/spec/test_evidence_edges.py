@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from sandbox.products.entities import SessionCodes
 from sandbox.products.evidence import Evidence, derive
-from sandbox.products.perturb import twin
+from sandbox.products.perturb import ring
 from sandbox.products.source import EntityKey, EvidenceError, Source, Through
 from sandbox.products.spec import parse
 
@@ -242,10 +242,10 @@ def test_a_coded_column_is_exchanged_for_other_codes(tmp_path: Path) -> None:
 def test_codes_are_exchanged_in_a_ring_and_missing_ones_stay_missing() -> None:
     with duckdb.connect() as con:
         con.execute("CREATE TABLE t AS SELECT unnest(['甲', '丙', NULL, '乙', '甲']) AS c, unnest(range(5)) AS i")
-        found = con.execute(f"SELECT c FROM ({twin('t', 'c', 'domain', 0)}) ORDER BY i").fetchall()
+        found = con.execute(f"SELECT c FROM ({ring('t', 'c')}) ORDER BY i").fetchall()
     given = sorted("甲乙丙")
-    ring = dict(zip(given, [*given[1:], given[0]], strict=True))
-    assert [c for (c,) in found] == [ring["甲"], ring["丙"], None, ring["乙"], ring["甲"]]
+    after = dict(zip(given, [*given[1:], given[0]], strict=True))
+    assert [c for (c,) in found] == [after["甲"], after["丙"], None, after["乙"], after["甲"]]
 
 
 def test_with_several_owners_each_has_the_whole_row_and_the_halves_hold(tmp_path: Path) -> None:
