@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
@@ -17,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.products import shuffle as shuffling
 from sandbox.products.shuffle import mixed, shuffle
 
 SEEDS = st.integers(0, 2**62 - 1)
@@ -88,7 +88,7 @@ def test_an_order_has_every_number_once_and_is_another_one_for_another_seed(n: i
 
 def undone(place: int, bits: int, seed: int) -> int:
     """Which number comes to a place, by plain whole numbers and backwards."""
-    raw = shuffling.hashlib.shake_256(seed.to_bytes(8, "little")).digest(8 * 12)
+    raw = hashlib.shake_256(seed.to_bytes(8, "little")).digest(8 * 12)
     drawn = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
     for add, times in reversed(list(zip(drawn[::2], drawn[1::2], strict=True))):
         place ^= place >> (bits + 1) // 2
