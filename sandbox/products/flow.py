@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sandbox.products.compile import cube_sql, partials, resolved
-from sandbox.products.source import column_names
 from sandbox.products.spec import Cube, Reference
 from sandbox.products.spec_parts import Step
 
@@ -24,9 +23,9 @@ def mentioned(program: Program, alias: str) -> list[str]:
     for text in [*texts, *(cube_sql(task.cube) for task in program.tasks)]:
         own = _names(text)
         if own is None:
-            return column_names(program.sources[alias])
+            return list(program.columns[alias])
         names |= own
-    return [c for c in column_names(program.sources[alias]) if c.casefold() in names]
+    return [c for c in program.columns[alias] if c.casefold() in names]
 
 
 @lru_cache(maxsize=256)

@@ -36,11 +36,14 @@ class Program:
 
     def __init__(self, spec: JobSpec, sources: Mapping[str, Source], kinds: Sequence[str]) -> None:
         self.sources = sources
+        self.columns = {alias: tuple(column_names(source)) for alias, source in sources.items()}
         self.kinds = kinds
         self.items: list[Step | Reference | Frozen] = []
         self.tasks: list[Task] = []
         self.carried: dict[str, dict[str, Carried]] = {kind: {} for kind in kinds or [""]}
-        self.relations = {kind: {a: _relation(kind, s) for a, s in sources.items()} for kind in kinds or [""]}
+        self.relations = {
+            kind: {a: _relation(kind, s, self.columns[a]) for a, s in sources.items()} for kind in kinds or [""]
+        }
         for item in spec.sequence:
             self._add(item)
         self.tasks.append(Task("product", spec))
@@ -93,7 +96,7 @@ class Program:
             return frozenset()
         for read in (*self.carried[kind].values(), *cubes):
             found |= {column: names and found.get(column, True) for column, names in read.naming.items()}
-        columns = [(alias, c) for alias, source in self.sources.items() for c in column_names(source)]
+        columns = [(alias, c) for alias, names in self.columns.items() for c in names]
         return frozenset((alias, c) for alias, c in columns if found.get((fold(alias), fold(c)), False))
 
     def made_of(self, cube: Cube) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -117,12 +120,12 @@ class Program:
         from sandbox.products.carrier import Program as Texts
         from sandbox.products.carrier import lineage
 
-        tables = {alias: tuple(column_names(s)) for alias, s in self.sources.items()}
+        tables = dict(self.columns)
         tables |= {i.name: tuple(i.output_columns) for i in self.items if isinstance(i, Reference)}
         steps = {i.name: str(i.sql) for i in self.items if isinstance(i, Step)}
         keys = frozenset[tuple[str, str]]().union(*self.naming.values())
         roles = {
-            alias: {c: "key" if (alias, c) in keys else s.role(c) for c in column_names(s)}
+            alias: {c: "key" if (alias, c) in keys else s.role(c) for c in self.columns[alias]}
             for alias, s in self.sources.items()
         }
         return lineage(Texts(tables, steps, cube_sql(cube, numbered=False), name), roles)
@@ -185,10 +188,9 @@ class Program:
         self.items.append(one)
 
 
-def _relation(kind: str, source: Source) -> Relation:
+def _relation(kind: str, source: Source, columns: tuple[str, ...]) -> Relation:
     from sandbox.products.carrier import Relation
 
-    columns = tuple(column_names(source))
     key = next((key for key in source.keys if key.kind == kind), None)
     if key is None:
         return Relation(columns)
