@@ -40,9 +40,7 @@ def present(held: pa.Array) -> npt.NDArray[np.bool_]:
     return every[held.offset : held.offset + len(held)].astype(np.bool_)
 
 
-def array_of(
-    values: Values, there: npt.NDArray[np.bool_] | None = None, type_: pa.DataType | None = None
-) -> pa.Array:
+def array_of(values: Values, there: npt.NDArray[np.bool_] | None = None, type_: pa.DataType | None = None) -> pa.Array:
     """Numbers as an array of their own type, or of one that has the same bytes; where one is not `there`, it is
     missing."""
     import pyarrow as pa

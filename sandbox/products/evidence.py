@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from policies.text import Text
-from sandbox.products import cells, perturb, proofs, records
+from sandbox.products import cells, perturb, proofs, records, shuffle
 from sandbox.products import compile as sql
 from sandbox.products import evidence_values as values
 from sandbox.products.budget import Budget, Cancelled, Clock, OverBudget, Watch
@@ -326,8 +326,8 @@ class _Proof:
         texts |= {task.name: sql.cube_sql(task.cube) for task in self.program.tasks}
         return ProofRecord(
             spec=as_data(self.spec), texts=texts, carried=proofs.texts(self.program), frozen=self.program.frozen(),
-            seed=secret, halves=self.halves, versions={name: version(name) for name in ("duckdb", "sqlglot")},
-            digests=dict(self.digests),
+            seed=secret, halves=self.halves, digests=dict(self.digests),
+            versions={name: version(name) for name in ("duckdb", "sqlglot")} | {"shuffle": shuffle.EDITION},
         )  # fmt: skip
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+EDITION = "2"
+"""Which order a recorded seed means. Without one it is the first: rows by DuckDB's hash of their number
+and seed. What moved in its shuffles comes out otherwise when it is repeated"""
 _ROUNDS = 12
 _AT_ONCE = 2**16
 """Numbers that are mixed at once: they stay in the caches"""
