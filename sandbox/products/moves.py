@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NOWHERE = 2**20 - 1
 """The cell of a row that is in no cell of the product: more than the most cells there may be"""
 _CELL_BITS, _MODE_BITS = 20, 3
+_CELL_AT, _OWNER_AT = np.uint64(_MODE_BITS), np.uint64(_MODE_BITS + _CELL_BITS)
 _AMOUNTS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
 """Types of which a DOUBLE holds every value, and sums of millions of them, as exactly as the type itself"""
 _BESIDE = 2
@@ -107,14 +108,11 @@ class Moves:
         self._beside.shutdown(cancel_futures=True)
 
     def of(self, program: Program, kind: str, schema: str, mode: int, *, stored: bool) -> None:
-        """The view `__m` in `schema`: of the job's rows the owner, for every grouping the number of (owner, cell,
-        mode), and of every value whether it is there and what it is. Rows that nobody owns move nobody. `stored`: made
-        at once, and not part by part when it is asked for."""
+        """The view `__m` in `schema`: of the job's rows the owner, for every grouping the cell, and of every value
+        whether it is there and what it is. Rows that nobody owns move nobody. `stored`: made at once, and not part by
+        part when it is asked for."""
         found, joins = places(self.kept.cube)
-        cells = [
-            f"((CAST(__e AS UBIGINT) << {_CELL_BITS}) | coalesce({cell}, {NOWHERE})) << {_MODE_BITS} | {mode} AS k{g}"
-            for g, cell in enumerate(found)
-        ]
+        cells = [f"CAST(coalesce({cell}, {NOWHERE}) AS UINTEGER) AS k{g}" for g, cell in enumerate(found)]
         values = [f"CAST(__c{i} IS NOT NULL AS UTINYINT) AS n{i}" for i in self._counted()]
         values += [f"coalesce(CAST(__c{i} AS DOUBLE), 0) AS s{i}" for i in self._summed()]
         columns = ", ".join(["__e", *cells, *values])
@@ -134,24 +132,27 @@ class Moves:
     def compare(self, tables: Sequence[pa.Table], values: Sequence[float]) -> None:
         """Add the movements between the first of the `tables`, one a mode, and each other one, and those that follow
         where all values of the column are one of `values`. That is done beside what the database does next."""
-        rows = [{name: _numbers(table.column(name)) for name in table.column_names} for table in tables]
         if len(self._under_way) == _BESIDE:
             self._add(self._under_way.pop(0))
-        self._under_way.append(self._beside.submit(self._found, rows, values))
+        self._under_way.append(self._beside.submit(self._found, tables, values))
 
-    def _found(self, rows: Sequence[Columns], values: Sequence[float]) -> dict[Added, Numbers]:
+    def _found(self, tables: Sequence[pa.Table], values: Sequence[float]) -> dict[Added, Numbers]:
         """Of some entities' rows, what `totals` adds up. A mode in which all rows are as they were moves nobody."""
         found = {a: np.zeros_like(total) for a, total in self.totals.items()}
+        rows = [{name: _numbers(table.column(name)) for name in table.column_names} for table in tables]
         changed = [any(not _alike(rows[0], one, name) for name in one if name[0] != "k") for one in rows]
+        owned = [_alike(rows[0], one, "__e") for one in rows]
+        owners = [(one["__e"].astype(np.uint64) << _OWNER_AT) | np.uint64(k) for k, one in enumerate(rows)]
         for g in range(len(self.kept.cube.groupings)):
-            modes = [k for k, one in enumerate(rows) if not k or changed[k] or not _alike(rows[0], one, f"k{g}", k)]
+            stays = [same and _alike(rows[0], one, f"k{g}") for same, one in zip(owned, rows, strict=True)]
+            modes = [k for k, same in enumerate(stays) if not k or changed[k] or not same]
             apart = [rows[k] for k in modes]
             if not sum(len(one["__e"]) for one in apart) or (len(modes) == 1 and not values):
                 continue
             # where all rows stay where they are, one order is that of every mode
-            stay = all(_alike(rows[0], rows[k], f"k{g}", k) for k in modes)
-            keys = [one[f"k{g}"] for one in (apart[:1] if stay else apart)]
-            pairs = _Pairs(np.concatenate(keys), modes[: len(keys)], bool(values))
+            sorted_by = modes[:1] if all(stays[k] for k in modes) else modes
+            keys = [owners[k] | (rows[k][f"k{g}"].astype(np.uint64) << _CELL_AT) for k in sorted_by]
+            pairs = _Pairs(np.concatenate(keys), sorted_by, bool(values))
             every, keyless = pairs.count(len(modes)), pairs.owner == MISSING_KEY
             for a, total in found.items():
                 there = [] if a.counted is None else [one[f"n{a.counted}"] for one in apart]
@@ -194,10 +195,9 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
     return np.concatenate(parts)
 
 
-def _alike(one: Columns, other: Columns, name: str, mode: int = 0) -> bool:
-    """Whether the rows of `mode` have the same values in a column as the others, row by row."""
-    left, right = one[name], other[name]
-    return len(left) == len(right) and bool((left == right - right.dtype.type(mode)).all())
+def _alike(one: Columns, other: Columns, name: str) -> bool:
+    """Whether rows have the same values in a column as others, row by row."""
+    return np.array_equal(one[name], other[name])
 
 
 def _moved(a: Added, n: Numbers, s: Numbers, values: Sequence[float]) -> tuple[npt.NDArray[np.bool_], Numbers]:
@@ -231,17 +231,17 @@ class _Pairs:
         groups = keys[self._starts]
         pairs = groups >> np.uint64(_MODE_BITS)
         new = _new(pairs)
-        lone = new & np.append(new[1:], True)
-        if constants or len(modes) == 1:
-            lone[:] = False
-        self._lone, self._rest = np.flatnonzero(lone), np.flatnonzero(~lone)
+        self._lone, self._rest = np.empty(0, np.intp), cast("Numbers | slice", slice(None))
+        if not constants and len(modes) > 1:
+            lone = new & np.append(new[1:], True)
+            self._lone, self._rest = np.flatnonzero(lone), np.flatnonzero(~lone)
         first = new[self._rest]
         self._many = int(np.count_nonzero(first))
         place = np.zeros(2**_MODE_BITS, np.intp)
         place[list(modes)] = np.arange(len(modes)) * self._many
         mode = (groups[self._rest] & np.uint64(2**_MODE_BITS - 1)).astype(np.intp)
         self._place = place[mode] + np.cumsum(first) - 1
-        pairs = np.concatenate([pairs[self._lone], pairs[self._rest[first]]])
+        pairs = np.concatenate([pairs[self._lone], pairs[self._rest][first]])
         self.cell = (pairs & np.uint64(NOWHERE)).astype(np.intp)
         self.owner = pairs >> np.uint64(_CELL_BITS)
 
