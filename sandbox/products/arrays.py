@@ -20,6 +20,8 @@ _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _PIECE = 200_000
 """Members of lists that are worth a thread's while"""
+_LONG = 1_000
+"""Members of a list, on the average, from which threads get on beside one another: at shorter ones they take turns"""
 
 
 def values_of(held: pa.Array) -> Values:
@@ -77,7 +79,11 @@ def beside(
 
 
 def pieces(lengths: Iterable[int]) -> list[range]:
-    """Places of lists that lie one after another, so many together that they are worth a thread's while."""
+    """Places of lists that lie one after another, so many together that they are worth a thread's while; of short lists
+    all together."""
     before = np.cumsum([0, *lengths])
+    many = len(before) - 1
+    if before[-1] < many * _LONG:
+        return [range(many)]
     starts = np.flatnonzero(np.diff(before[:-1] // _PIECE, prepend=-1))
-    return [range(int(first), int(end)) for first, end in pairwise([*starts, len(before) - 1])]
+    return [range(int(first), int(end)) for first, end in pairwise([*starts, many])]

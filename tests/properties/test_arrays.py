@@ -73,6 +73,8 @@ def test_nothing_of_it_imports_pandas() -> None:
 @given(st.lists(st.integers(0, 9), max_size=12))
 def test_pieces_are_all_places_in_order_and_what_is_found_of_them_too(lengths: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        assert arrays.pieces(lengths) == ([range(len(lengths))] if lengths else [])
+        patch.setattr(arrays, "_LONG", 0)
         patch.setattr(arrays, "_PIECE", 5)
         cut = arrays.pieces(lengths)
     assert [k for piece in cut for k in piece] == [*range(len(lengths))]
