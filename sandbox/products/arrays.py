@@ -33,6 +33,12 @@ def values_of(held: pa.Array) -> Values:
     return np.frombuffer(held.buffers()[1], of)[held.offset : held.offset + len(held)]
 
 
+def column_of(table: pa.Table, name: str) -> Values:
+    """The values of a table's column of numbers without missing ones."""
+    column = table.column(name)
+    return np.concatenate([np.empty(0, column.type.to_pandas_dtype()), *map(values_of, column.chunks)])
+
+
 def present(held: pa.Array) -> npt.NDArray[np.bool_]:
     """Where an array has a value."""
     bits = held.buffers()[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.products.arrays import array_of, beside, values_of
+from sandbox.products.arrays import array_of, beside, column_of
 from sandbox.products.contributions import fetch
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ PART = 1_500_000
 """Rows that are put in order at once"""
 NOBODY = 2**32
 """The owner of rows that nobody owns: no code"""
-_NOWHERE = 2**20 - 1
+NOWHERE = 2**20 - 1
 """The cell of a row that is in no cell of a grouping: more than the most cells there may be"""
-_CELL_BITS, _OWNER_BITS = 20, 33
+CELL_BITS, _OWNER_BITS = 20, 33
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 """Types whose values are numbers of 64 bits"""
 
@@ -71,16 +71,16 @@ def _repeats(values: Numbers, cells: Sequence[Numbers], owners: Numbers) -> tupl
     """(whether a value has two owners in the first cells; cell, owner and repetitions) of some rows."""
     order = np.argsort((values << np.uint64(_OWNER_BITS)) | owners, kind="stable")
     values, owners, found = values[order], owners[order], list[Numbers]()
-    there = cells[0][order] != _NOWHERE
+    there = cells[0][order] != NOWHERE
     own, whose = (values, owners) if there.all() else (values[there], owners[there])
     shared = bool(((own[1:] == own[:-1]) & (whose[1:] != whose[:-1])).any())
     for cell in cells:
-        keys = (values << np.uint64(_CELL_BITS)) | cell[order]
+        keys = (values << np.uint64(CELL_BITS)) | cell[order]
         again = np.argsort(keys, kind="stable")  # owners stay in order
         keys, whose = keys[again], owners[again]
         same = np.flatnonzero((keys[1:] == keys[:-1]) & (whose[1:] == whose[:-1])) + 1
-        at = keys[same] & np.uint64(_NOWHERE)
-        found.append(((at << np.uint64(_OWNER_BITS)) | whose[same])[at != _NOWHERE])
+        at = keys[same] & np.uint64(NOWHERE)
+        found.append(((at << np.uint64(_OWNER_BITS)) | whose[same])[at != NOWHERE])
     pairs, many = np.unique(np.concatenate(found), return_counts=True)
     return shared, pairs >> np.uint64(_OWNER_BITS), pairs & np.uint64(2**_OWNER_BITS - 1), many
 
@@ -89,12 +89,12 @@ def _in_halves(values: Numbers, cells: Sequence[Numbers], masks: Numbers) -> tup
     """(cell, halves, how many values) of some rows."""
     found, masks = list[Numbers](), masks.astype(np.uint8)
     for cell in cells:
-        keys = (values << np.uint64(_CELL_BITS)) | cell
+        keys = (values << np.uint64(CELL_BITS)) | cell
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
-        at = keys[starts] & np.uint64(_NOWHERE)
-        found.append(((at << np.uint64(8)) | np.bitwise_or.reduceat(masks[order], starts))[at != _NOWHERE])
+        at = keys[starts] & np.uint64(NOWHERE)
+        found.append(((at << np.uint64(8)) | np.bitwise_or.reduceat(masks[order], starts))[at != NOWHERE])
     places, many = _counted(np.concatenate(found).astype(np.intp))
     return places >> 8, places & 255, many
 
@@ -114,7 +114,7 @@ def _gone_through(
     the database does next."""
     kind = fetch(con, f"SELECT column_type FROM (DESCRIBE SELECT {rows.value} FROM {rows.table})")
     count = 1 + fetch(con, f"SELECT count(*) FROM {rows.table}") // PART
-    cells = ", ".join(f"CAST(coalesce({cell}, {_NOWHERE}) AS UINTEGER) AS k{g}" for g, cell in enumerate(rows.cells))
+    cells = ", ".join(f"CAST(coalesce({cell}, {NOWHERE}) AS UINTEGER) AS k{g}" for g, cell in enumerate(rows.cells))
 
     def held(part: int) -> pa.Table:
         only = f" AND hash({rows.value}) % {count} = {part}" if count > 1 else ""
@@ -123,8 +123,8 @@ def _gone_through(
         return con.sql(text if kind in _WHOLE else _numbered(text)).to_arrow_table()
 
     def found(table: pa.Table) -> _Found:
-        places = [_column(table, f"k{g}") for g, _ in enumerate(rows.cells)]
-        return work(_first_places(_column(table, "v")), places, _column(table, "o"))
+        places = [column_of(table, f"k{g}") for g, _ in enumerate(rows.cells)]
+        return work(_first_places(column_of(table, "v")), places, column_of(table, "o"))
 
     yield from beside(map(held, range(count)), found, ahead=1)
 
@@ -133,11 +133,6 @@ def _numbered(text: str) -> str:
     """The same rows with numbers for their values."""
     numbers = "SELECT v, row_number() OVER () AS n FROM (SELECT DISTINCT v FROM rows_of)"
     return f"WITH rows_of AS ({text}) SELECT r.* REPLACE (d.n AS v) FROM rows_of r JOIN ({numbers}) d ON d.v = r.v"
-
-
-def _column(held: pa.Table, name: str) -> Numbers:
-    column = held.column(name)
-    return np.concatenate([np.empty(0, column.type.to_pandas_dtype()), *map(values_of, column.chunks)])
 
 
 def _first_places(values: Numbers) -> Numbers:

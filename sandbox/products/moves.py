@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sandbox.products import compile as sql
-from sandbox.products.arrays import array_of, values_of
+from sandbox.products.arrays import array_of, column_of
 from sandbox.products.contributions import fetch, within
+from sandbox.products.distinct import CELL_BITS, NOWHERE
 from sandbox.products.entities import MISSING_KEY
 from sandbox.products.kept import Kept, places
 from sandbox.products.program import Program
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 
     Origins = Mapping[int, tuple[str, str] | None]
 
-NOWHERE = 2**20 - 1
-"""The cell of a row that is in no cell of the product: more than the most cells there may be"""
-_CELL_BITS, _MODE_BITS = 20, 3
-_CELL_AT, _OWNER_AT = np.uint64(_MODE_BITS), np.uint64(_MODE_BITS + _CELL_BITS)
+_MODE_BITS = 3
+_CELL_AT, _OWNER_AT = np.uint64(_MODE_BITS), np.uint64(_MODE_BITS + CELL_BITS)
 _AMOUNTS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
 """Types of which a DOUBLE holds every value, and sums of millions of them, as exactly as the type itself"""
 _BESIDE = 2
@@ -139,7 +138,7 @@ class Moves:
     def _found(self, tables: Sequence[pa.Table], values: Sequence[float]) -> dict[Added, Numbers]:
         """Of some entities' rows, what `totals` adds up. A mode in which all rows are as they were moves nobody."""
         found = {a: np.zeros_like(total) for a, total in self.totals.items()}
-        rows = [{name: _numbers(table.column(name)) for name in table.column_names} for table in tables]
+        rows = [{name: column_of(table, name) for name in table.column_names} for table in tables]
         changed = [any(not _alike(rows[0], one, name) for name in one if name[0] != "k") for one in rows]
         owned = [_alike(rows[0], one, "__e") for one in rows]
         owners = [(one["__e"].astype(np.uint64) << _OWNER_AT) | np.uint64(k) for k, one in enumerate(rows)]
@@ -187,12 +186,6 @@ class Moves:
             self.con.register("__found", pa.table({name: array_of(values) for name, values in told.items()}))
             self.con.execute(f"INSERT INTO __i SELECT cell, {i}, ?, moved, most, largest, whole FROM __found", [column])
             self.con.unregister("__found")
-
-
-def _numbers(column: pa.ChunkedArray) -> Numbers:
-    """The values of a column of numbers without missing ones."""
-    parts = [np.empty(0, column.type.to_pandas_dtype()), *map(values_of, column.chunks)]
-    return np.concatenate(parts)
 
 
 def _alike(one: Columns, other: Columns, name: str) -> bool:
@@ -243,7 +236,7 @@ class _Pairs:
         self._place = place[mode] + np.cumsum(first) - 1
         pairs = np.concatenate([pairs[self._lone], pairs[self._rest][first]])
         self.cell = (pairs & np.uint64(NOWHERE)).astype(np.intp)
-        self.owner = pairs >> np.uint64(_CELL_BITS)
+        self.owner = pairs >> np.uint64(CELL_BITS)
 
     def count(self, modes: int) -> list[Numbers]:
         """Rows of every mode and contribution, in two parts as in `_spread`."""
